@@ -1,0 +1,10 @@
+//! What Pando needs of its surroundings, behind traits, so that a simulation can stand in for each:
+//! a disk, a clock, and the account of memory.
+
+pub mod clock;
+pub mod disk;
+pub mod memory;
+
+pub use clock::{Clock, SystemClock};
+pub use disk::{Disk, File, OpenMode, RealDisk};
+pub use memory::{MemoryBudget, Reservation};

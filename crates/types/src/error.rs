@@ -1,0 +1,166 @@
+//! Errors as MySQL clients see them: number, SQLSTATE, a sentence. This file holds the one table
+//! that maps a kind to both; no other place writes an errno.
+
+use std::fmt;
+
+pub type Result<T, E = SqlError> = std::result::Result<T, E>;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $errno:literal, $state:literal;)*) => {
+        /// What went wrong, by MySQL's names (mysqld_error.h). [`ErrorKind::errno`] and
+        /// [`ErrorKind::sqlstate`] give what goes on the wire.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorKind { $($(#[$doc])* $name,)* }
+
+        impl ErrorKind {
+            pub const fn errno(self) -> u16 {
+                match self { $(ErrorKind::$name => $errno,)* }
+            }
+            pub const fn sqlstate(self) -> &'static str {
+                match self { $(ErrorKind::$name => $state,)* }
+            }
+            pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$name,)*];
+        }
+    };
+}
+
+kinds! {
+    DbCreateExists = 1007, "HY000";
+    DbDropExists = 1008, "HY000";
+    /// The folder or a file of it cannot be used.
+    FileError = 1016, "HY000";
+    DiskFull = 1021, "HY000";
+    DupKeyName = 1061, "42000";
+    OutOfMemory = 1038, "HY001";
+    TooManyConnections = 1040, "08004";
+    HandshakeError = 1043, "08S01";
+    AccessDeniedDb = 1044, "42000";
+    AccessDenied = 1045, "28000";
+    NoDatabaseSelected = 1046, "3D000";
+    UnknownCommand = 1047, "08S01";
+    ColumnCannotBeNull = 1048, "23000";
+    UnknownDatabase = 1049, "42000";
+    TableExists = 1050, "42S01";
+    UnknownTable = 1051, "42S02";
+    AmbiguousColumn = 1052, "23000";
+    ShuttingDown = 1053, "08S01";
+    UnknownColumn = 1054, "42S22";
+    WrongFieldWithGroup = 1055, "42000";
+    DuplicateColumn = 1060, "42S21";
+    DuplicateKey = 1062, "23000";
+    ParseError = 1064, "42000";
+    EmptyQuery = 1065, "42000";
+    NonUniqueTable = 1066, "42000";
+    InvalidDefault = 1067, "42000";
+    MultiplePrimaryKeys = 1068, "42000";
+    KeyColumnMissing = 1072, "42000";
+    ColumnTooBig = 1074, "42000";
+    WrongAutoKey = 1075, "42000";
+    NoSuchThread = 1094, "HY000";
+    TableWithoutColumns = 1113, "42000";
+    UnknownCharacterSet = 1115, "42000";
+    /// Anything a user cannot mend by changing the statement.
+    Unknown = 1105, "HY000";
+    WrongValueCount = 1058, "21S01";
+    FieldSpecifiedTwice = 1110, "42000";
+    InvalidGroupFunction = 1111, "HY000";
+    WrongValueCountOnRow = 1136, "21S01";
+    NoSuchTable = 1146, "42S02";
+    SyntaxError = 1149, "42000";
+    PacketTooLarge = 1153, "08S01";
+    PacketsOutOfOrder = 1156, "08S01";
+    UnknownSystemVariable = 1193, "HY000";
+    LockWaitTimeout = 1205, "HY000";
+    WrongArguments = 1210, "HY000";
+    Deadlock = 1213, "40001";
+    WrongColumnsInSubquery = 1241, "21000";
+    SubqueryMoreThanOneRow = 1242, "21000";
+    UnknownStatementHandler = 1243, "HY000";
+    DerivedTableNeedsAlias = 1248, "42000";
+    ServerOffline = 1158, "08S01";
+    WrongTypeForVariable = 1232, "42000";
+    WrongValueForVariable = 1231, "42000";
+    VariableIsReadOnly = 1238, "HY000";
+    NotSupportedYet = 1235, "42000";
+    NotAllowedCommand = 1148, "42000";
+    WarnTooFewRecords = 1261, "01000";
+    WarnTooManyRecords = 1262, "01000";
+    OutOfRange = 1264, "22003";
+    DataTruncated = 1265, "01000";
+    IllegalMixOfCollations = 1267, "HY000";
+    WrongValue = 1292, "22007";
+    UnknownCollation = 1273, "HY000";
+    FunctionDoesNotExist = 1305, "42000";
+    QueryInterrupted = 1317, "70100";
+    NoDefaultForField = 1364, "HY000";
+    DivisionByZero = 1365, "22012";
+    IncorrectValue = 1366, "HY000";
+    ManyKeys = 1391, "HY000";
+    DataTooLong = 1406, "22001";
+    TableDefinitionChanged = 1412, "HY000";
+    WrongNumberOfArguments = 1582, "42000";
+    InvalidDateTime = 1525, "HY000";
+    NumericOverflow = 1690, "22003";
+    TooLongIdent = 1059, "42000";
+    WrongDatabaseName = 1102, "42000";
+    WrongTableName = 1103, "42000";
+    WrongColumnName = 1166, "42000";
+    QueryTimeout = 3024, "HY000";
+    LocalInfileDisabled = 3948, "42000";
+    ReadOnlyTransaction = 1792, "25006";
+    MustChangeIsolationOutsideTxn = 1568, "25001";
+    CannotLockNow = 3572, "HY000";
+    FileNotFound = 29, "HY000";
+}
+
+/// An error that reaches a client. `message` says what happened and, where it can, what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlError {
+    pub kind: ErrorKind,
+    pub message: String,
+    /// True if the same transaction, begun again, may succeed.
+    pub retryable: bool,
+}
+
+impl SqlError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> SqlError {
+        let retryable = matches!(
+            kind,
+            ErrorKind::Deadlock | ErrorKind::LockWaitTimeout | ErrorKind::TableDefinitionChanged
+        );
+        SqlError { kind, message: message.into(), retryable }
+    }
+
+    /// "Pando doesn't yet support 'what'", errno 1235.
+    pub fn unsupported(what: impl fmt::Display) -> SqlError {
+        SqlError::new(ErrorKind::NotSupportedYet, format!("Pando doesn't yet support '{what}'"))
+    }
+
+    /// A broken invariant of ours or a failure below: errno 1105.
+    pub fn internal(what: impl fmt::Display) -> SqlError {
+        SqlError::new(ErrorKind::Unknown, what.to_string())
+    }
+}
+
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ERROR {} ({}): {}", self.kind.errno(), self.kind.sqlstate(), self.message)
+    }
+}
+
+impl std::error::Error for SqlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn numbers_are_unique_and_states_have_five_characters() {
+        let mut seen = HashSet::new();
+        for kind in ErrorKind::ALL {
+            assert!(seen.insert(kind.errno()), "{kind:?} repeats {}", kind.errno());
+            assert_eq!(kind.sqlstate().len(), 5, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Table definitions, as the catalog keeps them and every process reads them.
+
+use crate::{ColumnId, DatabaseId, SqlType, TableId};
+use serde::{Deserialize, Serialize};
+
+/// What a column takes when an INSERT does not name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ColumnDefault {
+    /// No DEFAULT clause: NULL if the column takes it, else an error in strict mode.
+    None,
+    /// DEFAULT NULL.
+    Null,
+    /// A literal, as text; converted to the column's type like a string constant.
+    Literal(String),
+    /// DEFAULT CURRENT_TIMESTAMP.
+    CurrentTimestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDef {
+    pub id: ColumnId,
+    pub name: String,
+    pub ty: SqlType,
+    pub nullable: bool,
+    pub default: ColumnDefault,
+    pub auto_increment: bool,
+    /// ON UPDATE CURRENT_TIMESTAMP.
+    pub on_update_now: bool,
+    pub comment: String,
+}
+
+/// A secondary key, declared with KEY or UNIQUE KEY.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDef {
+    pub name: String,
+    pub columns: Vec<ColumnId>,
+    pub unique: bool,
+}
+
+/// One version of a table's definition. A schema change makes another with `version + 1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDef {
+    pub id: TableId,
+    pub database: DatabaseId,
+    pub name: String,
+    /// From 1.
+    pub version: u64,
+    /// In the order of SELECT *.
+    pub columns: Vec<ColumnDef>,
+    /// The id that the next added column takes.
+    pub next_column_id: ColumnId,
+    /// Columns whose hash places a row; empty: rows are spread by batches.
+    pub shard_key: Vec<ColumnId>,
+    /// Order of rows in segments; empty: the primary key, or the order of arrival without one.
+    pub sort_key: Vec<ColumnId>,
+    /// Empty: none.
+    pub primary_key: Vec<ColumnId>,
+    pub keys: Vec<KeyDef>,
+    pub comment: String,
+}
+
+impl TableDef {
+    /// The column with this id.
+    pub fn column(&self, id: ColumnId) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.id == id)
+    }
+
+    /// The column with this name, compared without case, and its place in SELECT *.
+    pub fn column_named(&self, name: &str) -> Option<(usize, &ColumnDef)> {
+        self.columns.iter().enumerate().find(|(_, c)| c.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The place in SELECT * of the column with this id.
+    pub fn position(&self, id: ColumnId) -> Option<usize> {
+        self.columns.iter().position(|c| c.id == id)
+    }
+
+    /// The order that segments are written in: the sort key, else the primary key.
+    pub fn segment_order(&self) -> &[ColumnId] {
+        if self.sort_key.is_empty() { &self.primary_key } else { &self.sort_key }
+    }
+
+    pub fn auto_increment(&self) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.auto_increment)
+    }
+}
