@@ -1,0 +1,105 @@
+//! The transition: state and command to state and outcome.
+//!
+//! Every command checks first and changes then: one that fails leaves the state as it was, but for
+//! the memory of its failure. Nothing here may depend on anything but the state and the command.
+
+mod databases;
+mod nodes;
+mod tables;
+mod users;
+
+use crate::window::fingerprint;
+use crate::{Catalog, Command, CommandId, Outcome, is_system_database};
+use std::sync::Arc;
+use types::{ErrorKind, SqlError};
+
+/// MySQL's limit for names of databases, tables, columns and keys, in characters.
+const MAX_NAME: usize = 64;
+
+impl Catalog {
+    /// Applies one command. The same id once more gives the outcome of the first time (see
+    /// `window.rs` for how long) and changes nothing.
+    pub fn apply(&mut self, id: CommandId, command: &Command) -> Result<Outcome, SqlError> {
+        let fingerprint = fingerprint(command);
+        if let Some(known) = self.windows.get(&id.node).and_then(|w| w.known(id, fingerprint)) {
+            return known;
+        }
+        let result = self.execute(command);
+        if !matches!(result, Err(_) | Ok(Outcome::Unchanged(_))) {
+            self.version += 1;
+        }
+        let window = Arc::make_mut(&mut self.windows).entry(id.node).or_default();
+        Arc::make_mut(window).remember(id.number, fingerprint, result.clone());
+        result
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<Outcome, SqlError> {
+        match command {
+            Command::CreateDatabase { name, partitions, if_not_exists } => {
+                self.create_database(name, *partitions, *if_not_exists)
+            }
+            Command::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists),
+            Command::CreateTable { database, def, if_not_exists } => {
+                self.create_table(database, def, *if_not_exists)
+            }
+            Command::AlterTable { def, expected_version } => self.alter_table(def, *expected_version),
+            Command::DropTable { database, name, if_exists } => self.drop_table(database, name, *if_exists),
+            Command::TruncateTable { database, name } => self.truncate_table(database, name),
+            Command::TakeIds { table, count } => self.take_ids(*table, *count),
+            Command::RaiseIds { table, above } => self.raise_ids(*table, *above),
+            Command::CreateUser { user, plugin, authentication, if_not_exists } => {
+                self.create_user(user, plugin, authentication, *if_not_exists)
+            }
+            Command::AlterUser { user, plugin, authentication, if_exists } => {
+                self.alter_user(user, plugin, authentication, *if_exists)
+            }
+            Command::DropUser { user, if_exists } => self.drop_user(user, *if_exists),
+            Command::Grant { user, level, privileges } => self.grant(user, level, *privileges),
+            Command::Revoke { user, level, privileges } => self.revoke(user, level, *privileges),
+            Command::RevokeAll { user } => self.revoke_all(user),
+            Command::SetGlobalVariable { name, value } => {
+                let variables = Arc::make_mut(&mut self.variables);
+                match value {
+                    Some(value) => variables.insert(name.to_lowercase(), value.clone()),
+                    None => variables.remove(&name.to_lowercase()),
+                };
+                Ok(Outcome::Done)
+            }
+            Command::RegisterNode { id, host, port, role, cores } => {
+                self.register_node(*id, host, *port, *role, *cores)
+            }
+            Command::SetNodeState { node, state } => self.set_node_state(*node, *state),
+            Command::RemoveNode { node } => self.remove_node(*node),
+        }
+    }
+}
+
+/// True for a name that MySQL takes: not empty, no zero byte, no space at its end.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('\0') && !name.ends_with(' ')
+}
+
+fn check_length(name: &str) -> Result<(), SqlError> {
+    if name.chars().count() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(SqlError::new(ErrorKind::TooLongIdent, format!("Identifier name '{name}' is too long")))
+}
+
+fn refuse_system_database(name: &str) -> Result<(), SqlError> {
+    if !is_system_database(name) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        ErrorKind::NoSystemSchemaAccess,
+        format!("Access to system schema '{name}' is rejected."),
+    ))
+}
+
+/// Takes the next id of a counter. A cluster would need four thousand million of one kind to fail.
+fn take_id(next: &mut u32) -> Result<u32, SqlError> {
+    let id = *next;
+    *next =
+        id.checked_add(1).ok_or_else(|| SqlError::internal("The cluster has run out of ids of this kind"))?;
+    Ok(id)
+}

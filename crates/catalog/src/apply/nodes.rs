@@ -1,0 +1,82 @@
+//! Nodes come, go, and change their state.
+
+use super::take_id;
+use crate::{Catalog, Node, NodeRole, NodeState, Outcome};
+use std::sync::Arc;
+use types::{NodeId, SqlError};
+
+impl Catalog {
+    pub(super) fn register_node(
+        &mut self,
+        id: Option<NodeId>,
+        host: &str,
+        port: u16,
+        role: NodeRole,
+        cores: u32,
+    ) -> Result<Outcome, SqlError> {
+        if host.is_empty() || id == Some(NodeId(0)) {
+            return Err(SqlError::internal("A node needs a host and an id that is not 0"));
+        }
+        let mut next = self.next.clone();
+        let id = match id {
+            Some(id) => {
+                match self.node(id) {
+                    Some(node) if node.role != role => {
+                        return Err(SqlError::internal(format!(
+                            "Node {id} cannot come back in another role: remove it first"
+                        )));
+                    }
+                    None if id.0 < next.node => {
+                        return Err(SqlError::internal(format!(
+                            "Node {id} was removed from the cluster: start it with an empty folder"
+                        )));
+                    }
+                    _ => {}
+                }
+                let after =
+                    id.0.checked_add(1).ok_or_else(|| SqlError::internal("A node's id is too great"))?;
+                next.node = next.node.max(after);
+                id
+            }
+            None => match self.nodes().find(|n| n.role == role && n.host == host && n.port == port) {
+                Some(node) if self.holds_partitions(node.id) => {
+                    return Err(SqlError::internal(format!(
+                        "Node {} at {host}:{port} holds partitions: start it with its folder, or elsewhere",
+                        node.id
+                    )));
+                }
+                Some(node) => node.id,
+                None => NodeId(take_id(&mut next.node)?),
+            },
+        };
+        self.next = next;
+        let node = Node { id, host: host.to_string(), port, role, state: NodeState::Online, cores };
+        Arc::make_mut(&mut self.nodes).insert(id, Arc::new(node));
+        Ok(Outcome::NodeRegistered(id))
+    }
+
+    pub(super) fn set_node_state(&mut self, id: NodeId, state: NodeState) -> Result<Outcome, SqlError> {
+        let node = Node { state, ..Node::clone(self.node(id).ok_or_else(|| no_such_node(id))?) };
+        Arc::make_mut(&mut self.nodes).insert(id, Arc::new(node));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn remove_node(&mut self, id: NodeId) -> Result<Outcome, SqlError> {
+        if self.node(id).is_none() {
+            return Err(no_such_node(id));
+        }
+        if self.holds_partitions(id) {
+            return Err(SqlError::internal(format!("Node {id} holds partitions: move or drop them first")));
+        }
+        Arc::make_mut(&mut self.nodes).remove(&id);
+        Ok(Outcome::Done)
+    }
+
+    fn holds_partitions(&self, node: NodeId) -> bool {
+        self.databases().any(|d| d.partitions.iter().any(|p| p.replicas.contains(&node)))
+    }
+}
+
+fn no_such_node(id: NodeId) -> SqlError {
+    SqlError::internal(format!("The cluster has no node {id}"))
+}

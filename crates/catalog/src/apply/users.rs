@@ -1,0 +1,162 @@
+//! CREATE, ALTER and DROP USER, GRANT, REVOKE. Grants outlive the databases and tables that they
+//! name, as in MySQL.
+
+use crate::state::no_such_table;
+use crate::{Catalog, Grants, Level, Outcome, Privilege, PrivilegeSet, User, UserName};
+use std::sync::Arc;
+use types::{ErrorKind, SqlError};
+
+const MAX_USER_NAME: usize = 32;
+const MAX_HOST: usize = 255;
+
+impl Catalog {
+    pub(super) fn create_user(
+        &mut self,
+        user: &UserName,
+        plugin: &str,
+        authentication: &str,
+        if_not_exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        let user = normal(user);
+        check_length(&user.name, "user name", MAX_USER_NAME)?;
+        check_length(&user.host, "host name", MAX_HOST)?;
+        if user.host.contains('/') {
+            return Err(SqlError::unsupported("netmasks in account names"));
+        }
+        if self.users.contains_key(&user) {
+            let error = failed("CREATE USER", &user);
+            return if if_not_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
+        }
+        let (plugin, authentication) = (plugin.to_string(), authentication.to_string());
+        let entry = User { user: user.clone(), plugin, authentication, grants: Grants::default() };
+        Arc::make_mut(&mut self.users).insert(user, Arc::new(entry));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn alter_user(
+        &mut self,
+        user: &UserName,
+        plugin: &str,
+        authentication: &str,
+        if_exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        let user = normal(user);
+        match self.user_mut(&user) {
+            Some(entry) => {
+                entry.plugin = plugin.to_string();
+                entry.authentication = authentication.to_string();
+                Ok(Outcome::Done)
+            }
+            None if if_exists => Ok(Outcome::Unchanged(failed("ALTER USER", &user))),
+            None => Err(failed("ALTER USER", &user)),
+        }
+    }
+
+    pub(super) fn drop_user(&mut self, user: &UserName, if_exists: bool) -> Result<Outcome, SqlError> {
+        let user = normal(user);
+        if !self.users.contains_key(&user) {
+            let error = failed("DROP USER", &user);
+            return if if_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
+        }
+        Arc::make_mut(&mut self.users).remove(&user);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn grant(
+        &mut self,
+        user: &UserName,
+        level: &Level,
+        privileges: PrivilegeSet,
+    ) -> Result<Outcome, SqlError> {
+        level.check(privileges)?;
+        let user = normal(user);
+        if let Level::Table { database, table } = level
+            && self.table(database, table).is_none()
+            && !privileges.contains(Privilege::Create)
+        {
+            return Err(no_such_table(database, table));
+        }
+        let Some(entry) = self.user_mut(&user) else {
+            return Err(SqlError::new(
+                ErrorKind::CannotCreateUserWithGrant,
+                "You are not allowed to create a user with GRANT",
+            ));
+        };
+        let granted = entry.grants.at(level).union(privileges);
+        entry.grants.set(level, granted);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn revoke(
+        &mut self,
+        user: &UserName,
+        level: &Level,
+        privileges: PrivilegeSet,
+    ) -> Result<Outcome, SqlError> {
+        level.check(privileges)?;
+        let user = normal(user);
+        let granted = self.users.get(&user).map(|entry| entry.grants.at(level));
+        match (level, granted) {
+            (Level::Table { table, .. }, None | Some(PrivilegeSet::NONE)) => Err(SqlError::new(
+                ErrorKind::NoSuchTableGrant,
+                format!(
+                    "There is no such grant defined for user '{}' on host '{}' on table '{table}'",
+                    user.name, user.host
+                ),
+            )),
+            (_, None) | (Level::Database(_), Some(PrivilegeSet::NONE)) => Err(no_such_grant(&user)),
+            (_, Some(granted)) => {
+                if let Some(entry) = self.user_mut(&user) {
+                    entry.grants.set(level, granted.minus(privileges));
+                }
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    pub(super) fn revoke_all(&mut self, user: &UserName) -> Result<Outcome, SqlError> {
+        let user = normal(user);
+        match self.user_mut(&user) {
+            Some(entry) => {
+                entry.grants = Grants::default();
+                Ok(Outcome::Done)
+            }
+            None => Err(SqlError::new(
+                ErrorKind::CannotRevokeAll,
+                "Can't revoke all privileges for one or more of the requested users",
+            )),
+        }
+    }
+
+    fn user_mut(&mut self, user: &UserName) -> Option<&mut User> {
+        if !self.users.contains_key(user) {
+            return None;
+        }
+        Arc::make_mut(&mut self.users).get_mut(user).map(Arc::make_mut)
+    }
+}
+
+fn normal(user: &UserName) -> UserName {
+    UserName::new(user.name.as_str(), user.host.as_str())
+}
+
+fn failed(operation: &str, user: &UserName) -> SqlError {
+    SqlError::new(ErrorKind::CannotUser, format!("Operation {operation} failed for {user}"))
+}
+
+fn no_such_grant(user: &UserName) -> SqlError {
+    SqlError::new(
+        ErrorKind::NoSuchGrant,
+        format!("There is no such grant defined for user '{}' on host '{}'", user.name, user.host),
+    )
+}
+
+fn check_length(text: &str, what: &str, limit: usize) -> Result<(), SqlError> {
+    if text.chars().count() <= limit {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        ErrorKind::WrongStringLength,
+        format!("String '{text}' is too long for {what} (should be no longer than {limit})"),
+    ))
+}

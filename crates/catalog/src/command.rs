@@ -1,0 +1,161 @@
+//! What can be done to the catalog, and what comes of it.
+
+use crate::{Database, Level, NodeRole, NodeState, PrivilegeSet, UserName, shared};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use types::{NodeId, SqlError, TableDef, TableId};
+
+/// Names one command for good. A command that is sent again keeps its id, and is then applied
+/// once. `number` rises with each command of a node, over restarts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandId {
+    pub node: NodeId,
+    pub number: u64,
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.node, self.number)
+    }
+}
+
+/// One change. Its JSON form is what the metadata log holds (see `format.rs`): fields are only
+/// added together with a new format version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+// A command is built once and moved a few times; a box would only burden its users.
+#[allow(clippy::large_enum_variant)]
+pub enum Command {
+    /// `partitions`: none means one for each core of the leaves that are online.
+    CreateDatabase {
+        name: String,
+        partitions: Option<u32>,
+        if_not_exists: bool,
+    },
+    /// Its tables go with it.
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
+    /// `def`: its `id`, `database` and `version` are given here, whatever they hold.
+    CreateTable {
+        database: String,
+        def: TableDef,
+        if_not_exists: bool,
+    },
+    /// Replaces the definition of the table `def.id` by `def`, with the version after
+    /// `expected_version`, if that one is still the newest; else error 1412. A new `def.name`
+    /// renames the table within its database.
+    AlterTable {
+        def: TableDef,
+        expected_version: u64,
+    },
+    DropTable {
+        database: String,
+        name: String,
+        if_exists: bool,
+    },
+    /// Puts an empty table, with a new id and version 1, in the place of the old one.
+    TruncateTable {
+        database: String,
+        name: String,
+    },
+    /// Takes `count` AUTO_INCREMENT values of a table for good.
+    TakeIds {
+        table: TableId,
+        count: u64,
+    },
+    /// AUTO_INCREMENT values of the table are above `above` from now on.
+    RaiseIds {
+        table: TableId,
+        above: u64,
+    },
+    /// `plugin` and `authentication` as in MySQL's `mysql.user`; crate `mysql` makes and reads them.
+    CreateUser {
+        user: UserName,
+        plugin: String,
+        authentication: String,
+        if_not_exists: bool,
+    },
+    /// Replaces how the user proves who they are.
+    AlterUser {
+        user: UserName,
+        plugin: String,
+        authentication: String,
+        if_exists: bool,
+    },
+    DropUser {
+        user: UserName,
+        if_exists: bool,
+    },
+    Grant {
+        user: UserName,
+        level: Level,
+        privileges: PrivilegeSet,
+    },
+    Revoke {
+        user: UserName,
+        level: Level,
+        privileges: PrivilegeSet,
+    },
+    /// REVOKE ALL PRIVILEGES, GRANT OPTION: everything, on all levels.
+    RevokeAll {
+        user: UserName,
+    },
+    /// `value`: none takes the variable back to its default.
+    SetGlobalVariable {
+        name: String,
+        value: Option<String>,
+    },
+    /// A process joins, or comes back, and is online. Without an id one is given; if a node of
+    /// the same role, host and port is there and holds no partition, that one's id.
+    RegisterNode {
+        id: Option<NodeId>,
+        host: String,
+        port: u16,
+        role: NodeRole,
+        cores: u32,
+    },
+    SetNodeState {
+        node: NodeId,
+        state: NodeState,
+    },
+    /// Refused while the node holds partitions.
+    RemoveNode {
+        node: NodeId,
+    },
+}
+
+/// What an applied command did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    DatabaseCreated(#[serde(with = "shared")] Arc<Database>),
+    DatabaseDropped {
+        #[serde(with = "shared")]
+        database: Arc<Database>,
+        /// How many tables went with it.
+        tables: u64,
+    },
+    TableCreated(#[serde(with = "shared")] Arc<TableDef>),
+    /// The new version.
+    TableAltered(#[serde(with = "shared")] Arc<TableDef>),
+    TableDropped(#[serde(with = "shared")] Arc<TableDef>),
+    TableTruncated {
+        #[serde(with = "shared")]
+        old: Arc<TableDef>,
+        #[serde(with = "shared")]
+        new: Arc<TableDef>,
+    },
+    /// The first of the values taken.
+    Ids {
+        first: u64,
+    },
+    NodeRegistered(NodeId),
+    /// Nothing was to be done, by IF EXISTS or IF NOT EXISTS; MySQL shows this as a note.
+    Unchanged(#[serde(with = "crate::format::error")] SqlError),
+    /// Done, with nothing to tell.
+    Done,
+}

@@ -1,0 +1,147 @@
+//! `testdata/` holds the bytes that version 1 wrote. They never change; a new format adds files.
+
+use super::*;
+use crate::{FormatError, Level, NodeState, Privilege, PrivilegeSet};
+use types::KeyDef;
+
+const COMMANDS: &str = include_str!("../../testdata/commands-1.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-1.json");
+
+/// One of each kind; those before the failures make a state that has something of everything.
+fn commands() -> Vec<Command> {
+    let user = UserName::new("ann", "10.%");
+    let mut def = table("orders");
+    def.columns[1].ty = SqlType::Decimal { precision: 15, scale: 2 };
+    def.columns[1].default = ColumnDefault::None;
+    def.keys = vec![KeyDef { name: "by_b".into(), columns: vec![ColumnId(2)], unique: false }];
+    let altered =
+        TableDef { id: TableId(1), database: DatabaseId(1), comment: "all of them".into(), ..def.clone() };
+    vec![
+        register(None, 7307),
+        register(Some(2), 7308),
+        register(None, 7309),
+        Command::SetNodeState { node: NodeId(2), state: NodeState::Offline },
+        Command::RemoveNode { node: NodeId(3) },
+        create_database("shop", Some(2)),
+        Command::CreateDatabase { name: "old".into(), partitions: None, if_not_exists: true },
+        Command::CreateTable { database: "shop".into(), def, if_not_exists: false },
+        Command::AlterTable { def: altered, expected_version: 1 },
+        Command::TakeIds { table: TableId(1), count: 1000 },
+        Command::RaiseIds { table: TableId(1), above: 7 },
+        Command::CreateTable { database: "old".into(), def: table("t"), if_not_exists: true },
+        Command::TruncateTable { database: "old".into(), name: "t".into() },
+        Command::DropTable { database: "old".into(), name: "t".into(), if_exists: false },
+        Command::DropDatabase { name: "old".into(), if_exists: false },
+        Command::CreateUser {
+            user: user.clone(),
+            plugin: "caching_sha2_password".into(),
+            authentication: "$A$005$salt".into(),
+            if_not_exists: false,
+        },
+        Command::AlterUser {
+            user: user.clone(),
+            plugin: "caching_sha2_password".into(),
+            authentication: "$A$005$new".into(),
+            if_exists: false,
+        },
+        Command::Grant {
+            user: user.clone(),
+            level: Level::Global,
+            privileges: Privilege::ALL.iter().copied().collect(),
+        },
+        Command::Revoke {
+            user: user.clone(),
+            level: Level::Global,
+            privileges: PrivilegeSet::NONE.with(Privilege::Super).with(Privilege::GrantOption),
+        },
+        Command::Grant {
+            user: user.clone(),
+            level: Level::Table { database: "shop".into(), table: "orders".into() },
+            privileges: PrivilegeSet::NONE.with(Privilege::Select),
+        },
+        Command::Grant {
+            user: user.clone(),
+            level: Level::Database("shop\\_%".into()),
+            privileges: PrivilegeSet::NONE.with(Privilege::Select).with(Privilege::Insert),
+        },
+        Command::RevokeAll { user: UserName::new("nobody", "%") },
+        Command::DropUser { user: UserName::new("nobody", "%"), if_exists: true },
+        Command::SetGlobalVariable { name: "time_zone".into(), value: Some("+00:00".into()) },
+        Command::SetGlobalVariable { name: "wait_timeout".into(), value: None },
+    ]
+}
+
+fn stored_commands() -> String {
+    let lines = (1..).zip(commands()).map(|(number, command)| {
+        String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
+    });
+    lines.collect()
+}
+
+fn state() -> Catalog {
+    let mut driver = Driver::default();
+    for command in commands() {
+        // Some fail, so that the windows hold errors, too.
+        let _ = driver.run(command);
+    }
+    driver.catalog
+}
+
+#[test]
+fn bytes_are_those_of_the_fixtures() {
+    assert_eq!(stored_commands(), COMMANDS);
+    assert_eq!(String::from_utf8(state().encode()).unwrap() + "\n", SNAPSHOT);
+}
+
+/// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
+#[test]
+#[ignore = "writes files"]
+fn write_fixtures() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    std::fs::write(folder.join("commands-1.json"), stored_commands()).unwrap();
+    std::fs::write(
+        folder.join("snapshot-1.json"),
+        state().encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+    )
+    .unwrap();
+}
+
+#[test]
+fn fixtures_are_read_back() {
+    for ((number, command), line) in (1..).zip(commands()).zip(COMMANDS.lines()) {
+        let id = CommandId { node: NodeId(1), number };
+        assert_eq!(Command::decode(line.as_bytes()), Ok((id, command)));
+    }
+    assert_eq!(Catalog::decode(SNAPSHOT.as_bytes()), Ok(state()));
+}
+
+#[test]
+fn unknown_formats_and_damage_are_refused() {
+    let later = SNAPSHOT.replacen("\"format\":1", "\"format\":2", 1);
+    let error = Catalog::decode(later.as_bytes()).unwrap_err();
+    assert_eq!(error, FormatError::UnknownFormat { found: 2 });
+    assert_eq!(error.to_string(), "the metadata is of format 2, and this version of Pando knows only 1 to 1");
+    let line = COMMANDS.lines().next().unwrap();
+    let later = line.replacen("\"format\":1", "\"format\":9,\"new\":0", 1);
+    assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
+
+    let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
+    for bad in [
+        cut.to_vec(),
+        vec![],
+        b"{}".to_vec(),
+        SNAPSHOT.replacen("\"format\":1", "\"format\":1,\"more\":2", 1).into_bytes(),
+        SNAPSHOT
+            .replacen("\"database\":1,\"name\":\"orders\"", "\"database\":8,\"name\":\"orders\"", 1)
+            .into_bytes(),
+        SNAPSHOT.replacen("\"ordinal\":1", "\"ordinal\":3", 1).into_bytes(),
+        SNAPSHOT.replacen("\"partition\":", "\"partition\":0", 1).into_bytes(),
+        SNAPSHOT.replacen("\"errno\":1269", "\"errno\":1", 1).into_bytes(),
+        SNAPSHOT.replacen("\"SELECT\"", "\"SELECTS\"", 1).into_bytes(),
+    ] {
+        assert_ne!(bad, SNAPSHOT.as_bytes(), "the fixture has no such text");
+        let error = Catalog::decode(&bad).unwrap_err();
+        assert!(matches!(error, FormatError::Damaged(_)), "{error}");
+    }
+    assert!(Command::decode(b"{\"format\":1,\"id\":{\"node\":1,\"number\":1},\"command\":\"fly\"}").is_err());
+}
