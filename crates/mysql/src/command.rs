@@ -1,0 +1,147 @@
+//! Commands: the first packet of each exchange after login.
+
+use crate::packet::reader::{FieldReader, Malformed};
+use crate::protocol::com;
+use bytes::Bytes;
+use types::{ErrorKind, SqlError};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Quit,
+    InitDb(String),
+    Query(String),
+    FieldList,
+    Statistics,
+    ProcessKill(u32),
+    Ping,
+    /// The payload behind the command byte.
+    ChangeUser(Bytes),
+    Prepare(String),
+    Execute {
+        statement: u32,
+        flags: u8,
+        /// Null bitmap, types, values.
+        parameters: Bytes,
+    },
+    SendLongData {
+        statement: u32,
+        parameter: u16,
+        data: Bytes,
+    },
+    CloseStatement(u32),
+    ResetStatement(u32),
+    /// Multi statements on or off.
+    SetMultiStatements(bool),
+    Fetch,
+    ResetConnection,
+}
+
+impl Command {
+    pub fn parse(payload: Bytes) -> Result<Command, SqlError> {
+        let mut r = FieldReader::new(&payload);
+        let code = r.u8()?;
+        let rest = |consumed: usize| payload.slice(consumed..);
+        Ok(match code {
+            com::QUIT => Command::Quit,
+            com::INIT_DB => Command::InitDb(text(rest(1))?),
+            com::QUERY => Command::Query(text(rest(1))?),
+            com::FIELD_LIST => Command::FieldList,
+            com::STATISTICS => Command::Statistics,
+            com::PROCESS_KILL => Command::ProcessKill(r.u32()?),
+            com::PING => Command::Ping,
+            com::CHANGE_USER => Command::ChangeUser(rest(1)),
+            com::STMT_PREPARE => Command::Prepare(text(rest(1))?),
+            com::STMT_EXECUTE => {
+                let (statement, flags, _iterations) = (r.u32()?, r.u8()?, r.u32()?);
+                Command::Execute { statement, flags, parameters: rest(10) }
+            }
+            com::STMT_SEND_LONG_DATA => {
+                Command::SendLongData { statement: r.u32()?, parameter: r.u16()?, data: rest(7) }
+            }
+            com::STMT_CLOSE => Command::CloseStatement(r.u32()?),
+            com::STMT_RESET => Command::ResetStatement(r.u32()?),
+            com::SET_OPTION => match r.u16()? {
+                0 => Command::SetMultiStatements(true),
+                1 => Command::SetMultiStatements(false),
+                _ => return Err(Malformed.into()),
+            },
+            com::STMT_FETCH => Command::Fetch,
+            com::RESET_CONNECTION => Command::ResetConnection,
+            _ => return Err(SqlError::new(ErrorKind::UnknownCommand, "Unknown command")),
+        })
+    }
+
+    /// True for a payload whose command has no answer, not even an error.
+    pub fn is_silent(payload: &[u8]) -> bool {
+        matches!(payload.first(), Some(&(com::STMT_SEND_LONG_DATA | com::STMT_CLOSE | com::QUIT)))
+    }
+}
+
+fn text(bytes: Bytes) -> Result<String, SqlError> {
+    String::from_utf8(bytes.into()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let wrong: String =
+            error.as_bytes()[at..].iter().take(6).map(|byte| format!("\\x{byte:02X}")).collect();
+        SqlError::new(
+            ErrorKind::ParseError,
+            format!("Invalid utf8mb4 character string: '{wrong}' at byte {at} of the statement"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(bytes: &[u8]) -> Result<Command, SqlError> {
+        Command::parse(Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn commands() {
+        let bytes = |b: &'static [u8]| Bytes::from_static(b);
+        for (payload, expected) in [
+            (&b"\x01"[..], Command::Quit),
+            (b"\x02shop", Command::InitDb("shop".into())),
+            (b"\x03SELECT 1", Command::Query("SELECT 1".into())),
+            (b"\x04t\0", Command::FieldList),
+            (b"\x09", Command::Statistics),
+            (b"\x0c\x05\0\0\0", Command::ProcessKill(5)),
+            (b"\x0e", Command::Ping),
+            (b"\x11bob\0", Command::ChangeUser(bytes(b"bob\0"))),
+            (b"\x16SELECT ?", Command::Prepare("SELECT ?".into())),
+            (
+                b"\x17\x07\0\0\0\x01\x01\0\0\0abc",
+                Command::Execute { statement: 7, flags: 1, parameters: bytes(b"abc") },
+            ),
+            (
+                b"\x18\x07\0\0\0\x02\0data",
+                Command::SendLongData { statement: 7, parameter: 2, data: bytes(b"data") },
+            ),
+            (b"\x19\x07\0\0\0", Command::CloseStatement(7)),
+            (b"\x1a\x07\0\0\0", Command::ResetStatement(7)),
+            (b"\x1b\0\0", Command::SetMultiStatements(true)),
+            (b"\x1b\x01\0", Command::SetMultiStatements(false)),
+            (b"\x1c\x07\0\0\0\x01\0\0\0", Command::Fetch),
+            (b"\x1f", Command::ResetConnection),
+        ] {
+            assert_eq!(parse(payload), Ok(expected));
+        }
+        assert_eq!(parse(b"\x63").unwrap_err().kind, ErrorKind::UnknownCommand);
+        for cut in [&b""[..], b"\x17\x07", b"\x18\x07\0\0\0\x02", b"\x19", b"\x1b\x02\0"] {
+            assert!(parse(cut).is_err());
+        }
+        assert_eq!(
+            parse(b"\x03a\xff\xfe").unwrap_err().message,
+            "Invalid utf8mb4 character string: '\\xFF\\xFE' at byte 1 of the statement"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
+            let _ = parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The life of one connection: login, then commands one after the other until the client or the
+//! server ends it.
+//!
+//! While a statement runs, the connection watches its socket and the server's phase; if the client
+//! goes or the server stops, the statement's future is dropped and the session closed.
+
+mod commands;
+mod infile;
+mod login;
+mod rows;
+
+use crate::auth::exchange::Authenticator;
+use crate::counters::{Held, count};
+use crate::listener::{Config, Limits};
+use crate::packet::framing::{PacketReader, PacketWriter, Patience, ReadError};
+use crate::protocol::Capabilities;
+use crate::response::{Ending, OkInfo, put_error, put_ok};
+use crate::server::{Server, Session};
+use bytes::Bytes;
+use commands::Connection;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use types::{ErrorKind, SqlError};
+
+/// How long to wait for a client to read its last error and close, before and after login.
+const LINGER_STRANGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What all connections of a listener share.
+pub(crate) struct Shared<S> {
+    pub server: Arc<S>,
+    pub config: Config,
+    pub authenticator: Authenticator,
+}
+
+/// Where the server stands between start and stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Running,
+    /// No new commands.
+    Draining,
+    /// Running statements end too.
+    Stopped,
+}
+
+/// Waits until the server has come to a phase.
+async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
+    // If the sender is gone, so is the server.
+    let _ = phase.wait_for(|now| *now >= at).await;
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client said so.
+    Quit,
+    /// The client has gone, or was silent for too long.
+    Lost,
+    /// The server stops.
+    Stopped,
+    /// The client is told why.
+    Fatal(SqlError),
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> End {
+        match error {
+            ReadError::Closed | ReadError::Io(_) | ReadError::TimedOut => End::Lost,
+            ReadError::TooLarge { .. } => End::Fatal(SqlError::new(
+                ErrorKind::PacketTooLarge,
+                "Got a packet bigger than 'max_allowed_packet' bytes",
+            )),
+            ReadError::OutOfOrder { .. } => {
+                End::Fatal(SqlError::new(ErrorKind::PacketsOutOfOrder, "Got packets out of order"))
+            }
+        }
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> End {
+        End::Lost
+    }
+}
+
+/// The two directions of a connection and what ends it from outside.
+pub(crate) struct Wire<R, W> {
+    input: PacketReader<R>,
+    output: PacketWriter<W>,
+    phase: watch::Receiver<Phase>,
+    capabilities: Capabilities,
+    limits: Limits,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
+    /// The next command, or the end.
+    async fn next_command(&mut self) -> Result<Bytes, End> {
+        self.output.sequence = 0;
+        let patience = Patience { first: self.limits.wait_timeout, rest: self.limits.read_timeout };
+        self.read(patience, Phase::Draining).await
+    }
+
+    /// A packet within an exchange.
+    async fn next_packet(&mut self) -> Result<Bytes, End> {
+        let patience = Patience { first: self.limits.read_timeout, rest: self.limits.read_timeout };
+        self.read(patience, Phase::Stopped).await
+    }
+
+    async fn read(&mut self, patience: Patience, until: Phase) -> Result<Bytes, End> {
+        let read = self.input.read(&mut self.output.sequence, self.limits.max_allowed_packet, patience);
+        tokio::select! {
+            biased;
+            () = reached(&mut self.phase, until) => Err(End::Stopped),
+            payload = read => Ok(payload?),
+        }
+    }
+
+    /// Runs `future`, unless the client goes or the server stops.
+    async fn until_done<F: Future>(&mut self, future: F) -> Result<F::Output, End> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.input.closed() => Err(End::Lost),
+            () = reached(&mut self.phase, Phase::Stopped) => Err(End::Stopped),
+        }
+    }
+
+    fn ok(&mut self, info: &OkInfo, ending: Ending) {
+        self.output.packet(|p| put_ok(p, info, ending));
+    }
+
+    fn error(&mut self, error: &SqlError) {
+        self.output.packet(|p| put_error(p, error));
+    }
+
+    /// Tells the client why, if it is not its own wish.
+    async fn say_goodbye(&mut self, end: End, linger: Duration) {
+        let error = match end {
+            End::Quit | End::Lost => return,
+            End::Stopped => SqlError::new(ErrorKind::ShuttingDown, "Server shutdown in progress"),
+            End::Fatal(error) => error,
+        };
+        self.error(&error);
+        let said = async {
+            self.output.flush().await?;
+            self.output.shutdown().await
+        };
+        // Bytes that the client still sends would make the system reset the connection, and the
+        // client lose the error.
+        if said.await.is_ok() {
+            tokio::select! {
+                biased;
+                () = self.input.drain(linger) => {}
+                () = reached(&mut self.phase, Phase::Stopped) => {}
+            }
+        }
+    }
+}
+
+/// What counts a connection while it lives.
+pub(crate) struct Admission {
+    pub connection: Held,
+    /// Until login.
+    pub stranger: Held,
+}
+
+/// Serves one client.
+pub(crate) async fn run<S: Server>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    id: u32,
+    admission: Admission,
+    shared: Arc<Shared<S>>,
+    phase: watch::Receiver<Phase>,
+) {
+    let counters = shared.config.counters.clone();
+    let limits = shared.config.limits.clone();
+    let Admission { connection: _counted, stranger } = admission;
+    let (input, output) = stream.into_split();
+    let mut wire = Wire {
+        input: PacketReader::new(input),
+        output: PacketWriter::new(output, limits.write_timeout),
+        phase: phase.clone(),
+        capabilities: Capabilities::empty(),
+        limits,
+    };
+    let mut phase = phase;
+    let login = timeout(wire.limits.handshake_timeout, login::log_in(&mut wire, &shared, peer, id));
+    let login = tokio::select! {
+        biased;
+        () = reached(&mut phase, Phase::Draining) => Err(End::Stopped),
+        login = login => login.unwrap_or(Err(End::Lost)),
+    };
+    let (session, who) = match login {
+        Ok(login) => login,
+        Err(end) => {
+            if !matches!(end, End::Stopped) {
+                count(&counters.failed_logins);
+            }
+            tracing::debug!(%peer, ?end, "login failed");
+            return wire.say_goodbye(end, LINGER_STRANGER).await;
+        }
+    };
+    drop(stranger);
+
+    let mut connection = Connection::new(wire, session, shared, who);
+    let end = connection.serve_commands().await;
+    tracing::debug!(%peer, id, ?end, "connection ends");
+    let Connection { mut wire, session, .. } = connection;
+    session.close().await;
+    wire.say_goodbye(end, LINGER).await;
+}

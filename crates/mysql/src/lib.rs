@@ -1,0 +1,37 @@
+//! The server side of the MySQL client/server protocol. It knows packets, authentication, commands
+//! and how Arrow columns become rows; it knows no SQL.
+//!
+//! A program implements [`Server`] (who may log in) and [`Session`] (what statements do) and calls
+//! [`serve`]. What a client sends is never trusted: every length is checked against what is there,
+//! no packet is buffered beyond its limit, and results are written with backpressure.
+//!
+//! Texts are utf8mb4, whatever collation a client asks for; statements that are not valid UTF-8 are
+//! refused.
+//!
+//! Not offered yet, and so not negotiated: TLS, compression, session tracking, query attributes,
+//! cursors.
+
+mod auth;
+mod column;
+mod command;
+mod connection;
+mod counters;
+mod format;
+mod handshake;
+mod listener;
+mod packet;
+mod params;
+mod protocol;
+mod response;
+mod row;
+mod server;
+
+pub use auth::stored::{check_stored, make_stored};
+pub use auth::{Credentials, Plugin};
+pub use column::ColumnMeta;
+pub use counters::Counters;
+pub use listener::{Config, Limits, serve};
+pub use protocol::{Capabilities, ColumnFlags, ColumnType, StatusFlags, charset};
+pub use response::{InfileSink, OkInfo, Response, ResultSet};
+pub use row::{RowEncoder, RowFormat};
+pub use server::{Login, Prepared, Server, Session};

@@ -1,0 +1,81 @@
+//! What a program implements to speak MySQL.
+
+use crate::auth::Credentials;
+use crate::column::ColumnMeta;
+use crate::protocol::{Capabilities, StatusFlags};
+use crate::response::Response;
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use types::{SqlError, Value};
+
+#[async_trait]
+pub trait Server: Send + Sync + 'static {
+    type Session: Session;
+
+    /// How a user proves itself; `None` for one that does not exist, which the client cannot tell
+    /// from one with another password.
+    async fn credentials(&self, user: &str, peer: &SocketAddr) -> Option<Credentials>;
+
+    /// Opens a session for a user that has proved itself. An error ends the connection.
+    async fn open(&self, login: Login) -> Result<Self::Session, SqlError>;
+}
+
+/// Who logs in, and how its client speaks.
+#[derive(Debug, Clone)]
+pub struct Login {
+    pub user: String,
+    pub database: Option<String>,
+    pub peer: SocketAddr,
+    pub connection: u32,
+    /// `program_name`, `_client_name` and the like.
+    pub attributes: Vec<(String, String)>,
+    /// What both sides can do; [`Capabilities::FOUND_ROWS`] and [`Capabilities::INTERACTIVE`]
+    /// concern the session.
+    pub capabilities: Capabilities,
+    /// The number of the collation that the client asks for.
+    pub collation: u16,
+}
+
+/// One connection's state. Commands arrive one at a time.
+///
+/// If the client goes away or the server stops, the future of a running statement is dropped, and
+/// then [`Session::close`] is called: both must leave no transaction open.
+#[async_trait]
+pub trait Session: Send + 'static {
+    /// Runs one statement.
+    async fn query(&mut self, sql: String) -> Result<Response, SqlError>;
+
+    /// Cuts a text into its statements, at the semicolons that are not within strings or comments.
+    /// Called only for clients that use multi statements; an error then fails the whole text.
+    fn split(&self, sql: &str) -> Result<Vec<String>, SqlError>;
+
+    async fn prepare(&mut self, sql: String) -> Result<Prepared, SqlError>;
+
+    /// `statement` is the id of a prepared statement that is still open, `parameters` has a value
+    /// for each of its parameters.
+    async fn execute(&mut self, statement: u32, parameters: Vec<Value>) -> Result<Response, SqlError>;
+
+    async fn close_statement(&mut self, statement: u32);
+
+    async fn use_database(&mut self, name: String) -> Result<(), SqlError>;
+
+    /// COM_RESET_CONNECTION: as if just logged in, in the same database. Rolls back, forgets
+    /// variables and prepared statements.
+    async fn reset(&mut self) -> Result<(), SqlError>;
+
+    fn status(&self) -> StatusFlags;
+
+    /// Warnings of the last statement.
+    fn warning_count(&self) -> u16;
+
+    async fn close(self);
+}
+
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Chosen by the session, unique in it.
+    pub id: u32,
+    pub parameters: Vec<ColumnMeta>,
+    /// Empty for a statement that returns no rows.
+    pub columns: Vec<ColumnMeta>,
+}
