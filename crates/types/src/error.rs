@@ -65,7 +65,10 @@ kinds! {
     FieldSpecifiedTwice = 1110, "42000";
     InvalidGroupFunction = 1111, "HY000";
     WrongValueCountOnRow = 1136, "21S01";
+    NoSuchGrant = 1141, "42000";
+    IllegalGrantForTable = 1144, "42000";
     NoSuchTable = 1146, "42S02";
+    NoSuchTableGrant = 1147, "42000";
     SyntaxError = 1149, "42000";
     PacketTooLarge = 1153, "08S01";
     PacketsOutOfOrder = 1156, "08S01";
@@ -78,6 +81,7 @@ kinds! {
     UnknownStatementHandler = 1243, "HY000";
     DerivedTableNeedsAlias = 1248, "42000";
     ServerOffline = 1158, "08S01";
+    WrongUsage = 1221, "HY000";
     WrongTypeForVariable = 1232, "42000";
     WrongValueForVariable = 1231, "42000";
     VariableIsReadOnly = 1238, "HY000";
@@ -96,8 +100,14 @@ kinds! {
     DivisionByZero = 1365, "22012";
     IncorrectValue = 1366, "HY000";
     ManyKeys = 1391, "HY000";
+    CannotUser = 1396, "HY000";
     DataTooLong = 1406, "22001";
+    CannotCreateUserWithGrant = 1410, "42000";
     TableDefinitionChanged = 1412, "HY000";
+    CannotRevokeAll = 1269, "HY000";
+    WrongStringLength = 1470, "HY000";
+    TooManyPartitions = 1499, "HY000";
+    NoParts = 1504, "HY000";
     WrongNumberOfArguments = 1582, "42000";
     InvalidDateTime = 1525, "HY000";
     NumericOverflow = 1690, "22003";
@@ -106,6 +116,7 @@ kinds! {
     WrongTableName = 1103, "42000";
     WrongColumnName = 1166, "42000";
     QueryTimeout = 3024, "HY000";
+    NoSystemSchemaAccess = 3552, "HY000";
     LocalInfileDisabled = 3948, "42000";
     ReadOnlyTransaction = 1792, "25006";
     MustChangeIsolationOutsideTxn = 1568, "25001";

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Run(Command),
+    Run(Box<Command>),
     /// The command that many steps ago, once more.
     Repeat(usize),
     /// Through the stored form and back.
@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         name().prop_map(|name| Command::DropUser { user: UserName::new(name, "%"), if_exists: false }),
     ];
     prop_oneof![
-        8 => command.prop_map(Step::Run),
+        8 => command.prop_map(|command| Step::Run(Box::new(command))),
         1 => (1..20usize).prop_map(Step::Repeat),
         1 => Just(Step::Reload),
     ]
@@ -102,7 +102,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Run(command) => {
-                    let result = driver.run(command.clone());
+                    let result = driver.run(Command::clone(&command));
                     let errno = result.as_ref().map_or_else(|error| error.kind.errno(), |_| 0);
                     prop_assert_eq!(errno, model.run(&command), "{:?}", command);
                     if let Ok(Outcome::TableCreated(new) | Outcome::TableTruncated { new, .. }) = &result {
