@@ -1,0 +1,63 @@
+# make setup   install what a bare Debian lacks
+# make demo    load TPC-H into a fresh Pando, check the 22 answers, stay up   (ARGS="--scale 0.01 --exit")
+# make test    everything that must be green
+# make bench   compare with DuckDB on TPC-H                                   (ARGS="--scale 10")
+# make fmt, make lint
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench fmt lint rust-tests system-tests
+
+# One folder for what is built, outside of the work tree, so that every clone shares it.
+CACHE := $(HOME)/.cache/pando
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+VENV := $(CACHE)/venv
+PYTHON := $(VENV)/bin/python
+PANDO = $(CARGO_TARGET_DIR)/debug/pando
+
+# The system's RocksDB, where there is one; else the build compiles its own.
+ROCKSDB = $(shell for lib in /usr/lib/*/librocksdb.so /usr/lib/librocksdb.so; do \
+    if [ -e $$lib ]; then echo ROCKSDB_LIB_DIR=$$(dirname $$lib); break; fi; done)
+CARGO = env $(ROCKSDB) cargo
+
+ARGS ?=
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+setup:
+	@scripts/setup $(VENV)
+
+build:
+	$(CARGO) build --locked --package pando --package pando-tpch
+
+demo: setup build
+	$(PANDO) demo --data $(CACHE)/demo $(ARGS)
+
+test: lint rust-tests system-tests
+
+lint:
+	cargo fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+# The order of crates and the licences are tests too: tests/tidy.
+rust-tests:
+	if command -v cargo-nextest >/dev/null; then \
+	    $(CARGO) nextest run --locked --workspace; \
+	else \
+	    $(CARGO) test --locked --workspace --lib --bins --tests; \
+	fi
+
+# Against the program itself, through real clients. Built together with the tests, so that nothing
+# is compiled a second time with other features.
+system-tests:
+	$(CARGO) build --locked --workspace --bins --tests
+	PANDO_BIN=$(PANDO) $(PYTHON) -m pytest -q -p no:cacheprovider tests/clients tests/chaos
+
+bench: setup build
+	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/run.py $(ARGS)
+
+fmt:
+	cargo fmt --all

@@ -1,0 +1,45 @@
+"""Servers and databases for the system tests."""
+
+import itertools
+
+import pytest
+from pando_process import Pando
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def pando(tmp_path):
+    """A server of the test's own."""
+    server = Pando(tmp_path / "data")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """One server for all tests that need no more than a database of their own."""
+    server = Pando(tmp_path_factory.mktemp("server") / "data")
+    server.start()
+    yield server
+    assert server.process.poll() is None, f"the server ended:\n{server.log.read_text()}"
+    server.kill()
+
+
+@pytest.fixture
+def database(server):
+    """The name of a fresh database on the session's server."""
+    name = f"test_{next(NUMBERS)}"
+    with server.connect(autocommit=True) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+    yield name
+    with server.connect(autocommit=True) as connection:
+        connection.cursor().execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def connection(server, database):
+    """A PyMySQL connection to the fresh database, with its default: autocommit off."""
+    with server.connect(database, local_infile=True) as connection:
+        yield connection
