@@ -1,0 +1,164 @@
+//! Outcomes of distributed transactions at their coordinating partition.
+//!
+//! The decision is a record in that partition's log; the first of COMMIT and ABORT wins. A COMMIT is
+//! kept until every participant has confirmed it durably, an ABORT for ten minutes.
+
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+use types::{PartitionId, Timestamp, TxnId};
+
+const ABORT_KEPT_MILLIS: u64 = 600_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Commit(Timestamp),
+    Abort,
+}
+
+/// What a reader that met an intent is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Commit(Timestamp),
+    Abort,
+    /// Nothing is decided, and what will be decided is later than the reader.
+    LaterThan(Timestamp),
+}
+
+#[derive(Debug)]
+struct Decision {
+    outcome: Outcome,
+    unconfirmed: BTreeSet<PartitionId>,
+    /// For an abort: when it may be forgotten.
+    until_millis: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Decisions {
+    decided: HashMap<TxnId, Decision>,
+}
+
+impl Decisions {
+    pub fn outcome(&self, txn: TxnId) -> Option<Outcome> {
+        self.decided.get(&txn).map(|d| d.outcome)
+    }
+
+    /// Whether the caller may log `COMMIT` for this transaction.
+    pub fn may_commit(&self, txn: TxnId) -> bool {
+        !self.decided.contains_key(&txn)
+    }
+
+    /// The decision to commit was appended. Returns what holds: this, or an earlier decision.
+    pub fn commit(
+        &mut self,
+        txn: TxnId,
+        at: Timestamp,
+        participants: impl IntoIterator<Item = PartitionId>,
+    ) -> Outcome {
+        self.decided
+            .entry(txn)
+            .or_insert_with(|| Decision {
+                outcome: Outcome::Commit(at),
+                unconfirmed: participants.into_iter().collect(),
+                until_millis: 0,
+            })
+            .outcome
+    }
+
+    /// A participant demands an end. If nothing is decided the caller must append ABORT, durably,
+    /// before it answers; `true` says so.
+    ///
+    /// [B asks, is told "abort" from memory; the late COMMIT reaches A: half a transaction.]
+    pub fn demand_end(&mut self, txn: TxnId, boot_millis: u64) -> (Outcome, bool) {
+        let mut logs = false;
+        let decision = self.decided.entry(txn).or_insert_with(|| {
+            logs = true;
+            Decision {
+                outcome: Outcome::Abort,
+                unconfirmed: BTreeSet::new(),
+                until_millis: boot_millis + ABORT_KEPT_MILLIS,
+            }
+        });
+        (decision.outcome, logs)
+    }
+
+    /// A reader at `at` asks. The caller has raised the partition's clock to `at`, so a commit that is
+    /// decided later is later than the reader. The outcome is not changed by asking.
+    ///
+    /// [A looping scan that forces ABORT starves all writers.]
+    pub fn inquire(&self, txn: TxnId, at: Timestamp) -> Answer {
+        match self.outcome(txn) {
+            Some(Outcome::Commit(ts)) => Answer::Commit(ts),
+            Some(Outcome::Abort) => Answer::Abort,
+            None => Answer::LaterThan(at),
+        }
+    }
+
+    /// A participant holds the outcome durably. True if the decision is forgotten now.
+    pub fn confirm(&mut self, txn: TxnId, participant: PartitionId) -> bool {
+        let Some(decision) = self.decided.get_mut(&txn) else { return false };
+        decision.unconfirmed.remove(&participant);
+        let done = decision.unconfirmed.is_empty() && matches!(decision.outcome, Outcome::Commit(_));
+        if done {
+            self.decided.remove(&txn);
+        }
+        done
+    }
+
+    /// Forgets aborts whose time is over.
+    pub fn expire(&mut self, boot_millis: u64) {
+        self.decided.retain(|_, d| d.outcome != Outcome::Abort || d.until_millis > boot_millis);
+    }
+
+    pub fn len(&self) -> usize {
+        self.decided.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.decided.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::NodeId;
+
+    const X: TxnId = TxnId { node: NodeId(1), number: 7 };
+
+    #[test]
+    fn the_first_of_commit_and_abort_wins() {
+        let mut a = Decisions::default();
+        assert_eq!(a.demand_end(X, 0), (Outcome::Abort, true));
+        assert!(!a.may_commit(X));
+        assert_eq!(a.commit(X, Timestamp(9), [PartitionId(2)]), Outcome::Abort);
+        assert_eq!(a.demand_end(X, 0), (Outcome::Abort, false));
+
+        let mut a = Decisions::default();
+        a.commit(X, Timestamp(9), [PartitionId(2), PartitionId(3)]);
+        assert_eq!(a.demand_end(X, 0), (Outcome::Commit(Timestamp(9)), false));
+        assert!(!a.confirm(X, PartitionId(2)));
+        assert!(a.confirm(X, PartitionId(3)));
+        assert!(a.is_empty());
+    }
+
+    #[test]
+    fn inquiring_never_changes_the_outcome() {
+        let mut a = Decisions::default();
+        for _ in 0..3 {
+            assert_eq!(a.inquire(X, Timestamp(50)), Answer::LaterThan(Timestamp(50)));
+        }
+        assert!(a.may_commit(X));
+        a.commit(X, Timestamp(51), [PartitionId(2)]);
+        assert_eq!(a.inquire(X, Timestamp(50)), Answer::Commit(Timestamp(51)));
+    }
+
+    #[test]
+    fn an_abort_is_kept_for_ten_minutes() {
+        let mut a = Decisions::default();
+        a.demand_end(X, 1_000);
+        a.expire(600_999);
+        assert_eq!(a.len(), 1);
+        a.expire(601_000);
+        assert!(a.is_empty());
+    }
+}

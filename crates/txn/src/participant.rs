@@ -1,0 +1,215 @@
+//! A transaction at one partition: which of its statements ran there, and how far its commit is.
+//!
+//! ```text
+//!   Active --prepare--> Prepared --decide--> Committed | Aborted
+//!   Active --commit (alone)--> Committed      Active --abort--> Aborted
+//! ```
+//!
+//! Every request names the last statement that wrote or locked at the partition. A partition that
+//! holds another number, or none, has lost something or is asked twice, and refuses.
+
+use types::{StatementNo, Timestamp};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Active,
+    Prepared { at: Timestamp },
+    Committed { at: Timestamp },
+    Aborted,
+}
+
+/// What the request named and what the partition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    pub expected: StatementNo,
+    pub found: StatementNo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Statement {
+    number: StatementNo,
+    rolled_back: bool,
+}
+
+#[derive(Debug)]
+pub struct Participant {
+    state: State,
+    /// Statements that ran here, numbers rising.
+    statements: Vec<Statement>,
+}
+
+impl Default for Participant {
+    fn default() -> Participant {
+        Participant { state: State::Active, statements: Vec::new() }
+    }
+}
+
+impl Participant {
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The newest statement that ran here.
+    pub fn last(&self) -> StatementNo {
+        self.statements.last().map_or(StatementNo(0), |s| s.number)
+    }
+
+    /// Whether `number` is the newest statement here, statements that were rolled back aside: the other
+    /// side may or may not count those.
+    fn agrees(&self, number: StatementNo) -> bool {
+        for statement in self.statements.iter().rev() {
+            if statement.number == number {
+                return true;
+            }
+            if !statement.rolled_back {
+                return false;
+            }
+        }
+        number == StatementNo(0)
+    }
+
+    fn check(&self, expected: StatementNo) -> Result<(), Mismatch> {
+        if self.state == State::Active && self.agrees(expected) {
+            Ok(())
+        } else {
+            Err(Mismatch { expected, found: self.last() })
+        }
+    }
+
+    /// A request of `statement` arrives, which names `previous` as the last one here before it. More
+    /// requests of the statement that is running are taken; a number that ended is not run again.
+    pub fn run(&mut self, statement: StatementNo, previous: StatementNo) -> Result<(), Mismatch> {
+        if let (State::Active, Some(newest)) = (self.state, self.statements.last())
+            && newest.number == statement
+            && !newest.rolled_back
+        {
+            let before = &self.statements[..self.statements.len() - 1];
+            let known = previous == statement
+                || before.iter().any(|s| s.number == previous)
+                || (previous == StatementNo(0) && before.iter().all(|s| s.rolled_back));
+            if known {
+                return Ok(());
+            }
+        }
+        if statement <= self.last() || statement == StatementNo(0) {
+            return Err(Mismatch { expected: statement, found: self.last() });
+        }
+        self.check(previous)?;
+        self.statements.push(Statement { number: statement, rolled_back: false });
+        Ok(())
+    }
+
+    /// Takes back a statement and what ran after it. True if it ran here.
+    pub fn roll_back_statement(&mut self, statement: StatementNo) -> bool {
+        let mut found = false;
+        for s in self.statements.iter_mut().filter(|s| s.number >= statement) {
+            s.rolled_back = true;
+            found = true;
+        }
+        found
+    }
+
+    /// Restores a statement number from the log.
+    pub fn replay(&mut self, statement: StatementNo) {
+        if statement > self.last() {
+            self.statements.push(Statement { number: statement, rolled_back: false });
+        }
+    }
+
+    /// Whether a commit or prepare that names `last` may go on.
+    pub fn may_commit(&self, last: StatementNo) -> Result<(), Mismatch> {
+        self.check(last)
+    }
+
+    /// The prepare record was appended at `at`.
+    pub fn prepare(&mut self, last: StatementNo, at: Timestamp) -> Result<(), Mismatch> {
+        self.check(last)?;
+        self.state = State::Prepared { at };
+        Ok(())
+    }
+
+    /// The only record of its commit was appended.
+    pub fn commit_alone(&mut self, last: StatementNo, at: Timestamp) -> Result<(), Mismatch> {
+        self.check(last)?;
+        self.state = State::Committed { at };
+        Ok(())
+    }
+
+    /// The coordinating partition decided; None is an abort. Only the first decision counts.
+    pub fn decide(&mut self, commit: Option<Timestamp>) -> State {
+        if let State::Active | State::Prepared { .. } = self.state {
+            self.state = match commit {
+                Some(at) => State::Committed { at },
+                None => State::Aborted,
+            };
+        }
+        self.state
+    }
+
+    /// Ends it from this side; a prepared one must ask the coordinating partition instead.
+    pub fn abort(&mut self) -> bool {
+        if self.state == State::Active {
+            self.state = State::Aborted;
+        }
+        self.state == State::Aborted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no(n: u32) -> StatementNo {
+        StatementNo(n)
+    }
+
+    /// [A restarts and forgets statement 1; COMMIT logs statement 2 alone.]
+    #[test]
+    fn a_partition_that_forgot_a_statement_refuses_what_follows() {
+        let mut before = Participant::default();
+        before.run(no(1), no(0)).unwrap();
+        let mut restarted = Participant::default();
+        assert_eq!(restarted.run(no(2), no(1)), Err(Mismatch { expected: no(1), found: no(0) }));
+        assert_eq!(restarted.may_commit(no(1)), Err(Mismatch { expected: no(1), found: no(0) }));
+    }
+
+    /// [Or a resend adds twice.]
+    #[test]
+    fn a_number_runs_once() {
+        let mut p = Participant::default();
+        p.run(no(1), no(0)).unwrap();
+        p.run(no(1), no(0)).unwrap();
+        p.run(no(1), no(1)).unwrap();
+        p.run(no(3), no(1)).unwrap();
+        p.run(no(3), no(1)).unwrap();
+        assert!(p.run(no(1), no(0)).is_err());
+        assert!(p.run(no(2), no(1)).is_err());
+        p.roll_back_statement(no(3));
+        assert!(p.run(no(3), no(1)).is_err());
+    }
+
+    #[test]
+    fn a_rolled_back_statement_may_be_counted_or_not() {
+        let mut p = Participant::default();
+        p.run(no(1), no(0)).unwrap();
+        p.run(no(2), no(1)).unwrap();
+        p.roll_back_statement(no(2));
+        assert!(p.may_commit(no(1)).is_ok() && p.may_commit(no(2)).is_ok());
+        assert!(p.may_commit(no(0)).is_err(), "statement 1 stands");
+        p.run(no(3), no(2)).unwrap();
+        assert!(p.may_commit(no(2)).is_err());
+        p.roll_back_statement(no(1));
+        assert!(p.may_commit(no(0)).is_ok());
+    }
+
+    #[test]
+    fn the_first_decision_counts_and_a_prepared_one_does_not_abort_by_itself() {
+        let mut p = Participant::default();
+        p.run(no(1), no(0)).unwrap();
+        p.prepare(no(1), Timestamp(5)).unwrap();
+        assert!(p.run(no(2), no(1)).is_err());
+        assert!(!p.abort());
+        assert_eq!(p.decide(Some(Timestamp(9))), State::Committed { at: Timestamp(9) });
+        assert_eq!(p.decide(None), State::Committed { at: Timestamp(9) });
+    }
+}
