@@ -4,7 +4,9 @@
 pub mod clock;
 pub mod disk;
 pub mod memory;
+pub mod sim;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, File, OpenMode, RealDisk};
 pub use memory::{MemoryBudget, Reservation};
+pub use sim::{Fault, SimClock, SimDisk};

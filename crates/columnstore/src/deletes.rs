@@ -1,0 +1,159 @@
+//! Which rows of a segment or frozen run are gone, and since when.
+//!
+//! A bitmap of all of them, and a list (row, timestamp) of those since the watermark, in the order of
+//! their timestamps. Rows in the bitmap that the list does not name are gone for every reader.
+//!
+//! Rows are added under the partition's latch. A reader at `ts` pinned its state after the partition's
+//! clock was raised to `ts`, so what is added later is later than the reader, and it may look whenever
+//! it likes.
+
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use types::Timestamp;
+
+#[derive(Debug, Default)]
+struct Inner {
+    all: Arc<RoaringBitmap>,
+    list: Vec<(u32, Timestamp)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct DeleteVector {
+    any: AtomicBool,
+    inner: RwLock<Inner>,
+}
+
+impl DeleteVector {
+    /// `forever` and the rows of `list`, which is in the order of timestamps.
+    pub(crate) fn new(mut forever: RoaringBitmap, list: Vec<(u32, Timestamp)>) -> DeleteVector {
+        debug_assert!(list.is_sorted_by_key(|(_, ts)| *ts));
+        forever.extend(list.iter().map(|(row, _)| *row));
+        DeleteVector {
+            any: AtomicBool::new(!forever.is_empty()),
+            inner: RwLock::new(Inner { all: Arc::new(forever), list }),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        if self.is_empty() { 0 } else { self.inner.read().all.len() }
+    }
+
+    pub(crate) fn contains(&self, row: u32) -> bool {
+        !self.is_empty() && self.inner.read().all.contains(row)
+    }
+
+    /// Marks a row as gone since `ts`, which is not before any given earlier. False if it was gone.
+    pub(crate) fn insert(&self, row: u32, ts: Timestamp) -> bool {
+        let mut inner = self.inner.write();
+        if !Arc::make_mut(&mut inner.all).insert(row) {
+            return false;
+        }
+        inner.list.push((row, ts));
+        self.any.store(true, Ordering::Release);
+        true
+    }
+
+    /// The rows that are gone for a reader at `ts`; None if none is.
+    pub(crate) fn hidden_at(&self, ts: Timestamp) -> Option<Arc<RoaringBitmap>> {
+        if self.is_empty() {
+            return None;
+        }
+        let inner = self.inner.read();
+        let later = inner.list.partition_point(|(_, since)| *since <= ts);
+        let hidden = if later == inner.list.len() {
+            inner.all.clone()
+        } else {
+            let mut hidden = (*inner.all).clone();
+            for (row, _) in &inner.list[later..] {
+                hidden.remove(*row);
+            }
+            Arc::new(hidden)
+        };
+        (!hidden.is_empty()).then_some(hidden)
+    }
+
+    /// Whether a reader at `ts` misses this row.
+    pub(crate) fn is_hidden(&self, row: u32, ts: Timestamp) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let inner = self.inner.read();
+        if !inner.all.contains(row) {
+            return false;
+        }
+        let later = inner.list.partition_point(|(_, since)| *since <= ts);
+        inner.list[later..].iter().all(|(other, _)| *other != row)
+    }
+
+    /// The rows that are gone for everyone who may read at or after `watermark`, and the later ones.
+    pub(crate) fn split_at(&self, watermark: Timestamp) -> (RoaringBitmap, Vec<(u32, Timestamp)>) {
+        let inner = self.inner.read();
+        let later = inner.list.partition_point(|(_, since)| *since <= watermark);
+        let list = inner.list[later..].to_vec();
+        let mut forever = (*inner.all).clone();
+        for (row, _) in &list {
+            forever.remove(*row);
+        }
+        (forever, list)
+    }
+
+    /// How many rows are gone for everyone who reads at or after `watermark`.
+    pub(crate) fn gone_at(&self, watermark: Timestamp) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let inner = self.inner.read();
+        let settled = inner.list.partition_point(|(_, since)| *since <= watermark);
+        inner.all.len() - (inner.list.len() - settled) as u64
+    }
+
+    /// How many rows the list names that everyone misses by now.
+    pub(crate) fn settled(&self, watermark: Timestamp) -> usize {
+        self.inner.read().list.partition_point(|(_, since)| *since <= watermark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn a_reader_sees_what_was_deleted_up_to_its_timestamp(
+            rows in prop::collection::vec((0u32..200_000, 1u64..40), 0..60),
+            watermark in 0u64..45,
+        ) {
+            let mut rows = rows;
+            rows.sort_by_key(|(_, ts)| *ts);
+            let vector = DeleteVector::default();
+            let mut model = BTreeMap::new();
+            for (row, ts) in rows {
+                prop_assert_eq!(vector.insert(row, Timestamp(ts)), !model.contains_key(&row));
+                model.entry(row).or_insert(ts);
+            }
+            let (forever, list) = vector.split_at(Timestamp(watermark));
+            let compacted = DeleteVector::new(forever, list);
+            for ts in 0..45 {
+                let expected: Vec<u32> = model.iter().filter(|(_, t)| **t <= ts).map(|(r, _)| *r).collect();
+                let hidden = |v: &DeleteVector| {
+                    v.hidden_at(Timestamp(ts)).map_or(Vec::new(), |b| b.iter().collect::<Vec<u32>>())
+                };
+                prop_assert_eq!(&hidden(&vector), &expected);
+                for row in model.keys() {
+                    prop_assert_eq!(vector.is_hidden(*row, Timestamp(ts)), expected.contains(row));
+                }
+                if ts >= watermark {
+                    prop_assert_eq!(&hidden(&compacted), &expected);
+                }
+            }
+        }
+    }
+}

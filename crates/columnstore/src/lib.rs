@@ -1,0 +1,40 @@
+//! Storage of a leaf. Synchronous: callers bring their own threads.
+//!
+//! A table's rows in a partition stand in the *tail* (recent rows, in memory, with their versions
+//! and locks) and in *segments* (immutable column files, about a million rows each). Reads go
+//! through [`segment`] and [`filter`], which evaluate the same [`Predicate`]s on encoded blocks and
+//! on Arrow batches. Encoded blocks are shared through the [`pool`].
+
+pub mod access;
+mod codec;
+mod deletes;
+pub mod encoding;
+pub mod error;
+pub mod filter;
+mod layout;
+mod manifest;
+mod partition;
+pub mod pool;
+pub mod predicate;
+mod recovery;
+pub mod scan;
+pub mod segment;
+pub mod snapshot;
+pub mod store;
+mod tail;
+#[cfg(test)]
+mod testing;
+mod wal;
+
+pub use access::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+pub use error::StoreError;
+pub use filter::filter_batch;
+pub use pool::{BufferPool, PoolStatistics};
+pub use predicate::{Compare, Predicate};
+pub use scan::{ROW_COLUMN, ScanSpec};
+pub use segment::{
+    BeginTimestamps, ColumnStatistics, Segment, SegmentMeta, SegmentStatistics, sort_to_segment_order,
+    sync_segment, write_segment,
+};
+pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
+pub use store::{BulkLoad, Options, Store, StoreStatistics};

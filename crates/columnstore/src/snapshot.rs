@@ -1,0 +1,440 @@
+//! A table's rows in one partition as one view sees them: pinned once, then scanned by as many threads
+//! as like, without a lock.
+
+use crate::access::ReadView;
+use crate::partition::state::{Seen, SegmentSource, TableState};
+use crate::predicate::Predicate;
+use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
+use crate::segment::{BLOCK_ROWS, ColumnStatistics};
+use crate::tail::key::encode_key;
+use crate::tail::row::{RowCollector, adapt};
+use crate::tail::run::FrozenRun;
+use crate::{StoreError, filter_batch};
+use arrow::array::{ArrayRef, AsArray, UInt64Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::UInt64Type;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use types::{ColumnId, TableDef, Timestamp, Value};
+
+/// Rows of a frozen run in a morsel.
+const RUN_PIECE: usize = 16_384;
+/// Entries of the tail in a morsel.
+const TAIL_PIECE: usize = BATCH_ROWS;
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Block { segment: usize, block: u32 },
+    Run { run: usize, rows: Range<usize> },
+    Tail { entries: Range<usize> },
+}
+
+/// A part of a table that one thread scans at once.
+#[derive(Debug, Clone)]
+pub struct Morsel {
+    piece: Piece,
+    rows: u64,
+}
+
+impl Morsel {
+    /// How many rows there are to look at, about.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
+/// What is known of a table's rows in a partition, for the planner.
+#[derive(Debug, Clone, Default)]
+pub struct TableStatistics {
+    pub rows: u64,
+    /// Bytes of the segments on disk and of the tail in memory.
+    pub bytes: u64,
+    /// Of the rows in segments; empty if there are none.
+    pub columns: Vec<ColumnStatistics>,
+}
+
+struct Pinned {
+    state: Arc<TableState>,
+    view: ReadView,
+    /// Entries of the tail when the state was pinned.
+    tail_len: usize,
+    /// Places that the view's own transaction has moved rows from and written since.
+    own: HashMap<u32, RoaringBitmap>,
+    /// Deleted rows by segment, in the order of the state; computed when first asked for.
+    hidden: Vec<OnceLock<Option<Arc<RoaringBitmap>>>>,
+}
+
+#[derive(Clone)]
+pub struct Snapshot {
+    pinned: Arc<Pinned>,
+}
+
+type Emit<'a> = dyn FnMut(RecordBatch) -> Result<bool, StoreError> + 'a;
+
+impl Snapshot {
+    pub(crate) fn new(state: Arc<TableState>, view: ReadView, own: HashMap<u32, RoaringBitmap>) -> Snapshot {
+        let tail_len = state.tail.len();
+        let hidden = state.segments.iter().map(|_| OnceLock::new()).collect();
+        Snapshot { pinned: Arc::new(Pinned { state, view, tail_len, own, hidden }) }
+    }
+
+    /// The definition that the snapshot reads with.
+    pub fn def(&self) -> &Arc<TableDef> {
+        &self.pinned.state.def
+    }
+
+    pub fn view(&self) -> ReadView {
+        self.pinned.view
+    }
+
+    /// The parts of the table in which rows may pass the predicates.
+    pub fn morsels(&self, predicates: &[Predicate]) -> Vec<Morsel> {
+        let state = &self.pinned.state;
+        let mut morsels = Vec::new();
+        for (at, segment) in state.segments.iter().enumerate() {
+            if segment.seen(&self.pinned.view) == Seen::None {
+                continue;
+            }
+            for block in 0..segment.file.segment.blocks() {
+                if segment.file.segment.may_match(block, predicates) {
+                    let rows = segment.file.segment.block_rows(block).into();
+                    morsels.push(Morsel { piece: Piece::Block { segment: at, block }, rows });
+                }
+            }
+        }
+        for (at, run) in state.runs.iter().enumerate() {
+            // A run that was not turned to columns yet has about as many rows as entries. The last
+            // piece has no end, so nothing depends on the estimate.
+            let rows = run.made().map_or(run.entries, |columns| columns.rows());
+            let mut from = 0;
+            while from + RUN_PIECE < rows {
+                let piece = Piece::Run { run: at, rows: from..from + RUN_PIECE };
+                morsels.push(Morsel { piece, rows: RUN_PIECE as u64 });
+                from += RUN_PIECE;
+            }
+            let piece = Piece::Run { run: at, rows: from..usize::MAX };
+            morsels.push(Morsel { piece, rows: rows.saturating_sub(from) as u64 });
+        }
+        for from in (0..self.pinned.tail_len).step_by(TAIL_PIECE) {
+            let entries = from..(from + TAIL_PIECE).min(self.pinned.tail_len);
+            let rows = entries.len() as u64;
+            morsels.push(Morsel { piece: Piece::Tail { entries }, rows });
+        }
+        morsels
+    }
+
+    /// Visits the rows of a morsel that pass. Ends with `Ok(false)` as soon as `emit` returns it.
+    pub fn scan(&self, morsel: &Morsel, spec: &ScanSpec, emit: &mut Emit<'_>) -> Result<bool, StoreError> {
+        let state = &self.pinned.state;
+        match &morsel.piece {
+            Piece::Block { segment, block } => {
+                let source = state.segments.get(*segment).ok_or_else(foreign)?;
+                self.scan_block(*segment, source, *block, spec, emit)
+            }
+            Piece::Run { run, rows } => {
+                let run = state.runs.get(*run).ok_or_else(foreign)?;
+                self.scan_run(run, rows.clone(), spec, emit)
+            }
+            Piece::Tail { entries } => self.scan_tail(entries.clone(), spec, emit),
+        }
+    }
+
+    fn hidden(&self, at: usize, segment: &SegmentSource) -> Option<&RoaringBitmap> {
+        let hidden = self.pinned.hidden.get(at)?;
+        let hidden = hidden.get_or_init(|| {
+            let deleted = segment.deletes.hidden_at(self.pinned.view.ts);
+            match (deleted, self.pinned.own.get(&segment.id())) {
+                (deleted, None) => deleted,
+                (None, Some(own)) => Some(Arc::new(own.clone())),
+                (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | own)),
+            }
+        });
+        hidden.as_deref()
+    }
+
+    fn scan_block(
+        &self,
+        at: usize,
+        source: &SegmentSource,
+        block: u32,
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let segment = &source.file.segment;
+        let rows = segment.block_rows(block) as usize;
+        let begun = match source.seen(&self.pinned.view) {
+            Seen::None => return Ok(true),
+            Seen::All => None,
+            Seen::ByRow => {
+                let mut begin = Vec::new();
+                source.begin_timestamps(block, &mut begin)?;
+                Some(BooleanBuffer::collect_bool(rows, |row| begin[row] <= self.pinned.view.ts))
+            }
+        };
+        let first = block * BLOCK_ROWS as u32;
+        let visible = without(begun, self.hidden(at, source), first, rows);
+        let def = self.def();
+        segment.scan_block(block, def, spec, visible.as_ref(), emit)
+    }
+
+    fn scan_run(
+        &self,
+        run: &FrozenRun,
+        rows: Range<usize>,
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let columns = run.columns()?;
+        let from = rows.start.min(columns.rows());
+        let count = rows.end.min(columns.rows()) - from;
+        if count == 0 {
+            return Ok(true);
+        }
+        let view = &self.pinned.view;
+        let seen = columns.seen_at(view.ts).map(|seen| seen.slice(from, count));
+        let mut visible = without(seen, run.deletes.hidden_at(view.ts).as_deref(), from as u32, count);
+        visible = without(visible, self.pinned.own.get(&run.source), from as u32, count);
+        let batch = adapt(&columns.def, self.def(), &columns.batch.slice(from, count))?;
+        filter_batch(self.def(), &batch, spec, visible.as_ref(), row_ref(run.source, from as u32), emit)
+    }
+
+    fn scan_tail(
+        &self,
+        entries: Range<usize>,
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let tail = &self.pinned.state.tail;
+        let def = narrowed(self.def(), spec);
+        let mut collector = RowCollector::new(&def)?;
+        let mut places = Vec::with_capacity(entries.len());
+        for (place, entry) in tail.entries(entries.start, entries.end) {
+            if let Some(row) = entry.versions().seen(&self.pinned.view) {
+                collector.push(&def, row)?;
+                places.push(row_ref(tail.source, place));
+            }
+        }
+        if collector.rows() == 0 {
+            return Ok(true);
+        }
+        let batch = collector.finish()?;
+        filter_batch(&def, &batch, spec, None, 0, &mut |batch| {
+            emit(if spec.row_refs { with_places(&batch, &places)? } else { batch })
+        })
+    }
+
+    /// The row with this primary key, if there is one and it passes the predicates.
+    pub fn get(&self, key: &[Value], spec: &ScanSpec) -> Result<Option<RecordBatch>, StoreError> {
+        let def = self.def();
+        if def.primary_key.is_empty() {
+            return Err(StoreError::internal(format_args!("table {} has no primary key", def.name)));
+        }
+        let Some(bytes) = encode_key(def, key) else { return Ok(None) };
+        let state = &self.pinned.state;
+        let view = &self.pinned.view;
+        let mut found = None;
+        let mut keep = |batch: RecordBatch| {
+            found = Some(batch);
+            Ok(false)
+        };
+        if let Some(entry) = state.tail.find(&bytes)
+            && let Some(row) = entry.versions().seen(view)
+        {
+            let place = entry.place().to_ref();
+            let def = narrowed(def, spec);
+            let mut collector = RowCollector::new(&def)?;
+            collector.push(&def, row)?;
+            let batch = collector.finish()?;
+            filter_batch(&def, &batch, spec, None, place, &mut keep)?;
+            return Ok(found);
+        }
+        for run in state.runs.iter().rev() {
+            let columns = run.columns()?;
+            for row in columns.find(&bytes)? {
+                let own = self.pinned.own.get(&run.source).is_some_and(|own| own.contains(row));
+                if columns.is_seen(row as usize, view.ts) && !own && !run.deletes.is_hidden(row, view.ts) {
+                    let batch = adapt(&columns.def, def, &columns.batch.slice(row as usize, 1))?;
+                    filter_batch(def, &batch, spec, None, row_ref(run.source, row), &mut keep)?;
+                    return Ok(found);
+                }
+            }
+        }
+        for (at, segment) in state.segments.iter().enumerate().rev() {
+            let seen = segment.seen(view);
+            if seen == Seen::None || outside(segment, def, key) {
+                continue;
+            }
+            for row in segment.file.segment.find_key(def, key)? {
+                if self.is_hidden(at, segment, row)
+                    || (seen == Seen::ByRow && segment.begin_of(row)? > view.ts)
+                {
+                    continue;
+                }
+                let def = narrowed(def, spec);
+                let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
+                let batch = segment.file.segment.gather(&def, &[row], &ids)?;
+                filter_batch(&def, &batch, spec, None, row_ref(segment.id(), row), &mut keep)?;
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One row, without computing the bitmap of a whole segment.
+    fn is_hidden(&self, at: usize, segment: &SegmentSource, row: u32) -> bool {
+        match self.pinned.hidden.get(at).and_then(OnceLock::get) {
+            Some(hidden) => hidden.as_ref().is_some_and(|hidden| hidden.contains(row)),
+            None => {
+                self.pinned.own.get(&segment.id()).is_some_and(|own| own.contains(row))
+                    || segment.deletes.is_hidden(row, self.pinned.view.ts)
+            }
+        }
+    }
+
+    pub fn statistics(&self) -> TableStatistics {
+        let state = &self.pinned.state;
+        let mut statistics = TableStatistics {
+            rows: self.pinned.tail_len as u64,
+            bytes: state.tail.bytes() as u64,
+            columns: Vec::new(),
+        };
+        for run in &state.runs {
+            statistics.rows += (run.entries as u64).saturating_sub(run.deletes.len());
+            statistics.bytes += run.bytes as u64;
+        }
+        for segment in &state.segments {
+            if segment.seen(&self.pinned.view) == Seen::None {
+                continue;
+            }
+            let of = segment.file.segment.statistics();
+            statistics.rows += of.rows.saturating_sub(segment.deletes.len());
+            statistics.bytes += segment.file.segment.meta().bytes;
+            for column in of.columns.iter().filter(|c| state.def.column(c.column).is_some()) {
+                match statistics.columns.iter_mut().find(|c| c.column == column.column) {
+                    Some(whole) => merge_statistics(whole, column),
+                    None => statistics.columns.push(column.clone()),
+                }
+            }
+        }
+        let rows = statistics.rows;
+        for column in &mut statistics.columns {
+            column.distinct = column.distinct.min(rows.max(1));
+        }
+        statistics
+    }
+}
+
+fn foreign() -> StoreError {
+    StoreError::internal("a morsel of another snapshot")
+}
+
+fn merge_statistics(whole: &mut ColumnStatistics, part: &ColumnStatistics) {
+    let keep = |kept: &mut Option<Value>, other: &Option<Value>, wanted: std::cmp::Ordering| {
+        let Some(value) = other else { return };
+        if kept.as_ref().is_none_or(|kept| compare(value, kept) == Some(wanted)) {
+            *kept = Some(value.clone());
+        }
+    };
+    keep(&mut whole.min, &part.min, std::cmp::Ordering::Less);
+    keep(&mut whole.max, &part.max, std::cmp::Ordering::Greater);
+    whole.nulls += part.nulls;
+    whole.bytes += part.bytes;
+    whole.sketch.merge(&part.sketch);
+    whole.distinct = whole.sketch.estimate().max(whole.distinct).max(part.distinct);
+}
+
+/// How two values of one type compare; None if they do not.
+fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+        (Value::UInt(a), Value::UInt(b)) => Some(a.cmp(b)),
+        (Value::Decimal { unscaled: a, scale: s }, Value::Decimal { unscaled: b, scale: t }) if s == t => {
+            Some(a.cmp(b))
+        }
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
+        (Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
+        (Value::Time(a), Value::Time(b))
+        | (Value::DateTime(a), Value::DateTime(b))
+        | (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
+        (Value::Text(a), Value::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+        (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+/// Whether a segment cannot hold a key, by the range of its first column. Strings are left to the
+/// segment: their bounds are cut.
+pub(crate) fn outside(segment: &SegmentSource, def: &TableDef, key: &[Value]) -> bool {
+    let (Some(first), Some(value)) = (def.primary_key.first(), key.first()) else { return false };
+    if matches!(value, Value::Text(_) | Value::Bytes(_)) {
+        return false;
+    }
+    let Some(column) = segment.file.segment.statistics().column(*first) else { return false };
+    let is = |bound: &Option<Value>, wanted: std::cmp::Ordering| {
+        bound.as_ref().and_then(|bound| compare(value, bound)) == Some(wanted)
+    };
+    is(&column.min, std::cmp::Ordering::Less) || is(&column.max, std::cmp::Ordering::Greater)
+}
+
+/// `visible` (None: all) without the rows `hidden`, for `rows` rows from `first` on.
+fn without(
+    visible: Option<BooleanBuffer>,
+    hidden: Option<&RoaringBitmap>,
+    first: u32,
+    rows: usize,
+) -> Option<BooleanBuffer> {
+    let Some(hidden) = hidden else { return visible };
+    let last = first.saturating_add(rows as u32);
+    if hidden.range_cardinality(first..last) == 0 {
+        return visible;
+    }
+    let mut bits = match &visible {
+        Some(visible) => {
+            let mut bits = vec![0u8; rows.div_ceil(8)];
+            visible.set_indices().for_each(|row| bits[row / 8] |= 1 << (row % 8));
+            bits
+        }
+        None => vec![0xff; rows.div_ceil(8)],
+    };
+    for row in hidden.range(first..last) {
+        let row = (row - first) as usize;
+        bits[row / 8] &= !(1 << (row % 8));
+    }
+    Some(BooleanBuffer::new(bits.into(), 0, rows))
+}
+
+/// The definition with only those columns that a scan reads.
+fn narrowed(def: &TableDef, spec: &ScanSpec) -> TableDef {
+    let mut read: Vec<ColumnId> = spec.columns.clone();
+    spec.predicates.iter().for_each(|predicate| predicate.columns(&mut |id| read.push(id)));
+    let mut narrow = def.clone();
+    narrow.columns.retain(|column| read.contains(&column.id));
+    narrow
+}
+
+/// Replaces the last column, numbers of rows, by the references of those rows.
+fn with_places(batch: &RecordBatch, places: &[u64]) -> Result<RecordBatch, StoreError> {
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    let numbers = columns.pop().ok_or_else(|| StoreError::internal("a batch without row references"))?;
+    let numbers = numbers.as_primitive::<UInt64Type>();
+    let refs = UInt64Array::from_iter_values(numbers.values().iter().map(|row| places[*row as usize]));
+    columns.push(Arc::new(refs));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+/// Keeps the watermark at or below a timestamp until it is dropped.
+pub struct SnapshotHold {
+    pub(crate) leaf: Arc<crate::store::leaf::Leaf>,
+    pub(crate) ts: Timestamp,
+}
+
+impl Drop for SnapshotHold {
+    fn drop(&mut self) {
+        self.leaf.watermark.lock().release(self.ts);
+    }
+}

@@ -1,0 +1,421 @@
+//! Locking, updating and deleting rows by reference.
+//!
+//! A row of a run or segment is first moved to the tail: a record with the whole row, the delete bit
+//! and the copy all at one timestamp. Nobody waits for that record: losing it changes no value.
+
+use super::Store;
+use super::insert::{CHUNK, EncodedRows, LogRows};
+use crate::StoreError;
+use crate::access::{LockOutcome, OnDuplicate, WriteContext};
+use crate::partition::Partition;
+use crate::partition::core::Core;
+use crate::partition::locking::LockKey;
+use crate::partition::state::TableState;
+use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
+use crate::tail::row::{Row, adapt};
+use crate::wal::Record;
+use crate::wal::record::{MovedRow, Origin, PART_BYTES};
+use arrow::array::UInt32Array;
+use arrow::compute::take_record_batch;
+use arrow::record_batch::RecordBatch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use txn::Mode;
+use types::{ColumnId, PartitionId, TableId, Timestamp};
+
+/// How often a row's place is looked up again because it changed meanwhile.
+const ROUNDS: usize = 8;
+
+/// A row of a run or segment, read so that it can be moved.
+struct ReadRow {
+    place: Place,
+    origin: Origin,
+    original: Timestamp,
+    bytes: Box<[u8]>,
+    key: Option<Box<[u8]>>,
+}
+
+/// Where a reference leads.
+enum Target {
+    Entry(Arc<Entry>),
+    /// To a row that stands there still and must be moved.
+    Row(Place),
+    Gone,
+}
+
+fn resolve(core: &Core, table: TableId, place: Place) -> Result<Target, StoreError> {
+    let table = core.table(table)?;
+    let state = &table.state;
+    if place.source == state.tail.source {
+        return Ok(match state.tail.get(place.row) {
+            Some(entry) => Target::Entry(entry.clone()),
+            None => Target::Gone,
+        });
+    }
+    if let Some(entry) = table.moved.get(&place) {
+        return Ok(Target::Entry(entry.clone()));
+    }
+    let there = match (state.run(place.source), state.segment(place.source)) {
+        (Some(run), _) => !run.deletes.contains(place.row),
+        (None, Some(segment)) if segment.is_pending() => {
+            return Err(StoreError::Unsupported(
+                "changing rows that the same transaction has loaded in bulk; commit the load first".into(),
+            ));
+        }
+        (None, Some(segment)) => !segment.deletes.contains(place.row),
+        (None, None) => false,
+    };
+    Ok(if there { Target::Row(place) } else { Target::Gone })
+}
+
+/// Whether a locked entry is as a reader at `read_at` saw it.
+fn is_as_read(entry: &Entry, ctx: &WriteContext, read_at: Timestamp) -> bool {
+    let versions = entry.versions();
+    let Some(newest) = versions.newest() else { return false };
+    if newest.row.is_none() {
+        return false;
+    }
+    if newest.intent_of() == Some(ctx.txn) {
+        return true;
+    }
+    newest.committed().is_some_and(|at| newest.original.unwrap_or(at) <= read_at)
+}
+
+impl Store {
+    /// Locks rows that a reader at `read_at` found. Rows that changed since stay locked where they can
+    /// be; the caller reads again. Under REPEATABLE READ a changed row is a conflict (1213).
+    pub fn lock_rows(
+        &self,
+        ctx: &WriteContext,
+        p: PartitionId,
+        table: TableId,
+        rows: &[u64],
+        read_at: Timestamp,
+    ) -> Result<LockOutcome, StoreError> {
+        let partition = self.partition(p)?;
+        self.leaf.wal.admit()?;
+        self.begin_write(&partition, ctx, table, Mode::Intention)?;
+        let mut changed = false;
+        for chunk in rows.chunks(CHUNK) {
+            let mut left = chunk.to_vec();
+            for _ in 0..ROUNDS {
+                let to_move = self.lock_in_tail(&partition, ctx, table, &left, read_at, &mut changed)?;
+                if to_move.is_empty() {
+                    left.clear();
+                    break;
+                }
+                left = self.move_rows(&partition, ctx, table, &to_move, read_at, &mut changed)?;
+            }
+            changed |= !left.is_empty();
+        }
+        match (changed, ctx.snapshot) {
+            (false, _) => Ok(LockOutcome::Locked),
+            (true, None) => Ok(LockOutcome::Changed),
+            (true, Some(_)) => Err(StoreError::Deadlock),
+        }
+    }
+
+    /// Locks the rows that stand in the tail; returns the places of the others.
+    fn lock_in_tail(
+        &self,
+        partition: &Partition,
+        ctx: &WriteContext,
+        table: TableId,
+        refs: &[u64],
+        read_at: Timestamp,
+        changed: &mut bool,
+    ) -> Result<Vec<Place>, StoreError> {
+        let mut to_move = Vec::new();
+        let mut core = partition.latch()?;
+        for row in refs {
+            if core.txn(ctx)?.refs.contains_key(&(table, *row)) {
+                continue;
+            }
+            match resolve(&core, table, Place::of_ref(*row))? {
+                Target::Entry(entry) => {
+                    partition.lock_entry(&self.leaf, &mut core, ctx, table, &entry)?;
+                    if is_as_read(&entry, ctx, read_at) {
+                        core.txn(ctx)?.refs.insert((table, *row), entry);
+                    } else {
+                        *changed = true;
+                    }
+                }
+                Target::Row(place) => to_move.push(place),
+                Target::Gone => *changed = true,
+            }
+        }
+        Ok(to_move)
+    }
+
+    /// Moves rows to the tail, locked; returns the references of those that were gone meanwhile.
+    fn move_rows(
+        &self,
+        partition: &Partition,
+        ctx: &WriteContext,
+        table: TableId,
+        places: &[Place],
+        read_at: Timestamp,
+        changed: &mut bool,
+    ) -> Result<Vec<u64>, StoreError> {
+        let (state, layout) = {
+            let core = partition.latch()?;
+            let table = core.table(table)?;
+            (table.state.clone(), table.layout()?)
+        };
+        let mut read = Vec::with_capacity(places.len());
+        let mut by_source: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for place in places {
+            by_source.entry(place.source).or_default().push(place.row);
+        }
+        for (source, mut rows) in by_source {
+            rows.sort_unstable();
+            rows.dedup();
+            read_rows(&state, &layout, source, &rows, &mut read)?;
+        }
+        let bytes: usize = read.iter().map(row_bytes).sum();
+        self.reserve(&state.tail, bytes)?;
+
+        let mut core = partition.latch()?;
+        core.txn(ctx)?;
+        if core.state(table)?.def.version != layout.version {
+            return Err(StoreError::TableDefinitionChanged);
+        }
+        let mut again: Vec<u64> = Vec::new();
+        let mut found = Vec::with_capacity(read.len());
+        for row in read {
+            if row.original > read_at {
+                *changed = true;
+            } else if matches!(resolve(&core, table, row.place)?, Target::Row(_)) {
+                found.push(row);
+            } else {
+                again.push(row.place.to_ref());
+            }
+        }
+        // What was not even read stands in a source that is no more.
+        let is_known =
+            |place: &Place| state.run(place.source).is_some() || state.segment(place.source).is_some();
+        again.extend(places.iter().filter(|place| !is_known(place)).map(|place| place.to_ref()));
+        if !found.is_empty() {
+            self.put_moved(&mut core, ctx, table, found, &layout, bytes)?;
+            if core.freeze_is_due(&self.leaf, table) && core.freeze(&self.leaf, table)? {
+                self.workers.look_at(partition.id);
+            }
+        }
+        Ok(again)
+    }
+
+    fn put_moved(
+        &self,
+        core: &mut Core,
+        ctx: &WriteContext,
+        table: TableId,
+        rows: Vec<ReadRow>,
+        layout: &Arc<crate::tail::row::RowLayout>,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
+        let now = self.leaf.now_millis();
+        self.leaf.cover_commit(core.timeline.next(now))?;
+        let at = core.timeline.take(now);
+        let state = core.state(table)?.clone();
+        let file = self.leaf.wal.current_file();
+        let version = layout.version;
+        let mut parts = Vec::new();
+        let mut part = Vec::new();
+        let mut part_bytes = 0;
+        self.leaf.counters.rows_moved.add(rows.len() as u64);
+        for row in rows {
+            let size = row_bytes(&row);
+            let id = core.take_entry();
+            let entry = Arc::new(Entry::new(id, row.key, Some(row.place), file));
+            part_bytes += row.bytes.len();
+            part.push(MovedRow {
+                origin: row.origin,
+                entry: id,
+                original: row.original,
+                row: row.bytes.to_vec(),
+            });
+            if part_bytes >= PART_BYTES {
+                parts.push(std::mem::take(&mut part));
+                part_bytes = 0;
+            }
+            let gone = match (state.run(row.place.source), state.segment(row.place.source)) {
+                (Some(run), _) => run.deletes.insert(row.place.row, at),
+                (None, Some(segment)) => segment.deletes.insert(row.place.row, at),
+                (None, None) => false,
+            };
+            debug_assert!(gone, "the row stood there under this latch");
+            entry.push(Version::moved(at, row.original, Row { layout: layout.clone(), bytes: row.bytes }));
+            // Nobody else knows the entry yet, so its lock is free.
+            core.locks.acquire(ctx.txn, LockKey::Row(id), Mode::Exclusive);
+            core.table_mut(table)?.moved.insert(row.place, entry.clone());
+            let txn = core.txn(ctx)?;
+            txn.touched.push((table, entry.clone()));
+            txn.refs.insert((table, row.place.to_ref()), entry.clone());
+            state.tail.push(entry);
+            state.tail.count(size);
+        }
+        parts.push(part);
+        for rows in parts.into_iter().filter(|part| !part.is_empty()) {
+            core.append(&self.leaf, &Record::Move { table, version, at, rows }, false)?;
+        }
+        self.leaf.unflushed.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The entries of rows that this transaction has locked.
+    fn locked(
+        &self,
+        core: &mut Core,
+        ctx: &WriteContext,
+        table: TableId,
+        refs: &[u64],
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        refs.iter()
+            .map(|row| {
+                if let Some(entry) = core.txn(ctx)?.refs.get(&(table, *row)) {
+                    return Ok(entry.clone());
+                }
+                match resolve(core, table, Place::of_ref(*row))? {
+                    Target::Entry(entry)
+                        if core.locks.held_by(ctx.txn, &LockKey::Row(entry.id)).is_some() =>
+                    {
+                        Ok(entry)
+                    }
+                    _ => Err(StoreError::internal("a row is to be changed that was not locked")),
+                }
+            })
+            .collect()
+    }
+
+    /// Gives locked rows new values, all columns of them. A row whose key changes is deleted and
+    /// inserted anew, after all others were changed.
+    pub fn update(
+        &self,
+        ctx: &WriteContext,
+        p: PartitionId,
+        table: TableId,
+        rows: &[u64],
+        new: &RecordBatch,
+    ) -> Result<(), StoreError> {
+        let partition = self.partition(p)?;
+        self.leaf.wal.admit()?;
+        if rows.len() != new.num_rows() {
+            return Err(StoreError::internal("not one new row for each row to be changed"));
+        }
+        let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
+        let encoded = EncodedRows::of(&def, &layout, new)?;
+        let mut rekeyed: Vec<u32> = Vec::new();
+        for from in (0..rows.len()).step_by(CHUNK) {
+            let chunk = from..(from + CHUNK).min(rows.len());
+            let tail = partition.latch()?.state(table)?.tail.clone();
+            self.reserve(&tail, encoded.bytes(chunk.clone()))?;
+            drop(tail);
+            let mut core = partition.latch()?;
+            let entries = self.locked(&mut core, ctx, table, &rows[chunk.clone()])?;
+            let slot = core.txn(ctx)?.slot.clone();
+            let tail = core.state(table)?.tail.clone();
+            let mut log = LogRows::new(ctx, table, layout.version);
+            let mut bytes = 0;
+            for (at, entry) in chunk.zip(entries) {
+                let same_key = match (&encoded.keys, &entry.key) {
+                    (Some(keys), Some(key)) => keys.bytes[at] == *key,
+                    _ => true,
+                };
+                let row = same_key.then(|| encoded.row(at));
+                log.push(&mut core, |payload| match &row {
+                    Some(row) => payload.update(entry.id, &row.bytes),
+                    None => payload.delete(entry.id),
+                });
+                if row.is_none() {
+                    rekeyed.push(at as u32);
+                }
+                entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, row));
+                tail.count(encoded.version_bytes(at));
+                bytes += encoded.version_bytes(at);
+            }
+            self.finish_write(&partition, &mut core, ctx, table, log, bytes)?;
+        }
+        if !rekeyed.is_empty() {
+            let moved = take_record_batch(new, &UInt32Array::from(rekeyed))?;
+            let moved = EncodedRows::of(&def, &layout, &moved)?;
+            self.insert_rows(&partition, ctx, table, &moved, OnDuplicate::Error)?;
+        }
+        self.leaf.counters.rows_updated.add(rows.len() as u64);
+        Ok(())
+    }
+
+    /// Deletes locked rows.
+    pub fn delete(
+        &self,
+        ctx: &WriteContext,
+        p: PartitionId,
+        table: TableId,
+        rows: &[u64],
+    ) -> Result<(), StoreError> {
+        let partition = self.partition(p)?;
+        self.leaf.wal.admit()?;
+        let (_, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
+        for chunk in rows.chunks(CHUNK) {
+            let tail = partition.latch()?.state(table)?.tail.clone();
+            self.reserve(&tail, chunk.len() * version_bytes(0, 0))?;
+            drop(tail);
+            let mut core = partition.latch()?;
+            let entries = self.locked(&mut core, ctx, table, chunk)?;
+            let slot = core.txn(ctx)?.slot.clone();
+            let tail = core.state(table)?.tail.clone();
+            let mut log = LogRows::new(ctx, table, layout.version);
+            let mut bytes = 0;
+            for entry in entries {
+                log.push(&mut core, |payload| payload.delete(entry.id));
+                entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, None));
+                tail.count(version_bytes(0, 0));
+                bytes += version_bytes(0, 0);
+            }
+            self.finish_write(&partition, &mut core, ctx, table, log, bytes)?;
+        }
+        self.leaf.counters.rows_deleted.add(rows.len() as u64);
+        Ok(())
+    }
+}
+
+fn row_bytes(row: &ReadRow) -> usize {
+    version_bytes(row.bytes.len(), row.key.as_ref().map_or(0, |key| key.len()))
+}
+
+/// Reads rows of one run or segment; nothing if it is not in the state.
+fn read_rows(
+    state: &TableState,
+    layout: &Arc<crate::tail::row::RowLayout>,
+    source: u32,
+    rows: &[u32],
+    out: &mut Vec<ReadRow>,
+) -> Result<(), StoreError> {
+    let def = &state.def;
+    let mut push = |batch: &RecordBatch, of: &dyn Fn(usize) -> Result<(Origin, Timestamp), StoreError>| {
+        let encoded = EncodedRows::of(def, layout, batch)?;
+        let keys = encoded.keys.map(|keys| keys.bytes);
+        for (i, bytes) in encoded.rows.into_iter().enumerate() {
+            let (origin, original) = of(i)?;
+            let key = keys.as_ref().map(|keys| keys[i].clone());
+            let place = Place { source, row: rows[i] };
+            out.push(ReadRow { place, origin, original, bytes, key });
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Some(run) = state.run(source) {
+        let columns = run.columns()?;
+        let picked = take_record_batch(&columns.batch, &UInt32Array::from(rows.to_vec()))?;
+        let batch = adapt(&columns.def, def, &picked)?;
+        return push(&batch, &|i| {
+            let row = rows[i] as usize;
+            Ok((Origin::Run { source, entry: columns.ids[row] }, columns.original[row]))
+        });
+    }
+    let Some(segment) = state.segment(source) else { return Ok(()) };
+    let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
+    let batch = segment.file.segment.gather(def, rows, &ids)?;
+    let mut begin = Vec::with_capacity(rows.len());
+    segment.begin_of_rows(rows, &mut begin)?;
+    push(&batch, &|i| Ok((Origin::Segment { source, row: rows[i] }, begin[i])))
+}

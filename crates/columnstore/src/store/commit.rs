@@ -1,0 +1,192 @@
+//! The end of a transaction.
+//!
+//! One partition: one record. Several: all their latches are taken, in the order of partition ids, and
+//! prepares, the coordinating partition's decision and the participants' decides are appended as one
+//! batch, which is synced once. T is above all of their clocks, so a reader at or above T waits until
+//! all of it is shown, and one below passes over it: nobody meets a prepared intent here.
+
+use super::Store;
+use super::leaf::Completion;
+use crate::StoreError;
+use crate::partition::Partition;
+use crate::partition::core::{Core, Show, mismatched};
+use crate::wal::{Append, Record};
+use parking_lot::MutexGuard;
+use std::sync::Arc;
+use types::{PartitionId, StatementNo, Timestamp, TxnId};
+
+type Part<'a> = (&'a Partition, MutexGuard<'a, Core>, StatementNo);
+
+impl Store {
+    /// Commits a transaction at the partitions where it wrote or locked, each with the last statement
+    /// that did. Returns when the commit is durable and shown everywhere.
+    pub fn commit(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp, StoreError> {
+        self.leaf.wal.admit_commit()?;
+        let mut named = parts.to_vec();
+        named.sort_unstable();
+        named.dedup();
+        let partitions = named
+            .iter()
+            .map(|(id, last)| Ok((self.partition(*id)?, *last)))
+            .collect::<Result<Vec<(Arc<Partition>, StatementNo)>, StoreError>>()?;
+        if partitions.windows(2).any(|pair| pair[0].0.id == pair[1].0.id) {
+            return Err(StoreError::internal("a commit names a partition twice"));
+        }
+        let mut latched = partitions
+            .iter()
+            .map(|(partition, last)| Ok((partition.as_ref(), partition.latch()?, *last)))
+            .collect::<Result<Vec<Part<'_>>, StoreError>>()?;
+        for (_, core, last) in &latched {
+            check(core, txn, *last)?;
+        }
+        let (mut writers, idle): (Vec<Part<'_>>, Vec<Part<'_>>) =
+            latched.drain(..).partition(|(_, core, _)| core.txns.get(&txn).is_some_and(|t| t.wrote()));
+        if writers.is_empty() {
+            let mut newest = Timestamp::ZERO;
+            for (_, mut core, _) in idle {
+                newest = newest.max(core.timeline.applied());
+                core.roll_back(&self.leaf, txn);
+            }
+            return Ok(newest);
+        }
+        let now = self.leaf.now_millis();
+        let done = Completion::of(writers.len());
+        let (at, batch) = match &mut writers[..] {
+            [(_, core, last)] => {
+                let at = core.timeline.next(now);
+                self.leaf.cover_commit(at)?;
+                (at, vec![commit_alone(core, txn, *last, at, &done)?])
+            }
+            several => {
+                let at = several
+                    .iter()
+                    .map(|(_, core, _)| core.timeline.next(now).next())
+                    .fold(Timestamp::ZERO, Timestamp::max);
+                self.leaf.cover_commit(at)?;
+                (at, commit_together(several, txn, at, now, &done)?)
+            }
+        };
+        self.leaf.wal.append(batch)?;
+        // Where it only locked there is nothing to wait for.
+        for (_, mut core, _) in idle {
+            core.roll_back(&self.leaf, txn);
+        }
+        let coordinator = (writers.len() > 1).then(|| writers[0].0);
+        let participants: Vec<PartitionId> = writers.iter().skip(1).map(|(p, ..)| p.id).collect();
+        drop(writers);
+        done.wait()?;
+        if let Some(coordinator) = coordinator {
+            // All of it was one batch: shown means durable at every participant.
+            let mut core = coordinator.latch_any();
+            for participant in participants {
+                core.decisions.confirm(txn, participant);
+            }
+        }
+        self.leaf.counters.commits.add(1);
+        Ok(at)
+    }
+
+    /// Rolls a transaction back. One whose commit is under way is left to it.
+    pub fn rollback(&self, txn: TxnId, parts: &[PartitionId]) {
+        for id in parts {
+            if let Ok(partition) = self.partition(*id) {
+                partition.latch_any().roll_back(&self.leaf, txn);
+            }
+        }
+        self.leaf.counters.rollbacks.add(1);
+    }
+
+    /// Takes back what a statement wrote at these partitions. Its locks stay.
+    pub fn rollback_statement(
+        &self,
+        txn: TxnId,
+        statement: StatementNo,
+        parts: &[PartitionId],
+    ) -> Result<(), StoreError> {
+        for id in parts {
+            self.partition(*id)?.latch()?.roll_back_statement(&self.leaf, txn, statement)?;
+        }
+        Ok(())
+    }
+}
+
+fn check(core: &Core, id: TxnId, last: StatementNo) -> Result<(), StoreError> {
+    let Some(txn) = core.txns.get(&id) else {
+        return Err(StoreError::StatementMismatch { expected: last, found: StatementNo(0) });
+    };
+    txn.participant.may_commit(last).map_err(mismatched)?;
+    if txn.wrote() && !core.versions_hold(txn) {
+        return Err(StoreError::TableDefinitionChanged);
+    }
+    Ok(())
+}
+
+/// Marks the transaction as committed at `at` with the record `lsn`, which is being appended.
+fn appended(core: &mut Core, id: TxnId, lsn: u64, at: Timestamp, done: &Arc<Completion>) {
+    if let Some(txn) = core.txns.get(&id) {
+        txn.slot.append(at);
+    }
+    core.timeline.append_at(lsn, at);
+    core.shows.push_back(Show { lsn, txn: id, at, done: done.clone() });
+}
+
+fn gone(last: StatementNo) -> StoreError {
+    StoreError::StatementMismatch { expected: last, found: StatementNo(0) }
+}
+
+fn commit_alone(
+    core: &mut Core,
+    id: TxnId,
+    last: StatementNo,
+    at: Timestamp,
+    done: &Arc<Completion>,
+) -> Result<Append, StoreError> {
+    let txn = core.txns.get_mut(&id).ok_or_else(|| gone(last))?;
+    txn.participant.commit_alone(last, at).map_err(mismatched)?;
+    let txn = core.txns.get(&id).ok_or_else(|| gone(last))?;
+    let record = Record::Commit { txn: id, at, bulk: core.bulk_of(txn) };
+    let item = core.number(record.kind(), record.encode(), true);
+    appended(core, id, item.head.lsn, at, done);
+    Ok(item)
+}
+
+/// The records of a commit at several partitions, of which the first coordinates.
+fn commit_together(
+    parts: &mut [Part<'_>],
+    id: TxnId,
+    at: Timestamp,
+    now: u64,
+    done: &Arc<Completion>,
+) -> Result<Vec<Append>, StoreError> {
+    let mut batch = Vec::with_capacity(parts.len() * 2);
+    let participants: Vec<PartitionId> = parts.iter().skip(1).map(|(p, ..)| p.id).collect();
+    let coordinator = parts[0].0.id;
+    for (_, core, last) in parts.iter_mut().skip(1) {
+        let prepared = core.timeline.take(now);
+        let txn = core.txns.get_mut(&id).ok_or_else(|| gone(*last))?;
+        txn.participant.prepare(*last, prepared).map_err(mismatched)?;
+        let txn = core.txns.get(&id).ok_or_else(|| gone(*last))?;
+        let record =
+            Record::Prepare { txn: id, at: prepared, last: *last, coordinator, bulk: core.bulk_of(txn) };
+        batch.push(core.number(record.kind(), record.encode(), true));
+    }
+    let (_, core, last) = &mut parts[0];
+    let txn = core.txns.get_mut(&id).ok_or_else(|| gone(*last))?;
+    txn.participant.commit_alone(*last, at).map_err(mismatched)?;
+    let txn = core.txns.get(&id).ok_or_else(|| gone(*last))?;
+    let bulk = core.bulk_of(txn);
+    core.decisions.commit(id, at, participants.iter().copied());
+    let record = Record::Decision { txn: id, commit: Some(at), participants, bulk };
+    let item = core.number(record.kind(), record.encode(), true);
+    appended(core, id, item.head.lsn, at, done);
+    batch.push(item);
+    for (_, core, last) in parts.iter_mut().skip(1) {
+        let txn = core.txns.get_mut(&id).ok_or_else(|| gone(*last))?;
+        txn.participant.decide(Some(at));
+        let record = Record::Decide { txn: id, commit: Some(at) };
+        let item = core.number(record.kind(), record.encode(), true);
+        appended(core, id, item.head.lsn, at, done);
+        batch.push(item);
+    }
+    Ok(batch)
+}

@@ -1,0 +1,97 @@
+//! Counters for monitoring.
+
+use super::Store;
+use crate::PoolStatistics;
+use std::sync::atomic::Ordering;
+
+/// What the store has done since it was opened, and what it holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreStatistics {
+    pub partitions: u64,
+    pub tables: u64,
+    pub segments: u64,
+    pub segment_bytes: u64,
+    pub segment_rows: u64,
+    pub frozen_runs: u64,
+    pub open_transactions: u64,
+    /// Bytes of tails and frozen runs.
+    pub unflushed_bytes: u64,
+    pub commits: u64,
+    pub rollbacks: u64,
+    pub rows_inserted: u64,
+    pub rows_updated: u64,
+    pub rows_deleted: u64,
+    /// Rows copied to the tail to be locked or changed.
+    pub rows_moved: u64,
+    pub rows_loaded: u64,
+    pub lock_waits: u64,
+    /// Waits that are going on.
+    pub lock_waiting: u64,
+    pub lock_timeouts: u64,
+    pub deadlocks: u64,
+    pub freezes: u64,
+    pub flushes: u64,
+    pub merges: u64,
+    pub merged_rows: u64,
+    pub checkpoints: u64,
+    /// Writes that found no memory at once.
+    pub memory_waits: u64,
+    pub wal_records: u64,
+    pub wal_bytes: u64,
+    pub wal_batches: u64,
+    /// Each an fdatasync of the log for records that someone waited for.
+    pub wal_syncs: u64,
+    /// Complete log files that are kept.
+    pub wal_files: u64,
+    pub pool: PoolStatistics,
+}
+
+impl Store {
+    pub fn statistics(&self) -> StoreStatistics {
+        let counters = &self.leaf.counters;
+        let wal = self.leaf.wal.statistics();
+        let mut all = StoreStatistics {
+            unflushed_bytes: self.leaf.unflushed.load(Ordering::Relaxed) as u64,
+            commits: counters.commits.get(),
+            rollbacks: counters.rollbacks.get(),
+            rows_inserted: counters.rows_inserted.get(),
+            rows_updated: counters.rows_updated.get(),
+            rows_deleted: counters.rows_deleted.get(),
+            rows_moved: counters.rows_moved.get(),
+            rows_loaded: counters.rows_loaded.get(),
+            lock_waits: counters.lock_waits.get(),
+            lock_waiting: self.leaf.waits.len() as u64,
+            lock_timeouts: counters.lock_timeouts.get(),
+            deadlocks: counters.deadlocks.get(),
+            freezes: counters.freezes.get(),
+            flushes: counters.flushes.get(),
+            merges: counters.merges.get(),
+            merged_rows: counters.merged_rows.get(),
+            checkpoints: counters.checkpoints.get(),
+            memory_waits: counters.memory_waits.get(),
+            wal_records: wal.records,
+            wal_bytes: wal.bytes,
+            wal_batches: wal.batches,
+            wal_syncs: wal.syncs,
+            wal_files: self.leaf.wal.closed_files().0 as u64,
+            pool: self.leaf.pool.statistics(),
+            ..StoreStatistics::default()
+        };
+        for partition in self.all() {
+            let core = partition.latch_any();
+            all.partitions += 1;
+            all.open_transactions += core.txns.len() as u64;
+            for table in core.tables.values() {
+                all.tables += 1;
+                all.frozen_runs += table.state.runs.len() as u64;
+                for segment in &table.state.segments {
+                    let meta = segment.file.segment.meta();
+                    all.segments += 1;
+                    all.segment_bytes += meta.bytes;
+                    all.segment_rows += u64::from(meta.rows);
+                }
+            }
+        }
+        all
+    }
+}

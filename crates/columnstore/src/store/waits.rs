@@ -1,0 +1,125 @@
+//! The waits for locks of all partitions of the leaf: the deadlock graph over them, and the threads
+//! that sleep in them.
+//!
+//! Locked after partitions' latches, never before one.
+
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
+use txn::{Ticket, WaitGraph};
+use types::{PartitionId, TxnId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct WaitId {
+    pub(crate) partition: PartitionId,
+    pub(crate) ticket: Ticket,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitEnd {
+    Granted,
+    TimedOut,
+    Deadlock,
+    /// What was waited for, or the waiter, is gone.
+    Gone,
+}
+
+/// Where one thread sleeps. The first end counts.
+#[derive(Default)]
+pub(crate) struct WaitCell {
+    end: Mutex<Option<WaitEnd>>,
+    ended: Condvar,
+}
+
+impl WaitCell {
+    fn set(&self, end: WaitEnd) {
+        self.end.lock().get_or_insert(end);
+        self.ended.notify_one();
+    }
+
+    pub(crate) fn wait(&self, deadline: Instant) -> WaitEnd {
+        let mut end = self.end.lock();
+        loop {
+            if let Some(end) = *end {
+                return end;
+            }
+            if self.ended.wait_until(&mut end, deadline).timed_out() {
+                return *end.get_or_insert(WaitEnd::TimedOut);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    graph: WaitGraph<WaitId>,
+    cells: HashMap<WaitId, (TxnId, Arc<WaitCell>)>,
+}
+
+impl Inner {
+    fn set(&mut self, wait: WaitId, txn: TxnId, blockers: Vec<TxnId>) {
+        for victim in self.graph.set(wait, txn, blockers) {
+            for (waiter, cell) in self.cells.values() {
+                if *waiter == victim {
+                    cell.set(WaitEnd::Deadlock);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Waits {
+    inner: Mutex<Inner>,
+}
+
+impl Waits {
+    /// A wait begins. If it closes a cycle, the cell of the cycle's youngest has ended already.
+    pub(crate) fn begin(&self, wait: WaitId, txn: TxnId, blockers: Vec<TxnId>) -> Arc<WaitCell> {
+        let cell = Arc::new(WaitCell::default());
+        let mut inner = self.inner.lock();
+        inner.cells.insert(wait, (txn, cell.clone()));
+        inner.set(wait, txn, blockers);
+        cell
+    }
+
+    /// The lock that is waited for has passed on to someone else.
+    pub(crate) fn changed(&self, wait: WaitId, txn: TxnId, blockers: Vec<TxnId>) {
+        let mut inner = self.inner.lock();
+        if inner.cells.contains_key(&wait) {
+            inner.set(wait, txn, blockers);
+        }
+    }
+
+    pub(crate) fn granted(&self, wait: WaitId) {
+        let mut inner = self.inner.lock();
+        inner.graph.remove(wait);
+        if let Some((_, cell)) = inner.cells.get(&wait) {
+            cell.set(WaitEnd::Granted);
+        }
+    }
+
+    /// The waiting thread is awake again.
+    pub(crate) fn end(&self, wait: WaitId) {
+        let mut inner = self.inner.lock();
+        inner.graph.remove(wait);
+        inner.cells.remove(&wait);
+    }
+
+    /// Ends the waits at a partition: of one transaction, or all.
+    pub(crate) fn give_up(&self, partition: PartitionId, txn: Option<TxnId>) {
+        let inner = self.inner.lock();
+        for (wait, (waiter, cell)) in &inner.cells {
+            if wait.partition == partition && txn.is_none_or(|txn| txn == *waiter) {
+                cell.set(WaitEnd::Gone);
+            }
+        }
+    }
+
+    /// Threads that wait now.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().cells.len()
+    }
+}

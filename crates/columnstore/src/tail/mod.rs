@@ -1,0 +1,11 @@
+//! The recent rows of a table in a partition: versioned entries in memory ([`entry`], [`slab`]), and
+//! frozen runs of them turned to columns ([`run`]).
+//!
+//! * [`row`]: how a row stands in memory and in the log;
+//! * [`key`]: primary keys as bytes that compare like the key.
+
+pub(crate) mod entry;
+pub(crate) mod key;
+pub(crate) mod row;
+pub(crate) mod run;
+pub(crate) mod slab;

@@ -1,0 +1,174 @@
+//! The active tail of a table: entries in the order of their arrival, and an index by key.
+//!
+//! Entries are only added. Chunks double in size and never move, so a reader that knows how many
+//! entries there were reads on without a lock while more are added.
+
+use super::entry::{Entry, Place};
+use super::key::key_hash;
+use env::Reservation;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+const FIRST_CHUNK: usize = 64;
+/// `64 * (2^26 - 1)` entries: more than row references can name.
+const CHUNKS: usize = 26;
+
+type Chunk = Box<[OnceLock<Arc<Entry>>]>;
+
+pub(crate) struct Tail {
+    /// Names this tail in row references.
+    pub(crate) source: u32,
+    /// Entries with smaller ids were carried over from the tail before.
+    pub(crate) first_id: u64,
+    /// Ids of those.
+    pub(crate) carried: Vec<u64>,
+    chunks: [OnceLock<Chunk>; CHUNKS],
+    len: AtomicUsize,
+    index: RwLock<HashTable<Arc<Entry>>>,
+    /// Bytes of all versions, freed only with the tail.
+    bytes: AtomicUsize,
+    /// Versions written, those taken back included.
+    versions: AtomicUsize,
+    first_file: AtomicU64,
+    reserved: Mutex<Reservation>,
+}
+
+/// The chunk of an entry, and its place in that.
+fn locate(at: usize) -> (usize, usize) {
+    let unit = at / FIRST_CHUNK + 1;
+    let chunk = unit.ilog2() as usize;
+    (chunk, at - FIRST_CHUNK * ((1 << chunk) - 1))
+}
+
+impl Tail {
+    pub(crate) fn new(source: u32, first_id: u64, carried: Vec<u64>, reserved: Reservation) -> Tail {
+        Tail {
+            source,
+            first_id,
+            carried,
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            len: AtomicUsize::new(0),
+            index: RwLock::new(HashTable::new()),
+            bytes: AtomicUsize::new(0),
+            versions: AtomicUsize::new(0),
+            first_file: AtomicU64::new(u64::MAX),
+            reserved: Mutex::new(reserved),
+        }
+    }
+
+    /// Adds an entry; under the latch. Returns its place.
+    pub(crate) fn push(&self, entry: Arc<Entry>) -> u32 {
+        let at = self.len.load(Ordering::Relaxed);
+        let (chunk, place) = locate(at);
+        let chunk = self.chunks[chunk]
+            .get_or_init(|| std::iter::repeat_with(OnceLock::new).take(FIRST_CHUNK << chunk).collect());
+        entry.set_place(Place { source: self.source, row: at as u32 });
+        self.first_file.fetch_min(entry.first_file, Ordering::Relaxed);
+        if let Some(key) = &entry.key {
+            let hash = |key: &[u8]| key_hash(key);
+            self.index.write().insert_unique(hash(key), entry.clone(), |e| e.key.as_deref().map_or(0, hash));
+        }
+        // Invariant: places are taken in order under the latch, each once.
+        let _ = chunk[place].set(entry);
+        self.len.store(at + 1, Ordering::Release);
+        at as u32
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&Arc<Entry>> {
+        let at = at as usize;
+        if at >= self.len() {
+            return None;
+        }
+        let (chunk, place) = locate(at);
+        self.chunks[chunk].get()?.get(place)?.get()
+    }
+
+    pub(crate) fn entries(&self, from: usize, to: usize) -> impl Iterator<Item = (u32, &Arc<Entry>)> {
+        (from..to.min(self.len())).filter_map(|at| self.get(at as u32).map(|entry| (at as u32, entry)))
+    }
+
+    pub(crate) fn find(&self, key: &[u8]) -> Option<Arc<Entry>> {
+        self.index.read().find(key_hash(key), |e| e.key.as_deref() == Some(key)).cloned()
+    }
+
+    /// Counts a version of so many bytes.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.versions.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn versions(&self) -> usize {
+        self.versions.load(Ordering::Relaxed)
+    }
+
+    /// The oldest log file with a record of an entry here; None if it is empty.
+    pub(crate) fn first_file(&self) -> Option<u64> {
+        Some(self.first_file.load(Ordering::Relaxed)).filter(|file| *file != u64::MAX)
+    }
+
+    /// Makes sure that the budget has room for what is written next.
+    pub(crate) fn reserve(&self, more: usize) -> Result<(), env::memory::OverBudget> {
+        const GRAIN: usize = 64 << 10;
+        let mut reserved = self.reserved.lock();
+        let wanted = self.bytes() + more;
+        if wanted <= reserved.bytes() {
+            return Ok(());
+        }
+        let missing = wanted - reserved.bytes();
+        reserved.try_grow(missing.next_multiple_of(GRAIN)).or_else(|_| reserved.try_grow(missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use env::MemoryBudget;
+
+    #[test]
+    fn places_are_dense_and_stay() {
+        let mut next = 0;
+        for at in 0..10_000 {
+            let (chunk, place) = locate(at);
+            assert!(place < FIRST_CHUNK << chunk);
+            if place == 0 {
+                assert_eq!(chunk, next);
+                next += 1;
+            }
+        }
+        let tail = Tail::new(1, 0, Vec::new(), MemoryBudget::new(1 << 20).reservation());
+        for id in 0..1_000u64 {
+            let key = Some(id.to_be_bytes().to_vec().into_boxed_slice());
+            assert_eq!(u64::from(tail.push(Arc::new(Entry::new(id, key, None, 9)))), id);
+        }
+        assert_eq!(tail.len(), 1_000);
+        assert_eq!(tail.get(777).unwrap().id, 777);
+        assert!(tail.get(1_000).is_none());
+        assert_eq!(tail.find(&999u64.to_be_bytes()).unwrap().id, 999);
+        assert!(tail.find(b"none").is_none());
+        assert_eq!(tail.entries(990, 2_000).count(), 10);
+        assert_eq!(tail.first_file(), Some(9));
+    }
+
+    #[test]
+    fn memory_is_taken_from_the_budget_before_it_is_used() {
+        let budget = MemoryBudget::new(200 << 10);
+        let tail = Tail::new(1, 0, Vec::new(), budget.reservation());
+        tail.reserve(10).unwrap();
+        assert_eq!(budget.used(), 64 << 10);
+        tail.count(150 << 10);
+        tail.reserve(40 << 10).unwrap();
+        assert!(tail.reserve(60 << 10).is_err());
+        drop(tail);
+        assert_eq!(budget.used(), 0);
+    }
+}
