@@ -1,0 +1,107 @@
+//! Calls and casts that are evaluated at once where everything is constant.
+
+use super::Typed;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, Volatility,
+};
+use std::sync::{Arc, LazyLock};
+use types::{SqlError, SqlType};
+
+/// Building this is dear, and no kernel of ours looks at it.
+static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| Arc::new(ConfigOptions::new()));
+
+/// A call of `udf`, of MySQL type `ty`. If the arguments are constants it becomes its value; a call
+/// that fails stays a call, so that the error comes only if the row is reached.
+pub(crate) fn call(udf: Arc<ScalarUDF>, args: Vec<Typed>, ty: SqlType) -> Result<Typed, SqlError> {
+    let fields: Vec<FieldRef> =
+        args.iter().map(|arg| Arc::new(Field::new("", arg.arrow.clone(), arg.nullable))).collect();
+    let scalars: Vec<Option<&ScalarValue>> = args.iter().map(Typed::as_literal).collect();
+    let result = udf
+        .return_field_from_args(ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars })
+        .map_err(planning_error)?;
+    let constant = udf.signature().volatility != Volatility::Volatile && !args.is_empty();
+    if constant && scalars.iter().all(Option::is_some) {
+        let values = scalars.iter().flatten().map(|value| ColumnarValue::Scalar((*value).clone())).collect();
+        let invoked = udf.invoke_with_args(ScalarFunctionArgs {
+            args: values,
+            arg_fields: fields,
+            number_rows: 1,
+            return_field: Arc::clone(&result),
+            config_options: Arc::clone(&OPTIONS),
+        });
+        let value = match invoked {
+            Ok(ColumnarValue::Scalar(value)) => Some(value),
+            Ok(ColumnarValue::Array(array)) => ScalarValue::try_from_array(&array, 0).ok(),
+            Err(_) => None,
+        };
+        if let Some(value) = value {
+            let nullable = value.is_null();
+            return Ok(Typed {
+                arrow: result.data_type().clone(),
+                expr: Expr::Literal(value, None),
+                ty,
+                nullable,
+            });
+        }
+    }
+    let args = args.into_iter().map(|arg| arg.expr).collect();
+    Ok(Typed {
+        expr: Expr::ScalarFunction(ScalarFunction { func: udf, args }),
+        ty,
+        arrow: result.data_type().clone(),
+        nullable: result.is_nullable(),
+    })
+}
+
+/// Arrow's own cast, where it does what MySQL does: between numbers, widening; date to datetime.
+pub(crate) fn cast(value: Typed, arrow: DataType, ty: SqlType) -> Typed {
+    if value.arrow == arrow {
+        return Typed { ty, ..value };
+    }
+    if let Some(literal) = value.as_literal()
+        && let Ok(folded) = literal.cast_to(&arrow)
+    {
+        let nullable = folded.is_null();
+        return Typed { expr: Expr::Literal(folded, None), ty, arrow, nullable };
+    }
+    Typed {
+        expr: Expr::Cast(Cast::new(Box::new(value.expr), arrow.clone())),
+        ty,
+        arrow,
+        nullable: value.nullable,
+    }
+}
+
+fn planning_error(error: DataFusionError) -> SqlError {
+    crate::query::execution_error(error)
+}
+
+/// The value of an expression without columns, by DataFusion's evaluator.
+pub(crate) fn evaluate(expr: &Expr) -> Result<ScalarValue, DataFusionError> {
+    use arrow::array::{RecordBatch, RecordBatchOptions};
+    use arrow::datatypes::Schema;
+    if let Expr::Literal(value, _) = expr {
+        return Ok(value.clone());
+    }
+    let props = datafusion::logical_expr::execution_props::ExecutionProps::new();
+    let physical = datafusion::physical_expr::create_physical_expr(
+        expr,
+        &DFSchema::empty(),
+        &props,
+        &PhysicalPlanningContext::default(),
+    )?;
+    let one_row = RecordBatch::try_new_with_options(
+        Arc::new(Schema::empty()),
+        vec![],
+        &RecordBatchOptions::new().with_row_count(Some(1)),
+    )?;
+    match physical.evaluate(&one_row)? {
+        ColumnarValue::Scalar(value) => Ok(value),
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0),
+    }
+}

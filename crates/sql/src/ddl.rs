@@ -1,0 +1,183 @@
+//! CREATE TABLE to a table's definition, with MySQL's checks, and back to text.
+
+pub mod errors;
+mod keys;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use crate::convert::{Context, convert_text};
+use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, KeyKind};
+use std::collections::HashSet;
+use types::{ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId};
+
+pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
+
+/// MySQL's limit of names, in characters.
+const MAX_NAME: usize = 64;
+/// MySQL's limit of columns in a table.
+const MAX_COLUMNS: usize = 4096;
+
+/// The definition that a CREATE TABLE with columns describes. Column ids are 1..n; the table's id,
+/// database and version are 0 and given by the catalog.
+pub fn table_def(create: &CreateTable) -> Result<TableDef> {
+    if create.reference {
+        return Err(SqlError::unsupported("REFERENCE tables"));
+    }
+    if create.temporary {
+        return Err(SqlError::unsupported("TEMPORARY tables"));
+    }
+    if create.like.is_some() {
+        return Err(SqlError::unsupported("CREATE TABLE .. LIKE"));
+    }
+    check_table_name(&create.name.name)?;
+    if create.columns.is_empty() {
+        return Err(errors::no_columns());
+    }
+    if create.columns.len() > MAX_COLUMNS {
+        return Err(SqlError::new(types::ErrorKind::ManyKeys, "Too many columns"));
+    }
+    let mut seen = HashSet::new();
+    let mut columns = Vec::with_capacity(create.columns.len());
+    for (place, spec) in create.columns.iter().enumerate() {
+        check_column_name(&spec.name.value)?;
+        if !seen.insert(spec.name.value.to_lowercase()) {
+            return Err(errors::duplicate_column(&spec.name.value));
+        }
+        columns.push(column_def(spec, ColumnId(place as u32 + 1))?);
+    }
+    let next_column_id = ColumnId(columns.len() as u32 + 1);
+    let mut def = TableDef {
+        id: TableId(0),
+        database: DatabaseId(0),
+        name: create.name.name.clone(),
+        version: 0,
+        columns,
+        next_column_id,
+        shard_key: Vec::new(),
+        sort_key: Vec::new(),
+        primary_key: Vec::new(),
+        keys: Vec::new(),
+        comment: create.comment.clone(),
+    };
+    let null_in_primary = keys::apply(&mut def, create)?;
+    if null_in_primary {
+        return Err(errors::primary_key_null());
+    }
+    for column in &mut def.columns {
+        // A column that takes NULL and names no default has the default NULL.
+        if column.nullable && column.default == ColumnDefault::None {
+            column.default = ColumnDefault::Null;
+        }
+    }
+    check_auto_increment(&def)?;
+    for column in &def.columns {
+        check_default(column)?;
+    }
+    Ok(def)
+}
+
+pub fn check_table_name(name: &str) -> Result<()> {
+    check_length(name)?;
+    let wrong = name.is_empty() || name.ends_with(' ') || name.contains(['/', '\\', '\0']);
+    if wrong { Err(errors::wrong_table_name(name)) } else { Ok(()) }
+}
+
+pub fn check_database_name(name: &str) -> Result<()> {
+    check_length(name)?;
+    let wrong = name.is_empty() || name.ends_with(' ') || name.contains(['/', '\\', '\0']);
+    if wrong {
+        return Err(SqlError::new(
+            types::ErrorKind::WrongDatabaseName,
+            format!("Incorrect database name '{name}'"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_column_name(name: &str) -> Result<()> {
+    check_length(name)?;
+    // Names with this prefix are columns of ours that a table does not show.
+    let wrong = name.is_empty() || name.ends_with(' ') || name == "__row" || name == "__partition";
+    if wrong { Err(errors::wrong_column_name(name)) } else { Ok(()) }
+}
+
+fn check_length(name: &str) -> Result<()> {
+    if name.chars().count() > MAX_NAME { Err(errors::too_long_name(name)) } else { Ok(()) }
+}
+
+fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
+    let name = spec.name.value.clone();
+    let default = match &spec.default {
+        None => ColumnDefault::None,
+        Some(DefaultSpec::Null) if spec.nullable == Some(false) => {
+            return Err(errors::invalid_default(&name));
+        }
+        Some(DefaultSpec::Null) => ColumnDefault::Null,
+        Some(DefaultSpec::Literal(_)) if matches!(spec.ty, SqlType::Text(_) | SqlType::Blob(_)) => {
+            return Err(errors::lob_default(&name));
+        }
+        Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+        Some(DefaultSpec::CurrentTimestamp { fsp }) => {
+            if moment_fsp(spec.ty) != Some(*fsp) {
+                return Err(errors::invalid_default(&name));
+            }
+            ColumnDefault::CurrentTimestamp
+        }
+    };
+    if spec.on_update_now && moment_fsp(spec.ty).is_none() {
+        return Err(errors::invalid_on_update(&name));
+    }
+    if spec.auto_increment {
+        let counts = spec.ty.is_integer() && spec.ty != SqlType::Year;
+        if !counts {
+            return Err(errors::wrong_column_specifier(&name));
+        }
+        if !matches!(default, ColumnDefault::None) {
+            return Err(errors::invalid_default(&name));
+        }
+    }
+    Ok(ColumnDef {
+        id,
+        name,
+        ty: spec.ty,
+        // AUTO_INCREMENT implies NOT NULL.
+        nullable: spec.nullable.unwrap_or(true) && !spec.auto_increment,
+        default,
+        auto_increment: spec.auto_increment,
+        on_update_now: spec.on_update_now,
+        comment: spec.comment.clone(),
+    })
+}
+
+/// The fractional digits of a type that CURRENT_TIMESTAMP may fill.
+fn moment_fsp(ty: SqlType) -> Option<u8> {
+    match ty {
+        SqlType::DateTime { fsp } | SqlType::Timestamp { fsp } => Some(fsp),
+        _ => None,
+    }
+}
+
+fn check_auto_increment(def: &TableDef) -> Result<()> {
+    let mut auto = def.columns.iter().filter(|c| c.auto_increment);
+    let Some(column) = auto.next() else { return Ok(()) };
+    let leads = |columns: &[ColumnId]| columns.first() == Some(&column.id);
+    let is_key = leads(&def.primary_key) || def.keys.iter().any(|key| leads(&key.columns));
+    if auto.next().is_some() || !is_key { Err(errors::wrong_auto_key()) } else { Ok(()) }
+}
+
+/// A default must be a value of its column.
+fn check_default(column: &ColumnDef) -> Result<()> {
+    match &column.default {
+        ColumnDefault::Literal(text) => convert_text(text.as_bytes(), column, &Context::fixed(), 1)
+            .map(|_| ())
+            .map_err(|_| errors::invalid_default(&column.name)),
+        ColumnDefault::Null if !column.nullable => Err(errors::invalid_default(&column.name)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the statement asks for this kind of key.
+fn has_key(create: &CreateTable, kind: KeyKind) -> bool {
+    create.keys.iter().any(|key| key.kind == kind)
+}

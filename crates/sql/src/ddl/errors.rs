@@ -1,0 +1,103 @@
+//! MySQL's texts for definitions that are wrong.
+
+use types::{ErrorKind, SqlError};
+
+pub fn duplicate_column(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::DuplicateColumn, format!("Duplicate column name '{name}'"))
+}
+
+pub fn duplicate_key_name(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::DupKeyName, format!("Duplicate key name '{name}'"))
+}
+
+pub fn multiple_primary_keys() -> SqlError {
+    SqlError::new(ErrorKind::MultiplePrimaryKeys, "Multiple primary key defined")
+}
+
+pub fn key_column_missing(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::KeyColumnMissing, format!("Key column '{name}' doesn't exist in table"))
+}
+
+pub fn invalid_default(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::InvalidDefault, format!("Invalid default value for '{name}'"))
+}
+
+pub fn no_columns() -> SqlError {
+    SqlError::new(ErrorKind::TableWithoutColumns, "A table must have at least 1 column")
+}
+
+pub fn wrong_auto_key() -> SqlError {
+    SqlError::new(
+        ErrorKind::WrongAutoKey,
+        "Incorrect table definition; there can be only one auto column and it must be defined as a key",
+    )
+}
+
+pub fn column_too_long(name: &str, max: u64) -> SqlError {
+    SqlError::new(
+        ErrorKind::ColumnTooBig,
+        format!("Column length too big for column '{name}' (max = {max}); use BLOB or TEXT instead"),
+    )
+}
+
+pub fn precision_too_big(name: &str, given: u64, max: u64) -> SqlError {
+    SqlError::new(
+        ErrorKind::ColumnTooBig,
+        format!("Too-big precision {given} specified for '{name}'. Maximum is {max}."),
+    )
+}
+
+pub fn scale_too_big(name: &str, given: u64) -> SqlError {
+    SqlError::new(
+        ErrorKind::ColumnTooBig,
+        format!("Too big scale {given} specified for column '{name}'. Maximum is 30."),
+    )
+}
+
+pub fn scale_above_precision(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::ColumnTooBig,
+        format!("For float(M,D), double(M,D) or decimal(M,D), M must be >= D (column '{name}')."),
+    )
+}
+
+pub fn wrong_column_specifier(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::ColumnTooBig, format!("Incorrect column specifier for column '{name}'"))
+}
+
+pub fn lob_default(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::InvalidDefault,
+        format!("BLOB, TEXT, GEOMETRY or JSON column '{name}' can't have a default value"),
+    )
+}
+
+pub fn lob_key(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::KeyColumnMissing,
+        format!("BLOB/TEXT column '{name}' used in key specification without a key length"),
+    )
+}
+
+pub fn invalid_on_update(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::InvalidDefault, format!("Invalid ON UPDATE clause for '{name}' column"))
+}
+
+pub fn primary_key_null() -> SqlError {
+    SqlError::new(
+        ErrorKind::MultiplePrimaryKeys,
+        "All parts of a PRIMARY KEY must be NOT NULL; if you need NULL in a key, use UNIQUE instead",
+    )
+}
+
+pub fn too_long_name(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::TooLongIdent, format!("Identifier name '{name}' is too long"))
+}
+
+pub fn wrong_table_name(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::WrongTableName, format!("Incorrect table name '{name}'"))
+}
+
+pub fn wrong_column_name(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::WrongColumnName, format!("Incorrect column name '{name}'"))
+}

@@ -1,0 +1,143 @@
+//! The keys of CREATE TABLE.
+
+use super::{errors, has_key};
+use crate::statement::{CreateTable, KeyKind, KeySpec};
+use sqlparser::ast::Ident;
+use std::collections::HashSet;
+use types::{ColumnId, KeyDef, Result, SqlError, SqlType, TableDef};
+
+/// Fills in the keys of `def`. Tells whether a column of the primary key was declared NULL.
+pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
+    let primary = primary_key(def, create)?;
+    let mut null_in_primary = false;
+    for id in &primary {
+        // Invariant: ids were resolved in this definition, and columns stand in the order of their ids.
+        let place = id.0 as usize - 1;
+        null_in_primary |= create.columns[place].nullable == Some(true);
+        def.columns[place].nullable = false;
+    }
+    def.primary_key = primary;
+    secondary_keys(def, create)?;
+    def.sort_key = single(def, create, KeyKind::Sort, "SORT KEY")?.unwrap_or_default();
+    def.shard_key = match single(def, create, KeyKind::Shard, "SHARD KEY")? {
+        Some(key) => key,
+        None => def.primary_key.clone(),
+    };
+    check_collocation(def)?;
+    Ok(null_in_primary)
+}
+
+fn resolve(def: &TableDef, names: &[Ident]) -> Result<Vec<ColumnId>> {
+    let mut ids = Vec::with_capacity(names.len());
+    for name in names {
+        let Some((_, column)) = def.column_named(&name.value) else {
+            return Err(errors::key_column_missing(&name.value));
+        };
+        if ids.contains(&column.id) {
+            return Err(errors::duplicate_column(&name.value));
+        }
+        ids.push(column.id);
+    }
+    Ok(ids)
+}
+
+/// Keys whose values must stand in a bounded key may not be TEXT or BLOB.
+fn refuse_lobs(def: &TableDef, ids: &[ColumnId]) -> Result<()> {
+    for column in ids.iter().filter_map(|id| def.column(*id)) {
+        if matches!(column.ty, SqlType::Text(_) | SqlType::Blob(_)) {
+            return Err(errors::lob_key(&column.name));
+        }
+    }
+    Ok(())
+}
+
+fn primary_key(def: &TableDef, create: &CreateTable) -> Result<Vec<ColumnId>> {
+    let beside = create.columns.iter().filter(|c| c.primary).map(|c| std::slice::from_ref(&c.name));
+    let own = create.keys.iter().filter(|k| k.kind == KeyKind::Primary).map(|k| k.columns.as_slice());
+    let mut keys = beside.chain(own);
+    let Some(names) = keys.next() else { return Ok(Vec::new()) };
+    if keys.next().is_some() {
+        return Err(errors::multiple_primary_keys());
+    }
+    let ids = resolve(def, names)?;
+    refuse_lobs(def, &ids)?;
+    Ok(ids)
+}
+
+fn single(def: &TableDef, create: &CreateTable, kind: KeyKind, words: &str) -> Result<Option<Vec<ColumnId>>> {
+    if !has_key(create, kind) {
+        return Ok(None);
+    }
+    let mut keys = create.keys.iter().filter(|k| k.kind == kind);
+    let first = keys.next().map(|key| resolve(def, &key.columns)).transpose()?;
+    if keys.next().is_some() {
+        return Err(SqlError::new(
+            types::ErrorKind::DupKeyName,
+            format!("Multiple {words} defined: a table has one"),
+        ));
+    }
+    Ok(first)
+}
+
+fn secondary_keys(def: &mut TableDef, create: &CreateTable) -> Result<()> {
+    let beside = create.columns.iter().filter(|c| c.unique).map(|c| KeySpec {
+        kind: KeyKind::Unique,
+        name: None,
+        columns: vec![c.name.clone()],
+    });
+    let own = create.keys.iter().filter(|k| matches!(k.kind, KeyKind::Unique | KeyKind::Plain)).cloned();
+    let specs: Vec<KeySpec> = beside.chain(own).collect();
+    let mut names: HashSet<String> = HashSet::new();
+    for name in specs.iter().filter_map(|spec| spec.name.as_ref()) {
+        if name.eq_ignore_ascii_case("PRIMARY") || !names.insert(name.to_lowercase()) {
+            return Err(errors::duplicate_key_name(name));
+        }
+    }
+    for spec in specs {
+        let columns = resolve(def, &spec.columns)?;
+        if spec.kind == KeyKind::Unique {
+            refuse_lobs(def, &columns)?;
+        }
+        let name = match spec.name {
+            Some(name) => name,
+            None => free_name(&mut names, &spec.columns[0].value),
+        };
+        def.keys.push(KeyDef { name, columns, unique: spec.kind == KeyKind::Unique });
+    }
+    // MySQL lists unique keys first.
+    def.keys.sort_by_key(|key| !key.unique);
+    Ok(())
+}
+
+/// The name that MySQL gives a key without one: its first column's, with `_2` and so on when taken.
+fn free_name(names: &mut HashSet<String>, column: &str) -> String {
+    let mut name = column.to_string();
+    let mut number = 2;
+    while !names.insert(name.to_lowercase()) || name.eq_ignore_ascii_case("PRIMARY") {
+        name = format!("{column}_{number}");
+        number += 1;
+    }
+    name
+}
+
+/// Rows that are equal in a unique key must meet in one partition.
+fn check_collocation(def: &TableDef) -> Result<()> {
+    let primary = (!def.primary_key.is_empty()).then_some(("PRIMARY", &def.primary_key));
+    let unique = def.keys.iter().filter(|k| k.unique).map(|k| (k.name.as_str(), &k.columns));
+    for (name, columns) in primary.into_iter().chain(unique) {
+        let collocated = !def.shard_key.is_empty() && def.shard_key.iter().all(|id| columns.contains(id));
+        if collocated {
+            continue;
+        }
+        let shard: Vec<&str> =
+            def.shard_key.iter().filter_map(|id| def.column(*id)).map(|c| c.name.as_str()).collect();
+        let shard = match shard.as_slice() {
+            [] => "none; give one with SHARD KEY (..)".to_string(),
+            names => format!("({})", names.join(", ")),
+        };
+        return Err(SqlError::unsupported(format!(
+            "the unique key {name} without all columns of the shard key, which is {shard}"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! SHOW CREATE TABLE, DESCRIBE and SHOW COLUMNS.
+
+use crate::charset::{DEFAULT_CHARSET, DEFAULT_COLLATION};
+use std::fmt::Write;
+use types::{ColumnDef, ColumnDefault, ColumnId, SqlType, TableDef};
+
+/// A name in backquotes.
+pub fn quote_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A string literal that MySQL reads back in every sql_mode with backslash escapes.
+fn quote_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\0' => out.push_str("\\0"),
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// The text that makes a table like this one, as MySQL lays it out.
+pub fn show_create_table(def: &TableDef) -> String {
+    let mut lines: Vec<String> = def.columns.iter().map(column_line).collect();
+    if !def.primary_key.is_empty() {
+        lines.push(format!("PRIMARY KEY ({})", names(def, &def.primary_key)));
+    }
+    for key in &def.keys {
+        let unique = if key.unique { "UNIQUE " } else { "" };
+        lines.push(format!("{unique}KEY {} ({})", quote_name(&key.name), names(def, &key.columns)));
+    }
+    // The shard key is written even where it is the default, since that is what people look for.
+    lines.push(format!("SHARD KEY ({})", names(def, &def.shard_key)));
+    if !def.sort_key.is_empty() {
+        lines.push(format!("SORT KEY ({})", names(def, &def.sort_key)));
+    }
+    let mut out = format!("CREATE TABLE {} (\n  {}\n)", quote_name(&def.name), lines.join(",\n  "));
+    // Writing to a String does not fail.
+    let _ = write!(out, " ENGINE=Pando DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={DEFAULT_COLLATION}");
+    if !def.comment.is_empty() {
+        let _ = write!(out, " COMMENT={}", quote_text(&def.comment));
+    }
+    out
+}
+
+/// What SHOW CREATE DATABASE prints.
+pub fn create_database(name: &str, partitions: u32) -> String {
+    format!(
+        "CREATE DATABASE {} PARTITIONS {partitions} /*!40100 DEFAULT CHARACTER SET {DEFAULT_CHARSET} \
+         COLLATE {DEFAULT_COLLATION} */",
+        quote_name(name)
+    )
+}
+
+fn names(def: &TableDef, ids: &[ColumnId]) -> String {
+    let names: Vec<String> =
+        ids.iter().filter_map(|id| def.column(*id)).map(|c| quote_name(&c.name)).collect();
+    names.join(",")
+}
+
+fn column_line(column: &ColumnDef) -> String {
+    let mut line = format!("{} {}", quote_name(&column.name), column.ty);
+    if !column.nullable {
+        line.push_str(" NOT NULL");
+    } else if matches!(column.ty, SqlType::Timestamp { .. }) {
+        line.push_str(" NULL");
+    }
+    match &column.default {
+        ColumnDefault::None if column.nullable && !is_lob(column.ty) => line.push_str(" DEFAULT NULL"),
+        ColumnDefault::None => {}
+        ColumnDefault::Null => line.push_str(" DEFAULT NULL"),
+        ColumnDefault::Literal(text) => {
+            let _ = write!(line, " DEFAULT {}", quote_text(text));
+        }
+        ColumnDefault::CurrentTimestamp => {
+            let _ = write!(line, " DEFAULT {}", current_timestamp(column.ty));
+        }
+    }
+    if column.on_update_now {
+        let _ = write!(line, " ON UPDATE {}", current_timestamp(column.ty));
+    }
+    if column.auto_increment {
+        line.push_str(" AUTO_INCREMENT");
+    }
+    if !column.comment.is_empty() {
+        let _ = write!(line, " COMMENT {}", quote_text(&column.comment));
+    }
+    line
+}
+
+fn is_lob(ty: SqlType) -> bool {
+    matches!(ty, SqlType::Text(_) | SqlType::Blob(_))
+}
+
+fn current_timestamp(ty: SqlType) -> String {
+    match ty {
+        SqlType::DateTime { fsp } | SqlType::Timestamp { fsp } if fsp > 0 => {
+            format!("CURRENT_TIMESTAMP({fsp})")
+        }
+        _ => "CURRENT_TIMESTAMP".to_string(),
+    }
+}
+
+/// A row of SHOW FULL COLUMNS; DESCRIBE and SHOW COLUMNS leave out collation, privileges and comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnRow {
+    pub field: String,
+    pub ty: String,
+    pub collation: Option<String>,
+    /// YES or NO.
+    pub null: &'static str,
+    /// PRI, UNI, MUL or nothing.
+    pub key: &'static str,
+    pub default: Option<String>,
+    pub extra: String,
+    pub privileges: &'static str,
+    pub comment: String,
+}
+
+pub fn columns_rows(def: &TableDef) -> Vec<ColumnRow> {
+    def.columns.iter().map(|column| column_rows(def, column)).collect()
+}
+
+pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
+    let mut extra = Vec::new();
+    let default = match &column.default {
+        ColumnDefault::None | ColumnDefault::Null => None,
+        ColumnDefault::Literal(text) => Some(text.clone()),
+        ColumnDefault::CurrentTimestamp => {
+            extra.push("DEFAULT_GENERATED".to_string());
+            Some(current_timestamp(column.ty))
+        }
+    };
+    if column.auto_increment {
+        extra.push("auto_increment".to_string());
+    }
+    if column.on_update_now {
+        extra.push(format!("on update {}", current_timestamp(column.ty)));
+    }
+    ColumnRow {
+        field: column.name.clone(),
+        ty: column.ty.to_string(),
+        collation: column.ty.is_string().then(|| DEFAULT_COLLATION.to_string()),
+        null: if column.nullable { "YES" } else { "NO" },
+        key: key_of(def, column.id),
+        default,
+        extra: extra.join(" "),
+        privileges: "select,insert,update,references",
+        comment: column.comment.clone(),
+    }
+}
+
+fn key_of(def: &TableDef, id: ColumnId) -> &'static str {
+    if def.primary_key.contains(&id) {
+        return "PRI";
+    }
+    if def.keys.iter().any(|key| key.unique && key.columns == [id]) {
+        return "UNI";
+    }
+    if def.keys.iter().any(|key| key.columns.first() == Some(&id)) { "MUL" } else { "" }
+}

@@ -1,0 +1,450 @@
+//! sqlparser's MySQL dialect with MySQL's own precedences and the expressions that it lacks.
+//!
+//! From loose to tight: `OR`, `XOR`, `AND`, `NOT`, comparisons and `IS`, the predicates `IN`, `BETWEEN`,
+//! `LIKE`, `REGEXP`, then `|`, `&`, shifts, `+ -`, `* / % DIV MOD`, `^`, unary operators, `->`.
+
+use sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArguments, Ident, Interval,
+    ObjectName, UnaryOperator,
+};
+use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, Word};
+use std::any::TypeId;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PandoDialect {
+    /// Build chains of AND, OR and XOR as balanced trees.
+    pub balance: bool,
+}
+
+const OR: u8 = 5;
+const XOR: u8 = 7;
+const AND: u8 = 10;
+const NOT: u8 = 15;
+const COMPARISON: u8 = 20;
+const PREDICATE: u8 = 21;
+const BIT_OR: u8 = 22;
+const BIT_AND: u8 = 23;
+const SHIFT: u8 = 24;
+const PLUS: u8 = 30;
+const TIMES: u8 = 40;
+const BIT_XOR: u8 = 42;
+const UNARY: u8 = 45;
+const CAST: u8 = 50;
+const ARROW: u8 = 60;
+
+/// Units of INTERVAL, EXTRACT and TIMESTAMPADD that sqlparser has no word for.
+const COMPOSITE_UNITS: &[&str] = &[
+    "SECOND_MICROSECOND",
+    "MINUTE_MICROSECOND",
+    "MINUTE_SECOND",
+    "HOUR_MICROSECOND",
+    "HOUR_SECOND",
+    "HOUR_MINUTE",
+    "DAY_MICROSECOND",
+    "DAY_SECOND",
+    "DAY_MINUTE",
+    "DAY_HOUR",
+    "YEAR_MONTH",
+];
+
+macro_rules! like_mysql {
+    ($($name:ident),* $(,)?) => { $(fn $name(&self) -> bool { MySqlDialect {}.$name() })* };
+}
+
+macro_rules! yes {
+    ($($name:ident),* $(,)?) => { $(fn $name(&self) -> bool { true })* };
+}
+
+impl Dialect for PandoDialect {
+    /// sqlparser asks in places whether the dialect is MySQL's; it is.
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<MySqlDialect>()
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        MySqlDialect {}.is_identifier_start(ch)
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        MySqlDialect {}.is_identifier_part(ch)
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    like_mysql!(
+        supports_string_literal_backslash_escape,
+        supports_string_literal_concatenation,
+        ignores_wildcard_escapes,
+        supports_numeric_prefix,
+        supports_bitwise_shift_operators,
+        supports_multiline_comment_hints,
+        require_interval_qualifier,
+        supports_limit_comma,
+        supports_create_table_select,
+        supports_insert_set,
+        supports_user_host_grantee,
+        supports_table_hints,
+        requires_single_line_comment_whitespace,
+        supports_match_against,
+        supports_select_modifiers,
+        supports_set_names,
+        supports_comma_separated_set_assignments,
+        supports_update_order_by,
+        supports_data_type_signed_suffix,
+        supports_cross_join_constraint,
+        supports_constraint_keyword_without_name,
+        supports_key_column_option,
+    );
+    yes!(
+        supports_group_by_with_modifier,
+        allow_extract_custom,
+        supports_window_clause_named_window_reference,
+        supports_parens_around_table_factor,
+        supports_left_associative_joins_without_parens,
+    );
+
+    fn is_table_factor_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
+        // LOCK IN SHARE MODE ends the query.
+        *keyword != Keyword::LOCK && MySqlDialect {}.is_table_factor_alias(explicit, keyword, parser)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        match precedence {
+            Precedence::Period => 100,
+            Precedence::Colon | Precedence::PgOther => ARROW,
+            Precedence::DoubleColon => CAST,
+            Precedence::AtTz => UNARY,
+            Precedence::Caret => BIT_XOR,
+            Precedence::MulDivModOp => TIMES,
+            Precedence::PlusMinus => PLUS,
+            Precedence::Ampersand => BIT_AND,
+            Precedence::Pipe => BIT_OR,
+            Precedence::Between | Precedence::Like => PREDICATE,
+            Precedence::Eq | Precedence::Is => COMPARISON,
+            Precedence::UnaryNot => NOT,
+            Precedence::And => AND,
+            Precedence::Xor => XOR,
+            Precedence::Or => OR,
+        }
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        Some(Ok(match &parser.peek_token_ref().token {
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::OR => OR,
+                Keyword::XOR => XOR,
+                Keyword::AND => AND,
+                Keyword::IS => COMPARISON,
+                Keyword::IN
+                | Keyword::BETWEEN
+                | Keyword::LIKE
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::MEMBER => PREDICATE,
+                Keyword::NOT => match &parser.peek_nth_token_ref(1).token {
+                    Token::Word(Word {
+                        keyword:
+                            Keyword::IN | Keyword::BETWEEN | Keyword::LIKE | Keyword::RLIKE | Keyword::REGEXP,
+                        ..
+                    }) => PREDICATE,
+                    _ => 0,
+                },
+                Keyword::DIV => TIMES,
+                _ if word.value.eq_ignore_ascii_case("MOD") => TIMES,
+                _ => 0,
+            },
+            Token::Period => 100,
+            Token::Eq
+            | Token::Assignment
+            | Token::Spaceship
+            | Token::Lt
+            | Token::LtEq
+            | Token::Gt
+            | Token::GtEq
+            | Token::Neq => COMPARISON,
+            Token::Pipe => BIT_OR,
+            Token::Ampersand => BIT_AND,
+            Token::ShiftLeft | Token::ShiftRight => SHIFT,
+            Token::Plus | Token::Minus => PLUS,
+            Token::Mul | Token::Div | Token::Mod => TIMES,
+            Token::Caret => BIT_XOR,
+            Token::DoubleColon => CAST,
+            Token::Arrow | Token::LongArrow => ARROW,
+            _ => 0,
+        }))
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        let op = match &parser.peek_token_ref().token {
+            Token::Word(word) if word.keyword == Keyword::DIV => BinaryOperator::MyIntegerDivide,
+            Token::Word(word) if self.balance => match word.keyword {
+                Keyword::AND => return Some(chain(parser, left, Keyword::AND, BinaryOperator::And)),
+                Keyword::OR => return Some(chain(parser, left, Keyword::OR, BinaryOperator::Or)),
+                Keyword::XOR => return Some(chain(parser, left, Keyword::XOR, BinaryOperator::Xor)),
+                _ if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("MOD") => {
+                    BinaryOperator::Modulo
+                }
+                _ => return None,
+            },
+            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("MOD") => {
+                BinaryOperator::Modulo
+            }
+            _ => return None,
+        };
+        parser.advance_token();
+        Some(parser.parse_subexpr(precedence).map(|right| Expr::BinaryOp {
+            left: Box::new(left.clone()),
+            op,
+            right: Box::new(right),
+        }))
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match &parser.peek_token_ref().token {
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::Placeholder(_) => Some(parser.parse_value().map(Expr::Value)),
+            Token::Minus => Some(unary(parser, UnaryOperator::Minus)),
+            Token::Plus => Some(unary(parser, UnaryOperator::Plus)),
+            Token::Tilde => Some(unary(parser, UnaryOperator::BitwiseNot)),
+            Token::ExclamationMark => Some(unary(parser, UnaryOperator::Not)),
+            Token::Word(word) if word.quote_style.is_none() => prefix_word(parser),
+            _ => None,
+        }
+    }
+}
+
+/// All operands of a chain of one of AND, OR and XOR. These may be grouped in any way.
+fn chain(
+    parser: &mut Parser,
+    left: &Expr,
+    keyword: Keyword,
+    op: BinaryOperator,
+) -> Result<Expr, ParserError> {
+    let precedence = match keyword {
+        Keyword::AND => AND,
+        Keyword::XOR => XOR,
+        _ => OR,
+    };
+    let mut operands = vec![left.clone()];
+    while parser.parse_keyword(keyword) {
+        operands.push(parser.parse_subexpr(precedence)?);
+    }
+    // Neighbours are joined, then the pairs, until one is left; their order stays.
+    while operands.len() > 1 {
+        let mut joined = Vec::with_capacity(operands.len().div_ceil(2));
+        let mut rest = operands.into_iter();
+        while let Some(left) = rest.next() {
+            joined.push(match rest.next() {
+                Some(right) => {
+                    Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) }
+                }
+                None => left,
+            });
+        }
+        operands = joined;
+    }
+    // Invariant: there is at least the operand that the chain began with.
+    Ok(operands.pop().unwrap_or_else(|| left.clone()))
+}
+
+fn unary(parser: &mut Parser, op: UnaryOperator) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    Ok(Expr::UnaryOp { op, expr: Box::new(parser.parse_subexpr(UNARY)?) })
+}
+
+/// Expressions that begin with a word and that sqlparser reads otherwise than MySQL, or slowly.
+fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let [first, second] = parser.peek_tokens_ref::<2>();
+    let Token::Word(word) = &first.token else { return None };
+    let next_is_text = matches!(second.token, Token::SingleQuotedString(_) | Token::DoubleQuotedString(_));
+    let next_is_call = second.token == Token::LParen;
+    match word.keyword {
+        Keyword::INTERVAL => interval(parser),
+        Keyword::BINARY => {
+            parser.advance_token();
+            Some(parser.parse_subexpr(UNARY).map(as_binary))
+        }
+        Keyword::CURRENT_USER | Keyword::NoKeyword if !next_is_call && is_bare_function(&word.value) => {
+            let name = ObjectName::from(vec![word.to_ident(first.span)]);
+            parser.advance_token();
+            Some(Ok(bare_call(name)))
+        }
+        Keyword::NoKeyword if next_is_text && word.value.starts_with('_') => introducer(parser),
+        Keyword::NoKeyword if !next_is_text && !next_is_call => {
+            let name = word.to_ident(first.span);
+            parser.advance_token();
+            Some(Ok(Expr::Identifier(name)))
+        }
+        _ => None,
+    }
+}
+
+/// Functions that MySQL calls without parentheses and sqlparser takes for columns.
+fn is_bare_function(name: &str) -> bool {
+    ["CURRENT_USER", "UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP"].iter().any(|f| f.eq_ignore_ascii_case(name))
+}
+
+fn bare_call(name: ObjectName) -> Expr {
+    Expr::Function(Function {
+        name,
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::None,
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn as_binary(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::Binary(None),
+        array: false,
+        format: None,
+    }
+}
+
+/// `_utf8mb4'text'` is the text, `_binary'text'` its bytes.
+fn introducer(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+    let binary = match word.value.to_ascii_lowercase().as_str() {
+        "_utf8mb4" | "_utf8" | "_utf8mb3" | "_ascii" => false,
+        "_binary" => true,
+        _ => return None,
+    };
+    parser.advance_token();
+    let text = parser.parse_value().map(Expr::Value);
+    Some(if binary { text.map(as_binary) } else { text })
+}
+
+/// `INTERVAL value unit`, or the function INTERVAL(..). `None`: neither, and sqlparser tells why.
+fn interval(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let parsed = parser.maybe_parse(|parser| {
+        parser.advance_token();
+        let value = parser.parse_expr()?;
+        let composite = match &parser.peek_token_ref().token {
+            Token::Word(word) if COMPOSITE_UNITS.iter().any(|u| u.eq_ignore_ascii_case(&word.value)) => {
+                Some(word.value.to_ascii_uppercase())
+            }
+            _ => None,
+        };
+        let unit = match composite {
+            Some(unit) => {
+                parser.advance_token();
+                DateTimeField::Custom(Ident::new(unit))
+            }
+            None if parser.next_token_is_temporal_unit() => parser.parse_date_time_field()?,
+            None => return parser.expected_ref("a unit of INTERVAL", parser.peek_token_ref()),
+        };
+        Ok(Expr::Interval(Interval {
+            value: Box::new(value),
+            leading_field: Some(unit),
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        }))
+    });
+    match parsed {
+        Ok(Some(expr)) => Some(Ok(expr)),
+        Ok(None) if parser.peek_nth_token_ref(1).token == Token::LParen => {
+            let [word, _] = parser.peek_tokens_ref::<2>();
+            let Token::Word(name) = &word.token else { return None };
+            let name = ObjectName::from(vec![name.to_ident(word.span)]);
+            parser.advance_token();
+            Some(parser.parse_function(name))
+        }
+        Ok(None) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::lexer::lex;
+
+    fn expr(text: &str) -> String {
+        let tokens = lex(text).unwrap().tokens;
+        let dialect = PandoDialect::default();
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+        let expr = parser.parse_expr().unwrap();
+        assert_eq!(parser.peek_token_ref().token, Token::EOF, "{text}");
+        grouped(&expr)
+    }
+
+    /// The tree with every binary operation in brackets.
+    fn grouped(expr: &Expr) -> String {
+        match expr {
+            Expr::BinaryOp { left, op, right } => format!("[{} {op} {}]", grouped(left), grouped(right)),
+            Expr::UnaryOp { op, expr } => format!("{op}[{}]", grouped(expr)),
+            Expr::IsNull(inner) => format!("[{} IS NULL]", grouped(inner)),
+            Expr::Between { expr, low, high, .. } => {
+                format!("[{} BETWEEN {} AND {}]", grouped(expr), grouped(low), grouped(high))
+            }
+            Expr::Cast { expr, data_type, .. } => format!("{data_type}({})", grouped(expr)),
+            Expr::Like { expr, pattern, .. } => format!("[{} LIKE {}]", grouped(expr), grouped(pattern)),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn precedences_are_mysqls() {
+        for (text, tree) in [
+            ("a or b xor c and d", "[a OR [b XOR [c AND d]]]"),
+            ("a || b && c", "[a OR [b AND c]]"),
+            ("a | b & c << d + e * f ^ g", "[a | [b & [c << [d + [e * [f ^ g]]]]]]"),
+            ("a div b + c mod d", "[[a DIV b] + [c % d]]"),
+            ("-a ^ b", "[-[a] ^ b]"),
+            ("!a + b", "[NOT[a] + b]"),
+            ("not a = b", "NOT[[a = b]]"),
+            ("a = b is null", "[[a = b] IS NULL]"),
+            ("a = b between c and d and e", "[[a = [b BETWEEN c AND d]] AND e]"),
+            ("a = b like c", "[a = [b LIKE c]]"),
+            ("binary a = b", "[BINARY(a) = b]"),
+            ("a->'$.x' = 1", "[[a -> '$.x'] = 1]"),
+            ("a = b <=> c", "[[a = b] <=> c]"),
+        ] {
+            assert_eq!(expr(text), tree, "{text}");
+        }
+    }
+
+    #[test]
+    fn chains_can_be_balanced() {
+        let tokens = lex("a or b or c and d and e or f or g").unwrap().tokens;
+        let dialect = PandoDialect { balance: true };
+        let expr = Parser::new(&dialect).with_tokens_with_locations(tokens).parse_expr().unwrap();
+        assert_eq!(grouped(&expr), "[[[a OR b] OR [[[c AND d] AND e] OR f]] OR g]");
+    }
+
+    #[test]
+    fn expressions_that_sqlparser_lacks() {
+        assert_eq!(expr("a + interval '1:1' minute_second"), "[a + INTERVAL '1:1' MINUTE_SECOND]");
+        assert_eq!(expr("interval (1 + 1) day"), "INTERVAL (1 + 1) DAY");
+        assert_eq!(expr("interval(5, 1, 10)"), "interval(5, 1, 10)");
+        assert_eq!(expr("current_user"), "current_user");
+        assert_eq!(expr("_utf8mb4'x'"), "'x'");
+        assert_eq!(expr("extract(day_hour from d)"), "EXTRACT(day_hour FROM d)");
+        assert_eq!(expr("values(a) + 1"), "[values(a) + 1]");
+        assert_eq!(expr("'a' 'b'"), "'ab'");
+        assert_eq!(expr("mod(5, 2) mod 3"), "[mod(5, 2) % 3]");
+    }
+}

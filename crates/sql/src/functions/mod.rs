@@ -1,0 +1,58 @@
+//! MySQL's functions over Arrow arrays.
+//!
+//! The binder ([`crate::query`]) knows what types a function takes and gives; what stands here
+//! computes. [`scalar_functions`] and [`aggregate_functions`] are for whoever must find a function by
+//! its name, such as the codec of plans.
+
+pub(crate) mod arithmetic;
+pub(crate) mod bits;
+pub(crate) mod calendar;
+pub(crate) mod cast;
+pub(crate) mod date_format;
+pub(crate) mod datetime;
+pub(crate) mod failure;
+pub(crate) mod hashes;
+pub(crate) mod interval;
+pub(crate) mod kernel;
+pub(crate) mod math;
+pub(crate) mod numerals;
+pub(crate) mod row_key;
+pub(crate) mod single_value;
+pub(crate) mod sum;
+pub(crate) mod text;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    [
+        arithmetic::all(),
+        bits::all(),
+        cast::all(),
+        datetime::all(),
+        hashes::all(),
+        math::all(),
+        text::all(),
+        vec![math::rand(), hashes::uuid(), row_key::row_key()],
+    ]
+    .into_iter()
+    .flatten()
+    .map(|udf| (udf.name().to_string(), udf))
+    .collect()
+});
+
+/// Every scalar function of ours, by the name that it has in plans.
+pub fn scalar_functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
+    SCALARS.values()
+}
+
+/// The scalar function of this name in plans.
+pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
+    SCALARS.get(name).cloned()
+}
+
+/// Every aggregate function of ours; the others in plans are DataFusion's.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    vec![sum::sum(), single_value::single_value()]
+}

@@ -1,0 +1,253 @@
+//! LOAD DATA: text in MySQL's field and line format to rows of a table.
+//!
+//! The parser takes the file in pieces and gives batches. A piece is first cut into fields, a
+//! thousand rows at a time so that they stay in cache, then each column is converted in one loop.
+//! Text without quotes and escapes, which is nearly all there is, takes a short way through memchr.
+//!
+//! To load on several threads, cut the file with [`LoadParser::split_point`], give each piece to a
+//! [`LoadParser::fork`], and number the rows of an error with [`LoadError::at`].
+
+mod scan;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use crate::convert::{ColumnBuilder, Context, Wrong};
+use crate::rows::{NewRows, Target};
+use crate::statement::LoadFormat;
+use arrow::array::ArrayRef;
+use scan::Fields;
+use std::sync::Arc;
+use types::{ErrorKind, Result, SqlError, TableDef};
+
+/// Rows of a batch, give or take a block.
+pub const BATCH_ROWS: usize = 65_536;
+/// Rows that are cut into fields before they are converted.
+const BLOCK_ROWS: usize = 1024;
+
+/// An error in a row, not yet with the row's number in the whole file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadError {
+    /// From 1, in this parser's input.
+    pub row: u64,
+    cause: Cause,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Cause {
+    TooFewFields,
+    TooManyFields,
+    Value { wrong: Wrong, column: Box<types::ColumnDef>, text: Vec<u8> },
+    Other(SqlError),
+}
+
+impl LoadError {
+    /// An error that is no row's.
+    pub fn other(error: SqlError) -> LoadError {
+        LoadError { row: 0, cause: Cause::Other(error) }
+    }
+
+    /// The error, when `rows_before` rows stand in the file before this parser's input.
+    pub fn at(self, rows_before: u64) -> SqlError {
+        let row = self.row + rows_before;
+        match self.cause {
+            Cause::TooFewFields => SqlError::new(
+                ErrorKind::WarnTooFewRecords,
+                format!("Row {row} doesn't contain data for all columns"),
+            ),
+            Cause::TooManyFields => SqlError::new(
+                ErrorKind::WarnTooManyRecords,
+                format!("Row {row} was truncated; it contained more data than there were input columns"),
+            ),
+            Cause::Value { wrong: Wrong::Null, column, .. } => SqlError::new(
+                ErrorKind::ColumnCannotBeNull,
+                format!("Column '{}' cannot be null at row {row}", column.name),
+            ),
+            Cause::Value { wrong, column, text } => wrong.at(&column, &text, row),
+            Cause::Other(error) => error,
+        }
+    }
+}
+
+/// Parses one stretch of a file.
+#[derive(Debug)]
+pub struct LoadParser {
+    target: Arc<Target>,
+    format: Arc<LoadFormat>,
+    context: Context,
+    builders: Vec<ColumnBuilder>,
+    /// Rows in the builders.
+    building: usize,
+    /// Text after the last whole row.
+    pending: Vec<u8>,
+    fields: Fields,
+    rows: u64,
+    lines_to_skip: u64,
+}
+
+impl LoadParser {
+    /// `columns`: the statement's list, all of the table's if it is empty.
+    pub fn new(
+        def: Arc<TableDef>,
+        columns: &[&str],
+        format: &LoadFormat,
+        context: Context,
+    ) -> Result<LoadParser> {
+        let target = Arc::new(Target::new(def, columns.iter().copied(), &context)?);
+        let parser = LoadParser {
+            builders: Vec::new(),
+            building: 0,
+            pending: Vec::new(),
+            fields: Fields::default(),
+            rows: 0,
+            lines_to_skip: format.ignore_lines,
+            target,
+            format: Arc::new(format.clone()),
+            context,
+        };
+        Ok(parser)
+    }
+
+    /// A parser for another stretch of the same file, which begins at a row and after the ignored lines.
+    pub fn fork(&self) -> LoadParser {
+        LoadParser {
+            target: self.target.clone(),
+            format: self.format.clone(),
+            context: self.context,
+            builders: Vec::new(),
+            building: 0,
+            pending: Vec::new(),
+            fields: Fields::default(),
+            rows: 0,
+            lines_to_skip: 0,
+        }
+    }
+
+    /// Rows read so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Where a text that begins at a row can be cut so that the first part ends with a row; the
+    /// farthest such place. `None`: there is no whole row.
+    pub fn split_point(&self, text: &[u8]) -> Option<usize> {
+        split::split_point(&self.format, text)
+    }
+
+    /// Where the first row begins in a file: after the ignored lines. `None`: further than this text.
+    pub fn after_ignored_lines(&self, text: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        for _ in 0..self.format.ignore_lines {
+            at += scan::line_end(&self.format, &text[at..])?;
+        }
+        Some(at)
+    }
+
+    /// Takes the next piece of the file and gives the batches that are full.
+    pub fn push(&mut self, text: &[u8]) -> Result<Vec<NewRows>, LoadError> {
+        let mut out = Vec::new();
+        let ends_line =
+            self.format.lines_terminated.last().is_some_and(|b| memchr::memchr(*b, text).is_some());
+        if !ends_line {
+            // Nothing to find: a long row in small pieces is not to be looked at again and again.
+            self.pending.extend_from_slice(text);
+        } else if self.pending.is_empty() {
+            let used = self.parse(text, false, &mut out)?;
+            self.pending.extend_from_slice(&text[used..]);
+        } else {
+            let mut whole = std::mem::take(&mut self.pending);
+            whole.extend_from_slice(text);
+            let used = self.parse(&whole, false, &mut out)?;
+            whole.drain(..used);
+            self.pending = whole;
+        }
+        Ok(out)
+    }
+
+    /// Ends the file and gives what is left.
+    pub fn finish(&mut self) -> Result<Vec<NewRows>, LoadError> {
+        let mut out = Vec::new();
+        let rest = std::mem::take(&mut self.pending);
+        self.parse(&rest, true, &mut out)?;
+        if self.building > 0 {
+            out.push(self.batch()?);
+        }
+        Ok(out)
+    }
+
+    /// Parses whole rows; gives the number of bytes used.
+    fn parse(&mut self, text: &[u8], at_end: bool, out: &mut Vec<NewRows>) -> Result<usize, LoadError> {
+        let mut at = 0;
+        while self.lines_to_skip > 0 {
+            match scan::line_end(&self.format, &text[at..]) {
+                Some(length) => at += length,
+                None => return Ok(if at_end { text.len() } else { at }),
+            }
+            self.lines_to_skip -= 1;
+        }
+        let columns = self.target.listed.len();
+        loop {
+            let format = self.format.clone();
+            self.fields.clear();
+            let scanned = scan::scan(&format, columns, &text[at..], at_end, BLOCK_ROWS, &mut self.fields);
+            let rows = self.fields.rows;
+            if rows > 0 {
+                self.convert(&text[at..at + scanned.used], rows)?;
+                if self.building >= BATCH_ROWS {
+                    out.push(self.batch()?);
+                }
+            }
+            at += scanned.used;
+            if let Some(too_many) = scanned.wrong {
+                let cause = if too_many { Cause::TooManyFields } else { Cause::TooFewFields };
+                return Err(LoadError { row: self.rows + 1, cause });
+            }
+            if rows == 0 && scanned.used == 0 && scanned.cut {
+                let error = SqlError::new(ErrorKind::DataTooLong, "A row of the file is longer than 1 GiB");
+                return Err(LoadError { row: self.rows + 1, cause: Cause::Other(error) });
+            }
+            if rows < BLOCK_ROWS && !scanned.cut {
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Converts the rows in `self.fields`, whose places are in `text`.
+    fn convert(&mut self, text: &[u8], rows: usize) -> Result<(), LoadError> {
+        if self.builders.is_empty() {
+            let expected = BATCH_ROWS + BLOCK_ROWS;
+            self.builders =
+                (0..self.target.listed.len()).map(|at| self.target.builder(at, expected)).collect();
+        }
+        let columns = self.builders.len();
+        let fields = &self.fields;
+        let ascii = text.is_ascii() && fields.unescaped.is_ascii();
+        let mut first: Option<(usize, usize, Wrong)> = None;
+        for (column, builder) in self.builders.iter_mut().enumerate() {
+            let get = |row: usize| fields.get(text, row * columns + column);
+            if let Err((row, wrong)) = builder.append_many(rows, ascii, &self.context, get)
+                && first.is_none_or(|(earlier, ..)| row < earlier)
+            {
+                first = Some((row, column, wrong));
+            }
+        }
+        if let Some((row, column, wrong)) = first {
+            let value = fields.get(text, row * columns + column).unwrap_or(b"NULL").to_vec();
+            let column = Box::new(self.target.column(column).clone());
+            let cause = Cause::Value { wrong, column, text: value };
+            return Err(LoadError { row: self.rows + row as u64 + 1, cause });
+        }
+        self.rows += rows as u64;
+        self.building += rows;
+        Ok(())
+    }
+
+    fn batch(&mut self) -> Result<NewRows, LoadError> {
+        let arrays: Vec<ArrayRef> =
+            std::mem::take(&mut self.builders).into_iter().map(ColumnBuilder::finish).collect();
+        let rows = std::mem::take(&mut self.building);
+        self.target
+            .complete(arrays, rows)
+            .map_err(|error| LoadError { row: self.rows, cause: Cause::Other(error) })
+    }
+}

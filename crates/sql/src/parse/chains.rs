@@ -1,0 +1,138 @@
+//! Long chains of operators. `a + b + c ..` becomes a tree as deep as the chain is long, and everything
+//! that walks it, even dropping it, goes as deep. So chains are measured before they are parsed:
+//! those of AND, OR and XOR, which programs write by the thousand, are then built as balanced
+//! trees; others that long are refused.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// Trees up to this deep are walked without harm.
+pub(super) const LONGEST: u32 = 2000;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Chains {
+    Short,
+    /// AND, OR or XOR many times: to be balanced.
+    Logical,
+    TooLong,
+}
+
+/// Counts since the last comma within one pair of brackets, or one CASE.
+#[derive(Default, Clone, Copy)]
+struct Level {
+    is_case: bool,
+    logical: u32,
+    /// Since the last AND, OR and XOR too.
+    others: u32,
+    /// Since the last OR and XOR too: their own AND does not end them.
+    betweens: u32,
+    /// Since the opening bracket.
+    unions: u32,
+}
+
+pub(super) fn measure(tokens: &[TokenWithSpan]) -> Chains {
+    if tokens.len() < LONGEST as usize {
+        return Chains::Short;
+    }
+    let mut outer: Vec<Level> = Vec::new();
+    let mut level = Level::default();
+    let mut logical = false;
+    for token in tokens {
+        match &token.token {
+            Token::LParen => {
+                outer.push(level);
+                level = Level::default();
+            }
+            Token::RParen => {
+                while level.is_case {
+                    level = outer.pop().unwrap_or_default();
+                }
+                level = outer.pop().unwrap_or_default();
+            }
+            Token::Comma => {
+                level = Level { is_case: level.is_case, unions: level.unions, ..Level::default() }
+            }
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::CASE => {
+                    outer.push(level);
+                    level = Level { is_case: true, ..Level::default() };
+                }
+                Keyword::END if level.is_case => level = outer.pop().unwrap_or_default(),
+                Keyword::OR | Keyword::XOR => {
+                    level.logical += 1;
+                    (level.others, level.betweens) = (0, 0);
+                }
+                Keyword::AND => {
+                    level.logical += 1;
+                    level.others = 0;
+                }
+                Keyword::BETWEEN => level.betweens += 1,
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => level.unions += 1,
+                Keyword::IS
+                | Keyword::IN
+                | Keyword::LIKE
+                | Keyword::REGEXP
+                | Keyword::RLIKE
+                | Keyword::MEMBER
+                | Keyword::DIV => level.others += 1,
+                _ if word.value.eq_ignore_ascii_case("MOD") => level.others += 1,
+                _ => {}
+            },
+            Token::Word(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::Placeholder(_)
+            | Token::Period => {}
+            _ => level.others += 1,
+        }
+        if level.others > LONGEST || level.betweens > LONGEST || level.unions > LONGEST {
+            return Chains::TooLong;
+        }
+        logical |= level.logical > LONGEST;
+    }
+    if logical { Chains::Logical } else { Chains::Short }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{lexer::lex, parse_one};
+
+    fn chain(link: &str, times: usize) -> String {
+        format!("SELECT {}", vec!["a"; times].join(link))
+    }
+
+    fn measured(text: &str) -> Chains {
+        measure(&lex(text).unwrap().tokens)
+    }
+
+    #[test]
+    fn chains_are_measured() {
+        assert_eq!(measured(&chain(" + ", 3000)), Chains::TooLong);
+        assert_eq!(measured(&chain(" or ", 3000)), Chains::Logical);
+        assert_eq!(measured(&chain(" = 1 or b is null or ", 3000)), Chains::Logical);
+        assert_eq!(measured(&chain(" between 1 and ", 3000)), Chains::TooLong);
+        assert_eq!(measured(&chain(" + case when a or b then 1 end + ", 3000)), Chains::TooLong);
+        assert_eq!(measured(&chain(" + b, ", 3000)), Chains::Short);
+        assert_eq!(measured(&chain(" + (b + c) + ", 900)), Chains::Short);
+        assert_eq!(measured(&chain(", b union select ", 3000)), Chains::TooLong);
+    }
+
+    #[test]
+    fn no_length_overflows_the_stack() {
+        for link in [" OR ", " AND ", " XOR ", " = 1 OR b BETWEEN 2 AND ", " && "] {
+            assert!(parse_one(&chain(link, 200_000)).is_ok(), "{link}");
+        }
+        for link in [" + ", " IS NULL = ", " DIV ", " -> ", " UNION SELECT "] {
+            let error = parse_one(&chain(link, 200_000)).unwrap_err();
+            assert!(error.message.contains("make it flatter"), "{link}: {error}");
+        }
+        for open in ["(", "-", "NOT ", "CASE WHEN ", "f(", "(SELECT ", "INTERVAL "] {
+            assert!(parse_one(&format!("SELECT {}", open.repeat(100_000))).is_err(), "{open}");
+        }
+        assert!(
+            parse_one(&format!("INSERT INTO t VALUES {}", vec!["(1, -2, 'x')"; 100_000].join(","))).is_ok()
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! Columns and keys of CREATE TABLE.
+
+use crate::parse::reader::{Read, Reader, hex_bytes, unsupported};
+use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, KeyKind, KeySpec};
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Token;
+
+impl Reader<'_> {
+    pub(super) fn column_spec(&mut self, accepted: &mut Vec<String>) -> Read<ColumnSpec> {
+        let name = self.ident()?;
+        if self.is("AS") {
+            return unsupported("generated columns");
+        }
+        let declared = self.column_type(&name.value)?;
+        let mut column = ColumnSpec {
+            name,
+            ty: declared.ty,
+            nullable: declared.serial.then_some(false),
+            default: None,
+            auto_increment: declared.serial,
+            on_update_now: false,
+            primary: false,
+            unique: declared.serial,
+            comment: String::new(),
+        };
+        while !matches!(self.peek(), Token::Comma | Token::RParen | Token::EOF) {
+            self.column_attribute(&mut column, accepted)?;
+        }
+        Ok(column)
+    }
+
+    fn column_attribute(&mut self, column: &mut ColumnSpec, accepted: &mut Vec<String>) -> Read<()> {
+        if self.eat_all(&["NOT", "NULL"]) {
+            column.nullable = Some(false);
+        } else if self.eat("NULL") {
+            column.nullable = Some(true);
+        } else if self.eat("DEFAULT") {
+            column.default = Some(self.default_value()?);
+        } else if self.eat_all(&["ON", "UPDATE"]) {
+            if self.current_timestamp()?.is_none() {
+                return self.expected("CURRENT_TIMESTAMP");
+            }
+            column.on_update_now = true;
+        } else if self.eat("AUTO_INCREMENT") {
+            column.auto_increment = true;
+        } else if self.eat_all(&["SERIAL", "DEFAULT", "VALUE"]) {
+            column.nullable = Some(false);
+            column.auto_increment = true;
+            column.unique = true;
+        } else if self.eat("UNIQUE") {
+            self.eat("KEY");
+            column.unique = true;
+        } else if self.eat_all(&["PRIMARY", "KEY"]) || self.eat("KEY") {
+            column.primary = true;
+        } else if self.eat("COMMENT") {
+            column.comment = self.text()?;
+        } else if self.character_set_clause()? || self.eat("VISIBLE") {
+        } else if let Some(collation) = self.collate_clause()? {
+            if !collation.is_empty() {
+                accepted.push(collation);
+            }
+        } else if self.eat("COLUMN_FORMAT") || self.eat("STORAGE") {
+            let word = self.any_word()?;
+            accepted.push(format!("COLUMN_FORMAT or STORAGE {word}"));
+        } else if self.is("GENERATED") || self.is("AS") {
+            return unsupported("generated columns");
+        } else if self.is("CHECK") || self.is("CONSTRAINT") {
+            return unsupported("CHECK");
+        } else if self.is("REFERENCES") {
+            return unsupported("FOREIGN KEY");
+        } else if self.is("INVISIBLE") || self.is("SRID") || self.is("SPARSE") || self.is("SERIES") {
+            let word = self.any_word()?;
+            return unsupported(&format!("the column attribute {word}"));
+        } else {
+            return self.expected("a column attribute, ',' or ')'");
+        }
+        Ok(())
+    }
+
+    /// CURRENT_TIMESTAMP and its other names, with the number of fractional digits.
+    fn current_timestamp(&mut self) -> Read<Option<u8>> {
+        let word = self.eat_one_of(&["CURRENT_TIMESTAMP", "NOW", "LOCALTIME", "LOCALTIMESTAMP"]);
+        let Some(word) = word else { return Ok(None) };
+        if word != "NOW" && *self.peek() != Token::LParen {
+            return Ok(Some(0));
+        }
+        let fsp = self.parenthesised(|r| if *r.peek() == Token::RParen { Ok(0) } else { r.unsigned() })?;
+        Ok(Some(fsp.min(u64::from(u8::MAX)) as u8))
+    }
+
+    fn default_value(&mut self) -> Read<DefaultSpec> {
+        if let Some(fsp) = self.current_timestamp()? {
+            return Ok(DefaultSpec::CurrentTimestamp { fsp });
+        }
+        if self.eat("NULL") {
+            return Ok(DefaultSpec::Null);
+        }
+        if self.eat("TRUE") {
+            return Ok(DefaultSpec::Literal("1".into()));
+        }
+        if self.eat("FALSE") {
+            return Ok(DefaultSpec::Literal("0".into()));
+        }
+        if matches!(self.peek_nth(1), Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)) {
+            // DATE '2024-01-01', and _utf8mb4'text'.
+            let word = self.any_word()?;
+            if !["DATE", "TIME", "TIMESTAMP", "_UTF8MB4", "_UTF8"]
+                .contains(&word.to_ascii_uppercase().as_str())
+            {
+                return unsupported(&format!("a default written with {word}"));
+            }
+        }
+        let negative = self.eat_token(&Token::Minus);
+        let sign = if negative { "-" } else { "" };
+        if !negative {
+            self.eat_token(&Token::Plus);
+        }
+        match self.peek() {
+            Token::Number(digits, _) => {
+                let text = format!("{sign}{digits}");
+                self.parser.advance_token();
+                Ok(DefaultSpec::Literal(text))
+            }
+            Token::SingleQuotedByteStringLiteral(digits) if !negative => {
+                let Ok(value) = u64::from_str_radix(digits, 2) else {
+                    return self.expected("a literal of at most 64 bits");
+                };
+                self.parser.advance_token();
+                Ok(DefaultSpec::Literal(value.to_string()))
+            }
+            Token::HexStringLiteral(digits) if !negative => {
+                let Ok(text) = String::from_utf8(hex_bytes(digits)) else {
+                    return unsupported("a hexadecimal default that is not UTF-8");
+                };
+                self.parser.advance_token();
+                Ok(DefaultSpec::Literal(text))
+            }
+            Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) | Token::NationalStringLiteral(_)
+                if !negative =>
+            {
+                self.text().map(DefaultSpec::Literal)
+            }
+            Token::LParen => unsupported("DEFAULT (expression)"),
+            _ => self.expected("a literal"),
+        }
+    }
+
+    /// What follows the words of a key: name, USING, columns, options.
+    pub(super) fn key(
+        &mut self,
+        mut kind: KeyKind,
+        mut name: Option<String>,
+        table: &mut CreateTable,
+    ) -> Read<KeySpec> {
+        if *self.peek() != Token::LParen && !self.is("USING") {
+            name = Some(self.name()?);
+        }
+        self.key_algorithm(table)?;
+        self.expect_token(&Token::LParen)?;
+        let mut columns = Vec::new();
+        let may_be_empty = matches!(kind, KeyKind::Shard | KeyKind::Sort);
+        if !(may_be_empty && *self.peek() == Token::RParen) {
+            columns = self.list(|r| r.key_column(kind, table))?;
+        }
+        self.expect_token(&Token::RParen)?;
+        loop {
+            if self.eat_all(&["USING", "CLUSTERED", "COLUMNSTORE"]) {
+                kind = KeyKind::Sort;
+            } else if self.is("USING") {
+                self.key_algorithm(table)?;
+            } else if self.eat("COMMENT") {
+                self.text()?;
+            } else if self.eat("KEY_BLOCK_SIZE") {
+                self.eat_equals();
+                self.unsigned()?;
+            } else if self.eat("VISIBLE") {
+            } else if self.is("INVISIBLE") {
+                return unsupported("INVISIBLE keys");
+            } else if self.is("WITH") || self.is("METADATA_ONLY") || self.is("UNENFORCED") {
+                return unsupported("options of keys");
+            } else {
+                return Ok(KeySpec { kind, name, columns });
+            }
+        }
+    }
+
+    /// USING BTREE or HASH.
+    fn key_algorithm(&mut self, table: &mut CreateTable) -> Read<()> {
+        if self.eat("USING") || self.eat("TYPE") {
+            match self.eat_one_of(&["BTREE", "HASH"]) {
+                Some(word) => table.accepted.push(format!("USING {word}")),
+                None => return self.expected("BTREE or HASH"),
+            }
+        }
+        Ok(())
+    }
+
+    fn key_column(&mut self, kind: KeyKind, table: &mut CreateTable) -> Read<Ident> {
+        if *self.peek() == Token::LParen {
+            return unsupported("keys on expressions");
+        }
+        let name = self.ident()?;
+        if self.eat_token(&Token::LParen) {
+            let length = self.unsigned()?;
+            self.expect_token(&Token::RParen)?;
+            if kind != KeyKind::Plain {
+                return unsupported("key prefixes other than in KEY");
+            }
+            table.accepted.push(format!("prefix of {length} of the key column {}", name.value));
+        }
+        if self.eat("DESC") && kind != KeyKind::Plain {
+            return unsupported("DESC in primary, unique and sort keys");
+        }
+        self.eat("ASC");
+        Ok(name)
+    }
+}

@@ -1,0 +1,538 @@
+//! Statements and their errors.
+
+use super::*;
+use crate::statement::*;
+
+fn one(text: &str) -> Statement {
+    parse_one(text).unwrap_or_else(|error| panic!("{text}: {error}")).statement
+}
+
+fn error(text: &str) -> SqlError {
+    parse_one(text).err().unwrap_or_else(|| panic!("{text} was accepted"))
+}
+
+fn table(name: &str) -> TableName {
+    TableName { database: None, name: name.into() }
+}
+
+#[test]
+fn syntax_errors_tell_the_place() {
+    let cases = [
+        ("SELEC 1", "near 'SELEC 1' at line 1 (expected a statement)"),
+        ("SELECT 1 FROM", "near '' at line 1 (expected identifier)"),
+        ("SELECT\n 1 +\n , 2", "near ', 2' at line 3 (expected an expression)"),
+        ("INSERT INTO t VALUES (1", "near '' at line 1 (expected ))"),
+        ("CREATE TABLE t (a int,, b int)", "near ', b int)' at line 1 (expected a name)"),
+        ("CREATE TABLE t (a strange)", "near 'strange)' at line 1 (expected a type)"),
+        ("CREATE TABLE select (a int)", "near 'select (a int)' at line 1 (expected a name)"),
+        ("DROP DATABASE", "near '' at line 1 (expected a name)"),
+        ("SELECT 'abc", "near ''abc' at line 1 (expected the closing quote)"),
+        ("SET a 1", "near '1' at line 1 (expected =)"),
+        ("SELECT 1 1", "near '1' at line 1 (expected the end of the statement)"),
+        ("UPDATE t SET", "near '' at line 1 (expected a name)"),
+        ("SHOW NONSENSE", "near 'NONSENSE' at line 1 (expected what to show)"),
+    ];
+    for (text, end) in cases {
+        let error = error(text);
+        assert_eq!(error.kind.errno(), 1064, "{text}");
+        let start = "You have an error in your SQL syntax; check the manual that corresponds to your Pando \
+                     version for the right syntax to use ";
+        assert_eq!(error.message, format!("{start}{end}"), "{text}");
+    }
+    let long = error(&format!("SELECT 1 FROM t WHERE ) {}", "x".repeat(200)));
+    assert!(long.message.contains(&format!("near ') {}' at line 1", "x".repeat(78))), "{}", long.message);
+    for text in ["", "  ", ";", "-- nothing", "/* */ ;"] {
+        let error = error(text);
+        assert_eq!((error.kind.errno(), error.message.as_str()), (1065, "Query was empty"), "{text:?}");
+    }
+    let deep = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+    assert!(error(&deep).message.contains("nests deeper"));
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    for text in [
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE INDEX i ON t (a)",
+        "ALTER TABLE t ADD COLUMN a int",
+        "LOCK TABLES t READ",
+        "UNLOCK TABLES",
+        "CREATE TABLE t (a json)",
+        "CREATE TABLE t (a bit(3))",
+        "CREATE TABLE t (a enum('x'))",
+        "CREATE TABLE t (a int, b int AS (a + 1))",
+        "CREATE TABLE t (a int, CHECK (a > 1))",
+        "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a))",
+        "CREATE TABLE t (a int) PARTITION BY HASH (a)",
+        "CREATE TABLE t (a varchar(3) character set latin1)",
+        "CREATE TABLE t (a decimal(40, 2))",
+        "LOAD DATA INFILE 'f' INTO TABLE t (a, @b)",
+        "LOAD DATA INFILE 'f' INTO TABLE t SET a = 1",
+        "UPDATE a, b SET a.x = 1",
+        "UPDATE a JOIN b ON a.x = b.x SET a.x = 1",
+        "DELETE a FROM a JOIN b",
+        "CALL p()",
+        "HANDLER t OPEN",
+    ] {
+        let error = error(text);
+        assert_eq!(error.kind.errno(), 1235, "{text}: {error}");
+        assert!(error.message.starts_with("Pando doesn't yet support '"), "{text}");
+    }
+}
+
+#[test]
+fn several_statements_and_their_parameters() {
+    let all = parse("USE a; SELECT 1; -- end").unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0], Statement::Use("a".into()));
+    let parsed = parse_one("SELECT ? + a FROM t WHERE b IN (?, ?) LIMIT ?").unwrap();
+    assert_eq!(parsed.parameters, 4);
+    let Statement::Query(query) = parsed.statement else { panic!() };
+    assert!(query.to_string().contains("$1 + a"));
+    assert_eq!(parse_one("/*!40101 SET NAMES utf8 */").unwrap().parameters, 0);
+}
+
+#[test]
+fn queries_go_to_sqlparser() {
+    for text in [
+        "SELECT SQL_NO_CACHE a, b AS `c d` FROM t AS x LEFT JOIN u USING (a) WHERE a <=> NULL ORDER BY 1 DESC LIMIT 5, 10",
+        "(SELECT 1) UNION ALL (SELECT 2) ORDER BY 1",
+        "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5) SELECT * FROM c",
+        "SELECT * FROM t FOR UPDATE SKIP LOCKED",
+        "SELECT * FROM t LOCK IN SHARE MODE",
+        "SELECT a FROM t USE INDEX (i) WHERE a = 1",
+        "SELECT /*+ NO_MERGE(t) */ a, count(*) FROM t GROUP BY a WITH ROLLUP HAVING count(*) > 1",
+        "SELECT date_add(d, INTERVAL 1 DAY), d - INTERVAL '1:1' MINUTE_SECOND FROM t",
+        "SELECT group_concat(DISTINCT a ORDER BY b SEPARATOR ';') FROM t",
+        "SELECT CASE a WHEN 1 THEN 'x' ELSE 'y' END, CAST(a AS UNSIGNED), CONVERT(a USING utf8mb4)",
+        "SELECT @@version_comment, @a, @@session.autocommit, @b := 1",
+        "SELECT row_number() OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t",
+        "SELECT a FROM t WHERE a LIKE 'x!%' ESCAPE '!' AND b NOT REGEXP '^a' OR a IS NOT TRUE",
+        "SELECT 1 FROM dual WHERE EXISTS (SELECT 1) AND 1 = ANY (SELECT 2)",
+        "VALUES ROW(1, 2), ROW(3, 4)",
+        "TABLE t",
+        "SELECT t.* FROM db.t, (SELECT 1 AS one) s",
+        "SELECT extract(YEAR_MONTH FROM d), trim(LEADING 'x' FROM a), substring(a FROM 2 FOR 3) FROM t",
+        "SELECT _utf8mb4'x' COLLATE utf8mb4_bin, N'y', x'4142', 0x4142, b'01', 1e3, .5",
+        "SELECT DATE '2024-01-01', TIMESTAMP '2024-01-01 00:00:00', TIME '10:00:00'",
+        "SELECT if(a, b, c), left(a, 2), replace(a, 'x', 'y'), values(a), mod(a, 2), interval(1, 2) FROM t",
+        "select count(distinct a, b) from t",
+        "SELECT NOT a, !a, -a, ~a, a AND b && c OR d || e XOR f FROM t",
+        "SELECT date, time, status, comment, value, `key`, year, month FROM t",
+    ] {
+        assert!(matches!(one(text), Statement::Query(_)), "{text}");
+    }
+}
+
+#[test]
+fn databases() {
+    assert_eq!(
+        one(
+            "CREATE DATABASE IF NOT EXISTS d PARTITIONS 8 DEFAULT CHARACTER SET = utf8mb4 COLLATE utf8mb4_bin"
+        ),
+        Statement::CreateDatabase(CreateDatabase {
+            name: "d".into(),
+            if_not_exists: true,
+            partitions: Some(8)
+        })
+    );
+    assert_eq!(
+        one("DROP SCHEMA IF EXISTS `d-1`"),
+        Statement::DropDatabase { name: "d-1".into(), if_exists: true }
+    );
+    assert_eq!(error("CREATE DATABASE d CHARACTER SET klingon").message, "Unknown character set: 'klingon'");
+    assert_eq!(error("CREATE DATABASE d COLLATE klingon_ci").kind.errno(), 1273);
+    assert_eq!(
+        one("DROP TABLE IF EXISTS a, db.b CASCADE"),
+        Statement::DropTable {
+            tables: vec![table("a"), TableName { database: Some("db".into()), name: "b".into() }],
+            if_exists: true,
+            temporary: false
+        }
+    );
+    assert_eq!(one("TRUNCATE t"), Statement::Truncate(table("t")));
+}
+
+#[test]
+fn inserts() {
+    let Statement::Insert(insert) = one(
+        "INSERT IGNORE INTO db.t (a, `b`) VALUES (1, DEFAULT), (?, 'x') AS new ON DUPLICATE KEY UPDATE a = new.a, b = DEFAULT",
+    ) else {
+        panic!()
+    };
+    assert!(insert.ignore && !insert.replace);
+    assert_eq!(insert.columns.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let InsertSource::Values(rows) = &insert.source else { panic!() };
+    assert_eq!(rows[0][1], InsertValue::Default);
+    assert_eq!(insert.on_duplicate.len(), 2);
+    assert!(insert.row_alias.is_some());
+    let Statement::Insert(insert) = one("REPLACE t SET a = 1, t.b = 2") else { panic!() };
+    assert!(insert.replace);
+    assert_eq!(insert.columns.len(), 2);
+    for text in [
+        "INSERT INTO t SELECT * FROM u",
+        "INSERT INTO t (a) SELECT 1",
+        "INSERT INTO t (SELECT 1)",
+        "INSERT INTO t ((SELECT 1) UNION (SELECT 2))",
+        "INSERT INTO t (a) (SELECT 1)",
+        "INSERT t WITH c AS (SELECT 1) SELECT * FROM c",
+        "INSERT INTO t TABLE u",
+    ] {
+        let Statement::Insert(insert) = one(text) else { panic!("{text}") };
+        assert!(matches!(insert.source, InsertSource::Query(_)), "{text}");
+    }
+    for text in ["INSERT INTO t VALUES ()", "INSERT INTO t () VALUES (), ()", "INSERT t VALUE ROW(1)"] {
+        let parsed = parse_one(text);
+        assert_eq!(parsed.is_ok(), !text.contains("ROW"), "{text}");
+    }
+    assert!(matches!(one("INSERT INTO t VALUES ROW(1), ROW(2)"), Statement::Insert(_)));
+}
+
+#[test]
+fn updates_and_deletes() {
+    let Statement::Update(update) =
+        one("UPDATE LOW_PRIORITY t AS x SET x.a = a + 1, b = DEFAULT WHERE c > 5 ORDER BY d DESC LIMIT 10")
+    else {
+        panic!()
+    };
+    assert_eq!(update.alias.as_ref().map(|a| a.value.as_str()), Some("x"));
+    assert_eq!(update.assignments.len(), 2);
+    assert_eq!(update.assignments[0].column.len(), 2);
+    assert!(update.selection.is_some() && update.limit.is_some() && update.order_by.len() == 1);
+    let Statement::Delete(delete) = one("DELETE FROM db.t x WHERE a = 1 LIMIT ?") else { panic!() };
+    assert_eq!(delete.table.database.as_deref(), Some("db"));
+    assert!(delete.selection.is_some() && delete.limit.is_some());
+}
+
+#[test]
+fn load_data() {
+    let Statement::LoadData(load) =
+        one("LOAD DATA LOCAL INFILE '/tmp/f.csv' REPLACE INTO TABLE db.t CHARACTER SET utf8mb4 \
+         FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
+         LINES STARTING BY 'x' TERMINATED BY '\\r\\n' IGNORE 1 ROWS (a, b)")
+    else {
+        panic!()
+    };
+    assert!(load.local);
+    assert_eq!(load.duplicates, LoadDuplicates::Replace);
+    assert_eq!(
+        load.format,
+        LoadFormat {
+            fields_terminated: b",".to_vec(),
+            enclosed: Some(b'"'),
+            optionally_enclosed: true,
+            escaped: None,
+            lines_starting: b"x".to_vec(),
+            lines_terminated: b"\r\n".to_vec(),
+            ignore_lines: 1,
+        }
+    );
+    assert_eq!(load.columns.len(), 2);
+    let Statement::LoadData(load) =
+        one("LOAD DATA INFILE 'f' IGNORE INTO TABLE t COLUMNS TERMINATED BY X'7C' IGNORE 2 LINES")
+    else {
+        panic!()
+    };
+    assert_eq!((load.format.fields_terminated.as_slice(), load.format.ignore_lines), (&b"|"[..], 2));
+    assert_eq!(load.duplicates, LoadDuplicates::Ignore);
+    assert_eq!(
+        one("LOAD DATA INFILE 'f' INTO TABLE t"),
+        Statement::LoadData(Box::new(LoadData {
+            local: false,
+            file: "f".into(),
+            duplicates: LoadDuplicates::Error,
+            table: table("t"),
+            format: LoadFormat::default(),
+            columns: Vec::new(),
+        }))
+    );
+}
+
+#[test]
+fn shows() {
+    let cases = [
+        ("SHOW DATABASES", ShowWhat::Databases),
+        ("SHOW SCHEMAS LIKE 'a%'", ShowWhat::Databases),
+        ("SHOW FULL TABLES FROM db", ShowWhat::Tables { database: Some("db".into()), full: true }),
+        ("SHOW COLUMNS FROM t", ShowWhat::Columns { table: table("t"), full: false }),
+        (
+            "SHOW FULL FIELDS IN t IN d",
+            ShowWhat::Columns {
+                table: TableName { database: Some("d".into()), name: "t".into() },
+                full: true,
+            },
+        ),
+        ("SHOW KEYS FROM t", ShowWhat::Index { table: table("t") }),
+        ("SHOW CREATE TABLE t", ShowWhat::CreateTable(table("t"))),
+        ("SHOW CREATE DATABASE d", ShowWhat::CreateDatabase { name: "d".into(), if_not_exists: false }),
+        ("SHOW GLOBAL VARIABLES WHERE Variable_name = 'x'", ShowWhat::Variables(Scope::Global)),
+        ("SHOW STATUS", ShowWhat::Status(Scope::Session)),
+        (
+            "SHOW COUNT(*) WARNINGS",
+            ShowWhat::Warnings(MessageList { count_only: true, offset: 0, limit: None }),
+        ),
+        (
+            "SHOW ERRORS LIMIT 1, 2",
+            ShowWhat::Errors(MessageList { count_only: false, offset: 1, limit: Some(2) }),
+        ),
+        ("SHOW ENGINES", ShowWhat::Engines),
+        ("SHOW CHARACTER SET", ShowWhat::CharacterSet),
+        ("SHOW COLLATION LIKE 'utf8%'", ShowWhat::Collation),
+        ("SHOW FULL PROCESSLIST", ShowWhat::ProcessList { full: true }),
+        ("SHOW TABLE STATUS FROM `d`", ShowWhat::TableStatus { database: Some("d".into()) }),
+        ("SHOW GRANTS", ShowWhat::Grants(None)),
+        (
+            "SHOW GRANTS FOR 'u'@'10.0.0.%'",
+            ShowWhat::Grants(Some(Account { user: "u".into(), host: "10.0.0.%".into(), current: false })),
+        ),
+        ("SHOW PARTITIONS ON d", ShowWhat::Partitions { database: Some("d".into()) }),
+    ];
+    for (text, what) in cases {
+        let Statement::Show(show) = one(text) else { panic!("{text}") };
+        assert_eq!(show.what, what, "{text}");
+        assert_eq!(show.filter.is_some(), text.contains("LIKE") || text.contains("WHERE"), "{text}");
+    }
+    assert_eq!(one("DESC t"), Statement::Describe { table: table("t"), column: None });
+    assert_eq!(one("EXPLAIN t 'a%'"), Statement::Describe { table: table("t"), column: Some("a%".into()) });
+    let Statement::Explain(explain) = one("EXPLAIN FORMAT=TREE SELECT 1") else { panic!() };
+    assert_eq!((explain.format, explain.analyze), (ExplainFormat::Tree, false));
+    let Statement::Explain(explain) = one("EXPLAIN ANALYZE SELECT 1") else { panic!() };
+    assert!(explain.analyze);
+}
+
+#[test]
+fn sets() {
+    let Statement::Set(items) =
+        one("SET @a = 1, @B := 'x', GLOBAL max_connections = 5, wait_timeout = 6, @@session.sql_mode = '', \
+         @@GLOBAL.time_zone = SYSTEM, autocommit = ON, sql_notes = DEFAULT")
+    else {
+        panic!()
+    };
+    let names: Vec<_> = items
+        .iter()
+        .map(|item| match item {
+            SetItem::User { name, .. } => format!("@{name}"),
+            SetItem::System { scope, name, value } => {
+                format!("{scope:?} {name}{}", if *value == SetValue::Default { " default" } else { "" })
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "@a",
+            "@b",
+            "Global max_connections",
+            "Global wait_timeout",
+            "Session sql_mode",
+            "Global time_zone",
+            "Global autocommit",
+            "Global sql_notes default"
+        ]
+    );
+    assert_eq!(
+        one("SET NAMES utf8mb4 COLLATE utf8mb4_bin"),
+        Statement::Set(vec![SetItem::Names {
+            charset: Some("utf8mb4".into()),
+            collation: Some("utf8mb4_bin".into())
+        }])
+    );
+    assert_eq!(
+        one("SET CHARACTER SET 'utf8'"),
+        Statement::Set(vec![SetItem::CharacterSet(Some("utf8".into()))])
+    );
+    assert_eq!(
+        one("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"),
+        Statement::Set(vec![SetItem::Transaction {
+            scope: Some(Scope::Session),
+            isolation: Some(Isolation::RepeatableRead),
+            read_only: Some(true)
+        }])
+    );
+    assert!(matches!(one("SET PASSWORD FOR 'u'@'h' = 'p'"), Statement::SetPassword { user: Some(_), .. }));
+    // What mysqldump writes first.
+    assert!(matches!(
+        one("/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */"),
+        Statement::Set(_)
+    ));
+    assert!(matches!(
+        one("/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */"),
+        Statement::Set(items) if items.len() == 2
+    ));
+}
+
+#[test]
+fn transactions_and_prepared_statements() {
+    assert_eq!(one("BEGIN WORK"), Statement::Begin(Begin::default()));
+    assert_eq!(
+        one("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+        Statement::Begin(Begin { read_only: true, snapshot: true })
+    );
+    assert_eq!(one("COMMIT"), Statement::Commit(Completion::default()));
+    assert_eq!(
+        one("ROLLBACK AND CHAIN NO RELEASE"),
+        Statement::Rollback(Completion { chain: true, release: false })
+    );
+    assert_eq!(one("ROLLBACK TO SAVEPOINT s"), Statement::RollbackTo("s".into()));
+    assert_eq!(one("SAVEPOINT s"), Statement::Savepoint("s".into()));
+    assert_eq!(one("RELEASE SAVEPOINT s"), Statement::ReleaseSavepoint("s".into()));
+    assert_eq!(
+        one("PREPARE P FROM 'SELECT ?'"),
+        Statement::Prepare { name: "p".into(), source: PrepareSource::Text("SELECT ?".into()) }
+    );
+    assert_eq!(
+        one("PREPARE p FROM @Sql"),
+        Statement::Prepare { name: "p".into(), source: PrepareSource::Variable("sql".into()) }
+    );
+    assert_eq!(
+        one("EXECUTE p USING @a, @b"),
+        Statement::Execute { name: "p".into(), using: vec!["a".into(), "b".into()] }
+    );
+    assert_eq!(one("DROP PREPARE p"), Statement::Deallocate("p".into()));
+    assert!(matches!(one("KILL QUERY 5"), Statement::Kill { query_only: true, .. }));
+    assert_eq!(one("FLUSH PRIVILEGES"), Statement::Flush(vec!["PRIVILEGES".into()]));
+    assert!(matches!(one("DO sleep(1), 2"), Statement::Do(exprs) if exprs.len() == 2));
+    assert!(matches!(
+        one("OPTIMIZE TABLE t FLUSH"),
+        Statement::MaintainTables { action: MaintainAction::Optimize, mode: Some(_), .. }
+    ));
+}
+
+#[test]
+fn users() {
+    let Statement::CreateUser { users, if_not_exists } = one(
+        "CREATE USER IF NOT EXISTS 'a'@'%' IDENTIFIED BY 'p', b@localhost IDENTIFIED WITH mysql_native_password AS '*X'",
+    ) else {
+        panic!()
+    };
+    assert!(if_not_exists);
+    assert_eq!(users[0].password, Some(Password::Plain("p".into())));
+    assert_eq!(users[1].account.host, "localhost");
+    assert_eq!(users[1].password, Some(Password::Hash("*X".into())));
+    let Statement::Grant(grant) =
+        one("GRANT SELECT, CREATE TEMPORARY TABLES ON d.* TO 'a' WITH GRANT OPTION")
+    else {
+        panic!()
+    };
+    assert_eq!(grant.privileges, ["SELECT", "CREATE TEMPORARY TABLES"]);
+    assert_eq!(grant.level, GrantLevel::Database(Some("d".into())));
+    assert!(grant.with_grant_option);
+    let Statement::Revoke(revoke) = one("REVOKE ALL PRIVILEGES, GRANT OPTION FROM a") else { panic!() };
+    assert_eq!(revoke.privileges, ["ALL", "GRANT OPTION"]);
+    let Statement::Grant(grant) = one("GRANT ALL ON *.* TO root@'%'") else { panic!() };
+    assert_eq!((grant.level, grant.users[0].account.host.as_str()), (GrantLevel::Global, "%"));
+    assert!(matches!(one("DROP USER IF EXISTS a, b@c"), Statement::DropUser { .. }));
+    assert!(matches!(one("ALTER USER user() IDENTIFIED BY 'x'"), Statement::AlterUser { .. }));
+}
+
+/// Words and signs that a statement may be made of.
+const PIECES: &[&str] = &[
+    "SELECT",
+    "INSERT",
+    "INTO",
+    "t",
+    "a",
+    "b",
+    "VALUES",
+    "(",
+    ")",
+    ",",
+    ".",
+    "*",
+    "=",
+    "1",
+    "2.5",
+    "'x'",
+    "\"y\"",
+    "`z`",
+    "FROM",
+    "WHERE",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "BETWEEN",
+    "LIKE",
+    "CREATE",
+    "TABLE",
+    "int",
+    "varchar",
+    "PRIMARY",
+    "KEY",
+    "SHARD",
+    "DEFAULT",
+    "NULL",
+    "SET",
+    "@a",
+    "@@b",
+    "SHOW",
+    "GRANT",
+    "ON",
+    "TO",
+    "UPDATE",
+    "DELETE",
+    "LOAD",
+    "DATA",
+    "INFILE",
+    "FIELDS",
+    "TERMINATED",
+    "BY",
+    "INTERVAL",
+    "DAY",
+    "CASE",
+    "WHEN",
+    "END",
+    "JOIN",
+    "USING",
+    "ORDER",
+    "GROUP",
+    "LIMIT",
+    "UNION",
+    "ALL",
+    "WITH",
+    "AS",
+    "EXISTS",
+    "CAST",
+    "-",
+    "+",
+    "!",
+    "~",
+    "||",
+    ":=",
+    "->",
+    "?",
+    "EXPLAIN",
+    "DESC",
+    "KILL",
+    "FLUSH",
+    "USER",
+    "x'41'",
+    "DATE",
+    "BINARY",
+    "_utf8mb4",
+    "{",
+    "}",
+    ":",
+    "<=>",
+];
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(text in "\\PC{0,60}", pieces in proptest::collection::vec(0..PIECES.len(), 0..25)) {
+        let _ = parse(&text);
+        let words: Vec<&str> = pieces.iter().map(|at| PIECES[*at]).collect();
+        if let Err(error) = parse(&words.join(" ")) {
+            assert_ne!(error.kind.errno(), 1105, "{error}");
+        }
+    }
+
+    #[test]
+    fn cut_statements_do_not_panic(at in 0usize..400) {
+        let text = "CREATE TABLE IF NOT EXISTS d.t (a bigint unsigned NOT NULL AUTO_INCREMENT COMMENT 'x', b decimal(10,2) \
+                    DEFAULT '1.5', UNIQUE KEY u (a, b), PRIMARY KEY (a), SHARD KEY (a)) ENGINE=x COMMENT='y'; LOAD DATA LOCAL \
+                    INFILE 'f' INTO TABLE t FIELDS TERMINATED BY ',' ENCLOSED BY '\"' LINES TERMINATED BY '\\n' IGNORE 1 LINES (a)";
+        let _ = parse(&text[..at.min(text.len())]);
+        let _ = parse(&text[at.min(text.len())..]);
+    }
+}

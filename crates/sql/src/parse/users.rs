@@ -1,0 +1,237 @@
+//! Users and their rights.
+
+use super::reader::{Read, Reader, unsupported};
+use crate::statement::*;
+use sqlparser::tokenizer::Token;
+
+/// Rights that GRANT may name, longest first where one begins another.
+const PRIVILEGES: &[&[&str]] = &[
+    &["ALTER", "ROUTINE"],
+    &["ALTER"],
+    &["CREATE", "TEMPORARY", "TABLES"],
+    &["CREATE", "TABLESPACE"],
+    &["CREATE", "ROUTINE"],
+    &["CREATE", "ROLE"],
+    &["CREATE", "USER"],
+    &["CREATE", "VIEW"],
+    &["CREATE"],
+    &["DELETE"],
+    &["DROP", "ROLE"],
+    &["DROP"],
+    &["EVENT"],
+    &["EXECUTE"],
+    &["FILE"],
+    &["GRANT", "OPTION"],
+    &["INDEX"],
+    &["INSERT"],
+    &["LOCK", "TABLES"],
+    &["PROCESS"],
+    &["REFERENCES"],
+    &["RELOAD"],
+    &["REPLICATION", "CLIENT"],
+    &["REPLICATION", "SLAVE"],
+    &["SELECT"],
+    &["SHOW", "DATABASES"],
+    &["SHOW", "VIEW"],
+    &["SHUTDOWN"],
+    &["SUPER"],
+    &["TRIGGER"],
+    &["UPDATE"],
+    &["USAGE"],
+];
+
+impl Reader<'_> {
+    /// 'user'@'host', user, CURRENT_USER[()].
+    pub(super) fn account(&mut self) -> Read<Account> {
+        if self.eat("CURRENT_USER") || (self.is("USER") && *self.peek_nth(1) == Token::LParen) {
+            self.eat("USER");
+            if self.eat_token(&Token::LParen) {
+                self.expect_token(&Token::RParen)?;
+            }
+            return Ok(Account { user: String::new(), host: String::new(), current: true });
+        }
+        let user = match self.peek() {
+            Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => self.text()?,
+            _ => self.name()?,
+        };
+        let host = match self.peek() {
+            Token::Word(word) if word.quote_style.is_none() && word.value.starts_with('@') => {
+                let host = word.value[1..].to_string();
+                self.parser.advance_token();
+                host
+            }
+            _ => "%".to_string(),
+        };
+        if host.is_empty() {
+            return self.expected("a host");
+        }
+        Ok(Account { user, host, current: false })
+    }
+
+    fn user_spec(&mut self) -> Read<UserSpec> {
+        let mut spec = UserSpec { account: self.account()?, plugin: None, password: None };
+        if !self.eat("IDENTIFIED") {
+            return Ok(spec);
+        }
+        if self.eat("WITH") {
+            spec.plugin = Some(self.name_or_text()?);
+            if self.eat("AS") {
+                spec.password = Some(Password::Hash(self.text()?));
+                return Ok(spec);
+            }
+            if !self.eat("BY") {
+                return Ok(spec);
+            }
+        } else {
+            self.expect("BY")?;
+        }
+        if self.is("RANDOM") {
+            return unsupported("IDENTIFIED BY RANDOM PASSWORD");
+        }
+        if self.eat("PASSWORD") {
+            spec.password = Some(Password::Hash(self.text()?));
+        } else {
+            spec.password = Some(Password::Plain(self.text()?));
+        }
+        if self.is("REPLACE") || self.is("RETAIN") {
+            return unsupported("REPLACE and RETAIN of passwords");
+        }
+        Ok(spec)
+    }
+
+    fn no_user_options(&self) -> Read<()> {
+        match self.peek() {
+            Token::Word(word) => {
+                let word = word.value.to_ascii_uppercase();
+                match word.as_str() {
+                    "REQUIRE"
+                    | "WITH"
+                    | "PASSWORD"
+                    | "ACCOUNT"
+                    | "FAILED_LOGIN_ATTEMPTS"
+                    | "COMMENT"
+                    | "ATTRIBUTE"
+                    | "DEFAULT"
+                    | "DISCARD"
+                    | "PASSWORD_LOCK_TIME"
+                    | "AND" => unsupported(&format!("the user option {word}")),
+                    _ => self.expected("the end of the statement"),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn create_user(&mut self) -> Read<Statement> {
+        let if_not_exists = self.if_not_exists();
+        let users = self.list(Self::user_spec)?;
+        self.no_user_options()?;
+        Ok(Statement::CreateUser { users, if_not_exists })
+    }
+
+    pub(super) fn alter_user(&mut self) -> Read<Statement> {
+        let if_exists = self.if_exists();
+        let users = self.list(Self::user_spec)?;
+        self.no_user_options()?;
+        Ok(Statement::AlterUser { users, if_exists })
+    }
+
+    pub(super) fn drop_user(&mut self) -> Read<Statement> {
+        let if_exists = self.if_exists();
+        Ok(Statement::DropUser { users: self.list(Self::account)?, if_exists })
+    }
+
+    /// SET PASSWORD [FOR user] = 'text', after its first two words.
+    pub(super) fn set_password(&mut self) -> Read<Statement> {
+        let user = if self.eat("FOR") { Some(self.account()?) } else { None };
+        if self.is("TO") {
+            return unsupported("SET PASSWORD TO RANDOM");
+        }
+        self.expect_token(&Token::Eq)?;
+        let password = if self.eat("PASSWORD") { self.parenthesised(Self::text)? } else { self.text()? };
+        Ok(Statement::SetPassword { user, password })
+    }
+
+    pub(super) fn grant(&mut self) -> Read<Statement> {
+        self.expect("GRANT")?;
+        let (privileges, level) = self.privileges_on()?;
+        self.expect("TO")?;
+        let users = self.list(Self::user_spec)?;
+        let with_grant_option = self.eat_all(&["WITH", "GRANT", "OPTION"]);
+        if self.is("WITH") || self.is("REQUIRE") || self.is("AS") {
+            return unsupported("these options of GRANT");
+        }
+        Ok(Statement::Grant(Box::new(Grant { privileges, level, users, with_grant_option })))
+    }
+
+    pub(super) fn revoke(&mut self) -> Read<Statement> {
+        self.expect("REVOKE")?;
+        self.if_exists();
+        let (privileges, level) = if self.all_with_grant_option() {
+            (vec!["ALL".to_string(), "GRANT OPTION".to_string()], GrantLevel::Global)
+        } else {
+            self.privileges_on()?
+        };
+        self.expect("FROM")?;
+        let users = self.list(|r| Ok(UserSpec { account: r.account()?, plugin: None, password: None }))?;
+        Ok(Statement::Revoke(Box::new(Grant { privileges, level, users, with_grant_option: false })))
+    }
+
+    /// REVOKE ALL [PRIVILEGES], GRANT OPTION FROM ..: everything everywhere.
+    fn all_with_grant_option(&mut self) -> bool {
+        let comma = if self.is_word_nth(1, "PRIVILEGES") { 2 } else { 1 };
+        let found = self.is("ALL")
+            && *self.peek_nth(comma) == Token::Comma
+            && self.is_word_nth(comma + 1, "GRANT")
+            && self.is_word_nth(comma + 2, "OPTION");
+        if found {
+            (0..comma + 3).for_each(|_| self.parser.advance_token());
+        }
+        found
+    }
+
+    fn privileges_on(&mut self) -> Read<(Vec<String>, GrantLevel)> {
+        let privileges = self.list(|r| {
+            if r.eat("ALL") {
+                r.eat("PRIVILEGES");
+                return Ok("ALL".to_string());
+            }
+            let Some(words) = PRIVILEGES.iter().find(|words| r.are(words)) else {
+                // A role, or one of MySQL's dynamic privileges.
+                return match r.account() {
+                    Ok(_) => unsupported("roles and dynamic privileges"),
+                    Err(_) => r.expected("a privilege"),
+                };
+            };
+            r.eat_all(words);
+            if *r.peek() == Token::LParen {
+                return unsupported("privileges on columns");
+            }
+            Ok(words.join(" "))
+        })?;
+        self.expect("ON")?;
+        if self.is("FUNCTION") || self.is("PROCEDURE") {
+            return unsupported("privileges on routines");
+        }
+        self.eat("TABLE");
+        Ok((privileges, self.grant_level()?))
+    }
+
+    fn grant_level(&mut self) -> Read<GrantLevel> {
+        if self.eat_token(&Token::Mul) {
+            if self.eat_token(&Token::Period) {
+                self.expect_token(&Token::Mul)?;
+                return Ok(GrantLevel::Global);
+            }
+            return Ok(GrantLevel::Database(None));
+        }
+        let first = self.name()?;
+        if !self.eat_token(&Token::Period) {
+            return Ok(GrantLevel::Table(TableName { database: None, name: first }));
+        }
+        if self.eat_token(&Token::Mul) {
+            return Ok(GrantLevel::Database(Some(first)));
+        }
+        Ok(GrantLevel::Table(TableName { database: Some(first), name: self.name()? }))
+    }
+}

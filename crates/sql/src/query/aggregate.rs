@@ -1,0 +1,210 @@
+//! GROUP BY: the aggregate below a SELECT, and its columns in place of what they stand for.
+
+use super::binder::planning;
+use super::context::Modes;
+use super::errors::{Clause, invalid_group_function};
+use super::scope::Scope;
+use crate::analyzer::Typed;
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use std::sync::Arc;
+use types::{ErrorKind, SqlError};
+
+#[derive(Default)]
+pub(super) struct Grouping {
+    keys: Vec<Expr>,
+    pub(super) rollup: bool,
+}
+
+impl Grouping {
+    pub(super) fn push(&mut self, key: Typed) {
+        if !self.keys.contains(&key.expr) {
+            self.keys.push(key.expr);
+        }
+    }
+
+    /// Whether a key is the column that this name means.
+    pub(super) fn has_column_named(&self, scope: &Scope, name: &str) -> bool {
+        self.keys.iter().any(|key| match key {
+            Expr::Column(column) => {
+                scope.of_plan(column).is_some_and(|column| column.name.eq_ignore_ascii_case(name))
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether the keys hold the whole primary key of the relation that `column` is of.
+    fn determines(&self, scope: &Scope, column: &Column) -> bool {
+        let Some(relation) = &column.relation else { return false };
+        scope.relations.iter().any(|own| {
+            own.relation == relation.table()
+                && !own.primary_key.is_empty()
+                && own.primary_key.iter().all(|name| {
+                    let key = Expr::Column(Column::new(Some(relation.clone()), name));
+                    self.keys.contains(&key)
+                })
+        })
+    }
+}
+
+pub(super) fn has_aggregate(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(matches!(expr, Expr::AggregateFunction(_)))).unwrap_or(false)
+}
+
+/// Puts an Aggregate over `plan` if there are keys or aggregate functions, and rewrites `exprs` to
+/// its columns.
+pub(super) fn aggregate(
+    modes: Modes,
+    plan: LogicalPlan,
+    scope: &Scope,
+    mut grouping: Grouping,
+    exprs: &mut [(Clause, &mut Expr)],
+) -> Result<LogicalPlan, SqlError> {
+    if grouping.keys.is_empty() && !exprs.iter().any(|(_, expr)| has_aggregate(expr)) {
+        return Ok(plan);
+    }
+    let mut place = 0;
+    let mut last = Clause::FieldList;
+    for (clause, expr) in exprs.iter_mut() {
+        place = if *clause == last { place + 1 } else { 1 };
+        last = *clause;
+        for column in loose_columns(expr, &grouping.keys)? {
+            if grouping.determines(scope, &column) {
+                grouping.keys.push(Expr::Column(column));
+            } else if modes.only_full_group_by {
+                return Err(not_grouped(*clause, place, scope, &column, grouping.keys.is_empty()));
+            } else {
+                take_any(expr, &column, &grouping.keys)?;
+            }
+        }
+    }
+    let mut functions: Vec<Expr> = Vec::new();
+    for (_, expr) in exprs.iter() {
+        expr.apply(|expr| {
+            if let Expr::AggregateFunction(_) = expr {
+                if !functions.contains(expr) {
+                    functions.push(expr.clone());
+                }
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(planning)?;
+    }
+    if functions.iter().any(|function| function.exists(is_window).unwrap_or(false)) {
+        return Err(invalid_group_function());
+    }
+    let keys = match grouping.rollup {
+        true if !grouping.keys.is_empty() => {
+            vec![Expr::GroupingSet(GroupingSet::Rollup(grouping.keys.clone()))]
+        }
+        _ => grouping.keys.clone(),
+    };
+    let aggregate = Aggregate::try_new(Arc::new(plan), keys, functions.clone()).map_err(planning)?;
+    let fields: Vec<Expr> = {
+        let schema = &aggregate.schema;
+        (0..schema.fields().len()).map(|at| Expr::Column(Column::from(schema.qualified_field(at)))).collect()
+    };
+    // The keys' fields come first; with ROLLUP a field for the grouping id follows.
+    let first_function = fields.len() - functions.len();
+    for (_, expr) in exprs.iter_mut() {
+        replace(expr, |expr| {
+            if let Some(at) = functions.iter().position(|function| function == expr) {
+                return Some(fields[first_function + at].clone());
+            }
+            if matches!(expr, Expr::Literal(..)) {
+                return None;
+            }
+            grouping.keys.iter().position(|key| key == expr).map(|at| fields[at].clone())
+        })?;
+    }
+    Ok(LogicalPlan::Aggregate(aggregate))
+}
+
+fn is_window(expr: &Expr) -> datafusion::common::Result<bool> {
+    Ok(matches!(expr, Expr::WindowFunction(_)))
+}
+
+/// Replaces the greatest subexpressions that `by` knows.
+fn replace(expr: &mut Expr, by: impl Fn(&Expr) -> Option<Expr>) -> Result<(), SqlError> {
+    let taken = std::mem::take(expr);
+    *expr = taken
+        .transform_down(|expr| match by(&expr) {
+            Some(other) => Ok(Transformed::new(other, true, TreeNodeRecursion::Jump)),
+            None => Ok(Transformed::no(expr)),
+        })
+        .data()
+        .map_err(planning)?;
+    Ok(())
+}
+
+/// Columns outside of keys and aggregate functions.
+fn loose_columns(expr: &Expr, keys: &[Expr]) -> Result<Vec<Column>, SqlError> {
+    let mut columns = Vec::new();
+    expr.apply(|expr| {
+        if matches!(expr, Expr::AggregateFunction(_)) || keys.contains(expr) {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        if let Expr::Column(column) = expr
+            && !columns.contains(column)
+        {
+            columns.push(column.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(planning)?;
+    Ok(columns)
+}
+
+/// Without ONLY_FULL_GROUP_BY: the column of any row of the group.
+fn take_any(expr: &mut Expr, column: &Column, keys: &[Expr]) -> Result<(), SqlError> {
+    replace(expr, |expr| match expr {
+        Expr::AggregateFunction(_) => Some(expr.clone()),
+        Expr::Column(own) if own == column => Some(any_value(expr.clone())),
+        expr if keys.contains(expr) => Some(expr.clone()),
+        _ => None,
+    })
+}
+
+pub(super) fn any_value(expr: Expr) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(
+        first_value_udaf(),
+        vec![expr],
+        false,
+        None,
+        Vec::new(),
+        None,
+    ))
+}
+
+fn not_grouped(clause: Clause, place: usize, scope: &Scope, column: &Column, no_keys: bool) -> SqlError {
+    let own = scope.of_plan(column);
+    let name = match own {
+        Some(own) => match &own.database {
+            Some(database) => format!("{database}.{}.{}", own.table, own.name),
+            None => format!("{}.{}", own.table, own.name),
+        },
+        None => column.name.clone(),
+    };
+    if clause == Clause::Having {
+        let bare = own.map_or(column.name.as_str(), |own| own.name.as_str());
+        return super::errors::unknown_column(bare, clause, std::iter::empty());
+    }
+    let list = if clause == Clause::Order { "ORDER BY clause" } else { "SELECT list" };
+    let message = if no_keys {
+        format!(
+            "In aggregated query without GROUP BY, expression #{place} of {list} contains nonaggregated column \
+             '{name}'; this is incompatible with sql_mode=only_full_group_by"
+        )
+    } else {
+        format!(
+            "Expression #{place} of {list} is not in GROUP BY clause and contains nonaggregated column '{name}' \
+             which is not functionally dependent on columns in GROUP BY clause; this is incompatible with \
+             sql_mode=only_full_group_by"
+        )
+    };
+    SqlError::new(ErrorKind::WrongFieldWithGroup, message)
+}

@@ -1,0 +1,571 @@
+//! Aggregate and window functions.
+
+use super::aggregate::any_value;
+use super::binder::{Binder, Env, planning};
+use super::calls::plain_argument;
+use super::errors::invalid_group_function;
+use crate::analyzer::fold::{call, cast};
+use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
+use crate::analyzer::{Family, Typed};
+use crate::functions::arithmetic::average_udf;
+use crate::functions::sum::{sum, sum_type};
+use crate::functions::{row_key, text};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::common::utils::expr::COUNT_STAR_EXPANSION;
+use datafusion::functions_aggregate::{
+    approx_distinct::approx_distinct_udaf,
+    bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
+    count::count_udaf,
+    grouping::grouping_udaf,
+    median::median_udaf,
+    min_max::{max_udaf, min_udaf},
+    stddev::{stddev_pop_udaf, stddev_udaf},
+    string_agg::string_agg_udaf,
+    variance::{var_pop_udaf, var_samp_udaf},
+};
+use datafusion::functions_window::{
+    cume_dist::cume_dist_udwf,
+    lead_lag::{lag_udwf, lead_udwf},
+    nth_value::{first_value_udwf, last_value_udwf, nth_value_udwf},
+    ntile::ntile_udwf,
+    rank::{dense_rank_udwf, percent_rank_udwf, rank_udwf},
+    row_number::row_number_udwf,
+};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF,
+};
+use sqlparser::ast;
+use std::sync::Arc;
+use types::sql_type::LobSize;
+use types::{ErrorKind, SqlError, SqlType};
+
+const AGGREGATES: &[&str] = &[
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "GROUP_CONCAT",
+    "BIT_AND",
+    "BIT_OR",
+    "BIT_XOR",
+    "STD",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VARIANCE",
+    "VAR_POP",
+    "VAR_SAMP",
+    "ANY_VALUE",
+    "APPROX_COUNT_DISTINCT",
+    "MEDIAN",
+    "GROUPING",
+];
+
+const WINDOW_ONLY: &[&str] = &[
+    "ROW_NUMBER",
+    "RANK",
+    "DENSE_RANK",
+    "PERCENT_RANK",
+    "CUME_DIST",
+    "NTILE",
+    "LAG",
+    "LEAD",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "NTH_VALUE",
+];
+
+pub(super) fn is_aggregate(name: &str) -> bool {
+    AGGREGATES.contains(&name)
+}
+
+pub(super) fn is_window_only(name: &str) -> bool {
+    WINDOW_ONLY.contains(&name)
+}
+
+/// How an aggregate of some arguments is computed: over groups or over a window.
+struct Frame {
+    distinct: bool,
+    /// ORDER BY within GROUP_CONCAT.
+    order: Vec<SortExpr>,
+    window: Option<Window>,
+}
+
+#[derive(Clone)]
+struct Window {
+    partition_by: Vec<Expr>,
+    order_by: Vec<SortExpr>,
+    frame: WindowFrame,
+}
+
+impl Frame {
+    fn aggregate(&self, func: Arc<AggregateUDF>, args: Vec<Expr>) -> Result<Expr, SqlError> {
+        match &self.window {
+            None => Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
+                func,
+                args,
+                self.distinct,
+                None,
+                self.order.clone(),
+                None,
+            ))),
+            Some(_) if self.distinct => Err(SqlError::unsupported("DISTINCT in a window function")),
+            Some(window) => Ok(window.call(WindowFunctionDefinition::AggregateUDF(func), args, None)),
+        }
+    }
+}
+
+impl Window {
+    fn call(&self, fun: WindowFunctionDefinition, args: Vec<Expr>, nulls: Option<NullTreatment>) -> Expr {
+        Expr::WindowFunction(Box::new(WindowFunction {
+            fun,
+            params: WindowFunctionParams {
+                args,
+                partition_by: self.partition_by.clone(),
+                order_by: self.order_by.clone(),
+                window_frame: self.frame.clone(),
+                filter: None,
+                null_treatment: nulls,
+                distinct: false,
+            },
+        }))
+    }
+}
+
+impl Binder<'_> {
+    pub(super) fn aggregate_function(
+        &mut self,
+        name: &str,
+        list: Option<&ast::FunctionArgumentList>,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        self.aggregate_over(name, list, None, env)
+    }
+
+    fn aggregate_over(
+        &mut self,
+        name: &str,
+        list: Option<&ast::FunctionArgumentList>,
+        window: Option<Window>,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        // Of a window, aggregates are fine as arguments; of an aggregate, they are not. Names mean columns
+        // before aliases.
+        let inner = Env {
+            aggregates: window.is_some() && env.aggregates,
+            windows: false,
+            aliases_first: false,
+            ..env
+        };
+        let empty = Vec::new();
+        let raw = list.map_or(&empty, |list| &list.args);
+        let distinct =
+            list.is_some_and(|list| list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct));
+        let mut frame = Frame { distinct, order: Vec::new(), window };
+        if name == "COUNT"
+            && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)] = raw.as_slice()
+        {
+            return self.count_rows(&frame);
+        }
+        let args = raw.iter().map(plain_argument).collect::<Result<Vec<_>, _>>()?;
+        let args = self.exprs(args, inner)?;
+        if args.iter().any(|arg| !inner.aggregates && super::aggregate::has_aggregate(&arg.expr)) {
+            return Err(invalid_group_function());
+        }
+        let clauses = list.map(|list| list.clauses.as_slice()).unwrap_or_default();
+        if name == "GROUP_CONCAT" {
+            return self.group_concat(args, clauses, frame, inner);
+        }
+        if !clauses.is_empty() {
+            return Err(SqlError::unsupported(format_args!("clauses inside of {name}()")));
+        }
+        if name == "COUNT" {
+            return self.count(args, frame);
+        }
+        let wrong = || {
+            SqlError::new(
+                ErrorKind::WrongNumberOfArguments,
+                format!("Incorrect parameter count in the call to native function '{name}'"),
+            )
+        };
+        if name == "GROUPING" {
+            let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
+            let expr = frame.aggregate(grouping_udaf(), vec![arg.expr])?;
+            return Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int32, nullable: false });
+        }
+        let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
+        match name {
+            "SUM" => self.sum(arg, &frame),
+            "AVG" => self.average(arg, &frame),
+            "MIN" | "MAX" => {
+                // The same with and without DISTINCT.
+                frame.distinct = false;
+                let func = if name == "MIN" { min_udaf() } else { max_udaf() };
+                let expr = frame.aggregate(func, vec![arg.expr])?;
+                Ok(Typed { expr, ty: arg.ty, arrow: arg.arrow, nullable: true })
+            }
+            "ANY_VALUE" => {
+                let expr = any_value(arg.expr);
+                Ok(Typed { expr, ty: arg.ty, arrow: arg.arrow, nullable: true })
+            }
+            "BIT_AND" => self.bit_aggregate(bit_and_udaf(), arg, u64::MAX, &frame),
+            "BIT_OR" => self.bit_aggregate(bit_or_udaf(), arg, 0, &frame),
+            "BIT_XOR" => self.bit_aggregate(bit_xor_udaf(), arg, 0, &frame),
+            "STD" | "STDDEV" | "STDDEV_POP" => self.moment_of_doubles(stddev_pop_udaf(), arg, &frame),
+            "STDDEV_SAMP" => self.moment_of_doubles(stddev_udaf(), arg, &frame),
+            "VARIANCE" | "VAR_POP" => self.moment_of_doubles(var_pop_udaf(), arg, &frame),
+            "VAR_SAMP" => self.moment_of_doubles(var_samp_udaf(), arg, &frame),
+            "MEDIAN" => self.moment_of_doubles(median_udaf(), arg, &frame),
+            _ => {
+                let expr = frame.aggregate(approx_distinct_udaf(), vec![arg.expr])?;
+                let counted = Typed { expr, ty: BIGINT_UNSIGNED, arrow: DataType::UInt64, nullable: false };
+                Ok(cast(counted, DataType::Int64, BIGINT))
+            }
+        }
+    }
+
+    fn count_rows(&mut self, frame: &Frame) -> Result<Typed, SqlError> {
+        let expr = frame.aggregate(count_udaf(), vec![Expr::Literal(COUNT_STAR_EXPANSION, None)])?;
+        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false })
+    }
+
+    fn count(&mut self, mut args: Vec<Typed>, frame: Frame) -> Result<Typed, SqlError> {
+        if args.is_empty() || (args.len() > 1 && !frame.distinct) {
+            return Err(SqlError::new(
+                ErrorKind::WrongNumberOfArguments,
+                "Incorrect parameter count in the call to native function 'COUNT'",
+            ));
+        }
+        let arg = if args.len() == 1 {
+            args.remove(0)
+        } else {
+            call(row_key::row_key(), args, SqlType::Blob(LobSize::Long))?
+        };
+        // A value that is never NULL counts like its row.
+        if !frame.distinct && !arg.nullable {
+            return self.count_rows(&frame);
+        }
+        let expr = frame.aggregate(count_udaf(), vec![arg.expr])?;
+        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false })
+    }
+
+    /// A number of a kind that SUM adds up.
+    fn summand(&mut self, value: Typed) -> Result<Typed, SqlError> {
+        let value = self.rules.number(value)?;
+        match value.family() {
+            Family::Float => self.rules.double(value),
+            _ => Ok(value),
+        }
+    }
+
+    fn sum(&mut self, arg: Typed, frame: &Frame) -> Result<Typed, SqlError> {
+        let arg = self.summand(arg)?;
+        let arrow =
+            sum_type(&arg.arrow).ok_or_else(|| SqlError::internal("SUM of a value that is no number"))?;
+        let ty = match &arrow {
+            DataType::Decimal128(precision, scale) => {
+                SqlType::Decimal { precision: *precision, scale: *scale as u8 }
+            }
+            _ => SqlType::Double,
+        };
+        let expr = frame.aggregate(sum(), vec![arg.expr])?;
+        Ok(Typed { expr, ty, arrow, nullable: true })
+    }
+
+    /// The sum divided by the count: exact, rounded once, and shared with SUM and COUNT beside it.
+    fn average(&mut self, arg: Typed, frame: &Frame) -> Result<Typed, SqlError> {
+        let arg = self.summand(arg)?;
+        let (p, s) = match &arg.arrow {
+            DataType::Float64 => (0, 0),
+            _ => crate::analyzer::unify::decimal_of(&Typed { expr: Expr::default(), ..arg.clone() }),
+        };
+        let total = self.sum(arg.clone(), frame)?;
+        let count = self.count(
+            vec![arg],
+            Frame { distinct: frame.distinct, order: Vec::new(), window: frame.window.clone() },
+        )?;
+        let ty = match &total.arrow {
+            DataType::Float64 => SqlType::Double,
+            _ => {
+                let scale = (s + 4).min(30).max(s);
+                SqlType::Decimal { precision: (p + scale - s).min(SqlType::MAX_PRECISION), scale }
+            }
+        };
+        call(average_udf(), vec![total, count], ty)
+    }
+
+    fn bit_aggregate(
+        &mut self,
+        func: Arc<AggregateUDF>,
+        arg: Typed,
+        empty: u64,
+        frame: &Frame,
+    ) -> Result<Typed, SqlError> {
+        let arg = self.rules.unsigned(arg)?;
+        let expr = frame.aggregate(func, vec![arg.expr])?;
+        let value = Typed { expr, ty: BIGINT_UNSIGNED, arrow: DataType::UInt64, nullable: true };
+        self.native_call("COALESCE", vec![value, Typed::uint(empty)])
+    }
+
+    fn moment_of_doubles(
+        &mut self,
+        func: Arc<AggregateUDF>,
+        arg: Typed,
+        frame: &Frame,
+    ) -> Result<Typed, SqlError> {
+        let arg = self.rules.double(arg)?;
+        let expr = frame.aggregate(func, vec![arg.expr])?;
+        Ok(Typed { expr, ty: SqlType::Double, arrow: DataType::Float64, nullable: true })
+    }
+
+    fn group_concat(
+        &mut self,
+        args: Vec<Typed>,
+        clauses: &[ast::FunctionArgumentClause],
+        mut frame: Frame,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        if frame.window.is_some() {
+            return Err(SqlError::unsupported("GROUP_CONCAT as a window function"));
+        }
+        let value = match <[Typed; 1]>::try_from(args) {
+            Ok([value]) => self.rules.text(value)?,
+            Err(args) => {
+                let args = args.into_iter().map(|arg| self.rules.text(arg)).collect::<Result<Vec<_>, _>>()?;
+                call(text::concat(), args, SqlType::Text(LobSize::Long))?
+            }
+        };
+        let mut separator = ",".to_string();
+        for clause in clauses {
+            match clause {
+                ast::FunctionArgumentClause::Separator(value) => match &value.value {
+                    ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) => {
+                        separator.clone_from(text);
+                    }
+                    other => return Err(SqlError::unsupported(format_args!("SEPARATOR {other}"))),
+                },
+                ast::FunctionArgumentClause::OrderBy(keys) => {
+                    for key in keys {
+                        super::select::refuse_order_options(key)?;
+                        let ascending = key.options.asc.unwrap_or(true);
+                        let expr = match super::select::ordinal(&key.expr) {
+                            Some(1) => value.expr.clone(),
+                            Some(_) => {
+                                return Err(SqlError::unsupported("places in ORDER BY of GROUP_CONCAT"));
+                            }
+                            None => self.expr(&key.expr, env)?.expr,
+                        };
+                        frame.order.push(SortExpr::new(expr, ascending, ascending));
+                    }
+                }
+                other => return Err(SqlError::unsupported(format_args!("{other} in GROUP_CONCAT"))),
+            }
+        }
+        if frame.distinct && frame.order.iter().any(|key| key.expr != value.expr) {
+            return Err(SqlError::unsupported("GROUP_CONCAT(DISTINCT ..) ordered by something else"));
+        }
+        let separator = Expr::Literal(ScalarValue::Utf8View(Some(separator)), None);
+        let expr = frame.aggregate(string_agg_udaf(), vec![value.expr, separator])?;
+        let text = SqlType::Text(LobSize::Long);
+        let joined = Typed { expr, ty: text, arrow: DataType::LargeUtf8, nullable: true };
+        Ok(cast(joined, DataType::Utf8View, text))
+    }
+
+    pub(super) fn window_function(
+        &mut self,
+        name: &str,
+        function: &ast::Function,
+        list: Option<&ast::FunctionArgumentList>,
+        over: &ast::WindowType,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        if !env.windows {
+            return Err(SqlError::new(
+                ErrorKind::InvalidGroupFunction,
+                format!("You cannot use the window function '{}' in this context", name.to_ascii_lowercase()),
+            ));
+        }
+        match function.null_treatment {
+            None | Some(ast::NullTreatment::RespectNulls) => {}
+            Some(ast::NullTreatment::IgnoreNulls) => return Err(SqlError::unsupported("IGNORE NULLS")),
+        }
+        let inner = Env { windows: false, ..env };
+        let window = self.window(over, inner)?;
+        if is_aggregate(name) {
+            return self.aggregate_over(name, list, Some(window), env);
+        }
+        if !is_window_only(name) {
+            return Err(SqlError::new(ErrorKind::ParseError, format!("'{name}' takes no OVER clause")));
+        }
+        let empty = Vec::new();
+        let args = list.map_or(&empty, |list| &list.args);
+        let args = args.iter().map(plain_argument).collect::<Result<Vec<_>, _>>()?;
+        let args = self.exprs(args, inner)?;
+        self.ranking(name, args, &window)
+    }
+
+    fn ranking(&mut self, name: &str, args: Vec<Typed>, window: &Window) -> Result<Typed, SqlError> {
+        let (least, most) = match name {
+            "NTILE" | "FIRST_VALUE" | "LAST_VALUE" => (1, 1),
+            "LAG" | "LEAD" => (1, 3),
+            "NTH_VALUE" => (2, 2),
+            _ => (0, 0),
+        };
+        if !(least..=most).contains(&args.len()) {
+            return Err(SqlError::new(
+                ErrorKind::WrongNumberOfArguments,
+                format!("Incorrect parameter count in the call to native function '{name}'"),
+            ));
+        }
+        let plain = |udwf: Arc<WindowUDF>, args: Vec<Expr>| {
+            window.call(WindowFunctionDefinition::WindowUDF(udwf), args, None)
+        };
+        let counted = |udwf| {
+            Ok(Typed {
+                expr: plain(udwf, Vec::new()),
+                ty: BIGINT_UNSIGNED,
+                arrow: DataType::UInt64,
+                nullable: false,
+            })
+        };
+        let share = |udwf| {
+            Ok(Typed {
+                expr: plain(udwf, Vec::new()),
+                ty: SqlType::Double,
+                arrow: DataType::Float64,
+                nullable: false,
+            })
+        };
+        match name {
+            "ROW_NUMBER" => counted(row_number_udwf()),
+            "RANK" => counted(rank_udwf()),
+            "DENSE_RANK" => counted(dense_rank_udwf()),
+            "PERCENT_RANK" => share(percent_rank_udwf()),
+            "CUME_DIST" => share(cume_dist_udwf()),
+            "NTILE" => {
+                let buckets = constant_number(name, &args[0], 1)?;
+                let buckets = Expr::Literal(ScalarValue::UInt64(Some(buckets as u64)), None);
+                Ok(Typed {
+                    expr: plain(ntile_udwf(), vec![buckets]),
+                    ty: BIGINT_UNSIGNED,
+                    arrow: DataType::UInt64,
+                    nullable: false,
+                })
+            }
+            "LAG" | "LEAD" => {
+                let mut args = args.into_iter();
+                let value = args.next().unwrap_or_else(Typed::null);
+                let offset = match args.next() {
+                    Some(offset) => constant_number(name, &offset, 0)?,
+                    None => 1,
+                };
+                let (value, default) = match args.next() {
+                    None => (value, None),
+                    Some(default) => {
+                        let (mut values, ty, _) = self.rules.unify(vec![value, default])?;
+                        let default = values.pop().unwrap_or_else(Typed::null);
+                        let value = values.pop().unwrap_or_else(Typed::null);
+                        if default.as_literal().is_none() {
+                            return Err(SqlError::unsupported(format_args!(
+                                "a default of {name} that is no constant"
+                            )));
+                        }
+                        (Typed { ty, ..value }, Some(default.expr))
+                    }
+                };
+                let nullable = default.is_none() || value.nullable;
+                let offset = Expr::Literal(ScalarValue::Int64(Some(offset)), None);
+                let mut exprs = vec![value.expr, offset];
+                exprs.extend(default);
+                let udwf = if name == "LAG" { lag_udwf() } else { lead_udwf() };
+                Ok(Typed { expr: plain(udwf, exprs), ty: value.ty, arrow: value.arrow, nullable })
+            }
+            "NTH_VALUE" => {
+                let mut args = args.into_iter();
+                let (value, place) = (args.next().unwrap_or_else(Typed::null), args.next());
+                let place = constant_number(name, &place.unwrap_or_else(Typed::null), 1)?;
+                let place = Expr::Literal(ScalarValue::Int64(Some(place)), None);
+                let expr = plain(nth_value_udwf(), vec![value.expr, place]);
+                Ok(Typed { expr, ty: value.ty, arrow: value.arrow, nullable: true })
+            }
+            _ => {
+                let value = args.into_iter().next().unwrap_or_else(Typed::null);
+                let udwf = if name == "FIRST_VALUE" { first_value_udwf() } else { last_value_udwf() };
+                let expr = plain(udwf, vec![value.expr]);
+                Ok(Typed { expr, ty: value.ty, arrow: value.arrow, nullable: true })
+            }
+        }
+    }
+
+    fn window(&mut self, over: &ast::WindowType, env: Env<'_>) -> Result<Window, SqlError> {
+        match over {
+            ast::WindowType::WindowSpec(spec) => self.window_spec(spec, env, 0),
+            ast::WindowType::NamedWindow(name) => self.window_spec(named_window(name, env, 0)?, env, 0),
+        }
+    }
+
+    fn window_spec(
+        &mut self,
+        spec: &ast::WindowSpec,
+        env: Env<'_>,
+        depth: usize,
+    ) -> Result<Window, SqlError> {
+        let mut window = match &spec.window_name {
+            None => Window { partition_by: Vec::new(), order_by: Vec::new(), frame: WindowFrame::new(None) },
+            Some(name) => self.window_spec(named_window(name, env, depth)?, env, depth + 1)?,
+        };
+        for expr in &spec.partition_by {
+            window.partition_by.push(self.expr(expr, env)?.expr);
+        }
+        for key in &spec.order_by {
+            super::select::refuse_order_options(key)?;
+            let ascending = key.options.asc.unwrap_or(true);
+            let expr = self.expr(&key.expr, env)?.expr;
+            window.order_by.push(SortExpr::new(expr, ascending, ascending));
+        }
+        window.frame = match &spec.window_frame {
+            None => WindowFrame::new((!window.order_by.is_empty()).then_some(false)),
+            Some(frame) => {
+                let frame = WindowFrame::try_from(frame.clone()).map_err(planning)?;
+                frame.regularize_order_bys(&mut window.order_by).map_err(planning)?;
+                frame
+            }
+        };
+        Ok(window)
+    }
+}
+
+fn named_window<'e>(name: &ast::Ident, env: Env<'e>, depth: usize) -> Result<&'e ast::WindowSpec, SqlError> {
+    let unknown =
+        || SqlError::new(ErrorKind::ParseError, format!("Window name '{}' is not defined", name.value));
+    let mut wanted = name;
+    // Names may stand for names; as many as there are windows, or they go in a circle.
+    for _ in depth..=env.named_windows.len() {
+        let found =
+            env.named_windows.iter().find(|window| window.0.value.eq_ignore_ascii_case(&wanted.value));
+        match found.map(|window| &window.1) {
+            Some(ast::NamedWindowExpr::WindowSpec(spec)) => return Ok(spec),
+            Some(ast::NamedWindowExpr::NamedWindow(next)) => wanted = next,
+            None => return Err(unknown()),
+        }
+    }
+    Err(unknown())
+}
+
+fn constant_number(name: &str, value: &Typed, least: i64) -> Result<i64, SqlError> {
+    value
+        .as_integer_literal()
+        .and_then(|number| i64::try_from(number).ok())
+        .filter(|number| *number >= least)
+        .ok_or_else(|| {
+            SqlError::new(
+                ErrorKind::WrongArguments,
+                format!("Incorrect arguments to {}", name.to_ascii_lowercase()),
+            )
+        })
+}

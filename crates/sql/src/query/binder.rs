@@ -1,0 +1,198 @@
+//! The state of binding one statement, and what its parts hand to each other.
+
+use super::context::BindContext;
+use super::errors::Clause;
+use super::scope::{Origin, Scope};
+use crate::analyzer::Typed;
+use crate::analyzer::convert::Rules;
+use arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::expr::Alias as AliasExpr;
+use datafusion::logical_expr::logical_plan::Projection;
+use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
+use sqlparser::ast;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use types::{ErrorKind, SqlError, SqlType};
+
+/// How deep queries and expressions may nest.
+const MAX_DEPTH: usize = 600;
+/// A level of binding takes less stack than this; where less is left, another piece is taken.
+const STACK_RESERVE: usize = 256 << 10;
+const STACK_PIECE: usize = 4 << 20;
+
+pub(super) struct Binder<'a> {
+    pub(super) ctx: &'a BindContext<'a>,
+    pub(super) rules: Rules,
+    /// Names of relations in the plan, each with how often it was asked for: no two relations of one
+    /// plan share a name, so a column of an outer query is never taken for one of an inner query.
+    names: HashMap<String, usize>,
+    /// The visible common table expressions, the nearest last.
+    pub(super) ctes: Vec<Cte>,
+    /// Scopes of the enclosing queries, the nearest last.
+    pub(super) outer: Vec<Arc<Scope>>,
+    depth: usize,
+}
+
+/// A common table expression.
+#[derive(Clone)]
+pub(super) struct Cte {
+    pub(super) name: String,
+    pub(super) rows: Rows,
+}
+
+/// A bound query: a plan and its columns.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub(super) plan: LogicalPlan,
+    pub(super) columns: Vec<Output>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub(super) name: String,
+    /// In the plan.
+    pub(super) column: Column,
+    pub(super) ty: SqlType,
+    pub(super) arrow: DataType,
+    pub(super) nullable: bool,
+    pub(super) table: String,
+    pub(super) origin: Option<Arc<Origin>>,
+}
+
+/// A SELECT item that later clauses may name.
+#[derive(Debug, Clone)]
+pub(super) struct Alias {
+    pub(super) name: String,
+    pub(super) value: Typed,
+}
+
+/// What an expression may use where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Env<'e> {
+    pub(super) scope: &'e Scope,
+    pub(super) clause: Clause,
+    pub(super) aliases: &'e [Alias],
+    /// Whether an alias hides a column of the same name.
+    pub(super) aliases_first: bool,
+    pub(super) aggregates: bool,
+    pub(super) windows: bool,
+    /// WINDOW w AS (..).
+    pub(super) named_windows: &'e [ast::NamedWindowDefinition],
+}
+
+impl<'e> Env<'e> {
+    pub(super) fn new(scope: &'e Scope, clause: Clause) -> Env<'e> {
+        Env {
+            scope,
+            clause,
+            aliases: &[],
+            aliases_first: false,
+            aggregates: false,
+            windows: false,
+            named_windows: &[],
+        }
+    }
+}
+
+impl<'a> Binder<'a> {
+    pub(super) fn new(ctx: &'a BindContext<'a>) -> Binder<'a> {
+        let session = &ctx.session;
+        let rules =
+            Rules { zone: session.zone, now: session.zone.to_local(session.now), modes: session.modes };
+        Binder { ctx, rules, names: HashMap::new(), ctes: Vec::new(), outer: Vec::new(), depth: 0 }
+    }
+
+    /// A name for a relation in the plan: `wanted`, or with a number if that is taken.
+    pub(super) fn relation_name(&mut self, wanted: &str) -> String {
+        let count = self.names.entry(wanted.to_string()).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            return wanted.to_string();
+        }
+        let name = format!("{wanted}:{count}");
+        self.names.insert(name.clone(), 1);
+        name
+    }
+
+    /// Runs `body` one level deeper, on more stack if need be.
+    pub(super) fn nested<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(SqlError::new(
+                ErrorKind::Unknown,
+                format!("The statement nests deeper than {MAX_DEPTH} levels; make it flatter"),
+            ));
+        }
+        self.depth += 1;
+        let result = stacker::maybe_grow(STACK_RESERVE, STACK_PIECE, || body(self));
+        self.depth -= 1;
+        result
+    }
+
+    /// Runs `body` as a subquery of `scope`.
+    pub(super) fn within<T>(
+        &mut self,
+        scope: &Scope,
+        body: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        self.outer.push(Arc::new(scope.clone()));
+        let result = self.nested(body);
+        self.outer.pop();
+        result
+    }
+}
+
+pub(super) fn planning(error: datafusion::error::DataFusionError) -> SqlError {
+    super::execution_error(error)
+}
+
+/// Gives every name once: a repeated one gets its place behind it.
+pub(super) fn unique_names<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names
+        .enumerate()
+        .map(|(at, name)| {
+            let mut unique = name.to_string();
+            while !seen.insert(unique.clone()) {
+                unique = format!("{name}:{}", at + 1);
+                if !seen.contains(&unique) {
+                    seen.insert(unique.clone());
+                    break;
+                }
+                unique.push(':');
+            }
+            unique
+        })
+        .collect()
+}
+
+pub(super) fn project(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan, SqlError> {
+    Projection::try_new(exprs, Arc::new(plan)).map(LogicalPlan::Projection).map_err(planning)
+}
+
+pub(super) fn alias_plan(plan: LogicalPlan, name: &str) -> Result<LogicalPlan, SqlError> {
+    let relation = datafusion::common::TableReference::bare(name);
+    SubqueryAlias::try_new(Arc::new(plan), relation).map(LogicalPlan::SubqueryAlias).map_err(planning)
+}
+
+/// `expr AS name`.
+pub(super) fn named(expr: Expr, name: &str) -> Expr {
+    match &expr {
+        Expr::Column(column) if column.relation.is_none() && column.name == name => expr,
+        _ => Expr::Alias(AliasExpr::new(expr, None::<&str>, name)),
+    }
+}
+
+impl Output {
+    pub(super) fn typed(&self) -> Typed {
+        Typed {
+            expr: Expr::Column(self.column.clone()),
+            ty: self.ty,
+            arrow: self.arrow.clone(),
+            nullable: self.nullable,
+        }
+    }
+}

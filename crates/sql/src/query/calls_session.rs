@@ -1,0 +1,55 @@
+//! Functions about the session and the server.
+
+use super::binder::Binder;
+use super::calls::Args;
+use crate::analyzer::typed::BIGINT;
+use crate::analyzer::{Family, Typed};
+use arrow::datatypes::DataType;
+use types::{SqlError, SqlType};
+
+impl Binder<'_> {
+    pub(super) fn session_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
+        let session = &self.ctx.session;
+        let name = args.name.as_str();
+        let value = match name {
+            "DATABASE" | "SCHEMA" => match session.database {
+                Some(database) => Typed::text(database),
+                None => Typed::typed_null(SqlType::VarChar(64), DataType::Utf8View),
+            },
+            "USER" | "SESSION_USER" | "SYSTEM_USER" => Typed::text(session.user),
+            "CURRENT_USER" => Typed::text(session.current_user),
+            "VERSION" => Typed::text(session.version),
+            "CONNECTION_ID" => Typed::uint(session.connection_id),
+            "LAST_INSERT_ID" if args.len() == 1 => {
+                return Err(SqlError::unsupported("LAST_INSERT_ID with an argument"));
+            }
+            "LAST_INSERT_ID" => Typed::uint(session.last_insert_id),
+            "ROW_COUNT" => Typed::int(session.row_count),
+            "FOUND_ROWS" => Typed::uint(session.found_rows),
+            "CHARSET" | "COLLATION" => {
+                let binary = name_of_binary(args.get(0));
+                args.count(1, 1)?;
+                return Ok(Ok(Typed::text(match (args.name.as_str(), binary) {
+                    (_, true) => "binary",
+                    ("CHARSET", false) => crate::charset::DEFAULT_CHARSET,
+                    _ => crate::charset::DEFAULT_COLLATION,
+                })));
+            }
+            "SLEEP" | "BENCHMARK" => return Err(SqlError::unsupported(format_args!("{name}()"))),
+            "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
+                return Err(SqlError::unsupported(format_args!("{name}()")));
+            }
+            "DEFAULT" => return Err(SqlError::unsupported("DEFAULT() in an expression")),
+            "PS_CURRENT_THREAD_ID" => {
+                Typed::literal(datafusion::common::ScalarValue::UInt64(Some(session.connection_id)), BIGINT)
+            }
+            _ => return Ok(Err(args)),
+        };
+        args.count(0, 0)?;
+        Ok(Ok(value))
+    }
+}
+
+fn name_of_binary(value: Option<&Typed>) -> bool {
+    value.is_some_and(|value| value.family() != Family::Text)
+}

@@ -1,0 +1,379 @@
+//! String functions and hashes.
+
+use super::binder::Binder;
+use super::calls::Args;
+use crate::analyzer::typed::{BIGINT, text_type};
+use crate::analyzer::{Family, Typed};
+use crate::functions::{bits, cast, hashes, math, text};
+use datafusion::common::ScalarValue;
+use sqlparser::ast;
+use types::{SqlError, SqlType};
+
+/// Longest result of functions that make text longer by a number known only at run time.
+const LONG: u64 = u32::MAX as u64;
+
+impl Binder<'_> {
+    fn texts(&self, values: Vec<Typed>) -> Result<Vec<Typed>, SqlError> {
+        values.into_iter().map(|value| self.rules.text(value)).collect()
+    }
+
+    pub(super) fn text_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
+        let rules = self.rules;
+        match args.name.as_str() {
+            "CONCAT" => {
+                args.count(1, usize::MAX)?;
+                self.concat(args.all()).map(Ok)
+            }
+            "CONCAT_WS" => {
+                args.count(2, usize::MAX)?;
+                let values = self.texts(args.all())?;
+                let separators = values[0].characters() * (values.len() as u64 - 2);
+                let length = values[1..].iter().map(Typed::characters).sum::<u64>() + separators;
+                self.kernel(text::concat_ws(), values, text_type(length))
+            }
+            "SUBSTRING" | "SUBSTR" | "MID" => {
+                args.count(2, 3)?;
+                let mut values = args.all().into_iter();
+                let mut converted = Vec::with_capacity(3);
+                for (at, value) in values.by_ref().enumerate() {
+                    converted.push(if at == 0 { rules.text(value)? } else { rules.signed(value)? });
+                }
+                let most = converted[0].characters();
+                let length = converted.get(2).and_then(Typed::as_integer_literal);
+                let length = length.map_or(most, |n| u64::try_from(n.max(0)).unwrap_or(most).min(most));
+                self.kernel(text::substring(), converted, text_type(length))
+            }
+            "LEFT" | "RIGHT" => {
+                let udf = if args.name == "LEFT" { text::left() } else { text::right() };
+                let [value, length] = args.exactly()?;
+                let (value, length) = (rules.text(value)?, rules.signed(length)?);
+                let most = value.characters();
+                let ty = length
+                    .as_integer_literal()
+                    .map_or(most, |n| u64::try_from(n.max(0)).unwrap_or(most).min(most));
+                self.kernel(udf, vec![value, length], text_type(ty))
+            }
+            "LENGTH" | "OCTET_LENGTH" => {
+                let [value] = args.exactly()?;
+                self.kernel(text::length(), vec![rules.string(value)?], BIGINT)
+            }
+            "BIT_LENGTH" => {
+                let [value] = args.exactly()?;
+                let bytes = crate::analyzer::fold::call(text::length(), vec![rules.string(value)?], BIGINT)?;
+                let operation = crate::functions::arithmetic::Operation::Multiply;
+                rules.arithmetic(operation, bytes, Typed::int(8)).map(Ok)
+            }
+            "CHAR_LENGTH" | "CHARACTER_LENGTH" => {
+                let [value] = args.exactly()?;
+                let udf = if value.family() == Family::Binary { text::length() } else { text::char_length() };
+                self.kernel(udf, vec![rules.string(value)?], BIGINT)
+            }
+            "UPPER" | "UCASE" => self.same_length(text::upper(), args),
+            "LOWER" | "LCASE" => self.same_length(text::lower(), args),
+            "REVERSE" => self.same_length(text::reverse(), args),
+            "LTRIM" | "RTRIM" | "TRIM" => {
+                let side = match args.name.as_str() {
+                    "LTRIM" => Some(ast::TrimWhereField::Leading),
+                    "RTRIM" => Some(ast::TrimWhereField::Trailing),
+                    _ => None,
+                };
+                let [value] = args.exactly()?;
+                self.trim(side, value, Typed::text(" ")).map(Ok)
+            }
+            "LPAD" | "RPAD" => {
+                args.count(2, 3)?;
+                let udf = if args.name == "LPAD" { text::lpad() } else { text::rpad() };
+                let pad = args.or(2, Typed::text(" "));
+                let mut values = args.all().into_iter();
+                let (value, length) = (values.next(), values.next());
+                let (Some(value), Some(length)) = (value, length) else {
+                    return Err(SqlError::internal("the arguments of a call were counted wrong"));
+                };
+                let values = vec![rules.text(value)?, rules.signed(length)?, rules.text(pad)?];
+                let ty = match values[1].as_integer_literal() {
+                    Some(length) => text_type(u64::try_from(length).unwrap_or(0)),
+                    None => text_type(LONG),
+                };
+                self.kernel(udf, values, ty)
+            }
+            "REPLACE" => {
+                let [value, from, to] = args.exactly()?;
+                let values = self.texts(vec![value, from, to])?;
+                let growth = values[2].characters().max(1);
+                let ty = text_type(values[0].characters().saturating_mul(growth));
+                self.kernel(text::replace(), values, ty)
+            }
+            "REPEAT" => {
+                let [value, count] = args.exactly()?;
+                let values = vec![rules.text(value)?, rules.signed(count)?];
+                let ty = repeated_type(values[0].characters(), &values[1]);
+                self.kernel(text::repeat(), values, ty)
+            }
+            "SPACE" => {
+                let [count] = args.exactly()?;
+                let values = vec![Typed::text(" "), rules.signed(count)?];
+                let ty = repeated_type(1, &values[1]);
+                self.kernel(text::repeat(), values, ty)
+            }
+            "LOCATE" => {
+                args.count(2, 3)?;
+                let mut values = Vec::with_capacity(3);
+                for (at, value) in args.all().into_iter().enumerate() {
+                    values.push(if at < 2 { rules.text(value)? } else { rules.signed(value)? });
+                }
+                self.kernel(text::locate(), values, BIGINT)
+            }
+            "INSTR" => {
+                let [value, wanted] = args.exactly()?;
+                let values = self.texts(vec![wanted, value])?;
+                self.kernel(text::locate(), values, BIGINT)
+            }
+            "ASCII" => {
+                let [value] = args.exactly()?;
+                self.kernel(text::ascii(), vec![rules.string(value)?], BIGINT)
+            }
+            "ORD" => {
+                let [value] = args.exactly()?;
+                self.kernel(text::ord(), vec![rules.text(value)?], BIGINT)
+            }
+            "CHAR" => {
+                args.count(1, usize::MAX)?;
+                let values =
+                    args.all().into_iter().map(|value| rules.signed(value)).collect::<Result<Vec<_>, _>>()?;
+                let ty = SqlType::VarBinary(values.len().min(16_000) as u32 * 4);
+                self.kernel(text::char_of(), values, ty)
+            }
+            "HEX" => {
+                let [value] = args.exactly()?;
+                self.hex(value).map(Ok)
+            }
+            "UNHEX" => {
+                let [value] = args.exactly()?;
+                let value = rules.text(value)?;
+                let ty = SqlType::VarBinary((value.characters() / 2 + 1).min(65_535) as u32);
+                self.kernel(text::unhex(), vec![value], ty)
+            }
+            "BIN" | "OCT" => {
+                let base = if args.name == "BIN" { 2 } else { 8 };
+                let [value] = args.exactly()?;
+                let value = self.integer_bits(value)?;
+                self.kernel(math::in_base(), vec![value, Typed::int(base)], SqlType::VarChar(64))
+            }
+            "FIELD" => {
+                args.count(2, usize::MAX)?;
+                self.field(args.all()).map(Ok)
+            }
+            "ELT" => {
+                args.count(2, usize::MAX)?;
+                let mut values = Vec::with_capacity(args.len());
+                for (at, value) in args.all().into_iter().enumerate() {
+                    values.push(if at == 0 { rules.signed(value)? } else { rules.text(value)? });
+                }
+                let longest = values[1..].iter().map(Typed::characters).max().unwrap_or(0);
+                self.kernel(text::elt(), values, text_type(longest))
+            }
+            "FIND_IN_SET" => {
+                let [wanted, set] = args.exactly()?;
+                let values = self.texts(vec![wanted, set])?;
+                self.kernel(text::find_in_set(), values, BIGINT)
+            }
+            "SUBSTRING_INDEX" => {
+                let [value, separator, count] = args.exactly()?;
+                let values = vec![rules.text(value)?, rules.text(separator)?, rules.signed(count)?];
+                let ty = text_type(values[0].characters());
+                self.kernel(text::substring_index(), values, ty)
+            }
+            "STRCMP" => {
+                let [left, right] = args.exactly()?;
+                let values = self.texts(vec![left, right])?;
+                self.kernel(text::strcmp(), values, BIGINT)
+            }
+            "FORMAT" => {
+                args.count(2, 3)?;
+                if args.len() == 3 {
+                    return Err(SqlError::unsupported("FORMAT with a locale"));
+                }
+                let [value, digits] = args.exactly()?;
+                let number = match value.family() {
+                    Family::Integer | Family::Boolean | Family::Decimal => rules.decimal(value)?,
+                    _ => {
+                        let double = rules.double(value)?;
+                        rules.decimal_as(double, 38, 10)?
+                    }
+                };
+                let ty = text_type(number.characters() * 4 / 3 + 32);
+                let values = vec![rules.text(number)?, rules.signed(digits)?];
+                self.kernel(text::format_number(), values, ty)
+            }
+            "INSERT" => {
+                let [value, at, length, new] = args.exactly()?;
+                let (value, new) = (rules.text(value)?, rules.text(new)?);
+                let ty = text_type(value.characters() + new.characters());
+                let values = vec![value, rules.signed(at)?, rules.signed(length)?, new];
+                self.kernel(text::insert(), values, ty)
+            }
+            "QUOTE" => {
+                let [value] = args.exactly()?;
+                let value = rules.text(value)?;
+                let ty = text_type(value.characters() * 2 + 2);
+                self.kernel(text::quote(), vec![value], ty)
+            }
+            "SOUNDEX" => {
+                let [value] = args.exactly()?;
+                let value = rules.text(value)?;
+                let ty = text_type(value.characters().max(4));
+                self.kernel(text::soundex(), vec![value], ty)
+            }
+            "REGEXP_LIKE" => {
+                args.count(2, 3)?;
+                if args.len() == 3 {
+                    return Err(SqlError::unsupported("REGEXP_LIKE with a match type"));
+                }
+                let [value, pattern] = args.exactly()?;
+                self.regexp(value, pattern).map(Ok)
+            }
+            "TO_BASE64" => {
+                let [value] = args.exactly()?;
+                let value = rules.string(value)?;
+                let ty = text_type(value.characters() * 4 * 4 / 3 + 8);
+                self.kernel(text::to_base64(), vec![value], ty)
+            }
+            "FROM_BASE64" => {
+                let [value] = args.exactly()?;
+                let value = rules.text(value)?;
+                let ty = SqlType::VarBinary(value.characters().min(65_535) as u32);
+                self.kernel(text::from_base64(), vec![value], ty)
+            }
+            "MD5" => self.digest(hashes::md5(), args, 32),
+            "SHA" | "SHA1" => self.digest(hashes::sha1(), args, 40),
+            "SHA2" => {
+                let [value, bits] = args.exactly()?;
+                let values = vec![rules.string(value)?, rules.signed(bits)?];
+                self.kernel(hashes::sha2(), values, SqlType::VarChar(128))
+            }
+            "CRC32" => self.bytes_to_number(math::crc32(), args),
+            "UUID" => {
+                args.count(0, 0)?;
+                self.kernel(hashes::uuid(), Vec::new(), SqlType::VarChar(36))
+            }
+            "BIT_COUNT" => {
+                let [value] = args.exactly()?;
+                self.kernel(bits::bit_count(), vec![rules.unsigned(value)?], BIGINT)
+            }
+            _ => Ok(Err(args)),
+        }
+    }
+
+    fn concat(&mut self, values: Vec<Typed>) -> Result<Typed, SqlError> {
+        let binary = values.iter().any(|value| value.family() == Family::Binary);
+        if binary {
+            let values =
+                values.into_iter().map(|value| self.rules.string(value)).collect::<Result<Vec<_>, _>>()?;
+            let bytes: u64 = values.iter().map(|value| value.characters() * 4).sum();
+            let ty = SqlType::VarBinary(bytes.min(65_535) as u32);
+            return crate::analyzer::fold::call(text::concat_bytes(), values, ty);
+        }
+        let values = self.texts(values)?;
+        let length = values.iter().map(Typed::characters).sum();
+        crate::analyzer::fold::call(text::concat(), values, text_type(length))
+    }
+
+    /// A function whose result is as long as its argument.
+    fn same_length(
+        &mut self,
+        udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
+        args: Args,
+    ) -> Result<Result<Typed, Args>, SqlError> {
+        let [value] = args.exactly()?;
+        let value = self.rules.text(value)?;
+        let ty = if value.ty.is_string() { value.ty } else { text_type(value.characters()) };
+        self.kernel(udf, vec![value], ty)
+    }
+
+    fn digest(
+        &mut self,
+        udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
+        args: Args,
+        length: u32,
+    ) -> Result<Result<Typed, Args>, SqlError> {
+        let [value] = args.exactly()?;
+        let value = self.rules.string(value)?;
+        self.kernel(udf, vec![value], SqlType::VarChar(length))
+    }
+
+    fn bytes_to_number(
+        &mut self,
+        udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
+        args: Args,
+    ) -> Result<Result<Typed, Args>, SqlError> {
+        let [value] = args.exactly()?;
+        let value = self.rules.string(value)?;
+        self.kernel(udf, vec![value], BIGINT)
+    }
+
+    pub(super) fn trim(
+        &mut self,
+        side: Option<ast::TrimWhereField>,
+        value: Typed,
+        what: Typed,
+    ) -> Result<Typed, SqlError> {
+        let (value, what) = (self.rules.text(value)?, self.rules.text(what)?);
+        let udf = match side {
+            None | Some(ast::TrimWhereField::Both) => text::trim_both(),
+            Some(ast::TrimWhereField::Leading) => text::trim_leading(),
+            Some(ast::TrimWhereField::Trailing) => text::trim_trailing(),
+        };
+        let ty = text_type(value.characters());
+        crate::analyzer::fold::call(udf, vec![value, what], ty)
+    }
+
+    /// A number for functions of bits: numbers round, text is read as a number.
+    fn integer_bits(&mut self, value: Typed) -> Result<Typed, SqlError> {
+        let signed = if value.arrow == arrow::datatypes::DataType::UInt64 {
+            return Ok(value);
+        } else {
+            self.rules.signed(value)?
+        };
+        crate::analyzer::fold::call(
+            cast::to_unsigned(),
+            vec![signed],
+            crate::analyzer::typed::BIGINT_UNSIGNED,
+        )
+    }
+
+    fn hex(&mut self, value: Typed) -> Result<Typed, SqlError> {
+        match value.family() {
+            Family::Integer | Family::Boolean | Family::Decimal | Family::Float => {
+                let bits = self.integer_bits(value)?;
+                crate::analyzer::fold::call(math::in_base(), vec![bits, Typed::int(16)], SqlType::VarChar(16))
+            }
+            _ => {
+                let value = self.rules.string(value)?;
+                let ty = text_type(value.characters() * 8);
+                crate::analyzer::fold::call(text::hex_bytes(), vec![value], ty)
+            }
+        }
+    }
+
+    /// FIELD compares as text if all are text, else as numbers.
+    fn field(&mut self, values: Vec<Typed>) -> Result<Typed, SqlError> {
+        let textual = values.iter().all(|value| value.family().is_string() || value.family() == Family::Null);
+        let values = if textual {
+            self.texts(values)?
+        } else {
+            let doubles =
+                values.into_iter().map(|value| self.rules.double(value)).collect::<Result<Vec<_>, _>>()?;
+            self.texts(doubles)?
+        };
+        crate::analyzer::fold::call(text::field(), values, BIGINT)
+    }
+}
+
+fn repeated_type(characters: u64, count: &Typed) -> SqlType {
+    match count.as_literal() {
+        Some(ScalarValue::Int64(Some(count))) => {
+            text_type(characters.saturating_mul(u64::try_from(*count).unwrap_or(0)))
+        }
+        _ => text_type(LONG),
+    }
+}

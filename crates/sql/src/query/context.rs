@@ -1,0 +1,96 @@
+//! What binding needs from outside: the tables, the session and the parameters.
+
+use crate::temporal::Zone;
+use datafusion::logical_expr::TableSource;
+use std::sync::Arc;
+use types::{SqlError, TableDef, Value};
+
+/// The tables that names in a statement may mean.
+pub trait Tables: Send + Sync {
+    /// The table as SELECT sees it. Errors: 1146, 1049, 1046.
+    fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>, SqlError>;
+
+    /// The table with two columns more after its own: [`PARTITION_COLUMN`] UInt32 and [`ROW_COLUMN`] UInt64.
+    fn table_with_row_refs(
+        &self,
+        database: Option<&str>,
+        name: &str,
+    ) -> Result<Arc<dyn TableSource>, SqlError>;
+
+    /// The definition; `None` for what has none, such as a view of information_schema.
+    fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>, SqlError>;
+}
+
+/// The hidden column that says in which partition a row lives.
+pub const PARTITION_COLUMN: &str = "__partition";
+/// The hidden column that names a row within its partition.
+pub const ROW_COLUMN: &str = "__row";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VariableScope {
+    /// `@@name`: the session's value where there is one, else the global one.
+    Any,
+    Session,
+    Global,
+}
+
+/// Variables of the session.
+pub trait Variables: Send + Sync {
+    /// `@@name`, the name in lower case. Error: 1193.
+    fn system(&self, scope: VariableScope, name: &str) -> Result<Value, SqlError>;
+
+    /// `@name`, the name in lower case. NULL if it was never set.
+    fn user(&self, name: &str) -> Value;
+}
+
+/// The flags of sql_mode that change what a query means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    pub only_full_group_by: bool,
+    pub pipes_as_concat: bool,
+    pub no_unsigned_subtraction: bool,
+    pub no_backslash_escapes: bool,
+}
+
+impl Default for Modes {
+    fn default() -> Modes {
+        Modes {
+            only_full_group_by: true,
+            pipes_as_concat: false,
+            no_unsigned_subtraction: false,
+            no_backslash_escapes: false,
+        }
+    }
+}
+
+/// The session as a statement sees it, fixed for the statement.
+#[derive(Clone, Copy)]
+pub struct SessionView<'a> {
+    /// What DATABASE() gives; unqualified tables are looked up by [`Tables`] itself.
+    pub database: Option<&'a str>,
+    /// `name@host` as the client gave it.
+    pub user: &'a str,
+    /// `name@host` as the account is declared.
+    pub current_user: &'a str,
+    pub connection_id: u64,
+    pub last_insert_id: u64,
+    pub row_count: i64,
+    pub found_rows: u64,
+    pub version: &'a str,
+    /// When the statement began: microseconds since 1970 UTC.
+    pub now: i64,
+    pub zone: Zone,
+    pub modes: Modes,
+    pub variables: &'a dyn Variables,
+}
+
+/// Everything that binding takes.
+#[derive(Clone, Copy)]
+pub struct BindContext<'a> {
+    pub tables: &'a dyn Tables,
+    pub session: SessionView<'a>,
+    /// The values of `?` (`$1`, `$2`, ..). To describe a statement before they are known, give NULLs.
+    pub parameters: &'a [Value],
+    /// The statement's text, from which result columns without alias take their names; may be empty.
+    pub text: &'a str,
+}

@@ -1,0 +1,892 @@
+//! Expressions.
+
+use super::binder::{Binder, Env};
+use super::context::VariableScope;
+use super::errors::wrong_columns;
+use super::scope::ColumnName;
+use crate::analyzer::Typed;
+use crate::analyzer::compare::Comparison;
+use crate::analyzer::convert::CastTarget;
+use crate::analyzer::fold::call;
+use crate::analyzer::typed::BIGINT;
+use crate::functions::arithmetic::Operation;
+use crate::functions::bits;
+use crate::functions::interval::Unit;
+use crate::functions::{datetime, math, text};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::{Case, Like};
+use datafusion::logical_expr::{Expr, Operator, binary_expr};
+use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
+use types::{ErrorKind, SqlError, SqlType};
+
+/// The longest chain of one operator that is not AND or OR; those are built as balanced trees.
+const MAX_CHAIN: usize = 2_000;
+
+impl Binder<'_> {
+    pub(super) fn expr(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        self.nested(|binder| binder.expr_here(expr, env))
+    }
+
+    pub(super) fn exprs<'e>(
+        &mut self,
+        exprs: impl IntoIterator<Item = &'e ast::Expr>,
+        env: Env<'_>,
+    ) -> Result<Vec<Typed>, SqlError> {
+        exprs.into_iter().map(|expr| self.expr(expr, env)).collect()
+    }
+
+    fn condition(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        let value = self.expr(expr, env)?;
+        self.rules.condition(value)
+    }
+
+    fn expr_here(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        use ast::Expr as E;
+        match expr {
+            E::Identifier(name) => self.identifier(std::slice::from_ref(name), env),
+            E::CompoundIdentifier(parts) => self.identifier(parts, env),
+            E::Value(value) => self.value(&value.value),
+            E::Nested(inner) => self.expr(inner, env),
+            E::BinaryOp { left, op, right } => self.binary(left, op, right, env),
+            E::UnaryOp { op, expr } => self.unary(*op, expr, env),
+            E::IsNull(inner) => self.is_null(inner, false, env),
+            E::IsNotNull(inner) => self.is_null(inner, true, env),
+            E::IsTrue(inner) => self.is_truth(inner, Expr::IsTrue, env),
+            E::IsNotTrue(inner) => self.is_truth(inner, Expr::IsNotTrue, env),
+            E::IsFalse(inner) => self.is_truth(inner, Expr::IsFalse, env),
+            E::IsNotFalse(inner) => self.is_truth(inner, Expr::IsNotFalse, env),
+            E::IsUnknown(inner) => self.is_truth(inner, Expr::IsUnknown, env),
+            E::IsNotUnknown(inner) => self.is_truth(inner, Expr::IsNotUnknown, env),
+            E::Between { expr, negated, low, high } => {
+                let (value, low, high) = (self.expr(expr, env)?, self.expr(low, env)?, self.expr(high, env)?);
+                let between = self.rules.between(value, low, high)?;
+                if *negated { self.rules.not(between) } else { Ok(between) }
+            }
+            E::InList { expr, list, negated } => self.in_list(expr, list, *negated, env),
+            E::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, env),
+            E::Exists { subquery, negated } => self.exists(subquery, *negated, env),
+            E::Subquery(query) => self.scalar_subquery(query, env),
+            E::AnyOp { left, compare_op, right, is_some: _ } => {
+                self.quantified(left, compare_op, right, false, env)
+            }
+            E::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true, env),
+            E::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(*negated, expr, pattern, escape_char.as_ref(), env)
+            }
+            E::RLike { negated, expr, pattern, regexp: _ } => {
+                let (value, pattern) = (self.expr(expr, env)?, self.expr(pattern, env)?);
+                let matched = self.regexp(value, pattern)?;
+                if *negated { self.rules.not(matched) } else { Ok(matched) }
+            }
+            E::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref(), env)
+            }
+            E::Cast { kind: ast::CastKind::Cast, expr, data_type, array: false, format: None } => {
+                let value = self.expr(expr, env)?;
+                self.rules.cast(value, cast_target(data_type)?)
+            }
+            E::Convert { is_try: false, expr, data_type, charset, styles, .. } if styles.is_empty() => {
+                let value = self.expr(expr, env)?;
+                match (data_type, charset) {
+                    (Some(data_type), None) => self.rules.cast(value, cast_target(data_type)?),
+                    (None, Some(charset)) => self.convert_using(value, &charset.to_string()),
+                    _ => Err(SqlError::unsupported("CONVERT with a type and a character set")),
+                }
+            }
+            E::TypedString(typed) => self.typed_string(typed),
+            E::Extract { field, expr, .. } => {
+                let value = self.expr(expr, env)?;
+                self.extract(unit_of(field)?, value)
+            }
+            E::Ceil { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                let value = self.expr(expr, env)?;
+                self.whole_number(math::ceil(), value)
+            }
+            E::Floor { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                let value = self.expr(expr, env)?;
+                self.whole_number(math::floor(), value)
+            }
+            E::Position { expr, r#in } => {
+                let (wanted, value) = (self.expr(expr, env)?, self.expr(r#in, env)?);
+                let args = vec![self.rules.text(wanted)?, self.rules.text(value)?];
+                call(text::locate(), args, BIGINT)
+            }
+            E::Substring { expr, substring_from, substring_for, .. } => {
+                let mut args = vec![self.expr(expr, env)?];
+                match (substring_from, substring_for) {
+                    (Some(from), None) => args.push(self.expr(from, env)?),
+                    (from, length) => {
+                        args.push(match from {
+                            Some(from) => self.expr(from, env)?,
+                            None => Typed::int(1),
+                        });
+                        if let Some(length) = length {
+                            args.push(self.expr(length, env)?);
+                        }
+                    }
+                }
+                self.native_call("SUBSTRING", args)
+            }
+            E::Trim { trim_where, trim_what, expr, trim_characters: None } => {
+                let what = match trim_what {
+                    Some(what) => self.expr(what, env)?,
+                    None => Typed::text(" "),
+                };
+                let value = self.expr(expr, env)?;
+                self.trim(*trim_where, value, what)
+            }
+            E::Collate { expr, collation } => {
+                let value = self.expr(expr, env)?;
+                let collation = collation.to_string().to_ascii_lowercase();
+                if collation.ends_with("_bin") || collation == "binary" {
+                    Ok(value)
+                } else {
+                    Err(SqlError::unsupported(format_args!("COLLATE {collation}")))
+                }
+            }
+            E::Function(function) => self.function(function, env),
+            E::Interval(_) => Err(SqlError::new(
+                ErrorKind::ParseError,
+                "INTERVAL stands only beside + and - of a date, and in functions of dates",
+            )),
+            E::Tuple(values) => Err(wrong_columns_of(values.len())),
+            E::MatchAgainst { .. } => Err(SqlError::unsupported("MATCH .. AGAINST")),
+            other => Err(SqlError::unsupported(other)),
+        }
+    }
+
+    fn identifier(&mut self, parts: &[ast::Ident], env: Env<'_>) -> Result<Typed, SqlError> {
+        let first = &parts[0];
+        if first.quote_style.is_none()
+            && let Some(variable) = first.value.strip_prefix('@')
+        {
+            return self.variable(variable, &parts[1..]);
+        }
+        let name = match parts {
+            [name] => ColumnName { database: None, table: None, name: &name.value },
+            [table, name] => ColumnName { database: None, table: Some(&table.value), name: &name.value },
+            [database, table, name] => {
+                ColumnName { database: Some(&database.value), table: Some(&table.value), name: &name.value }
+            }
+            _ => {
+                return Err(env
+                    .scope
+                    .unknown(ColumnName { database: None, table: None, name: &first.value }, env.clause));
+            }
+        };
+        self.column(name, env)
+    }
+
+    fn column(&mut self, name: ColumnName<'_>, env: Env<'_>) -> Result<Typed, SqlError> {
+        let alias = |env: Env<'_>| -> Result<Option<Typed>, SqlError> {
+            if name.table.is_some() {
+                return Ok(None);
+            }
+            let mut found: Option<&Typed> = None;
+            for alias in env.aliases.iter().filter(|alias| alias.name.eq_ignore_ascii_case(name.name)) {
+                match found {
+                    Some(other) if other.expr != alias.value.expr => {
+                        return Err(super::errors::ambiguous_column(name.name, env.clause));
+                    }
+                    _ => found = Some(&alias.value),
+                }
+            }
+            Ok(found.cloned())
+        };
+        if env.aliases_first
+            && let Some(value) = alias(env)?
+        {
+            return Ok(value);
+        }
+        if let Some(column) = env.scope.find(name, env.clause)? {
+            return Ok(column.typed());
+        }
+        if !env.aliases_first
+            && let Some(value) = alias(env)?
+        {
+            return Ok(value);
+        }
+        for scope in self.outer.iter().rev() {
+            if let Some(column) = scope.find(name, env.clause)? {
+                return Ok(column.outer());
+            }
+        }
+        Err(env.scope.unknown(name, env.clause))
+    }
+
+    /// `@name`, `@@name`, `@@global.name`; the first `@` is taken off.
+    fn variable(&mut self, first: &str, rest: &[ast::Ident]) -> Result<Typed, SqlError> {
+        let variables = self.ctx.session.variables;
+        let unquoted = |name: &str| name.trim_matches(|c| matches!(c, '`' | '\'' | '"')).to_ascii_lowercase();
+        let Some(system) = first.strip_prefix('@') else {
+            let mut name = unquoted(first);
+            for part in rest {
+                name.push('.');
+                name.push_str(&part.value.to_ascii_lowercase());
+            }
+            return Ok(Typed::value(&variables.user(&name)));
+        };
+        let (scope, name) = match rest {
+            [] => (VariableScope::Any, unquoted(system)),
+            [name] => {
+                let scope = match system.to_ascii_lowercase().as_str() {
+                    "session" | "local" => VariableScope::Session,
+                    "global" | "persist" => VariableScope::Global,
+                    other => {
+                        return Err(SqlError::new(
+                            ErrorKind::UnknownSystemVariable,
+                            format!("Unknown system variable '{other}.{}'", name.value),
+                        ));
+                    }
+                };
+                (scope, unquoted(&name.value))
+            }
+            _ => return Err(SqlError::unsupported("components of system variables")),
+        };
+        Ok(Typed::value(&variables.system(scope, &name)?))
+    }
+
+    fn value(&mut self, value: &ast::Value) -> Result<Typed, SqlError> {
+        use ast::Value as V;
+        match value {
+            V::Number(digits, _) => number(digits),
+            V::SingleQuotedString(text)
+            | V::DoubleQuotedString(text)
+            | V::NationalStringLiteral(text)
+            | V::EscapedStringLiteral(text)
+            | V::UnicodeStringLiteral(text) => Ok(Typed::text(text.clone())),
+            V::Boolean(truth) => Ok(Typed::int(i64::from(*truth))),
+            V::Null => Ok(Typed::null()),
+            V::HexStringLiteral(digits) => hex_literal(digits),
+            V::SingleQuotedByteStringLiteral(bits) | V::DoubleQuotedByteStringLiteral(bits) => {
+                bit_literal(bits)
+            }
+            V::Placeholder(name) => {
+                let parameters = self.ctx.parameters;
+                let place = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+                match place.and_then(|n| n.checked_sub(1)).and_then(|at| parameters.get(at)) {
+                    Some(value) => Ok(Typed::value(value)),
+                    None => Err(SqlError::new(
+                        ErrorKind::WrongArguments,
+                        "The statement has more parameters than values were given",
+                    )),
+                }
+            }
+            other => Err(SqlError::unsupported(other)),
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        match op {
+            UnaryOperator::Minus => {
+                // The least BIGINT is only a BIGINT together with its sign.
+                if let ast::Expr::Value(value) = expr
+                    && let ast::Value::Number(digits, _) = &value.value
+                {
+                    return number(&format!("-{digits}"));
+                }
+                let value = self.expr(expr, env)?;
+                self.rules.negate(value)
+            }
+            UnaryOperator::Plus => self.expr(expr, env),
+            UnaryOperator::Not | UnaryOperator::BangNot => {
+                let value = self.expr(expr, env)?;
+                self.rules.not(value)
+            }
+            UnaryOperator::BitwiseNot => {
+                let value = self.expr(expr, env)?;
+                self.rules.invert_bits(value)
+            }
+            other => Err(SqlError::unsupported(format_args!("operator {other}"))),
+        }
+    }
+
+    /// Chains such as `a + b + c` lean to the left; they are bound in a loop, not by recursion.
+    fn binary(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
+            return self.junction(left, op, right, env);
+        }
+        let mut first = left;
+        let mut chain = vec![(op, right)];
+        while let ast::Expr::BinaryOp { left, op, right } = first
+            && !matches!(op, BinaryOperator::And | BinaryOperator::Or)
+        {
+            chain.push((op, right));
+            first = left;
+        }
+        if chain.len() > MAX_CHAIN {
+            return Err(SqlError::new(
+                ErrorKind::Unknown,
+                format!(
+                    "An expression has more than {MAX_CHAIN} operators in a row; group them with parentheses"
+                ),
+            ));
+        }
+        if let [(op, right)] = chain.as_slice()
+            && let (ast::Expr::Tuple(_), _) | (_, ast::Expr::Tuple(_)) = (unnested(left), unnested(right))
+        {
+            return self.compare_tuples(unnested(left), op, unnested(right), env);
+        }
+        // INTERVAL may stand on the left of its date.
+        let mut value = match (first, chain.last()) {
+            (ast::Expr::Interval(interval), Some((BinaryOperator::Plus, right))) => {
+                let date = self.expr(right, env)?;
+                chain.pop();
+                self.add_interval(date, interval, false, env)?
+            }
+            _ => self.expr(first, env)?,
+        };
+        while let Some((op, right)) = chain.pop() {
+            value = match (op, right) {
+                (BinaryOperator::Plus, ast::Expr::Interval(interval)) => {
+                    self.add_interval(value, interval, false, env)?
+                }
+                (BinaryOperator::Minus, ast::Expr::Interval(interval)) => {
+                    self.add_interval(value, interval, true, env)?
+                }
+                (op, right) => {
+                    let right = self.expr(right, env)?;
+                    self.operator(op, value, right)?
+                }
+            };
+        }
+        Ok(value)
+    }
+
+    /// AND and OR of many: a balanced tree.
+    fn junction(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let mut operands = vec![right];
+        let mut first = left;
+        while let ast::Expr::BinaryOp { left, op: own, right } = first
+            && own == op
+        {
+            operands.push(right);
+            first = left;
+        }
+        operands.push(first);
+        let mut level = Vec::with_capacity(operands.len());
+        let mut nullable = false;
+        for operand in operands.into_iter().rev() {
+            let operand = self.condition(operand, env)?;
+            nullable |= operand.nullable;
+            level.push(operand.expr);
+        }
+        let operator = if *op == BinaryOperator::And { Operator::And } else { Operator::Or };
+        while level.len() > 1 {
+            let mut next = Vec::with_capacity(level.len().div_ceil(2));
+            let mut pairs = level.into_iter();
+            while let Some(left) = pairs.next() {
+                next.push(match pairs.next() {
+                    Some(right) => binary_expr(left, operator, right),
+                    None => left,
+                });
+            }
+            level = next;
+        }
+        // Invariant: there are at least two operands.
+        let expr = level.pop().unwrap_or_default();
+        Ok(Typed::boolean(expr, nullable))
+    }
+
+    fn operator(&mut self, op: &BinaryOperator, left: Typed, right: Typed) -> Result<Typed, SqlError> {
+        use BinaryOperator as B;
+        if let Some(comparison) = comparison_of(op) {
+            return self.rules.compare(comparison, left, right);
+        }
+        let arithmetic = match op {
+            B::Plus => Operation::Add,
+            B::Minus => Operation::Subtract,
+            B::Multiply => Operation::Multiply,
+            B::Divide => Operation::Divide,
+            B::Modulo => Operation::Modulo,
+            B::MyIntegerDivide | B::DuckIntegerDivide => Operation::IntegerDivide,
+            B::BitwiseAnd => return self.rules.bits(bits::Operation::And, left, right),
+            B::BitwiseOr => return self.rules.bits(bits::Operation::Or, left, right),
+            B::BitwiseXor | B::PGBitwiseXor => return self.rules.bits(bits::Operation::Xor, left, right),
+            B::PGBitwiseShiftLeft => return self.rules.bits(bits::Operation::ShiftLeft, left, right),
+            B::PGBitwiseShiftRight => return self.rules.bits(bits::Operation::ShiftRight, left, right),
+            B::Xor => {
+                let (left, right) = (self.rules.condition(left)?, self.rules.condition(right)?);
+                let nullable = left.nullable || right.nullable;
+                return Ok(Typed::boolean(binary_expr(left.expr, Operator::NotEq, right.expr), nullable));
+            }
+            B::StringConcat if self.ctx.session.modes.pipes_as_concat => {
+                return self.native_call("CONCAT", vec![left, right]);
+            }
+            B::StringConcat => {
+                let (left, right) = (self.rules.condition(left)?, self.rules.condition(right)?);
+                let nullable = left.nullable || right.nullable;
+                return Ok(Typed::boolean(left.expr.or(right.expr), nullable));
+            }
+            B::Regexp | B::Match => return self.regexp(left, right),
+            B::Arrow | B::LongArrow => return Err(SqlError::unsupported("JSON operators -> and ->>")),
+            B::Assignment => return Err(SqlError::unsupported("assignment := in an expression")),
+            other => return Err(SqlError::unsupported(format_args!("operator {other}"))),
+        };
+        self.rules.arithmetic(arithmetic, left, right)
+    }
+
+    /// `(a, b) = (c, d)` and the like.
+    fn compare_tuples(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        if let (ast::Expr::Tuple(_), ast::Expr::Subquery(_)) | (ast::Expr::Subquery(_), ast::Expr::Tuple(_)) =
+            (left, right)
+        {
+            return Err(SqlError::unsupported("comparing a row with a subquery, except by IN"));
+        }
+        let (l, r) = (tuple(left), tuple(right));
+        if l.len() != r.len() {
+            return Err(wrong_columns_of(l.len()));
+        }
+        let comparison = comparison_of(op).ok_or_else(|| wrong_columns(1))?;
+        let (l, r) = (self.exprs(l, env)?, self.exprs(r, env)?);
+        self.compare_rows(comparison, l, r)
+    }
+
+    pub(super) fn compare_rows(
+        &mut self,
+        comparison: Comparison,
+        left: Vec<Typed>,
+        right: Vec<Typed>,
+    ) -> Result<Typed, SqlError> {
+        let mut pairs: Vec<(Typed, Typed)> = left.into_iter().zip(right).collect();
+        match comparison {
+            Comparison::Equal | Comparison::NullSafeEqual => {
+                let mut all: Option<Typed> = None;
+                for (l, r) in pairs {
+                    let equal = self.rules.compare(comparison, l, r)?;
+                    all = Some(match all {
+                        None => equal,
+                        Some(all) => {
+                            let nullable = all.nullable || equal.nullable;
+                            Typed::boolean(all.expr.and(equal.expr), nullable)
+                        }
+                    });
+                }
+                all.ok_or_else(|| wrong_columns(1))
+            }
+            Comparison::NotEqual => {
+                let (l, r) = pairs.into_iter().unzip();
+                let equal = self.compare_rows(Comparison::Equal, l, r)?;
+                self.rules.not(equal)
+            }
+            ordering => {
+                // a < c OR (a = c AND (b < d ..))
+                let strict = match ordering {
+                    Comparison::LessOrEqual => Comparison::Less,
+                    Comparison::GreaterOrEqual => Comparison::Greater,
+                    strict => strict,
+                };
+                let Some((l, r)) = pairs.pop() else { return Err(wrong_columns(1)) };
+                let mut result = self.rules.compare(ordering, l, r)?;
+                while let Some((l, r)) = pairs.pop() {
+                    let before = self.rules.compare(strict, l.clone(), r.clone())?;
+                    let same = self.rules.compare(Comparison::Equal, l, r)?;
+                    let nullable = before.nullable || same.nullable || result.nullable;
+                    result = Typed::boolean(before.expr.or(same.expr.and(result.expr)), nullable);
+                }
+                Ok(result)
+            }
+        }
+    }
+
+    fn is_null(&mut self, inner: &ast::Expr, negated: bool, env: Env<'_>) -> Result<Typed, SqlError> {
+        let value = self.expr(inner, env)?;
+        let inner = Box::new(value.expr);
+        Ok(Typed::boolean(if negated { Expr::IsNotNull(inner) } else { Expr::IsNull(inner) }, false))
+    }
+
+    fn is_truth(
+        &mut self,
+        inner: &ast::Expr,
+        test: fn(Box<Expr>) -> Expr,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let value = self.condition(inner, env)?;
+        Ok(Typed::boolean(test(Box::new(value.expr)), false))
+    }
+
+    fn in_list(
+        &mut self,
+        expr: &ast::Expr,
+        list: &[ast::Expr],
+        negated: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let found = if let ast::Expr::Tuple(values) = unnested(expr) {
+            let values = self.exprs(values, env)?;
+            let mut any: Option<Typed> = None;
+            for item in list {
+                let ast::Expr::Tuple(items) = unnested(item) else {
+                    return Err(wrong_columns_of(values.len()));
+                };
+                if items.len() != values.len() {
+                    return Err(wrong_columns_of(values.len()));
+                }
+                let items = self.exprs(items, env)?;
+                let equal = self.compare_rows(Comparison::Equal, values.clone(), items)?;
+                any = Some(match any {
+                    None => equal,
+                    Some(any) => {
+                        let nullable = any.nullable || equal.nullable;
+                        Typed::boolean(any.expr.or(equal.expr), nullable)
+                    }
+                });
+            }
+            any.ok_or_else(|| wrong_columns(1))?
+        } else {
+            let value = self.expr(expr, env)?;
+            let list = self.exprs(list, env)?;
+            self.rules.in_list(value, list)?
+        };
+        if negated { self.rules.not(found) } else { Ok(found) }
+    }
+
+    fn like(
+        &mut self,
+        negated: bool,
+        expr: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ast::ValueWithSpan>,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let default_escape = if self.ctx.session.modes.no_backslash_escapes { None } else { Some('\\') };
+        let escape = match escape {
+            None => default_escape,
+            Some(value) => {
+                let value = self.value(&value.value)?;
+                let text = value.as_text_literal().unwrap_or_default();
+                let mut chars = text.chars();
+                match (chars.next(), chars.next()) {
+                    (escape, None) => escape,
+                    _ => {
+                        return Err(SqlError::new(
+                            ErrorKind::WrongArguments,
+                            "Incorrect arguments to ESCAPE",
+                        ));
+                    }
+                }
+            }
+        };
+        let (value, pattern) = (self.expr(expr, env)?, self.expr(pattern, env)?);
+        let (value, pattern) = (self.rules.text(value)?, self.rules.text(pattern)?);
+        let nullable = value.nullable || pattern.nullable;
+        let pattern = match pattern.as_literal() {
+            Some(ScalarValue::Utf8View(Some(text))) => Typed::text(backslash_pattern(text, escape)),
+            Some(_) => pattern,
+            None if escape == Some('\\') => pattern,
+            None => {
+                let escape = escape.map(String::from).unwrap_or_default();
+                let matched = call(text::like(), vec![value, pattern, Typed::text(escape)], BIGINT)?;
+                return if negated { self.rules.not(matched) } else { Ok(matched) };
+            }
+        };
+        let like = Like::new(negated, Box::new(value.expr), Box::new(pattern.expr), None, false);
+        Ok(Typed::boolean(Expr::Like(like), nullable))
+    }
+
+    pub(super) fn regexp(&mut self, value: Typed, pattern: Typed) -> Result<Typed, SqlError> {
+        let args = vec![self.rules.text(value)?, self.rules.text(pattern)?];
+        call(text::regexp(), args, BIGINT)
+    }
+
+    fn case(
+        &mut self,
+        operand: Option<&ast::Expr>,
+        conditions: &[ast::CaseWhen],
+        otherwise: Option<&ast::Expr>,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let operand = operand.map(|operand| self.expr(operand, env)).transpose()?;
+        let mut tests = Vec::with_capacity(conditions.len());
+        let mut results = Vec::with_capacity(conditions.len() + 1);
+        for when in conditions {
+            tests.push(match &operand {
+                None => self.condition(&when.condition, env)?,
+                Some(operand) => {
+                    let value = self.expr(&when.condition, env)?;
+                    self.rules.compare(Comparison::Equal, operand.clone(), value)?
+                }
+            });
+            results.push(self.expr(&when.result, env)?);
+        }
+        results.push(match otherwise {
+            Some(otherwise) => self.expr(otherwise, env)?,
+            None => Typed::null(),
+        });
+        self.choose(tests, results)
+    }
+
+    /// The first result whose test is TRUE, else the last one, which has no test.
+    pub(super) fn choose(&mut self, tests: Vec<Typed>, results: Vec<Typed>) -> Result<Typed, SqlError> {
+        let nullable = results.iter().any(|result| result.nullable);
+        let (mut results, ty, arrow) = self.rules.unify(results)?;
+        let otherwise = results.pop().map(|result| Box::new(result.expr));
+        let branches =
+            tests.into_iter().zip(results).map(|(test, result)| (Box::new(test.expr), Box::new(result.expr)));
+        let expr = Expr::Case(Case::new(None, branches.collect(), otherwise));
+        Ok(Typed { expr, ty, arrow, nullable })
+    }
+
+    fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed, SqlError> {
+        let value = self.value(&typed.value.value)?;
+        let text = value.as_text_literal().unwrap_or_default().to_string();
+        let (converted, name) = match &typed.data_type {
+            ast::DataType::Date => (self.rules.date(value)?, "DATE"),
+            ast::DataType::Timestamp(..) | ast::DataType::Datetime(_) => {
+                (self.rules.datetime(value)?, "DATETIME")
+            }
+            ast::DataType::Time(..) => (self.rules.time(value)?, "TIME"),
+            other => return Err(SqlError::unsupported(format_args!("{other} literal"))),
+        };
+        if converted.is_null_literal() {
+            return Err(SqlError::new(
+                ErrorKind::InvalidDateTime,
+                format!("Incorrect {name} value: '{text}'"),
+            ));
+        }
+        Ok(converted)
+    }
+
+    fn convert_using(&mut self, value: Typed, charset: &str) -> Result<Typed, SqlError> {
+        match charset.to_ascii_lowercase().as_str() {
+            "utf8mb4" | "utf8mb3" | "utf8" | "ascii" | "latin1" => self.rules.text(value),
+            "binary" => self.rules.binary(value),
+            _ => Err(SqlError::new(
+                ErrorKind::UnknownCharacterSet,
+                format!("Unknown character set: '{charset}'"),
+            )),
+        }
+    }
+
+    /// A date moved by `INTERVAL value unit`.
+    pub(super) fn add_interval(
+        &mut self,
+        date: Typed,
+        interval: &ast::Interval,
+        subtract: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let Some(field) = &interval.leading_field else {
+            return Err(SqlError::new(ErrorKind::ParseError, "INTERVAL needs a unit, such as DAY"));
+        };
+        let plain = interval.leading_precision.is_none()
+            && interval.last_field.is_none()
+            && interval.fractional_seconds_precision.is_none();
+        if !plain {
+            return Err(SqlError::unsupported(interval));
+        }
+        let amount = self.expr(&interval.value, env)?;
+        self.move_date(date, amount, unit_of(field)?, subtract)
+    }
+
+    pub(super) fn extract(&mut self, unit: Unit, value: Typed) -> Result<Typed, SqlError> {
+        let name = match unit {
+            Unit::Year => "YEAR",
+            Unit::Quarter => "QUARTER",
+            Unit::Month => "MONTH",
+            Unit::Week => "WEEK",
+            Unit::Day => "DAY",
+            Unit::Hour => "HOUR",
+            Unit::Minute => "MINUTE",
+            Unit::Second => "SECOND",
+            Unit::Microsecond => "MICROSECOND",
+            composite => {
+                let value = self.rules.datetime(value)?;
+                let args = vec![value, Typed::text(composite.name())];
+                return call(datetime::extract(), args, BIGINT);
+            }
+        };
+        self.native_call(name, vec![value])
+    }
+}
+
+fn wrong_columns_of(count: usize) -> SqlError {
+    wrong_columns(count)
+}
+
+pub(super) fn unnested(mut expr: &ast::Expr) -> &ast::Expr {
+    while let ast::Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
+}
+
+fn tuple(expr: &ast::Expr) -> &[ast::Expr] {
+    match expr {
+        ast::Expr::Tuple(values) => values,
+        other => std::slice::from_ref(other),
+    }
+}
+
+pub(super) fn comparison_of(op: &BinaryOperator) -> Option<Comparison> {
+    Some(match op {
+        BinaryOperator::Eq => Comparison::Equal,
+        BinaryOperator::NotEq => Comparison::NotEqual,
+        BinaryOperator::Lt => Comparison::Less,
+        BinaryOperator::LtEq => Comparison::LessOrEqual,
+        BinaryOperator::Gt => Comparison::Greater,
+        BinaryOperator::GtEq => Comparison::GreaterOrEqual,
+        BinaryOperator::Spaceship => Comparison::NullSafeEqual,
+        _ => return None,
+    })
+}
+
+/// A LIKE pattern whose escape is the backslash, which only stands before what it must.
+fn backslash_pattern(pattern: &str, escape: Option<char>) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let literal = |out: &mut String, c: char| {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    };
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if Some(c) == escape {
+            literal(&mut out, chars.next().unwrap_or(c));
+        } else if c == '\\' {
+            literal(&mut out, c);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A number as written: BIGINT, BIGINT UNSIGNED, DECIMAL, or DOUBLE if it has an exponent.
+pub(super) fn number(digits: &str) -> Result<Typed, SqlError> {
+    if digits.contains(['e', 'E']) {
+        return match digits.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Typed::double(value)),
+            _ => Err(illegal_number(digits)),
+        };
+    }
+    if let Ok(value) = digits.parse::<i64>() {
+        return Ok(Typed::int(value));
+    }
+    if let Ok(value) = digits.parse::<u64>() {
+        return Ok(Typed::uint(value));
+    }
+    let trimmed = digits.strip_suffix('.').unwrap_or(digits);
+    match crate::analyzer::compare::plain_number(trimmed) {
+        Some((unscaled, scale)) if unscaled.unsigned_abs() < 10u128.pow(38) => {
+            Ok(Typed::decimal(unscaled, scale))
+        }
+        // More digits than a DECIMAL has.
+        _ => match digits.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Typed::double(value)),
+            _ => Err(illegal_number(digits)),
+        },
+    }
+}
+
+fn illegal_number(digits: &str) -> SqlError {
+    SqlError::new(ErrorKind::ParseError, format!("Illegal number '{digits}'"))
+}
+
+fn hex_literal(digits: &str) -> Result<Typed, SqlError> {
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_string() };
+    let bytes: Option<Vec<u8>> =
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect();
+    match bytes {
+        Some(bytes) => Ok(Typed::binary(bytes)),
+        None => Err(illegal_number(&digits)),
+    }
+}
+
+fn bit_literal(bits: &str) -> Result<Typed, SqlError> {
+    let mut bytes = Vec::with_capacity(bits.len().div_ceil(8));
+    for chunk in bits.as_bytes().rchunks(8) {
+        let mut byte = 0u8;
+        for bit in chunk {
+            byte = match bit {
+                b'0' => byte << 1,
+                b'1' => byte << 1 | 1,
+                _ => return Err(illegal_number(bits)),
+            };
+        }
+        bytes.push(byte);
+    }
+    bytes.reverse();
+    Ok(Typed::binary(bytes))
+}
+
+/// The unit of INTERVAL and EXTRACT.
+pub(super) fn unit_of(field: &ast::DateTimeField) -> Result<Unit, SqlError> {
+    Unit::parse(&field.to_string())
+        .ok_or_else(|| SqlError::new(ErrorKind::ParseError, format!("'{field}' is not a unit of time")))
+}
+
+/// The type named in CAST.
+pub(super) fn cast_target(ty: &ast::DataType) -> Result<CastTarget, SqlError> {
+    use ast::DataType as D;
+    let fsp = |precision: &Option<u64>| u8::try_from(precision.unwrap_or(0)).unwrap_or(7).min(6);
+    let length = |length: &Option<ast::CharacterLength>| match length {
+        Some(ast::CharacterLength::IntegerLength { length, .. }) => {
+            Some(u32::try_from(*length).unwrap_or(u32::MAX))
+        }
+        _ => None,
+    };
+    Ok(match ty {
+        D::Signed | D::SignedInteger | D::BigInt(_) | D::Int(_) | D::Integer(_) => CastTarget::Signed,
+        D::Unsigned
+        | D::UnsignedInteger
+        | D::BigIntUnsigned(_)
+        | D::IntUnsigned(_)
+        | D::IntegerUnsigned(_) => CastTarget::Unsigned,
+        D::Decimal(info) | D::Dec(info) | D::Numeric(info) => {
+            let (precision, scale) = match info {
+                ast::ExactNumberInfo::None => (10, 0),
+                ast::ExactNumberInfo::Precision(precision) => (*precision, 0),
+                ast::ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+                    (*precision, u64::try_from(*scale).unwrap_or(u64::MAX))
+                }
+            };
+            let precision = if precision == 0 { 10 } else { precision };
+            if precision > u64::from(SqlType::MAX_PRECISION) {
+                return Err(SqlError::new(
+                    ErrorKind::NotSupportedYet,
+                    format!(
+                        "Pando doesn't yet support 'DECIMAL with more than {} digits'",
+                        SqlType::MAX_PRECISION
+                    ),
+                ));
+            }
+            if scale > precision.min(30) {
+                return Err(SqlError::new(
+                    ErrorKind::ParseError,
+                    "For DECIMAL(M,D), M must be >= D and D at most 30",
+                ));
+            }
+            CastTarget::Decimal { precision: precision as u8, scale: scale as u8 }
+        }
+        D::Double(_) | D::DoublePrecision | D::Real => CastTarget::Double,
+        D::Float(_) => CastTarget::Float,
+        D::Date => CastTarget::Date,
+        D::Datetime(precision) | D::Timestamp(precision, _) => CastTarget::DateTime { fsp: fsp(precision) },
+        D::Time(precision, _) => CastTarget::Time { fsp: fsp(precision) },
+        D::Char(n) | D::Character(n) | D::Varchar(n) | D::Nvarchar(n) => CastTarget::Char(length(n)),
+        D::Text => CastTarget::Char(None),
+        D::Binary(n) => CastTarget::Binary(n.map(|n| u32::try_from(n).unwrap_or(u32::MAX))),
+        D::Custom(name, _) if name.to_string().eq_ignore_ascii_case("year") => CastTarget::Year,
+        other => return Err(SqlError::unsupported(format_args!("CAST to {other}"))),
+    })
+}

@@ -1,0 +1,174 @@
+//! Binding: sqlparser's tree of a query becomes a logical plan with MySQL's types made explicit.
+//!
+//! Names are looked up by MySQL's rules (columns without case, tables as written, aliases in GROUP
+//! BY, HAVING and ORDER BY), every expression gets its MySQL type as it is built (see
+//! [`crate::analyzer`]), and every conversion is an explicit cast or call, so that DataFusion's own
+//! type coercion finds nothing to do. Constants are folded and brought to the type of the column
+//! that they are compared with: `column op literal` reaches the scan as it is.
+
+mod aggregate;
+mod aggregates;
+mod binder;
+mod calls;
+mod calls_math;
+mod calls_session;
+mod calls_text;
+mod calls_time;
+mod change;
+mod context;
+mod errors;
+mod expr;
+mod from;
+mod rows;
+mod scope;
+mod select;
+mod subquery;
+#[cfg(test)]
+mod tests;
+mod titles;
+
+pub use context::{
+    BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables,
+};
+pub use errors::{execution_error, nearest};
+
+use crate::statement::{Delete, Update};
+use binder::{Binder, Env, Output, Rows, planning};
+use datafusion::logical_expr::LogicalPlan;
+use errors::Clause;
+use scope::Scope;
+use sqlparser::ast;
+use types::{SqlError, SqlType, Value};
+
+/// A column of a result, for its metadata. `table`, `org_table`, `org_name` and `schema` are empty
+/// unless it is a plain column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// The title: alias, column name, or the expression as written.
+    pub name: String,
+    pub ty: SqlType,
+    pub nullable: bool,
+    /// Database.
+    pub schema: String,
+    /// Alias of the table.
+    pub table: String,
+    pub org_table: String,
+    pub org_name: String,
+}
+
+/// FOR UPDATE and FOR SHARE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowLock {
+    Share,
+    Update,
+}
+
+/// A bound query. The plan's fields stand in the order of `columns`; their names are unique and may
+/// differ from the titles.
+#[derive(Debug, Clone)]
+pub struct BoundQuery {
+    pub plan: LogicalPlan,
+    pub columns: Vec<OutputColumn>,
+    pub lock: Option<RowLock>,
+}
+
+/// The rows that an UPDATE changes: `__partition`, `__row`, then all columns of the table in order, the
+/// assigned ones with their new values, not yet converted to the column's type.
+#[derive(Debug, Clone)]
+pub struct BoundUpdate {
+    pub plan: LogicalPlan,
+    /// Places in the table's definition of the assigned columns.
+    pub assigned: Vec<usize>,
+}
+
+pub fn bind_query(query: &ast::Query, ctx: &BindContext<'_>) -> Result<BoundQuery, SqlError> {
+    let titles = titles::titles(ctx.text);
+    let rows = Binder::new(ctx).titled_query(query, titles.as_deref())?;
+    Ok(bound(rows, lock_of(query)?))
+}
+
+/// One row of expressions that need no table of their own: SELECT without FROM.
+pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<BoundQuery, SqlError> {
+    let mut binder = Binder::new(ctx);
+    let source = binder.from(&[])?;
+    let mut columns = Vec::with_capacity(exprs.len());
+    let mut values = Vec::with_capacity(exprs.len());
+    for (at, expr) in exprs.iter().enumerate() {
+        let value = binder.expr(expr, Env::new(&source.scope, Clause::FieldList))?;
+        let name = format!("column_{at}");
+        values.push(binder::named(value.expr, &name));
+        columns.push(Output {
+            name: expr.to_string(),
+            column: datafusion::common::Column::from_name(name),
+            ty: value.ty,
+            arrow: value.arrow,
+            nullable: value.nullable,
+            table: String::new(),
+            origin: None,
+        });
+    }
+    let plan = binder::project(source.plan, values)?;
+    Ok(bound(Rows { plan, columns }, None))
+}
+
+/// The value of an expression that needs no table and no subquery: SET, LIMIT, KILL, INSERT .. VALUES.
+pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlType), SqlError> {
+    let scope = Scope::default();
+    let value = Binder::new(ctx).expr(expr, Env::new(&scope, Clause::FieldList))?;
+    if from::has_subquery(&value.expr) {
+        return Err(SqlError::unsupported("a subquery in this place"));
+    }
+    let scalar = crate::analyzer::fold::evaluate(&value.expr).map_err(planning)?;
+    let converted = rows::value_of(&scalar)
+        .ok_or_else(|| SqlError::unsupported(format_args!("a value of type {}", scalar.data_type())))?;
+    Ok((converted, value.ty))
+}
+
+/// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned count as
+/// assigned: their value is now where another assigned column changes.
+pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundUpdate, SqlError> {
+    Binder::new(ctx).update(update)
+}
+
+/// The rows that a DELETE removes: `__partition`, `__row`.
+pub fn bind_delete_source(delete: &Delete, ctx: &BindContext<'_>) -> Result<LogicalPlan, SqlError> {
+    Binder::new(ctx).delete(delete)
+}
+
+fn bound(rows: Rows, lock: Option<RowLock>) -> BoundQuery {
+    let columns = rows.columns.into_iter().map(|column| {
+        let origin = column.origin.as_deref();
+        OutputColumn {
+            schema: origin.map(|origin| origin.schema.clone()).unwrap_or_default(),
+            org_table: origin.map(|origin| origin.org_table.clone()).unwrap_or_default(),
+            org_name: origin.map(|origin| origin.org_name.clone()).unwrap_or_default(),
+            name: column.name,
+            ty: column.ty,
+            nullable: column.nullable,
+            table: column.table,
+        }
+    });
+    BoundQuery { columns: columns.collect(), plan: rows.plan, lock }
+}
+
+fn lock_of(query: &ast::Query) -> Result<Option<RowLock>, SqlError> {
+    let mut lock = None;
+    for clause in &query.locks {
+        if clause.nonblock.is_some() {
+            return Err(SqlError::unsupported("NOWAIT and SKIP LOCKED"));
+        }
+        if clause.of.is_some() {
+            return Err(SqlError::unsupported("FOR UPDATE OF"));
+        }
+        lock = Some(match clause.lock_type {
+            ast::LockType::Share => RowLock::Share,
+            ast::LockType::Update => RowLock::Update,
+        });
+    }
+    Ok(lock)
+}
+
+/// A broken invariant of binding.
+fn planning_bug(what: impl std::fmt::Display) -> SqlError {
+    SqlError::internal(format_args!("The statement cannot be planned: {what}"))
+}

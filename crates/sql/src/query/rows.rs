@@ -1,0 +1,456 @@
+//! Whole queries: WITH, set operations, VALUES, TABLE, ORDER BY and LIMIT around them.
+
+use super::binder::{Binder, Cte, Env, Output, Rows, alias_plan, named, planning, project, unique_names};
+use super::errors::Clause;
+use super::scope::Scope;
+use crate::analyzer::Typed;
+use crate::analyzer::unify::common_type;
+use arrow::datatypes::Schema;
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::{Column, NullEquality, ScalarValue, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::logical_plan::{Join, Limit, RecursiveQuery, Values};
+use datafusion::logical_expr::{
+    Distinct, Expr, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, lit,
+};
+use sqlparser::ast;
+use std::sync::Arc;
+use types::{ErrorKind, SqlError, Value};
+
+impl Binder<'_> {
+    pub(super) fn query(&mut self, query: &ast::Query) -> Result<Rows, SqlError> {
+        self.titled_query(query, None)
+    }
+
+    /// `titles`: of the first SELECT's items, as the statement's text has them.
+    pub(super) fn titled_query(
+        &mut self,
+        query: &ast::Query,
+        titles: Option<&[String]>,
+    ) -> Result<Rows, SqlError> {
+        refuse_unsupported(query)?;
+        let visible = self.ctes.len();
+        if let Some(with) = &query.with {
+            for cte in &with.cte_tables {
+                let bound = self.nested(|binder| binder.cte(cte, with.recursive))?;
+                self.ctes.push(bound);
+            }
+        }
+        let order = match &query.order_by {
+            None => &[],
+            Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(keys), interpolate: None }) => {
+                keys.as_slice()
+            }
+            Some(other) => return Err(SqlError::unsupported(other)),
+        };
+        let rows = match query.body.as_ref() {
+            ast::SetExpr::Select(select) => self.select(select, order, titles)?,
+            body => {
+                let rows = self.body(body, titles)?;
+                self.order_rows(rows, order)?
+            }
+        };
+        self.ctes.truncate(visible);
+        self.limit(rows, query.limit_clause.as_ref())
+    }
+
+    fn body(&mut self, body: &ast::SetExpr, titles: Option<&[String]>) -> Result<Rows, SqlError> {
+        match body {
+            ast::SetExpr::Select(select) => self.select(select, &[], titles),
+            ast::SetExpr::Query(query) => self.nested(|binder| binder.titled_query(query, titles)),
+            ast::SetExpr::SetOperation { .. } => self.set_operations(body, titles),
+            ast::SetExpr::Values(values) => self.values(values),
+            ast::SetExpr::Table(table) => {
+                let name = ast::ObjectName::from(
+                    [&table.schema_name, &table.table_name]
+                        .into_iter()
+                        .flatten()
+                        .map(ast::Ident::new)
+                        .collect::<Vec<_>>(),
+                );
+                self.whole_table(name)
+            }
+            other => Err(SqlError::unsupported(other)),
+        }
+    }
+
+    fn whole_table(&mut self, name: ast::ObjectName) -> Result<Rows, SqlError> {
+        let factor = ast::TableFactor::Table {
+            name,
+            alias: None,
+            args: None,
+            with_hints: Vec::new(),
+            version: None,
+            with_ordinality: false,
+            partitions: Vec::new(),
+            json_path: None,
+            sample: None,
+            index_hints: Vec::new(),
+        };
+        let source = self.from(&[ast::TableWithJoins { relation: factor, joins: Vec::new() }])?;
+        let columns = source.scope.columns.iter().map(|column| Output {
+            name: column.name.clone(),
+            column: column.column.clone(),
+            ty: column.ty,
+            arrow: column.arrow.clone(),
+            nullable: column.nullable,
+            table: column.table.clone(),
+            origin: column.origin.clone(),
+        });
+        Ok(Rows { columns: columns.collect(), plan: source.plan })
+    }
+
+    /// A chain of operations leans to the left and may be long: it is taken apart in a loop.
+    fn set_operations(&mut self, body: &ast::SetExpr, titles: Option<&[String]>) -> Result<Rows, SqlError> {
+        let mut first = body;
+        let mut chain = Vec::new();
+        while let ast::SetExpr::SetOperation { left, op, set_quantifier, right } = first {
+            chain.push((*op, *set_quantifier, right.as_ref()));
+            first = left;
+        }
+        let mut left = self.nested(|binder| binder.body(first, titles))?;
+        while let Some((op, quantifier, right)) = chain.pop() {
+            let right = self.nested(|binder| binder.body(right, None))?;
+            let all = match quantifier {
+                ast::SetQuantifier::All => true,
+                ast::SetQuantifier::None | ast::SetQuantifier::Distinct => false,
+                other => return Err(SqlError::unsupported(other)),
+            };
+            left = self.combine(left, op, all, right)?;
+        }
+        Ok(left)
+    }
+
+    fn combine(
+        &mut self,
+        left: Rows,
+        op: ast::SetOperator,
+        all: bool,
+        right: Rows,
+    ) -> Result<Rows, SqlError> {
+        if left.columns.len() != right.columns.len() {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCount,
+                "The used SELECT statements have a different number of columns",
+            ));
+        }
+        let names = unique_names(left.columns.iter().map(|column| column.name.as_str()));
+        let mut columns = Vec::with_capacity(names.len());
+        let (mut left_exprs, mut right_exprs) = (Vec::new(), Vec::new());
+        for ((l, r), name) in left.columns.iter().zip(&right.columns).zip(&names) {
+            let (lt, rt) = (l.typed(), r.typed());
+            let (ty, arrow) = common_type(&[&lt, &rt]);
+            left_exprs.push(named(self.rules.bring(lt, ty, &arrow)?.expr, name));
+            right_exprs.push(named(self.rules.bring(rt, ty, &arrow)?.expr, name));
+            columns.push(Output {
+                name: l.name.clone(),
+                column: Column::from_name(name),
+                ty,
+                arrow,
+                nullable: match op {
+                    ast::SetOperator::Union => l.nullable || r.nullable,
+                    _ => l.nullable,
+                },
+                table: String::new(),
+                origin: None,
+            });
+        }
+        let left = project(left.plan, left_exprs)?;
+        let right = project(right.plan, right_exprs)?;
+        let plan = match (op, all) {
+            (ast::SetOperator::Union, all) => {
+                let union = Union::try_new(vec![Arc::new(left), Arc::new(right)]).map_err(planning)?;
+                let union = LogicalPlan::Union(union);
+                if all { union } else { LogicalPlan::Distinct(Distinct::All(Arc::new(union))) }
+            }
+            (ast::SetOperator::Intersect, false) => {
+                self.semi_join(left, right, &names, JoinType::LeftSemi)?
+            }
+            (ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
+                self.semi_join(left, right, &names, JoinType::LeftAnti)?
+            }
+            (op, true) => return Err(SqlError::unsupported(format_args!("{op} ALL"))),
+        };
+        Ok(Rows { plan, columns })
+    }
+
+    /// INTERSECT and EXCEPT: the distinct rows of the left that the right has, or has not.
+    fn semi_join(
+        &mut self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        names: &[String],
+        kind: JoinType,
+    ) -> Result<LogicalPlan, SqlError> {
+        let (l, r) = (self.relation_name("__left"), self.relation_name("__right"));
+        let left = alias_plan(LogicalPlan::Distinct(Distinct::All(Arc::new(left))), &l)?;
+        let right = alias_plan(right, &r)?;
+        let column = |relation: &str, name: &String| {
+            Expr::Column(Column::new(Some(TableReference::bare(relation)), name))
+        };
+        let on = names.iter().map(|name| (column(&l, name), column(&r, name))).collect();
+        let join = Join::try_new(
+            Arc::new(left),
+            Arc::new(right),
+            on,
+            None,
+            kind,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNull,
+            false,
+        )
+        .map_err(planning)?;
+        let exprs = names.iter().map(|name| named(column(&l, name), name)).collect();
+        project(LogicalPlan::Join(join), exprs)
+    }
+
+    /// VALUES ROW(1, 2), ROW(3, 4): columns column_0, column_1.
+    fn values(&mut self, values: &ast::Values) -> Result<Rows, SqlError> {
+        let scope = Scope::default();
+        let mut rows = Vec::with_capacity(values.rows.len());
+        for row in &values.rows {
+            let exprs = row
+                .content
+                .iter()
+                .map(|expr| self.expr(expr, Env::new(&scope, Clause::FieldList)))
+                .collect::<Result<Vec<Typed>, _>>()?;
+            rows.push(exprs);
+        }
+        let width = rows.first().map_or(0, Vec::len);
+        if let Some(at) = rows.iter().position(|row| row.len() != width) {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCountOnRow,
+                format!("Column count doesn't match value count at row {}", at + 1),
+            ));
+        }
+        let mut columns = Vec::with_capacity(width);
+        for at in 0..width {
+            let (ty, arrow) = common_type(&rows.iter().map(|row| &row[at]).collect::<Vec<_>>());
+            let mut nullable = false;
+            for row in &mut rows {
+                let value = std::mem::replace(&mut row[at], Typed::null());
+                nullable |= value.nullable;
+                row[at] = self.rules.bring(value, ty, &arrow)?;
+            }
+            let name = format!("column_{at}");
+            columns.push(Output {
+                column: Column::from_name(&name),
+                name,
+                ty,
+                arrow,
+                nullable,
+                table: String::new(),
+                origin: None,
+            });
+        }
+        let fields = columns.iter().map(|c| arrow::datatypes::Field::new(&c.name, c.arrow.clone(), true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let schema = datafusion::common::DFSchema::try_from(schema).map_err(planning)?;
+        let values = rows.into_iter().map(|row| row.into_iter().map(|value| value.expr).collect()).collect();
+        let plan = LogicalPlan::Values(Values { schema: Arc::new(schema), values });
+        Ok(Rows { plan, columns })
+    }
+
+    fn cte(&mut self, cte: &ast::Cte, recursive: bool) -> Result<Cte, SqlError> {
+        let name = cte.alias.name.value.clone();
+        let renamed: Vec<&str> = cte.alias.columns.iter().map(|column| column.name.value.as_str()).collect();
+        let rows = match cte.query.body.as_ref() {
+            ast::SetExpr::SetOperation { left, op: ast::SetOperator::Union, set_quantifier, right }
+                if recursive && mentions(right, &name) =>
+            {
+                let around = cte.query.with.is_some()
+                    || cte.query.order_by.is_some()
+                    || cte.query.limit_clause.is_some();
+                if around {
+                    return Err(SqlError::unsupported("WITH, ORDER BY or LIMIT around a recursive query"));
+                }
+                self.recursive(&name, &renamed, left, *set_quantifier == ast::SetQuantifier::All, right)?
+            }
+            _ => {
+                let rows = self.query(&cte.query)?;
+                rename(rows, &name, &renamed)?
+            }
+        };
+        Ok(Cte { name, rows })
+    }
+
+    fn recursive(
+        &mut self,
+        name: &str,
+        renamed: &[&str],
+        first: &ast::SetExpr,
+        all: bool,
+        step: &ast::SetExpr,
+    ) -> Result<Rows, SqlError> {
+        let mut base = rename(self.nested(|binder| binder.body(first, None))?, name, renamed)?;
+        // The types are the first part's; every column may become NULL.
+        for column in &mut base.columns {
+            column.nullable = true;
+        }
+        let names = unique_names(base.columns.iter().map(|column| column.name.as_str()));
+        let exprs =
+            base.columns.iter().zip(&names).map(|(c, name)| named(Expr::Column(c.column.clone()), name));
+        base.plan = project(base.plan, exprs.collect())?;
+        for (column, name) in base.columns.iter_mut().zip(&names) {
+            column.column = Column::from_name(name);
+        }
+        let fields: Vec<_> = base
+            .columns
+            .iter()
+            .map(|c| arrow::datatypes::Field::new(&c.column.name, c.arrow.clone(), true))
+            .collect();
+        let relation = self.relation_name(name);
+        let work = Arc::new(CteWorkTable::new(&relation, Arc::new(Schema::new(fields))));
+        let source = provider_as_source(work);
+        let scan = LogicalPlanBuilder::scan(TableReference::bare(relation.as_str()), source, None)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(planning)?;
+        let so_far = base.columns.iter().map(|column| Output {
+            column: Column::new(Some(TableReference::bare(relation.as_str())), &column.column.name),
+            ..column.clone()
+        });
+        let so_far = Rows { plan: scan, columns: so_far.collect() };
+        self.ctes.push(Cte { name: name.to_string(), rows: so_far });
+        let next = self.nested(|binder| binder.body(step, None));
+        self.ctes.pop();
+        let next = next?;
+        if next.columns.len() != base.columns.len() {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCount,
+                "The used SELECT statements have a different number of columns",
+            ));
+        }
+        let mut exprs = Vec::with_capacity(names.len());
+        for (column, (target, name)) in next.columns.iter().zip(base.columns.iter().zip(&names)) {
+            let value = self.rules.bring(column.typed(), target.ty, &target.arrow)?;
+            exprs.push(named(value.expr, name));
+        }
+        let next = project(next.plan, exprs)?;
+        let plan = RecursiveQuery::try_new(relation, Arc::new(base.plan), Arc::new(next), !all)
+            .map(LogicalPlan::RecursiveQuery)
+            .map_err(planning)?;
+        let columns = base
+            .columns
+            .into_iter()
+            .enumerate()
+            .map(|(at, column)| Output { column: Column::from(plan.schema().qualified_field(at)), ..column });
+        Ok(Rows { columns: columns.collect(), plan })
+    }
+
+    fn limit(&mut self, rows: Rows, clause: Option<&ast::LimitClause>) -> Result<Rows, SqlError> {
+        let (skip, fetch) = match clause {
+            None => return Ok(rows),
+            Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                if !limit_by.is_empty() {
+                    return Err(SqlError::unsupported("LIMIT BY"));
+                }
+                (offset.as_ref().map(|offset| &offset.value), limit.as_ref())
+            }
+            Some(ast::LimitClause::OffsetCommaLimit { offset, limit }) => (Some(offset), Some(limit)),
+        };
+        let skip = skip.map(|expr| self.row_count(expr)).transpose()?.unwrap_or(0);
+        let fetch = fetch.map(|expr| self.row_count(expr)).transpose()?;
+        Ok(Rows { plan: limited(rows.plan, skip, fetch), columns: rows.columns })
+    }
+
+    /// The constant of LIMIT and OFFSET.
+    pub(super) fn row_count(&mut self, expr: &ast::Expr) -> Result<u64, SqlError> {
+        let scope = Scope::default();
+        let value = self.expr(expr, Env::new(&scope, Clause::Order))?;
+        let count = match value.as_literal() {
+            Some(ScalarValue::Utf8View(Some(text))) => text.parse::<u64>().ok(),
+            _ => value.as_integer_literal().and_then(|count| u64::try_from(count).ok()),
+        };
+        count.ok_or_else(|| {
+            SqlError::new(
+                ErrorKind::WrongArguments,
+                "LIMIT and OFFSET take a number of rows that is not negative",
+            )
+        })
+    }
+}
+
+pub(super) fn limited(plan: LogicalPlan, skip: u64, fetch: Option<u64>) -> LogicalPlan {
+    let count = |rows: u64| Box::new(lit(i64::try_from(rows).unwrap_or(i64::MAX)));
+    LogicalPlan::Limit(Limit {
+        skip: (skip > 0).then(|| count(skip)),
+        fetch: fetch.map(count),
+        input: Arc::new(plan),
+    })
+}
+
+fn rename(mut rows: Rows, table: &str, names: &[&str]) -> Result<Rows, SqlError> {
+    if !names.is_empty() {
+        if names.len() != rows.columns.len() {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCount,
+                format!("'{table}' has {} columns, but {} names are given", rows.columns.len(), names.len()),
+            ));
+        }
+        for (column, name) in rows.columns.iter_mut().zip(names) {
+            column.name = (*name).to_string();
+        }
+    }
+    Ok(rows)
+}
+
+/// Whether a query's FROM anywhere names this table.
+fn mentions(body: &ast::SetExpr, name: &str) -> bool {
+    use sqlparser::ast::{ObjectName, Visit, Visitor};
+    use std::ops::ControlFlow;
+    struct Search<'n>(&'n str);
+    impl Visitor for Search<'_> {
+        type Break = ();
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+            match super::from::table_name(relation) {
+                Ok((None, table)) if table.eq_ignore_ascii_case(self.0) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    body.visit(&mut Search(name)).is_break()
+}
+
+fn refuse_unsupported(query: &ast::Query) -> Result<(), SqlError> {
+    let refused = [
+        (query.fetch.is_some(), "FETCH"),
+        (query.for_clause.is_some(), "FOR XML and FOR JSON"),
+        (query.settings.is_some(), "SETTINGS"),
+        (query.format_clause.is_some(), "FORMAT"),
+        (!query.pipe_operators.is_empty(), "pipe operators"),
+    ];
+    match refused.into_iter().find(|(there, _)| *there) {
+        Some((_, what)) => Err(SqlError::unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+/// A value as the rest of the system has it.
+pub(super) fn value_of(scalar: &ScalarValue) -> Option<Value> {
+    Some(match scalar {
+        value if value.is_null() => Value::Null,
+        ScalarValue::Boolean(Some(v)) => Value::Int(i64::from(*v)),
+        ScalarValue::Int8(Some(v)) => Value::Int(i64::from(*v)),
+        ScalarValue::Int16(Some(v)) => Value::Int(i64::from(*v)),
+        ScalarValue::Int32(Some(v)) => Value::Int(i64::from(*v)),
+        ScalarValue::Int64(Some(v)) => Value::Int(*v),
+        ScalarValue::UInt8(Some(v)) => Value::UInt(u64::from(*v)),
+        ScalarValue::UInt16(Some(v)) => Value::UInt(u64::from(*v)),
+        ScalarValue::UInt32(Some(v)) => Value::UInt(u64::from(*v)),
+        ScalarValue::UInt64(Some(v)) => Value::UInt(*v),
+        ScalarValue::Decimal128(Some(v), _, scale) => {
+            Value::Decimal { unscaled: *v, scale: u8::try_from(*scale).ok()? }
+        }
+        ScalarValue::Float32(Some(v)) => Value::Float(*v),
+        ScalarValue::Float64(Some(v)) => Value::Double(*v),
+        ScalarValue::Date32(Some(v)) => Value::Date(*v),
+        ScalarValue::DurationMicrosecond(Some(v)) => Value::Time(*v),
+        ScalarValue::TimestampMicrosecond(Some(v), None) => Value::DateTime(*v),
+        ScalarValue::TimestampMicrosecond(Some(v), Some(_)) => Value::Timestamp(*v),
+        ScalarValue::Utf8View(Some(v)) | ScalarValue::Utf8(Some(v)) | ScalarValue::LargeUtf8(Some(v)) => {
+            Value::Text(v.clone())
+        }
+        ScalarValue::BinaryView(Some(v)) | ScalarValue::Binary(Some(v)) => Value::Bytes(v.clone()),
+        _ => return None,
+    })
+}

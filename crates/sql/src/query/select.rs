@@ -1,0 +1,474 @@
+//! SELECT: from the FROM clause to named, ordered columns.
+
+use super::aggregate::Grouping;
+use super::binder::{Alias, Binder, Env, Output, Rows, named, planning, project, unique_names};
+use super::errors::Clause;
+use super::from::filter;
+use super::scope::{ColumnName, Origin, Scope};
+use crate::analyzer::Typed;
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
+use sqlparser::ast;
+use std::sync::Arc;
+use types::{ErrorKind, SqlError};
+
+/// One column of the select list.
+pub(super) struct Item {
+    title: String,
+    value: Typed,
+    /// The alias of the table that a plain column comes from.
+    table: String,
+    origin: Option<Arc<Origin>>,
+}
+
+/// A key of ORDER BY.
+pub(super) struct Key {
+    pub(super) expr: Expr,
+    pub(super) ascending: bool,
+}
+
+impl Key {
+    pub(super) fn sort(self) -> SortExpr {
+        // NULL is less than everything.
+        SortExpr::new(self.expr, self.ascending, self.ascending)
+    }
+}
+
+impl Binder<'_> {
+    pub(super) fn select(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        titles: Option<&[String]>,
+    ) -> Result<Rows, SqlError> {
+        refuse_unsupported(select)?;
+        let source = self.from(&select.from)?;
+        let scope = source.scope;
+        let mut plan = source.plan;
+        if let Some(condition) = &select.selection {
+            let condition = self.expr(condition, Env::new(&scope, Clause::Where))?;
+            let condition = self.rules.condition(condition)?;
+            plan = filter(plan, condition.expr)?;
+        }
+        let whole = Env {
+            aggregates: true,
+            windows: true,
+            named_windows: &select.named_window,
+            ..Env::new(&scope, Clause::FieldList)
+        };
+        let mut items = self.items(&select.projection, whole, titles)?;
+        let aliases: Vec<Alias> =
+            items.iter().map(|item| Alias { name: item.title.clone(), value: item.value.clone() }).collect();
+        let grouping = self.grouping(&select.group_by, &scope, &items, &aliases)?;
+        let mut having = match &select.having {
+            None => None,
+            Some(having) => {
+                let hides = |name: &str| !grouping.has_column_named(&scope, name);
+                let visible: Vec<Alias> =
+                    aliases.iter().filter(|alias| hides(&alias.name)).cloned().collect();
+                let env = Env {
+                    aliases: &visible,
+                    aliases_first: true,
+                    aggregates: true,
+                    ..Env::new(&scope, Clause::Having)
+                };
+                let having = self.expr(having, env)?;
+                Some(self.rules.condition(having)?.expr)
+            }
+        };
+        let env = Env { clause: Clause::Order, aliases: &aliases, aliases_first: true, ..whole };
+        let mut keys = Vec::with_capacity(order.len());
+        for key in order {
+            if let Some(expr) = self.order_key(key, &items, env)? {
+                keys.push(Key { expr, ascending: key.options.asc.unwrap_or(true) });
+            }
+        }
+        plan = self.grouped(plan, &scope, grouping, &mut items, &mut having, &mut keys)?;
+        if let Some(having) = having {
+            plan = filter(plan, having)?;
+        }
+        plan = add_windows(plan, &mut items, &mut keys)?;
+        let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
+        finish(plan, items, keys, distinct)
+    }
+
+    fn items(
+        &mut self,
+        projection: &[ast::SelectItem],
+        env: Env<'_>,
+        titles: Option<&[String]>,
+    ) -> Result<Vec<Item>, SqlError> {
+        let titles = titles.filter(|titles| titles.len() == projection.len());
+        let mut items = Vec::with_capacity(projection.len());
+        for (at, item) in projection.iter().enumerate() {
+            match item {
+                ast::SelectItem::UnnamedExpr(expr) => {
+                    let title = match (plain_title(expr), titles) {
+                        (Some(title), _) => title,
+                        (None, Some(titles)) => titles[at].clone(),
+                        (None, None) => expr.to_string(),
+                    };
+                    items.push(self.item(expr, title, env)?);
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    items.push(self.item(expr, alias.value.clone(), env)?);
+                }
+                ast::SelectItem::Wildcard(options) => {
+                    refuse_wildcard_options(options)?;
+                    if env.scope.columns.is_empty() {
+                        return Err(SqlError::new(ErrorKind::Unknown, "No tables used"));
+                    }
+                    items.extend(env.scope.all().map(star_item));
+                }
+                ast::SelectItem::QualifiedWildcard(kind, options) => {
+                    refuse_wildcard_options(options)?;
+                    let ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
+                        return Err(SqlError::unsupported(kind));
+                    };
+                    let (database, table) = super::from::table_name(name)?;
+                    let columns = env.scope.of_table(database, table);
+                    if columns.is_empty() {
+                        return Err(SqlError::new(
+                            ErrorKind::UnknownTable,
+                            format!("Unknown table '{table}'"),
+                        ));
+                    }
+                    items.extend(columns.into_iter().map(star_item));
+                }
+                other => return Err(SqlError::unsupported(other)),
+            }
+        }
+        Ok(items)
+    }
+
+    fn item(&mut self, expr: &ast::Expr, title: String, env: Env<'_>) -> Result<Item, SqlError> {
+        let value = self.expr(expr, env)?;
+        let column = match &value.expr {
+            Expr::Column(column) => env.scope.of_plan(column),
+            _ => None,
+        };
+        Ok(Item {
+            title,
+            table: column.map(|column| column.table.clone()).unwrap_or_default(),
+            origin: column.and_then(|column| column.origin.clone()),
+            value,
+        })
+    }
+
+    fn grouping(
+        &mut self,
+        group_by: &ast::GroupByExpr,
+        scope: &Scope,
+        items: &[Item],
+        aliases: &[Alias],
+    ) -> Result<Grouping, SqlError> {
+        let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            return Err(SqlError::unsupported("GROUP BY ALL"));
+        };
+        let mut grouping = Grouping::default();
+        for modifier in modifiers {
+            match modifier {
+                ast::GroupByWithModifier::Rollup => grouping.rollup = true,
+                other => return Err(SqlError::unsupported(format_args!("GROUP BY .. {other}"))),
+            }
+        }
+        let env = Env { aliases, ..Env::new(scope, Clause::Group) };
+        for expr in exprs {
+            let exprs = match expr {
+                ast::Expr::Rollup(sets) => {
+                    grouping.rollup = true;
+                    sets.iter().flatten().collect()
+                }
+                expr => vec![expr],
+            };
+            for expr in exprs {
+                let value = match ordinal(expr) {
+                    Some(place) => item_at(items, place, Clause::Group)?.value.clone(),
+                    None => self.expr(expr, env)?,
+                };
+                if super::aggregate::has_aggregate(&value.expr) {
+                    return Err(SqlError::new(
+                        ErrorKind::InvalidGroupFunction,
+                        format!("Can't group on '{expr}'"),
+                    ));
+                }
+                grouping.push(value);
+            }
+        }
+        Ok(grouping)
+    }
+
+    /// `None`: a constant, which orders nothing.
+    fn order_key(
+        &mut self,
+        key: &ast::OrderByExpr,
+        items: &[Item],
+        env: Env<'_>,
+    ) -> Result<Option<Expr>, SqlError> {
+        refuse_order_options(key)?;
+        if let Some(place) = ordinal(&key.expr) {
+            return Ok(Some(item_at(items, place, Clause::Order)?.value.expr.clone()));
+        }
+        let value = self.expr(&key.expr, env)?;
+        Ok(if value.as_literal().is_some() { None } else { Some(value.expr) })
+    }
+
+    fn grouped(
+        &mut self,
+        plan: LogicalPlan,
+        scope: &Scope,
+        grouping: Grouping,
+        items: &mut [Item],
+        having: &mut Option<Expr>,
+        keys: &mut [Key],
+    ) -> Result<LogicalPlan, SqlError> {
+        let mut exprs: Vec<(Clause, &mut Expr)> = Vec::new();
+        exprs.extend(items.iter_mut().map(|item| (Clause::FieldList, &mut item.value.expr)));
+        exprs.extend(having.iter_mut().map(|having| (Clause::Having, having)));
+        exprs.extend(keys.iter_mut().map(|key| (Clause::Order, &mut key.expr)));
+        super::aggregate::aggregate(self.ctx.session.modes, plan, scope, grouping, &mut exprs)
+    }
+
+    /// ORDER BY over rows whose columns are known by their names: after a UNION.
+    pub(super) fn order_rows(&mut self, rows: Rows, order: &[ast::OrderByExpr]) -> Result<Rows, SqlError> {
+        if order.is_empty() {
+            return Ok(rows);
+        }
+        let scope = output_scope(&rows);
+        let mut sorts = Vec::with_capacity(order.len());
+        for key in order {
+            refuse_order_options(key)?;
+            let expr = match ordinal(&key.expr) {
+                Some(place) => match place.checked_sub(1).and_then(|at| rows.columns.get(at)) {
+                    Some(column) => Expr::Column(column.column.clone()),
+                    None => return Err(scope.unknown(named_ordinal(&place.to_string()), Clause::Order)),
+                },
+                None => {
+                    let value = self.expr(&key.expr, Env::new(&scope, Clause::Order))?;
+                    if value.as_literal().is_some() {
+                        continue;
+                    }
+                    value.expr
+                }
+            };
+            sorts.push(Key { expr, ascending: key.options.asc.unwrap_or(true) }.sort());
+        }
+        Ok(Rows { plan: sort(rows.plan, sorts), columns: rows.columns })
+    }
+}
+
+fn named_ordinal(name: &str) -> ColumnName<'_> {
+    ColumnName { database: None, table: None, name }
+}
+
+/// The columns of rows as a scope.
+pub(super) fn output_scope(rows: &Rows) -> Scope {
+    let columns = rows.columns.iter().enumerate().map(|(ordinal, output)| super::scope::ScopeColumn {
+        table: output.table.clone(),
+        database: None,
+        name: output.name.clone(),
+        column: output.column.clone(),
+        ty: output.ty,
+        arrow: output.arrow.clone(),
+        nullable: output.nullable,
+        origin: output.origin.clone(),
+        visible: true,
+        ordinal,
+    });
+    Scope { columns: columns.collect(), relations: Vec::new() }
+}
+
+fn star_item(column: &super::scope::ScopeColumn) -> Item {
+    Item {
+        title: column.name.clone(),
+        value: column.typed(),
+        table: column.table.clone(),
+        origin: column.origin.clone(),
+    }
+}
+
+/// The title of what needs no text of the statement: a column's name, a string's contents.
+fn plain_title(expr: &ast::Expr) -> Option<String> {
+    match expr {
+        ast::Expr::Identifier(name) if !name.value.starts_with('@') => Some(name.value.clone()),
+        ast::Expr::CompoundIdentifier(parts) if !parts.iter().any(|part| part.value.starts_with('@')) => {
+            parts.last().map(|name| name.value.clone())
+        }
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) => Some(text.clone()),
+            ast::Value::Placeholder(_) => Some("?".to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The place that a bare integer of GROUP BY or ORDER BY means.
+pub(super) fn ordinal(expr: &ast::Expr) -> Option<usize> {
+    match expr {
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, _), .. }) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().unwrap_or(usize::MAX))
+        }
+        _ => None,
+    }
+}
+
+fn item_at(items: &[Item], place: usize, clause: Clause) -> Result<&Item, SqlError> {
+    place
+        .checked_sub(1)
+        .and_then(|at| items.get(at))
+        .ok_or_else(|| super::errors::unknown_column(&place.to_string(), clause, std::iter::empty()))
+}
+
+pub(super) fn sort(plan: LogicalPlan, keys: Vec<SortExpr>) -> LogicalPlan {
+    if keys.is_empty() {
+        return plan;
+    }
+    LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(plan), fetch: None })
+}
+
+/// Computes window functions below the projection and puts their columns in their places.
+fn add_windows(plan: LogicalPlan, items: &mut [Item], keys: &mut [Key]) -> Result<LogicalPlan, SqlError> {
+    let exprs = || items.iter().map(|item| &item.value.expr).chain(keys.iter().map(|key| &key.expr));
+    let windows = datafusion::logical_expr::utils::find_window_exprs(exprs());
+    if windows.is_empty() {
+        return Ok(plan);
+    }
+    let plan = LogicalPlanBuilder::window_plan(plan, windows.clone()).map_err(planning)?;
+    let replace = |expr: &mut Expr| -> Result<(), SqlError> {
+        let taken = std::mem::take(expr);
+        *expr = taken
+            .transform_down(|expr| {
+                if windows.contains(&expr) {
+                    let column = Expr::Column(Column::from_name(expr.schema_name().to_string()));
+                    return Ok(Transformed::new(
+                        column,
+                        true,
+                        datafusion::common::tree_node::TreeNodeRecursion::Jump,
+                    ));
+                }
+                Ok(Transformed::no(expr))
+            })
+            .data()
+            .map_err(planning)?;
+        Ok(())
+    };
+    for item in items.iter_mut() {
+        replace(&mut item.value.expr)?;
+    }
+    for key in keys.iter_mut() {
+        replace(&mut key.expr)?;
+    }
+    Ok(plan)
+}
+
+/// Projection, DISTINCT and ORDER BY.
+fn finish(plan: LogicalPlan, items: Vec<Item>, keys: Vec<Key>, distinct: bool) -> Result<Rows, SqlError> {
+    let names = unique_names(items.iter().map(|item| item.title.as_str()));
+    // A plain column under its own name stays itself: what is pulled out of a subquery finds it there.
+    let outputs: Vec<Column> = items
+        .iter()
+        .zip(&names)
+        .map(|(item, name)| match &item.value.expr {
+            Expr::Column(column) if column.name == *name => column.clone(),
+            _ => Column::from_name(name),
+        })
+        .collect();
+    let mut exprs: Vec<Expr> = items
+        .iter()
+        .zip(&outputs)
+        .map(|(item, output)| match &item.value.expr {
+            Expr::Column(column) if column == output => item.value.expr.clone(),
+            expr => named(expr.clone(), &output.name),
+        })
+        .collect();
+    let mut sorts = Vec::with_capacity(keys.len());
+    for key in keys {
+        let place = items.iter().position(|item| item.value.expr == key.expr);
+        let column = match place {
+            Some(at) => outputs[at].clone(),
+            None if distinct => {
+                return Err(SqlError::new(
+                    ErrorKind::Unknown,
+                    format!(
+                        "Expression #{} of ORDER BY clause is not in SELECT list; this is incompatible with DISTINCT",
+                        sorts.len() + 1
+                    ),
+                ));
+            }
+            None => {
+                let name = format!("__order_{}", sorts.len() + 1);
+                exprs.push(named(key.expr, &name));
+                Column::from_name(name)
+            }
+        };
+        let expr = Expr::Column(column);
+        sorts.push(Key { expr, ascending: key.ascending }.sort());
+    }
+    let hidden = exprs.len() > items.len();
+    let mut plan = project(plan, exprs)?;
+    if distinct {
+        plan = LogicalPlan::Distinct(Distinct::All(Arc::new(plan)));
+    }
+    plan = sort(plan, sorts);
+    if hidden {
+        plan = project(plan, outputs.iter().map(|column| Expr::Column(column.clone())).collect())?;
+    }
+    let columns = items.into_iter().zip(outputs).map(|(item, column)| Output {
+        name: item.title,
+        column,
+        ty: item.value.ty,
+        arrow: item.value.arrow,
+        nullable: item.value.nullable,
+        table: item.table,
+        origin: item.origin,
+    });
+    Ok(Rows { plan, columns: columns.collect() })
+}
+
+pub(super) fn refuse_order_options(key: &ast::OrderByExpr) -> Result<(), SqlError> {
+    if key.options.nulls_first.is_some() {
+        return Err(SqlError::unsupported("NULLS FIRST and NULLS LAST"));
+    }
+    if key.with_fill.is_some() {
+        return Err(SqlError::unsupported("WITH FILL"));
+    }
+    Ok(())
+}
+
+fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions) -> Result<(), SqlError> {
+    let plain = options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none()
+        && options.opt_alias.is_none();
+    if plain { Ok(()) } else { Err(SqlError::unsupported("options of *")) }
+}
+
+fn refuse_unsupported(select: &ast::Select) -> Result<(), SqlError> {
+    let refused = [
+        (select.into.is_some(), "SELECT .. INTO"),
+        (select.top.is_some(), "TOP"),
+        (select.exclude.is_some(), "EXCLUDE"),
+        (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+        (select.prewhere.is_some(), "PREWHERE"),
+        (!select.connect_by.is_empty(), "CONNECT BY"),
+        (!select.cluster_by.is_empty(), "CLUSTER BY"),
+        (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+        (!select.sort_by.is_empty(), "SORT BY"),
+        (select.qualify.is_some(), "QUALIFY"),
+        (select.value_table_mode.is_some(), "SELECT AS VALUE"),
+        (matches!(select.distinct, Some(ast::Distinct::On(_))), "DISTINCT ON"),
+        (
+            // The others are hints.
+            select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows),
+            "SQL_CALC_FOUND_ROWS",
+        ),
+    ];
+    match refused.into_iter().find(|(there, _)| *there) {
+        Some((_, what)) => Err(SqlError::unsupported(what)),
+        None => Ok(()),
+    }
+}

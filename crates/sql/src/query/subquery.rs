@@ -1,0 +1,290 @@
+//! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL.
+//!
+//! DataFusion plans EXISTS and IN only in filters. Elsewhere they become scalar subqueries that count.
+
+use super::binder::{Binder, Env, Rows, alias_plan, named, planning, project};
+use super::errors::{Clause, wrong_columns};
+use super::expr::{comparison_of, unnested};
+use super::from::filter;
+use super::scope::Scope;
+use crate::analyzer::Typed;
+use crate::analyzer::compare::Comparison;
+use crate::analyzer::typed::BIGINT;
+use crate::functions::single_value;
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, TableReference};
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, Subquery, lit};
+use sqlparser::ast::{self, BinaryOperator};
+use std::sync::Arc;
+use types::SqlError;
+
+fn subquery(plan: LogicalPlan) -> Subquery {
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
+}
+
+/// Whether DataFusion plans IN and EXISTS where this clause ends.
+fn is_filter(clause: Clause) -> bool {
+    matches!(clause, Clause::Where | Clause::Having | Clause::On)
+}
+
+fn aggregate_call(func: Arc<datafusion::logical_expr::AggregateUDF>, arg: Expr) -> Expr {
+    Expr::AggregateFunction(AggregateFunction::new_udf(func, vec![arg], false, None, Vec::new(), None))
+}
+
+impl Binder<'_> {
+    fn inner(&mut self, query: &ast::Query, env: Env<'_>) -> Result<Rows, SqlError> {
+        let rows = self.within(env.scope, |binder| binder.query(query))?;
+        Ok(self.without_aliases(rows))
+    }
+
+    /// Columns under names that no column of a table has: what correlates is added to them when the
+    /// subquery becomes a join.
+    fn without_aliases(&mut self, mut rows: Rows) -> Rows {
+        let LogicalPlan::Projection(projection) = &rows.plan else { return rows };
+        let mut exprs = Vec::with_capacity(projection.expr.len());
+        for (expr, output) in projection.expr.iter().zip(&mut rows.columns) {
+            exprs.push(match expr {
+                Expr::Alias(alias) => {
+                    output.column = Column::from_name(self.relation_name("__value"));
+                    named((*alias.expr).clone(), &output.column.name)
+                }
+                expr => expr.clone(),
+            });
+        }
+        // Invariant: the same expressions made a projection before.
+        if let Ok(plan) = project((*projection.input).clone(), exprs) {
+            rows.plan = plan;
+        }
+        rows
+    }
+
+    pub(super) fn scalar_subquery(&mut self, query: &ast::Query, env: Env<'_>) -> Result<Typed, SqlError> {
+        let rows = self.inner(query, env)?;
+        let [column] = rows.columns.as_slice() else { return Err(wrong_columns(1)) };
+        let (ty, arrow) = (column.ty, column.arrow.clone());
+        let plan = if rows.plan.max_rows().is_some_and(|rows| rows <= 1) {
+            rows.plan
+        } else {
+            // A second row is an error at run time, 1242.
+            let value = aggregate_call(single_value::single_value(), Expr::Column(column.column.clone()));
+            aggregate_rows(rows.plan, value)?
+        };
+        Ok(Typed { expr: Expr::ScalarSubquery(subquery(plan)), ty, arrow, nullable: true })
+    }
+
+    pub(super) fn exists(
+        &mut self,
+        query: &ast::Query,
+        negated: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let rows = self.inner(query, env)?;
+        let plan = match rows.plan {
+            // What is selected does not matter.
+            LogicalPlan::Projection(projection) => {
+                project((*projection.input).clone(), vec![named(lit(1i64), "__one")])?
+            }
+            plan => plan,
+        };
+        if is_filter(env.clause) {
+            let exists = Exists::new(subquery(plan), negated);
+            return Ok(Typed::boolean(Expr::Exists(exists), false));
+        }
+        let found = Typed::boolean(positive(count_rows(plan)?), false);
+        if negated { self.rules.not(found) } else { Ok(found) }
+    }
+
+    pub(super) fn in_subquery(
+        &mut self,
+        expr: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        if let ast::Expr::Tuple(values) = unnested(expr) {
+            let values = self.exprs(values, env)?;
+            return self.tuple_in_subquery(values, query, negated, env);
+        }
+        let value = self.expr(expr, env)?;
+        let rows = self.inner(query, env)?;
+        let (value, rows, arrow) = self.comparable_rows(value, rows)?;
+        if is_filter(env.clause) {
+            let nullable = value.nullable || rows.columns[0].nullable;
+            let found = InSubquery::new(Box::new(value.expr), subquery(rows.plan), negated);
+            return Ok(Typed::boolean(Expr::InSubquery(found), nullable));
+        }
+        let found = self.counted_in(value, rows, &arrow, env.scope)?;
+        if negated { self.rules.not(found) } else { Ok(found) }
+    }
+
+    /// A value and the single column of a subquery in the type that they are compared in.
+    fn comparable_rows(&mut self, value: Typed, rows: Rows) -> Result<(Typed, Rows, DataType), SqlError> {
+        let [column] = rows.columns.as_slice() else { return Err(wrong_columns(1)) };
+        let own = column.typed();
+        let (value, other) = self.rules.comparable(value, own)?;
+        let arrow = other.arrow.clone();
+        if let Expr::Column(_) = other.expr {
+            return Ok((value, rows, arrow));
+        }
+        let mut column = column.clone();
+        let plan = project(rows.plan, vec![named(other.expr, &column.column.name)])?;
+        column.column = Column::from_name(&column.column.name);
+        column.arrow = arrow.clone();
+        Ok((value, Rows { plan, columns: vec![column] }, arrow))
+    }
+
+    /// IN outside of a filter: NULL if nothing is equal but something may be.
+    fn counted_in(
+        &mut self,
+        value: Typed,
+        rows: Rows,
+        arrow: &DataType,
+        scope: &Scope,
+    ) -> Result<Typed, SqlError> {
+        let relation = self.relation_name("__in");
+        let inside = Typed {
+            expr: Expr::Column(Column::new(
+                Some(TableReference::bare(relation.as_str())),
+                &rows.columns[0].column.name,
+            )),
+            ty: rows.columns[0].ty,
+            arrow: arrow.clone(),
+            nullable: rows.columns[0].nullable,
+        };
+        let plan = alias_plan(rows.plan, &relation)?;
+        let outside = as_outer(value.clone(), scope)?;
+        let equal = self.rules.compare(Comparison::Equal, inside.clone(), outside)?;
+        let found = positive(count_rows(filter(plan.clone(), equal.expr)?)?);
+        let mut tests = vec![Typed::boolean(found, false)];
+        let mut results = vec![Typed::boolean(lit(true), false)];
+        let mut unknown: Option<Expr> = None;
+        if value.nullable {
+            unknown = Some(value.expr.is_null().and(positive(count_rows(plan.clone())?)));
+        }
+        if inside.nullable {
+            let nulls = positive(count_rows(filter(plan, inside.expr.is_null())?)?);
+            unknown = Some(match unknown {
+                None => nulls,
+                Some(unknown) => unknown.or(nulls),
+            });
+        }
+        if let Some(unknown) = unknown {
+            tests.push(Typed::boolean(unknown, false));
+            results.push(Typed::typed_null(BIGINT, DataType::Boolean));
+        }
+        results.push(Typed::boolean(lit(false), false));
+        self.choose(tests, results)
+    }
+
+    /// `(a, b) IN (SELECT c, d ..)`: a row with both equal exists.
+    fn tuple_in_subquery(
+        &mut self,
+        values: Vec<Typed>,
+        query: &ast::Query,
+        negated: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let rows = self.inner(query, env)?;
+        if rows.columns.len() != values.len() {
+            return Err(wrong_columns(values.len()));
+        }
+        let may_be_null =
+            values.iter().any(|value| value.nullable) || rows.columns.iter().any(|column| column.nullable);
+        if negated && may_be_null {
+            return Err(SqlError::unsupported("NOT IN of rows with columns that may be NULL"));
+        }
+        let relation = self.relation_name("__in");
+        let inside: Vec<Typed> = rows
+            .columns
+            .iter()
+            .map(|column| Typed {
+                expr: Expr::Column(Column::new(
+                    Some(TableReference::bare(relation.as_str())),
+                    &column.column.name,
+                )),
+                ..column.typed()
+            })
+            .collect();
+        let plan = alias_plan(rows.plan, &relation)?;
+        let outside = values
+            .into_iter()
+            .map(|value| as_outer(value, env.scope))
+            .collect::<Result<Vec<_>, SqlError>>()?;
+        let equal = self.compare_rows(Comparison::Equal, inside, outside)?;
+        let plan = filter(plan, equal.expr)?;
+        if is_filter(env.clause) {
+            let exists = Exists::new(subquery(plan), negated);
+            return Ok(Typed::boolean(Expr::Exists(exists), false));
+        }
+        let found = Typed::boolean(positive(count_rows(plan)?), false);
+        if negated { self.rules.not(found) } else { Ok(found) }
+    }
+
+    /// `value op ANY (query)` and `value op ALL (query)`.
+    pub(super) fn quantified(
+        &mut self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        all: bool,
+        env: Env<'_>,
+    ) -> Result<Typed, SqlError> {
+        let ast::Expr::Subquery(query) = unnested(right) else {
+            return Err(SqlError::unsupported("ANY and ALL of anything but a subquery"));
+        };
+        match (op, all) {
+            (BinaryOperator::Eq, false) => return self.in_subquery(left, query, false, env),
+            (BinaryOperator::NotEq, true) => return self.in_subquery(left, query, true, env),
+            _ => {}
+        }
+        let operator = match comparison_of(op) {
+            Some(Comparison::Equal) => Operator::Eq,
+            Some(Comparison::NotEqual) => Operator::NotEq,
+            Some(Comparison::Less) => Operator::Lt,
+            Some(Comparison::LessOrEqual) => Operator::LtEq,
+            Some(Comparison::Greater) => Operator::Gt,
+            Some(Comparison::GreaterOrEqual) => Operator::GtEq,
+            _ => return Err(SqlError::unsupported(format_args!("{op} with ANY or ALL"))),
+        };
+        let value = self.expr(left, env)?;
+        let rows = self.inner(query, env)?;
+        let (value, rows, _) = self.comparable_rows(value, rows)?;
+        let quantifier = if all { SetQuantifier::All } else { SetQuantifier::Any };
+        let comparison = SetComparison::new(Box::new(value.expr), subquery(rows.plan), operator, quantifier);
+        Ok(Typed::boolean(Expr::SetComparison(comparison), true))
+    }
+}
+
+fn aggregate_rows(plan: LogicalPlan, function: Expr) -> Result<LogicalPlan, SqlError> {
+    Aggregate::try_new(Arc::new(plan), Vec::new(), vec![function])
+        .map(LogicalPlan::Aggregate)
+        .map_err(planning)
+}
+
+/// `(SELECT COUNT(*) FROM plan)`
+fn count_rows(plan: LogicalPlan) -> Result<Expr, SqlError> {
+    let one = Expr::Literal(datafusion::common::utils::expr::COUNT_STAR_EXPANSION, None);
+    let plan = aggregate_rows(plan, aggregate_call(count_udaf(), one))?;
+    Ok(Expr::ScalarSubquery(subquery(plan)))
+}
+
+/// A count above 0; one that a join did not find is 0.
+fn positive(count: Expr) -> Expr {
+    Expr::IsTrue(Box::new(count.gt(lit(0i64))))
+}
+
+/// An expression of the outer query, seen from a subquery.
+fn as_outer(value: Typed, scope: &Scope) -> Result<Typed, SqlError> {
+    let seen = value.expr.clone().transform(|expr| match &expr {
+        Expr::Column(column) => match scope.of_plan(column) {
+            Some(column) => Ok(Transformed::yes(column.outer().expr)),
+            None => Ok(Transformed::no(expr)),
+        },
+        _ => Ok(Transformed::no(expr)),
+    });
+    Ok(Typed { expr: seen.data().map_err(planning)?, ..value })
+}

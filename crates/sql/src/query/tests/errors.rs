@@ -1,0 +1,105 @@
+//! The error that a person sees.
+
+use super::*;
+
+fn error(text: &str) -> SqlError {
+    match bind(text).and_then(rows_of) {
+        Ok(rows) => panic!("{text} gave {rows:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn texts_and_numbers() {
+    for (text, errno, message) in [
+        ("SELECT nope FROM t", 1054, "Unknown column 'nope' in 'field list'"),
+        ("SELECT dya FROM t", 1054, "Unknown column 'dya' in 'field list'; did you mean 'day'?"),
+        ("SELECT 1 FROM t WHERE zz = 1", 1054, "Unknown column 'zz' in 'where clause'"),
+        ("SELECT 1 FROM t ORDER BY zz", 1054, "Unknown column 'zz' in 'order clause'"),
+        ("SELECT 1 FROM t GROUP BY zz", 1054, "Unknown column 'zz' in 'group statement'"),
+        ("SELECT 1 FROM t HAVING zz", 1054, "Unknown column 'zz' in 'having clause'"),
+        ("SELECT 1 FROM t JOIN orders o ON t.id = o.zz", 1054, "Unknown column 'o.zz' in 'on clause'"),
+        ("SELECT 1 FROM t JOIN orders USING (zz)", 1054, "Unknown column 'zz' in 'from clause'"),
+        ("SELECT x.id FROM t", 1054, "Unknown column 'x.id' in 'field list'"),
+        ("SELECT a FROM t ORDER BY 3", 1054, "Unknown column '3' in 'order clause'"),
+        ("SELECT a FROM t GROUP BY 3", 1054, "Unknown column '3' in 'group statement'"),
+        ("SELECT id FROM t, orders", 1052, "Column 'id' in field list is ambiguous"),
+        ("SELECT 1 FROM nothing", 1146, "Table 'd.nothing' doesn't exist"),
+        ("SELECT 1 FROM other.t", 1146, "Table 'other.t' doesn't exist"),
+        ("SELECT 1 FROM t, t", 1066, "Not unique table/alias: 't'"),
+        ("SELECT * FROM (SELECT 1)", 1248, "Every derived table must have its own alias"),
+        ("SELECT * FROM (SELECT 1 AS a, 2 AS A) x", 1060, "Duplicate column name 'A'"),
+        ("SELECT nope(1)", 1305, "FUNCTION d.nope does not exist"),
+        ("SELECT x.f(1)", 1305, "FUNCTION x.f does not exist"),
+        ("SELECT LENGTH()", 1582, "Incorrect parameter count in the call to native function 'LENGTH'"),
+        ("SELECT IF(1, 2)", 1582, "Incorrect parameter count in the call to native function 'IF'"),
+        ("SELECT SUM(a, b) FROM t", 1582, "Incorrect parameter count in the call to native function 'SUM'"),
+        ("SELECT a FROM t WHERE SUM(a) > 1", 1111, "Invalid use of group function"),
+        ("SELECT SUM(SUM(a)) FROM t", 1111, "Invalid use of group function"),
+        ("SELECT @@nope", 1193, "Unknown system variable 'nope'"),
+        (
+            "SELECT 9223372036854775807 + 1",
+            1690,
+            "BIGINT value is out of range in '(9223372036854775807 + 1)'",
+        ),
+        ("SELECT b + 1 FROM t", 1690, "BIGINT value is out of range in '(9223372036854775807 + 1)'"),
+        (
+            "SELECT b * b FROM t",
+            1690,
+            "BIGINT value is out of range in '(9223372036854775807 * 9223372036854775807)'",
+        ),
+        ("SELECT u - 8 FROM t WHERE id = 1", 1690, "BIGINT UNSIGNED value is out of range in '(7 - 8)'"),
+        ("SELECT EXP(1000)", 1690, "DOUBLE value is out of range in 'exp(1000)'"),
+        ("SELECT (SELECT id FROM t)", 1242, "Subquery returns more than 1 row"),
+        (
+            "SELECT id FROM t WHERE a = (SELECT amount FROM orders WHERE t_id = t.id)",
+            1242,
+            "Subquery returns more than 1 row",
+        ),
+        ("SELECT (SELECT 1, 2)", 1241, "Operand should contain 1 column(s)"),
+        ("SELECT 1 IN (SELECT 1, 2)", 1241, "Operand should contain 1 column(s)"),
+        ("SELECT (1, 2)", 1241, "Operand should contain 2 columns"),
+        ("SELECT day FROM t WHERE day = 'nonsense'", 1525, "Incorrect DATE value: 'nonsense'"),
+        ("SELECT DATE '2024-02-30'", 1525, "Incorrect DATE value: '2024-02-30'"),
+        ("SELECT SLEEP(1)", 1235, "Pando doesn't yet support 'SLEEP()'"),
+        ("SELECT 1 UNION SELECT 1, 2", 1058, "The used SELECT statements have a different number of columns"),
+        ("SELECT ROW_NUMBER() FROM t", 1064, "The window function 'ROW_NUMBER' needs an OVER clause"),
+        ("SELECT x.* FROM t", 1051, "Unknown table 'x'"),
+        ("SELECT 'a' REGEXP '('", 1210, "Cannot use '(' as a regular expression: error: unclosed group"),
+        ("SELECT a FROM t LIMIT 'x'", 1210, "LIMIT and OFFSET take a number of rows that is not negative"),
+        ("SELECT ?", 1210, "The statement has more parameters than values were given"),
+        (
+            "SELECT a FROM t GROUP BY b",
+            1055,
+            "Expression #1 of SELECT list is not in GROUP BY clause and contains nonaggregated column 'd.t.a' \
+             which is not functionally dependent on columns in GROUP BY clause; this is incompatible with \
+             sql_mode=only_full_group_by",
+        ),
+        (
+            "SELECT COUNT(*), a FROM t",
+            1055,
+            "In aggregated query without GROUP BY, expression #2 of SELECT list contains nonaggregated column \
+             'd.t.a'; this is incompatible with sql_mode=only_full_group_by",
+        ),
+    ] {
+        let found = error(text);
+        assert_eq!((found.kind.errno(), found.message.as_str()), (errno, message), "{text}");
+    }
+}
+
+#[test]
+fn deep_and_long_expressions_do_not_overflow_the_stack() {
+    let ors = vec!["a = 1"; 20_000].join(" OR ");
+    assert!(bind(&format!("SELECT id FROM t WHERE {ors}")).is_ok());
+    let sum = vec!["1"; 5_000].join(" + ");
+    assert_eq!(bind(&format!("SELECT {sum}")).unwrap_err().kind, ErrorKind::Unknown);
+    let depth = 140;
+    for (open, close) in
+        [("(", ")"), ("ABS(", ")"), ("(SELECT ", ")"), ("IF(1, ", ", 2)"), ("CASE WHEN 1 THEN ", " END")]
+    {
+        let text = format!("SELECT {}1{}", open.repeat(depth), close.repeat(depth));
+        assert!(bind(&text).is_ok(), "{open}");
+    }
+    let unions = vec!["SELECT 1"; 400].join(" UNION ALL ");
+    assert!(bind(&unions).is_ok());
+}

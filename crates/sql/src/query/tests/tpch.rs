@@ -1,0 +1,430 @@
+//! The queries of TPC-H bind, optimize and keep their predicates usable by scans.
+
+use super::*;
+
+fn schema() -> Database {
+    use SqlType as T;
+    let int = T::Int { unsigned: false };
+    let money = T::Decimal { precision: 15, scale: 2 };
+    let table = |name: &str, key: &[&str], columns: &[(&str, SqlType)]| {
+        let columns: Vec<(&str, SqlType, bool)> =
+            columns.iter().map(|(name, ty)| (*name, *ty, false)).collect();
+        (name.to_string(), Table::new(name, &columns, key, Vec::new()))
+    };
+    let tables = [
+        table(
+            "region",
+            &["r_regionkey"],
+            &[("r_regionkey", int), ("r_name", T::Char(25)), ("r_comment", T::VarChar(152))],
+        ),
+        table(
+            "nation",
+            &["n_nationkey"],
+            &[
+                ("n_nationkey", int),
+                ("n_name", T::Char(25)),
+                ("n_regionkey", int),
+                ("n_comment", T::VarChar(152)),
+            ],
+        ),
+        table(
+            "part",
+            &["p_partkey"],
+            &[
+                ("p_partkey", int),
+                ("p_name", T::VarChar(55)),
+                ("p_mfgr", T::Char(25)),
+                ("p_brand", T::Char(10)),
+                ("p_type", T::VarChar(25)),
+                ("p_size", int),
+                ("p_container", T::Char(10)),
+                ("p_retailprice", money),
+                ("p_comment", T::VarChar(23)),
+            ],
+        ),
+        table(
+            "supplier",
+            &["s_suppkey"],
+            &[
+                ("s_suppkey", int),
+                ("s_name", T::Char(25)),
+                ("s_address", T::VarChar(40)),
+                ("s_nationkey", int),
+                ("s_phone", T::Char(15)),
+                ("s_acctbal", money),
+                ("s_comment", T::VarChar(101)),
+            ],
+        ),
+        table(
+            "partsupp",
+            &["ps_partkey", "ps_suppkey"],
+            &[
+                ("ps_partkey", int),
+                ("ps_suppkey", int),
+                ("ps_availqty", int),
+                ("ps_supplycost", money),
+                ("ps_comment", T::VarChar(199)),
+            ],
+        ),
+        table(
+            "customer",
+            &["c_custkey"],
+            &[
+                ("c_custkey", int),
+                ("c_name", T::VarChar(25)),
+                ("c_address", T::VarChar(40)),
+                ("c_nationkey", int),
+                ("c_phone", T::Char(15)),
+                ("c_acctbal", money),
+                ("c_mktsegment", T::Char(10)),
+                ("c_comment", T::VarChar(117)),
+            ],
+        ),
+        table(
+            "orders",
+            &["o_orderkey"],
+            &[
+                ("o_orderkey", int),
+                ("o_custkey", int),
+                ("o_orderstatus", T::Char(1)),
+                ("o_totalprice", money),
+                ("o_orderdate", T::Date),
+                ("o_orderpriority", T::Char(15)),
+                ("o_clerk", T::Char(15)),
+                ("o_shippriority", int),
+                ("o_comment", T::VarChar(79)),
+            ],
+        ),
+        table(
+            "lineitem",
+            &["l_orderkey", "l_linenumber"],
+            &[
+                ("l_orderkey", int),
+                ("l_partkey", int),
+                ("l_suppkey", int),
+                ("l_linenumber", int),
+                ("l_quantity", money),
+                ("l_extendedprice", money),
+                ("l_discount", money),
+                ("l_tax", money),
+                ("l_returnflag", T::Char(1)),
+                ("l_linestatus", T::Char(1)),
+                ("l_shipdate", T::Date),
+                ("l_commitdate", T::Date),
+                ("l_receiptdate", T::Date),
+                ("l_shipinstruct", T::Char(25)),
+                ("l_shipmode", T::Char(10)),
+                ("l_comment", T::VarChar(44)),
+            ],
+        ),
+    ];
+    Database { tables: tables.into_iter().collect() }
+}
+
+static TPCH: LazyLock<Database> = LazyLock::new(schema);
+
+fn bind_tpch(number: usize) -> BoundQuery {
+    let text = QUERIES[number - 1];
+    let query = parse_query(text).unwrap();
+    let ctx = BindContext { tables: &*TPCH, session: session(), parameters: &[], text };
+    bind_query(&query, &ctx).unwrap_or_else(|error| panic!("Q{number}: {error}"))
+}
+
+fn plan(number: usize) -> String {
+    optimized(bind_tpch(number).plan).display_indent().to_string()
+}
+
+#[test]
+fn all_queries_optimize_and_run() {
+    for number in 1..=QUERIES.len() {
+        let bound = bind_tpch(number);
+        let before: Vec<_> = bound.plan.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+        let plan = optimized(bound.plan.clone());
+        let after: Vec<_> = plan.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+        assert_eq!(before, after, "Q{number}");
+        // Correlated subqueries have become joins; a scalar one that is not runs once, before.
+        assert!(
+            !plan.display_indent().to_string().contains("outer_ref"),
+            "Q{number}:\n{}",
+            plan.display_indent()
+        );
+        rows_of(bound).unwrap_or_else(|error| panic!("Q{number}: {error}"));
+    }
+}
+
+#[test]
+fn filters_reach_the_scan() {
+    let six = plan(6);
+    for filter in [
+        "lineitem.l_shipdate >= Date32(\"1994-01-01\")",
+        "lineitem.l_shipdate < Date32(\"1995-01-01\")",
+        "lineitem.l_discount >= Decimal128(0.05,15,2)",
+        "lineitem.l_discount <= Decimal128(0.07,15,2)",
+        "lineitem.l_quantity < Decimal128(24.00,15,2)",
+    ] {
+        assert!(six.contains(filter), "{filter}:\n{six}");
+    }
+    let one = plan(1);
+    assert!(one.contains("lineitem.l_shipdate <= Date32(\"1998-09-02\")"), "{one}");
+    let twelve = plan(12);
+    for filter in [
+        "lineitem.l_receiptdate > lineitem.l_commitdate",
+        "lineitem.l_shipdate < lineitem.l_commitdate",
+        "lineitem.l_receiptdate >= Date32(\"1994-01-01\")",
+        "lineitem.l_receiptdate < Date32(\"1995-01-01\")",
+    ] {
+        assert!(twelve.contains(filter), "{filter}:\n{twelve}");
+    }
+    for plan in [six, one, twelve] {
+        assert!(!plan.contains("CAST(lineitem"), "{plan}");
+    }
+}
+
+#[test]
+fn the_first_query_shares_its_sums() {
+    let one = plan(1);
+    // Four sums, the discount's for its average, and one count for all three averages and itself.
+    let line = one.lines().find(|line| line.contains("Aggregate:")).unwrap();
+    let functions = line.split("aggr=").nth(1).unwrap();
+    assert_eq!(functions.matches("sum(").count() - functions.matches("AS sum(").count(), 5, "{line}");
+    assert_eq!(functions.matches("count(").count() - functions.matches("AS count(").count(), 1, "{line}");
+}
+
+#[test]
+fn types_of_the_first_query() {
+    let types: Vec<String> = bind_tpch(1).columns.iter().map(|column| column.ty.to_string()).collect();
+    assert_eq!(
+        types,
+        [
+            "char(1)",
+            "char(1)",
+            "decimal(37,2)",
+            "decimal(37,2)",
+            "decimal(38,4)",
+            "decimal(38,6)",
+            "decimal(19,6)",
+            "decimal(19,6)",
+            "decimal(19,6)",
+            "bigint"
+        ]
+    );
+}
+
+const QUERIES: [&str; 22] = [
+    "select l_returnflag, l_linestatus, sum(l_quantity) as sum_qty, sum(l_extendedprice) as sum_base_price,
+       sum(l_extendedprice * (1 - l_discount)) as sum_disc_price,
+       sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)) as sum_charge, avg(l_quantity) as avg_qty,
+       avg(l_extendedprice) as avg_price, avg(l_discount) as avg_disc, count(*) as count_order
+     from lineitem where l_shipdate <= date '1998-12-01' - interval '90' day
+     group by l_returnflag, l_linestatus order by l_returnflag, l_linestatus",
+    "select s_acctbal, s_name, n_name, p_partkey, p_mfgr, s_address, s_phone, s_comment
+     from part, supplier, partsupp, nation, region
+     where p_partkey = ps_partkey and s_suppkey = ps_suppkey and p_size = 15 and p_type like '%BRASS'
+       and s_nationkey = n_nationkey and n_regionkey = r_regionkey and r_name = 'EUROPE'
+       and ps_supplycost = (select min(ps_supplycost) from partsupp, supplier, nation, region
+         where p_partkey = ps_partkey and s_suppkey = ps_suppkey and s_nationkey = n_nationkey
+           and n_regionkey = r_regionkey and r_name = 'EUROPE')
+     order by s_acctbal desc, n_name, s_name, p_partkey limit 100",
+    "select l_orderkey, sum(l_extendedprice * (1 - l_discount)) as revenue, o_orderdate, o_shippriority
+     from customer, orders, lineitem
+     where c_mktsegment = 'BUILDING' and c_custkey = o_custkey and l_orderkey = o_orderkey
+       and o_orderdate < date '1995-03-15' and l_shipdate > date '1995-03-15'
+     group by l_orderkey, o_orderdate, o_shippriority order by revenue desc, o_orderdate limit 10",
+    "select o_orderpriority, count(*) as order_count from orders
+     where o_orderdate >= date '1993-07-01' and o_orderdate < date '1993-07-01' + interval '3' month
+       and exists (select * from lineitem where l_orderkey = o_orderkey and l_commitdate < l_receiptdate)
+     group by o_orderpriority order by o_orderpriority",
+    "select n_name, sum(l_extendedprice * (1 - l_discount)) as revenue
+     from customer, orders, lineitem, supplier, nation, region
+     where c_custkey = o_custkey and l_orderkey = o_orderkey and l_suppkey = s_suppkey
+       and c_nationkey = s_nationkey and s_nationkey = n_nationkey and n_regionkey = r_regionkey
+       and r_name = 'ASIA' and o_orderdate >= date '1994-01-01'
+       and o_orderdate < date '1994-01-01' + interval '1' year
+     group by n_name order by revenue desc",
+    "select sum(l_extendedprice * l_discount) as revenue from lineitem
+     where l_shipdate >= date '1994-01-01' and l_shipdate < date '1994-01-01' + interval '1' year
+       and l_discount between 0.06 - 0.01 and 0.06 + 0.01 and l_quantity < 24",
+    "select supp_nation, cust_nation, l_year, sum(volume) as revenue
+     from (select n1.n_name as supp_nation, n2.n_name as cust_nation, extract(year from l_shipdate) as l_year,
+         l_extendedprice * (1 - l_discount) as volume
+       from supplier, lineitem, orders, customer, nation n1, nation n2
+       where s_suppkey = l_suppkey and o_orderkey = l_orderkey and c_custkey = o_custkey
+         and s_nationkey = n1.n_nationkey and c_nationkey = n2.n_nationkey
+         and ((n1.n_name = 'FRANCE' and n2.n_name = 'GERMANY') or (n1.n_name = 'GERMANY' and n2.n_name = 'FRANCE'))
+         and l_shipdate between date '1995-01-01' and date '1996-12-31') as shipping
+     group by supp_nation, cust_nation, l_year order by supp_nation, cust_nation, l_year",
+    "select o_year, sum(case when nation = 'BRAZIL' then volume else 0 end) / sum(volume) as mkt_share
+     from (select extract(year from o_orderdate) as o_year, l_extendedprice * (1 - l_discount) as volume,
+         n2.n_name as nation
+       from part, supplier, lineitem, orders, customer, nation n1, nation n2, region
+       where p_partkey = l_partkey and s_suppkey = l_suppkey and l_orderkey = o_orderkey and o_custkey = c_custkey
+         and c_nationkey = n1.n_nationkey and n1.n_regionkey = r_regionkey and r_name = 'AMERICA'
+         and s_nationkey = n2.n_nationkey and o_orderdate between date '1995-01-01' and date '1996-12-31'
+         and p_type = 'ECONOMY ANODIZED STEEL') as all_nations
+     group by o_year order by o_year",
+    "select nation, o_year, sum(amount) as sum_profit
+     from (select n_name as nation, extract(year from o_orderdate) as o_year,
+         l_extendedprice * (1 - l_discount) - ps_supplycost * l_quantity as amount
+       from part, supplier, lineitem, partsupp, orders, nation
+       where s_suppkey = l_suppkey and ps_suppkey = l_suppkey and ps_partkey = l_partkey and p_partkey = l_partkey
+         and o_orderkey = l_orderkey and s_nationkey = n_nationkey and p_name like '%green%') as profit
+     group by nation, o_year order by nation, o_year desc",
+    "select c_custkey, c_name, sum(l_extendedprice * (1 - l_discount)) as revenue, c_acctbal, n_name, c_address,
+       c_phone, c_comment
+     from customer, orders, lineitem, nation
+     where c_custkey = o_custkey and l_orderkey = o_orderkey and o_orderdate >= date '1993-10-01'
+       and o_orderdate < date '1993-10-01' + interval '3' month and l_returnflag = 'R' and c_nationkey = n_nationkey
+     group by c_custkey, c_name, c_acctbal, c_phone, n_name, c_address, c_comment order by revenue desc limit 20",
+    "select ps_partkey, sum(ps_supplycost * ps_availqty) as value from partsupp, supplier, nation
+     where ps_suppkey = s_suppkey and s_nationkey = n_nationkey and n_name = 'GERMANY'
+     group by ps_partkey having sum(ps_supplycost * ps_availqty) > (
+       select sum(ps_supplycost * ps_availqty) * 0.0001 from partsupp, supplier, nation
+       where ps_suppkey = s_suppkey and s_nationkey = n_nationkey and n_name = 'GERMANY')
+     order by value desc",
+    "select l_shipmode,
+       sum(case when o_orderpriority = '1-URGENT' or o_orderpriority = '2-HIGH' then 1 else 0 end) as high_line_count,
+       sum(case when o_orderpriority <> '1-URGENT' and o_orderpriority <> '2-HIGH' then 1 else 0 end) as low_line_count
+     from orders, lineitem
+     where o_orderkey = l_orderkey and l_shipmode in ('MAIL', 'SHIP') and l_commitdate < l_receiptdate
+       and l_shipdate < l_commitdate and l_receiptdate >= date '1994-01-01'
+       and l_receiptdate < date '1994-01-01' + interval '1' year
+     group by l_shipmode order by l_shipmode",
+    "select c_count, count(*) as custdist
+     from (select c_custkey, count(o_orderkey) from customer left outer join orders
+         on c_custkey = o_custkey and o_comment not like '%special%requests%' group by c_custkey)
+       as c_orders (c_custkey, c_count)
+     group by c_count order by custdist desc, c_count desc",
+    "select 100.00 * sum(case when p_type like 'PROMO%' then l_extendedprice * (1 - l_discount) else 0 end)
+       / sum(l_extendedprice * (1 - l_discount)) as promo_revenue
+     from lineitem, part
+     where l_partkey = p_partkey and l_shipdate >= date '1995-09-01'
+       and l_shipdate < date '1995-09-01' + interval '1' month",
+    "with revenue (supplier_no, total_revenue) as (
+       select l_suppkey, sum(l_extendedprice * (1 - l_discount)) from lineitem
+       where l_shipdate >= date '1996-01-01' and l_shipdate < date '1996-01-01' + interval '3' month
+       group by l_suppkey)
+     select s_suppkey, s_name, s_address, s_phone, total_revenue from supplier, revenue
+     where s_suppkey = supplier_no and total_revenue = (select max(total_revenue) from revenue)
+     order by s_suppkey",
+    "select p_brand, p_type, p_size, count(distinct ps_suppkey) as supplier_cnt from partsupp, part
+     where p_partkey = ps_partkey and p_brand <> 'Brand#45' and p_type not like 'MEDIUM POLISHED%'
+       and p_size in (49, 14, 23, 45, 19, 3, 36, 9)
+       and ps_suppkey not in (select s_suppkey from supplier where s_comment like '%Customer%Complaints%')
+     group by p_brand, p_type, p_size order by supplier_cnt desc, p_brand, p_type, p_size",
+    "select sum(l_extendedprice) / 7.0 as avg_yearly from lineitem, part
+     where p_partkey = l_partkey and p_brand = 'Brand#23' and p_container = 'MED BOX'
+       and l_quantity < (select 0.2 * avg(l_quantity) from lineitem where l_partkey = p_partkey)",
+    "select c_name, c_custkey, o_orderkey, o_orderdate, o_totalprice, sum(l_quantity)
+     from customer, orders, lineitem
+     where o_orderkey in (select l_orderkey from lineitem group by l_orderkey having sum(l_quantity) > 300)
+       and c_custkey = o_custkey and o_orderkey = l_orderkey
+     group by c_name, c_custkey, o_orderkey, o_orderdate, o_totalprice
+     order by o_totalprice desc, o_orderdate limit 100",
+    "select sum(l_extendedprice * (1 - l_discount)) as revenue from lineitem, part
+     where (p_partkey = l_partkey and p_brand = 'Brand#12'
+         and p_container in ('SM CASE', 'SM BOX', 'SM PACK', 'SM PKG') and l_quantity >= 1 and l_quantity <= 1 + 10
+         and p_size between 1 and 5 and l_shipmode in ('AIR', 'AIR REG') and l_shipinstruct = 'DELIVER IN PERSON')
+       or (p_partkey = l_partkey and p_brand = 'Brand#23'
+         and p_container in ('MED BAG', 'MED BOX', 'MED PKG', 'MED PACK') and l_quantity >= 10
+         and l_quantity <= 10 + 10 and p_size between 1 and 10 and l_shipmode in ('AIR', 'AIR REG')
+         and l_shipinstruct = 'DELIVER IN PERSON')
+       or (p_partkey = l_partkey and p_brand = 'Brand#34'
+         and p_container in ('LG CASE', 'LG BOX', 'LG PACK', 'LG PKG') and l_quantity >= 20
+         and l_quantity <= 20 + 10 and p_size between 1 and 15 and l_shipmode in ('AIR', 'AIR REG')
+         and l_shipinstruct = 'DELIVER IN PERSON')",
+    "select s_name, s_address from supplier, nation
+     where s_suppkey in (select ps_suppkey from partsupp
+         where ps_partkey in (select p_partkey from part where p_name like 'forest%')
+           and ps_availqty > (select 0.5 * sum(l_quantity) from lineitem
+             where l_partkey = ps_partkey and l_suppkey = ps_suppkey and l_shipdate >= date '1994-01-01'
+               and l_shipdate < date '1994-01-01' + interval '1' year))
+       and s_nationkey = n_nationkey and n_name = 'CANADA'
+     order by s_name",
+    "select s_name, count(*) as numwait from supplier, lineitem l1, orders, nation
+     where s_suppkey = l1.l_suppkey and o_orderkey = l1.l_orderkey and o_orderstatus = 'F'
+       and l1.l_receiptdate > l1.l_commitdate
+       and exists (select * from lineitem l2 where l2.l_orderkey = l1.l_orderkey and l2.l_suppkey <> l1.l_suppkey)
+       and not exists (select * from lineitem l3 where l3.l_orderkey = l1.l_orderkey
+         and l3.l_suppkey <> l1.l_suppkey and l3.l_receiptdate > l3.l_commitdate)
+       and s_nationkey = n_nationkey and n_name = 'SAUDI ARABIA'
+     group by s_name order by numwait desc, s_name limit 100",
+    "select cntrycode, count(*) as numcust, sum(c_acctbal) as totacctbal
+     from (select substring(c_phone from 1 for 2) as cntrycode, c_acctbal from customer
+       where substring(c_phone from 1 for 2) in ('13', '31', '23', '29', '30', '18', '17')
+         and c_acctbal > (select avg(c_acctbal) from customer where c_acctbal > 0.00
+           and substring(c_phone from 1 for 2) in ('13', '31', '23', '29', '30', '18', '17'))
+         and not exists (select * from orders where o_custkey = c_custkey)) as custsale
+     group by cntrycode order by cntrycode",
+];
+
+#[test]
+fn zz_timing() {
+    for number in 1..=22 {
+        let text = QUERIES[number - 1];
+        let mut best = [u128::MAX; 3];
+        for _ in 0..8 {
+            let t = std::time::Instant::now();
+            let query = parse_query(text).unwrap();
+            let a = t.elapsed().as_micros();
+            let ctx = BindContext { tables: &*TPCH, session: session(), parameters: &[], text };
+            let bound = bind_query(&query, &ctx).unwrap();
+            let b = t.elapsed().as_micros() - a;
+            let _ = optimized(bound.plan);
+            let c = t.elapsed().as_micros() - a - b;
+            best = [best[0].min(a), best[1].min(b), best[2].min(c)];
+        }
+        println!("Q{number} parse {} bind {} optimize {}", best[0], best[1], best[2]);
+    }
+}
+
+#[test]
+fn zz_kernels() {
+    use arrow::array::*;
+    use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs};
+    let n = 8192;
+    let a: ArrayRef = Arc::new(
+        Decimal128Array::from_iter_values((0..n).map(|i| 90_000 + i as i128 * 7))
+            .with_precision_and_scale(15, 2)
+            .unwrap(),
+    );
+    let b: ArrayRef = Arc::new(
+        Decimal128Array::from_iter_values((0..n).map(|i| i as i128 % 10))
+            .with_precision_and_scale(15, 2)
+            .unwrap(),
+    );
+    let run = |udf: Arc<datafusion::logical_expr::ScalarUDF>, args: Vec<ColumnarValue>| {
+        let fields: Vec<Arc<Field>> =
+            args.iter().map(|v| Arc::new(Field::new("", v.data_type(), false))).collect();
+        let field = udf
+            .return_field_from_args(ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &[None, None] })
+            .unwrap();
+        let opts = Arc::new(datafusion::common::config::ConfigOptions::new());
+        let t = std::time::Instant::now();
+        let mut out = None;
+        for _ in 0..732 {
+            out = Some(
+                udf.invoke_with_args(ScalarFunctionArgs {
+                    args: args.clone(),
+                    arg_fields: fields.clone(),
+                    number_rows: n,
+                    return_field: field.clone(),
+                    config_options: opts.clone(),
+                })
+                .unwrap(),
+            );
+        }
+        println!("{} {:?} 6M rows: {} ms", udf.name(), field.data_type(), t.elapsed().as_millis());
+        out.unwrap()
+    };
+    use crate::functions::arithmetic::Operation;
+    let one = ColumnarValue::Scalar(ScalarValue::Decimal128(Some(1), 1, 0));
+    let minus = run(Operation::Subtract.udf(), vec![one, ColumnarValue::Array(b.clone())]);
+    let price = run(Operation::Multiply.udf(), vec![ColumnarValue::Array(a.clone()), minus.clone()]);
+    run(Operation::Multiply.udf(), vec![price, minus]);
+    use arrow::compute::kernels::numeric::mul;
+    let t = std::time::Instant::now();
+    for _ in 0..732 {
+        let _ = mul(&a, &b).unwrap();
+    }
+    println!("arrow mul {} ms", t.elapsed().as_millis());
+}

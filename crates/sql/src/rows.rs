@@ -1,0 +1,203 @@
+//! New rows on their way into a table: all of its columns in order, defaults filled in, and which
+//! AUTO_INCREMENT numbers are still to be given.
+
+use crate::convert::{ColumnBuilder, Context, DefaultValue, constant_column, convert_value, default_value};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use std::sync::Arc;
+use types::{ColumnDef, ErrorKind, Result, SqlError, TableDef, Value};
+
+/// Rows of all columns of a table.
+#[derive(Debug, Clone)]
+pub struct NewRows {
+    /// With 0 in the AUTO_INCREMENT column where `generate` is true.
+    pub batch: RecordBatch,
+    /// The rows whose AUTO_INCREMENT number is to be generated: it was left out, NULL or 0. `None`: no
+    /// row's.
+    pub generate: Option<BooleanArray>,
+}
+
+/// The Arrow schema of a table's rows: its columns in the order of SELECT *.
+pub fn table_schema(def: &TableDef) -> SchemaRef {
+    let fields: Vec<_> = def.columns.iter().map(|c| c.ty.field(&c.name, c.nullable)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+impl NewRows {
+    /// How many numbers are to be generated.
+    pub fn to_generate(&self) -> u64 {
+        self.generate.as_ref().map_or(0, |mask| mask.true_count() as u64)
+    }
+
+    /// The rows with the numbers `first`, `first + 1` .. given in their order.
+    pub fn number(self, def: &TableDef, first: u64) -> Result<RecordBatch> {
+        let (Some(mask), Some(column)) = (&self.generate, def.auto_increment()) else {
+            return Ok(self.batch);
+        };
+        let place = def.position(column.id).unwrap_or(0);
+        let old = self.batch.column(place);
+        let mut builder = ColumnBuilder::new(column, old.len());
+        let mut next = first;
+        for row in 0..old.len() {
+            let value = if mask.value(row) {
+                next += 1;
+                Value::UInt(next - 1)
+            } else {
+                crate::convert::value_at(old, column.ty, row)
+            };
+            builder
+                .append(&crate::convert::Scalar::of(&value), &Context::fixed())
+                .map_err(|_| auto_increment_overflow(column))?;
+        }
+        let mut columns = self.batch.columns().to_vec();
+        columns[place] = builder.finish();
+        batch(self.batch.schema(), columns, self.batch.num_rows())
+    }
+
+    /// The greatest number that the rows bring with them, so that the counter goes on behind it.
+    pub fn greatest_given(&self, def: &TableDef) -> Option<u64> {
+        let column = def.auto_increment()?;
+        let array = self.batch.column(def.position(column.id)?);
+        (0..array.len())
+            .filter_map(|row| match crate::convert::value_at(array, column.ty, row) {
+                Value::Int(value) => u64::try_from(value).ok(),
+                Value::UInt(value) => Some(value),
+                _ => None,
+            })
+            .max()
+            .filter(|greatest| *greatest > 0)
+    }
+}
+
+fn auto_increment_overflow(column: &ColumnDef) -> SqlError {
+    SqlError::new(
+        ErrorKind::OutOfRange,
+        format!("The AUTO_INCREMENT column '{}' has no numbers left in {}", column.name, column.ty),
+    )
+}
+
+pub(crate) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns, &options).map_err(SqlError::internal)
+}
+
+/// Where each column of the table gets its values from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// The place in the statement's list of columns.
+    Listed(usize),
+    Default(Value),
+    Generated,
+}
+
+/// The columns that a statement names, matched with the table's.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub def: Arc<TableDef>,
+    pub schema: SchemaRef,
+    /// For each listed column its place in the table.
+    pub listed: Vec<usize>,
+    sources: Vec<Source>,
+}
+
+impl Target {
+    /// `names`: the statement's columns, all of the table's if there are none. Errors: 1054 unknown,
+    /// 1110 twice, 1364 left out and without a default.
+    pub fn new<'n>(
+        def: Arc<TableDef>,
+        names: impl IntoIterator<Item = &'n str>,
+        context: &Context,
+    ) -> Result<Target> {
+        let mut listed = Vec::new();
+        for name in names {
+            let Some((place, column)) = def.column_named(name) else {
+                return Err(SqlError::new(
+                    ErrorKind::UnknownColumn,
+                    format!("Unknown column '{name}' in 'field list'"),
+                ));
+            };
+            if listed.contains(&place) {
+                return Err(SqlError::new(
+                    ErrorKind::FieldSpecifiedTwice,
+                    format!("Column '{}' specified twice", column.name),
+                ));
+            }
+            listed.push(place);
+        }
+        if listed.is_empty() {
+            listed = (0..def.columns.len()).collect();
+        }
+        let mut sources = Vec::with_capacity(def.columns.len());
+        for (place, column) in def.columns.iter().enumerate() {
+            let source = match listed.iter().position(|at| *at == place) {
+                Some(at) => Source::Listed(at),
+                None => match default_value(column, context)? {
+                    DefaultValue::Value(value) => Source::Default(value),
+                    DefaultValue::Generated => Source::Generated,
+                },
+            };
+            sources.push(source);
+        }
+        Ok(Target { schema: table_schema(&def), def, listed, sources })
+    }
+
+    /// The definition of a listed column.
+    pub fn column(&self, listed: usize) -> &ColumnDef {
+        &self.def.columns[self.listed[listed]]
+    }
+
+    /// The same for a conversion whose NULL in an AUTO_INCREMENT column means "generate".
+    pub fn assignable(&self, listed: usize) -> ColumnDef {
+        let column = self.column(listed);
+        ColumnDef { nullable: column.nullable || column.auto_increment, ..column.clone() }
+    }
+
+    /// A builder for a listed column: AUTO_INCREMENT takes NULL, which means "generate".
+    pub fn builder(&self, listed: usize, rows: usize) -> ColumnBuilder {
+        let column = self.column(listed);
+        ColumnBuilder::of(column.ty, column.nullable || column.auto_increment, rows)
+    }
+
+    /// Completes listed columns, each of its column's type, to rows of the table.
+    pub fn complete(&self, listed: Vec<ArrayRef>, rows: usize) -> Result<NewRows> {
+        let mut columns = Vec::with_capacity(self.sources.len());
+        let mut generate = None;
+        for (source, column) in self.sources.iter().zip(&self.def.columns) {
+            let array = match source {
+                Source::Listed(at) if column.auto_increment => {
+                    let (array, mask) = cut_generated(&listed[*at], column)?;
+                    generate = mask;
+                    array
+                }
+                Source::Listed(at) => listed[*at].clone(),
+                Source::Default(value) => constant_column(value, column, rows)?,
+                Source::Generated => {
+                    generate = (rows > 0).then(|| BooleanArray::from(vec![true; rows]));
+                    let zero = convert_value(&Value::Int(0), column, &Context::fixed(), 1)?;
+                    constant_column(&zero, column, rows)?
+                }
+            };
+            columns.push(array);
+        }
+        Ok(NewRows { batch: batch(self.schema.clone(), columns, rows)?, generate })
+    }
+}
+
+/// Parts an AUTO_INCREMENT column with NULL and 0 into one without NULL and the mask of these.
+fn cut_generated(array: &ArrayRef, column: &ColumnDef) -> Result<(ArrayRef, Option<BooleanArray>)> {
+    let mut builder = ColumnBuilder::of(column.ty, false, array.len());
+    let mut mask = Vec::with_capacity(array.len());
+    for row in 0..array.len() {
+        let value = crate::convert::value_at(array, column.ty, row);
+        let missing = matches!(value, Value::Null | Value::Int(0) | Value::UInt(0));
+        mask.push(missing);
+        let value = if missing { Value::Int(0) } else { value };
+        builder
+            .append(&crate::convert::Scalar::of(&value), &Context::fixed())
+            .map_err(|wrong| wrong.at(column, b"", row as u64 + 1))?;
+    }
+    if !mask.contains(&true) {
+        return Ok((builder.finish(), None));
+    }
+    Ok((builder.finish(), Some(BooleanArray::from(mask))))
+}

@@ -1,0 +1,532 @@
+//! What a statement says, before any name in it is looked up. Expressions and queries are
+//! sqlparser's tree; everything else is ours, because MySQL's forms are.
+//!
+//! A placeholder `?` is [`ast::Value::Placeholder`] with the text `$n`, n counted from 1 in the order
+//! of the text.
+
+use sqlparser::ast;
+use types::SqlType;
+
+/// A table, perhaps with its database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TableName {
+    pub database: Option<String>,
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    /// SELECT, VALUES, TABLE, WITH, UNION.
+    Query(Box<ast::Query>),
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    LoadData(Box<LoadData>),
+    /// DO: evaluate and forget.
+    Do(Vec<ast::Expr>),
+    Truncate(TableName),
+
+    CreateDatabase(CreateDatabase),
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
+    CreateTable(Box<CreateTable>),
+    DropTable {
+        tables: Vec<TableName>,
+        if_exists: bool,
+        temporary: bool,
+    },
+    /// ANALYZE, OPTIMIZE and CHECK TABLE.
+    MaintainTables {
+        action: MaintainAction,
+        tables: Vec<TableName>,
+        /// OPTIMIZE TABLE t FLUSH, FULL: SingleStore's words for how far to go.
+        mode: Option<String>,
+    },
+
+    Use(String),
+    Show(Box<Show>),
+    /// DESCRIBE t [column or pattern].
+    Describe {
+        table: TableName,
+        column: Option<String>,
+    },
+    Explain(Box<Explain>),
+
+    Begin(Begin),
+    Commit(Completion),
+    Rollback(Completion),
+    Savepoint(String),
+    RollbackTo(String),
+    ReleaseSavepoint(String),
+
+    Set(Vec<SetItem>),
+    Prepare {
+        name: String,
+        source: PrepareSource,
+    },
+    Execute {
+        name: String,
+        /// User variables, without the `@`.
+        using: Vec<String>,
+    },
+    Deallocate(String),
+
+    Kill {
+        /// KILL QUERY: ends what runs, keeps the connection.
+        query_only: bool,
+        connection: Box<ast::Expr>,
+    },
+    /// FLUSH PRIVILEGES, TABLES, STATUS, LOGS and so on: the words, upper case.
+    Flush(Vec<String>),
+
+    CreateUser {
+        users: Vec<UserSpec>,
+        if_not_exists: bool,
+    },
+    AlterUser {
+        users: Vec<UserSpec>,
+        if_exists: bool,
+    },
+    DropUser {
+        users: Vec<Account>,
+        if_exists: bool,
+    },
+    SetPassword {
+        /// None: the current user.
+        user: Option<Account>,
+        password: String,
+    },
+    Grant(Box<Grant>),
+    Revoke(Box<Grant>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaintainAction {
+    Analyze,
+    Optimize,
+    Check,
+}
+
+/// INSERT or REPLACE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    pub table: TableName,
+    /// Empty: all columns of the table.
+    pub columns: Vec<ast::Ident>,
+    pub source: InsertSource,
+    pub ignore: bool,
+    /// REPLACE INTO.
+    pub replace: bool,
+    /// VALUES (..) AS new [(columns)].
+    pub row_alias: Option<(ast::Ident, Vec<ast::Ident>)>,
+    /// ON DUPLICATE KEY UPDATE.
+    pub on_duplicate: Vec<Assignment>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertSource {
+    /// VALUES (..), (..) and SET a = 1. An empty row takes every default.
+    Values(Vec<Vec<InsertValue>>),
+    Query(Box<ast::Query>),
+}
+
+/// Not boxed: an INSERT has thousands of expressions and hardly a DEFAULT.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)]
+pub enum InsertValue {
+    /// The word DEFAULT.
+    Default,
+    Expr(ast::Expr),
+}
+
+/// `column = value` of UPDATE and ON DUPLICATE KEY UPDATE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The column, perhaps with its table and database before it.
+    pub column: Vec<ast::Ident>,
+    pub value: InsertValue,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub table: TableName,
+    pub alias: Option<ast::Ident>,
+    pub ignore: bool,
+    pub assignments: Vec<Assignment>,
+    pub selection: Option<ast::Expr>,
+    pub order_by: Vec<ast::OrderByExpr>,
+    pub limit: Option<ast::Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    pub table: TableName,
+    pub alias: Option<ast::Ident>,
+    pub ignore: bool,
+    pub selection: Option<ast::Expr>,
+    pub order_by: Vec<ast::OrderByExpr>,
+    pub limit: Option<ast::Expr>,
+}
+
+/// What LOAD DATA does with a row whose key exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoadDuplicates {
+    #[default]
+    Error,
+    Ignore,
+    Replace,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadData {
+    /// The client sends the file.
+    pub local: bool,
+    pub file: String,
+    pub duplicates: LoadDuplicates,
+    pub table: TableName,
+    pub format: LoadFormat,
+    /// Empty: all columns of the table.
+    pub columns: Vec<ast::Ident>,
+}
+
+/// FIELDS and LINES of LOAD DATA. The default is MySQL's: tabs, newlines, backslash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadFormat {
+    pub fields_terminated: Vec<u8>,
+    pub enclosed: Option<u8>,
+    pub optionally_enclosed: bool,
+    pub escaped: Option<u8>,
+    pub lines_starting: Vec<u8>,
+    pub lines_terminated: Vec<u8>,
+    pub ignore_lines: u64,
+}
+
+impl Default for LoadFormat {
+    fn default() -> LoadFormat {
+        LoadFormat {
+            fields_terminated: b"\t".to_vec(),
+            enclosed: None,
+            optionally_enclosed: false,
+            escaped: Some(b'\\'),
+            lines_starting: Vec::new(),
+            lines_terminated: b"\n".to_vec(),
+            ignore_lines: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateDatabase {
+    pub name: String,
+    pub if_not_exists: bool,
+    /// PARTITIONS n.
+    pub partitions: Option<u32>,
+}
+
+/// CREATE TABLE as written; [`crate::ddl::table_def`] checks it and makes a definition of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    pub name: TableName,
+    pub if_not_exists: bool,
+    pub temporary: bool,
+    /// SingleStore's REFERENCE: a copy on every leaf.
+    pub reference: bool,
+    pub columns: Vec<ColumnSpec>,
+    pub keys: Vec<KeySpec>,
+    /// CREATE TABLE t LIKE other.
+    pub like: Option<TableName>,
+    /// CREATE TABLE t [(..)] [AS] SELECT.
+    pub query: Option<Box<ast::Query>>,
+    pub comment: String,
+    /// AUTO_INCREMENT = n: where the counter starts.
+    pub auto_increment: Option<u64>,
+    /// Clauses that change nothing here, such as ENGINE = InnoDB: for a note to the client.
+    pub accepted: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnSpec {
+    pub name: ast::Ident,
+    pub ty: SqlType,
+    /// NOT NULL and NULL as written.
+    pub nullable: Option<bool>,
+    pub default: Option<DefaultSpec>,
+    pub auto_increment: bool,
+    pub on_update_now: bool,
+    /// PRIMARY KEY beside the column.
+    pub primary: bool,
+    /// UNIQUE beside the column.
+    pub unique: bool,
+    pub comment: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultSpec {
+    Null,
+    /// A literal's text, as a string constant would give it.
+    Literal(String),
+    CurrentTimestamp {
+        fsp: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    Primary,
+    Unique,
+    /// KEY or INDEX.
+    Plain,
+    Shard,
+    Sort,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeySpec {
+    pub kind: KeyKind,
+    pub name: Option<String>,
+    pub columns: Vec<ast::Ident>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Show {
+    pub what: ShowWhat,
+    pub filter: Option<ShowFilter>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ShowFilter {
+    /// LIKE 'pattern'.
+    Like(String),
+    Where(Box<ast::Expr>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShowWhat {
+    Databases,
+    Tables {
+        database: Option<String>,
+        full: bool,
+    },
+    Columns {
+        table: TableName,
+        full: bool,
+    },
+    Index {
+        table: TableName,
+    },
+    CreateTable(TableName),
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    CreateView(TableName),
+    CreateUser(Account),
+    TableStatus {
+        database: Option<String>,
+    },
+    Variables(Scope),
+    Status(Scope),
+    /// SHOW WARNINGS [LIMIT [offset,] rows], SHOW COUNT(*) WARNINGS.
+    Warnings(MessageList),
+    Errors(MessageList),
+    Engines,
+    CharacterSet,
+    Collation,
+    ProcessList {
+        full: bool,
+    },
+    /// None: the current user's.
+    Grants(Option<Account>),
+    Privileges,
+    Plugins,
+    Profiles,
+    Triggers {
+        database: Option<String>,
+    },
+    Events {
+        database: Option<String>,
+    },
+    OpenTables {
+        database: Option<String>,
+    },
+    FunctionStatus,
+    ProcedureStatus,
+    MasterStatus,
+    ReplicaStatus,
+    BinaryLogs,
+    Leaves,
+    Aggregators,
+    Partitions {
+        database: Option<String>,
+    },
+    ClusterStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageList {
+    pub count_only: bool,
+    pub offset: u64,
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    #[default]
+    Session,
+    Global,
+    /// SET PERSIST.
+    Persist,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explain {
+    pub format: ExplainFormat,
+    /// EXPLAIN ANALYZE: run it and show what happened.
+    pub analyze: bool,
+    pub statement: Statement,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExplainFormat {
+    #[default]
+    Default,
+    Traditional,
+    Tree,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Begin {
+    pub read_only: bool,
+    /// WITH CONSISTENT SNAPSHOT.
+    pub snapshot: bool,
+}
+
+/// How COMMIT and ROLLBACK go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Completion {
+    /// AND CHAIN: another transaction begins at once.
+    pub chain: bool,
+    /// RELEASE: the connection ends.
+    pub release: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Isolation {
+    /// The name as `@@transaction_isolation` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isolation::ReadUncommitted => "READ-UNCOMMITTED",
+            Isolation::ReadCommitted => "READ-COMMITTED",
+            Isolation::RepeatableRead => "REPEATABLE-READ",
+            Isolation::Serializable => "SERIALIZABLE",
+        }
+    }
+}
+
+/// One part of a SET.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetItem {
+    /// A system variable.
+    System { scope: Scope, name: String, value: SetValue },
+    /// @name = value; the name without the `@`, lower case.
+    User { name: String, value: Box<ast::Expr> },
+    /// SET NAMES; None: DEFAULT.
+    Names { charset: Option<String>, collation: Option<String> },
+    /// SET CHARACTER SET; None: DEFAULT.
+    CharacterSet(Option<String>),
+    /// SET [scope] TRANSACTION; without a scope it holds for the next transaction only.
+    Transaction { scope: Option<Scope>, isolation: Option<Isolation>, read_only: Option<bool> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetValue {
+    Default,
+    /// A bare word such as ON, utf8mb4 or SYSTEM is an identifier here and means its text.
+    Expr(Box<ast::Expr>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrepareSource {
+    Text(String),
+    /// A user variable, without the `@`.
+    Variable(String),
+}
+
+/// 'user'@'host'.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// Empty with `current`.
+    pub user: String,
+    /// `%` unless written.
+    pub host: String,
+    /// CURRENT_USER or USER().
+    pub current: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSpec {
+    pub account: Account,
+    /// IDENTIFIED WITH plugin.
+    pub plugin: Option<String>,
+    pub password: Option<Password>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Password {
+    /// IDENTIFIED BY 'text'.
+    Plain(String),
+    /// IDENTIFIED WITH plugin AS 'hash'.
+    Hash(String),
+}
+
+/// GRANT and REVOKE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Upper case, ALL for ALL PRIVILEGES, words parted by one space.
+    pub privileges: Vec<String>,
+    pub level: GrantLevel,
+    pub users: Vec<UserSpec>,
+    pub with_grant_option: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantLevel {
+    /// *.*
+    Global,
+    /// db.*; None: the current database, written `*`.
+    Database(Option<String>),
+    Table(TableName),
+}
+
+impl Statement {
+    /// Whether MySQL commits the open transaction before this statement.
+    pub fn commits_implicitly(&self) -> bool {
+        use Statement::*;
+        matches!(
+            self,
+            Truncate(_)
+                | CreateDatabase(_)
+                | DropDatabase { .. }
+                | CreateTable(_)
+                | DropTable { .. }
+                | MaintainTables { .. }
+                | Begin(_)
+                | CreateUser { .. }
+                | AlterUser { .. }
+                | DropUser { .. }
+                | SetPassword { .. }
+                | Grant(_)
+                | Revoke(_)
+        )
+    }
+}
