@@ -1,0 +1,220 @@
+//! Runs distributed plans within this process.
+
+use crate::error::to_sql_error;
+use crate::exchange::{Channels, DEFAULT_CAPACITY};
+use crate::memory::QueryPool;
+use crate::plan::DistributedPlan;
+use crate::query::{Cancel, QueryState, panicked};
+use crate::scan::Snapshots;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result as DataFusionResult;
+use datafusion::execution::TaskContext;
+use datafusion::execution::config::SessionConfig;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use env::MemoryBudget;
+use futures::{FutureExt, Stream, StreamExt};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use types::{Result, SqlError};
+
+/// How an [`Executor`] works.
+pub struct ExecutorOptions {
+    /// Threads of the execution runtime; one a core is best.
+    pub threads: usize,
+    /// The memory that queries reserve from, shared with the rest of the process.
+    pub memory: Arc<MemoryBudget>,
+    /// The most memory that one query may hold, in bytes.
+    pub query_memory: usize,
+    /// The folder for what does not fit; emptied of this executor's files as queries end.
+    pub spill_folder: PathBuf,
+    /// The most that all queries together may have in that folder, in bytes.
+    pub spill_limit: u64,
+    /// Batches that an exchange holds for each consumer before its producers wait.
+    pub exchange_capacity: usize,
+}
+
+impl ExecutorOptions {
+    /// The usual options: a thread a core, half of the budget for one query, 100 GiB of spill.
+    pub fn new(memory: Arc<MemoryBudget>, spill_folder: PathBuf) -> ExecutorOptions {
+        ExecutorOptions {
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            query_memory: memory.limit() / 2,
+            memory,
+            spill_folder,
+            spill_limit: 100 << 30,
+            exchange_capacity: DEFAULT_CAPACITY,
+        }
+    }
+}
+
+/// What a query brings along.
+#[derive(Clone)]
+pub struct QueryContext {
+    /// Gives the tables as the query's read view sees them.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Stops the query.
+    pub cancel: Cancel,
+    /// The most memory that this query may hold, if it is less than the executor's limit.
+    pub memory: Option<usize>,
+}
+
+/// Runs plans on threads of its own. Dropping it stops what still runs.
+pub struct Executor {
+    runtime: Option<Runtime>,
+    options: ExecutorOptions,
+    /// Holds the one manager of spill files, whose limit all queries share.
+    env: Arc<RuntimeEnv>,
+}
+
+impl Executor {
+    pub fn new(options: ExecutorOptions) -> Result<Executor> {
+        std::fs::create_dir_all(&options.spill_folder).map_err(|error| {
+            SqlError::new(
+                types::ErrorKind::FileError,
+                format!("cannot create the folder {}: {error}", options.spill_folder.display()),
+            )
+        })?;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]))
+            .with_max_temp_directory_size(options.spill_limit);
+        let env = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|error| to_sql_error(&error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("pando-exec")
+            .build()
+            .map_err(|error| SqlError::internal(format!("cannot start threads: {error}")))?;
+        Ok(Executor { runtime: Some(runtime), options, env })
+    }
+
+    fn runtime(&self) -> &Runtime {
+        // Invariant: the runtime is taken only by `drop`.
+        self.runtime.as_ref().expect("the executor has not been dropped")
+    }
+
+    /// Starts the plan, which must not have run before. The stream yields batches as they come;
+    /// dropping it ends the query.
+    pub fn run(&self, plan: &DistributedPlan, query: QueryContext) -> Result<ResultStream> {
+        self.start(plan, query).map_err(|error| to_sql_error(&error))
+    }
+
+    fn start(&self, plan: &DistributedPlan, query: QueryContext) -> DataFusionResult<ResultStream> {
+        plan.claim()?;
+        let limit = query.memory.map_or(self.options.query_memory, |m| m.min(self.options.query_memory));
+        let pool = QueryPool::new(&self.options.memory, limit);
+        let env =
+            RuntimeEnvBuilder::from_runtime_env(&self.env).with_memory_pool(pool.clone()).build_arc()?;
+        let shapes =
+            plan.stages().iter().filter_map(|stage| Some((stage.id, stage.plan.schema(), stage.shape()?)));
+        let transport = Arc::new(Channels::new(shapes, self.options.exchange_capacity, &env));
+        let runtime = self.runtime().handle().clone();
+        let state = Arc::new(QueryState::new(
+            query.snapshots,
+            transport,
+            query.cancel.clone(),
+            runtime.clone(),
+            plan.stages(),
+        ));
+        let config = SessionConfig::from(plan.options().clone()).with_extension(state.clone());
+        let context = Arc::new(TaskContext::new(
+            None,
+            String::new(),
+            config,
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            env,
+        ));
+        let root = plan.root().plan.clone();
+        let schema = root.schema();
+        let (sender, batches) = mpsc::channel(2);
+        let (cancel, running) = (query.cancel, state.clone());
+        let task = runtime.spawn(async move {
+            let work = async {
+                let mut stream = root.execute(0, context)?;
+                while let Some(batch) = stream.next().await {
+                    let failed = batch.is_err();
+                    if sender.send(batch.map_err(|error| to_sql_error(&error))).await.is_err() || failed {
+                        break;
+                    }
+                }
+                DataFusionResult::Ok(())
+            };
+            let ended = tokio::select! {
+                ended = AssertUnwindSafe(work).catch_unwind() => {
+                    ended.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| to_sql_error(&error))
+                }
+                reason = cancel.cancelled() => Err(reason),
+            };
+            running.abort();
+            if let Err(error) = ended {
+                // A receiver that has gone wants no error.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Ok(ResultStream { schema, batches, state, pool, task })
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The rows of a running query. Dropping it ends the query.
+pub struct ResultStream {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    state: Arc<QueryState>,
+    pool: Arc<QueryPool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl ResultStream {
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// The most memory that the query has held so far, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.pool.peak()
+    }
+
+    /// Reads all rows.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+}
+
+impl Stream for ResultStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.poll_recv(cx)
+    }
+}
+
+impl Drop for ResultStream {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.state.abort();
+    }
+}

@@ -1,0 +1,39 @@
+//! Runs distributed plans.
+//!
+//! A plan is a set of stages cut at exchanges ([`plan`]). Stages are trees of DataFusion operators
+//! over two kinds of leaves of our own: [`ScanExec`], which reads the partitions of a table, and
+//! [`ReceiveExec`], which reads what another stage sends ([`exchange`]). [`Executor`] runs them on a
+//! runtime of its own, within a memory budget, and hands the result out as a stream.
+//!
+//! Rows are placed by the shard hash of crate `types` everywhere: in storage, in shuffles, and in
+//! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
+
+pub mod error;
+pub mod exchange;
+pub mod executor;
+pub mod explain;
+pub mod memory;
+pub mod plan;
+pub mod query;
+mod runtime;
+pub mod scan;
+pub mod service;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod union;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{from_sql_error, to_sql_error};
+pub use exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec, Transport};
+pub use executor::{Executor, ExecutorOptions, QueryContext, ResultStream};
+pub use explain::{explain, explain_analyze};
+pub use memory::QueryPool;
+pub use plan::{DistributedPlan, Place, Stage};
+pub use query::Cancel;
+pub use scan::{
+    ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
+};
+pub use service::{BulkWriter, LeafService, Target};
+pub use union::CollocatedUnionExec;

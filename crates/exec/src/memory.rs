@@ -1,0 +1,146 @@
+//! The memory of a query: DataFusion's pool over the process's [`MemoryBudget`], with a limit for
+//! each query, so that one query spills or fails alone.
+
+use arrow::array::{Array, ArrayData, AsArray, RecordBatch};
+use arrow::datatypes::{ByteViewType, DataType};
+use datafusion::common::{Result, resources_datafusion_err};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use env::MemoryBudget;
+use env::memory::Reservation;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+
+/// The pool of one query.
+#[derive(Debug)]
+pub struct QueryPool {
+    limit: usize,
+    account: Mutex<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    reservation: Reservation,
+    /// What operators took although the budget had no room: DataFusion's infallible `grow`, used
+    /// where memory is already allocated. It counts against the query's limit and is paid back first.
+    over: usize,
+    peak: usize,
+}
+
+impl QueryPool {
+    /// `limit`: the most that this query may hold, in bytes.
+    pub fn new(budget: &Arc<MemoryBudget>, limit: usize) -> Arc<QueryPool> {
+        let account = Account { reservation: budget.reservation(), over: 0, peak: 0 };
+        Arc::new(QueryPool { limit, account: Mutex::new(account) })
+    }
+
+    /// The most that the query has held so far, in bytes.
+    pub fn peak(&self) -> usize {
+        self.account.lock().peak
+    }
+}
+
+impl Account {
+    fn total(&self) -> usize {
+        self.reservation.bytes() + self.over
+    }
+}
+
+impl fmt::Display for QueryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query(used: {}, limit: {})", self.reserved(), self.limit)
+    }
+}
+
+impl MemoryPool for QueryPool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn grow(&self, _: &MemoryReservation, additional: usize) {
+        let mut account = self.account.lock();
+        if account.reservation.try_grow(additional).is_err() {
+            account.over += additional;
+        }
+        account.peak = account.peak.max(account.total());
+    }
+
+    fn shrink(&self, _: &MemoryReservation, shrink: usize) {
+        let mut account = self.account.lock();
+        let from_over = shrink.min(account.over);
+        account.over -= from_over;
+        account.reservation.shrink(shrink - from_over);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let mut account = self.account.lock();
+        if account.total().saturating_add(additional) > self.limit {
+            return Err(resources_datafusion_err!(
+                "this query's memory limit is reached: {} asked for {} KiB more with {} of {} MiB in use; raise the limit of a query or work on fewer rows at a time",
+                reservation.consumer().name(),
+                additional.div_ceil(1 << 10),
+                account.total() >> 20,
+                self.limit >> 20
+            ));
+        }
+        account.reservation.try_grow(additional).map_err(|over| resources_datafusion_err!("{over}"))?;
+        account.peak = account.peak.max(account.total());
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.account.lock().total()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
+
+/// Bytes that a batch's rows take. A string view's buffers may be shared by many batches (a
+/// dictionary of a whole segment), so of them only the part that this batch's views point to counts.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| array_bytes(column.as_ref())).sum()
+}
+
+fn array_bytes(array: &dyn Array) -> usize {
+    match array.data_type() {
+        DataType::Utf8View => view_bytes(array.as_string_view()),
+        DataType::BinaryView => view_bytes(array.as_binary_view()),
+        _ => {
+            let data: ArrayData = array.to_data();
+            data.get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
+        }
+    }
+}
+
+fn view_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
+    let long: usize = array.views().iter().map(|view| *view as u32 as usize).filter(|len| *len > 12).sum();
+    array.len() * 16 + long
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::execution::memory_pool::MemoryConsumer;
+
+    #[test]
+    fn a_query_is_held_to_its_limit_and_to_the_process_budget() {
+        let budget = MemoryBudget::new(1000);
+        let query = QueryPool::new(&budget, 600);
+        let pool: Arc<dyn MemoryPool> = query.clone();
+        let reservation = MemoryConsumer::new("sort").register(&pool);
+        reservation.try_grow(500).unwrap();
+        assert_eq!(budget.used(), 500);
+        let refused = reservation.try_grow(200).unwrap_err().to_string();
+        assert!(refused.contains("sort asked for 1 KiB more"), "{refused}");
+        let other = budget.try_reserve(450).unwrap();
+        assert!(reservation.try_grow(60).unwrap_err().to_string().contains("memory budget exhausted"));
+        reservation.grow(80);
+        assert_eq!((pool.reserved(), budget.used()), (580, 950));
+        reservation.shrink(180);
+        assert_eq!((pool.reserved(), budget.used()), (400, 850));
+        drop((reservation, other));
+        assert_eq!((pool.reserved(), budget.used(), query.peak()), (0, 0, 580));
+    }
+}

@@ -1,0 +1,170 @@
+//! Distributed plans: stages, cut from a tree at its exchanges.
+//!
+//! Stage 0 yields the result. Every other stage feeds the exchange of its own number, which one
+//! [`ReceiveExec`] of another stage reads. A stage has one task for each partition of its plan.
+
+use crate::exchange::{ExchangeExec, ExchangeId, ExchangeKind, ExchangeShape, ReceiveExec};
+use crate::scan::ScanExec;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, internal_err};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use types::PartitionId;
+
+/// Where a stage's tasks run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// One task, on the aggregator that runs the query.
+    Aggregator,
+    /// Task `i` on the leaf that holds partition `i` of this list.
+    Partitions(Vec<PartitionId>),
+    /// Task `i` where partition `i` of so many equal ranges of the hash space lies.
+    Ranges(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Aggregator => f.write_str("aggregator"),
+            Place::Partitions(ids) if ids.len() == 1 => write!(f, "leaf of {}", ids[0]),
+            Place::Partitions(ids) => write!(f, "leaves, {} partitions", ids.len()),
+            Place::Ranges(n) => write!(f, "leaves, {n} ranges"),
+        }
+    }
+}
+
+/// A piece of a plan that runs between exchanges.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// The exchange that this stage feeds; 0 for the stage that yields the result.
+    pub id: ExchangeId,
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// How the rows leave; `None` for the stage that yields the result.
+    pub output: Option<ExchangeKind>,
+    pub place: Place,
+}
+
+impl Stage {
+    /// The number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.plan.output_partitioning().partition_count()
+    }
+
+    pub fn shape(&self) -> Option<ExchangeShape> {
+        self.output.as_ref().map(|kind| kind.shape(self.tasks()))
+    }
+}
+
+/// A plan ready to run, once: operators keep what they built while they ran.
+#[derive(Debug)]
+pub struct DistributedPlan {
+    stages: Vec<Stage>,
+    /// What functions and operators read while they run; the same as when the plan was made.
+    options: ConfigOptions,
+    started: AtomicBool,
+}
+
+impl DistributedPlan {
+    /// Cuts a tree at its [`ExchangeExec`]s. The tree yields one partition.
+    pub fn cut(root: Arc<dyn ExecutionPlan>, options: ConfigOptions) -> Result<DistributedPlan> {
+        if root.output_partitioning().partition_count() > 1 {
+            return internal_err!("the last stage of a plan must yield one partition");
+        }
+        let mut stages = vec![None];
+        let plan = cut(root, &mut stages)?;
+        stages[0] = Some(Stage { id: ExchangeId(0), plan, output: None, place: Place::Aggregator });
+        let stages = stages.into_iter().flatten().collect();
+        Ok(DistributedPlan { stages, options, started: AtomicBool::new(false) })
+    }
+
+    /// The stages; a stage's number is its place in this list.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The stage that yields the result.
+    pub fn root(&self) -> &Stage {
+        // Invariant: `cut` makes stage 0.
+        &self.stages[0]
+    }
+
+    pub(crate) fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    /// The schema of the result.
+    pub fn schema(&self) -> SchemaRef {
+        self.root().plan.schema()
+    }
+
+    /// Marks the plan as run; an error the second time.
+    pub(crate) fn claim(&self) -> Result<()> {
+        if self.started.swap(true, Ordering::Relaxed) {
+            return internal_err!("a distributed plan runs once; make a new one from the prepared plan");
+        }
+        Ok(())
+    }
+}
+
+fn cut(plan: Arc<dyn ExecutionPlan>, stages: &mut Vec<Option<Stage>>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_down(|node| {
+        let Some(exchange) = node.downcast_ref::<ExchangeExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        let id = ExchangeId(stages.len() as u32);
+        stages.push(None);
+        let statistics = StatisticsContext::new().compute(exchange, &StatisticsArgs::new())?;
+        let filters = dynamic_filters(exchange.input())?;
+        let input = cut(exchange.input().clone(), stages)?;
+        let place = place(&input)?;
+        let receive =
+            ReceiveExec::new(id, exchange.kind().clone(), exchange.properties().clone(), statistics, filters);
+        stages[id.0 as usize] = Some(Stage { id, plan: input, output: Some(exchange.kind().clone()), place });
+        Ok(Transformed::yes(Arc::new(receive) as _))
+    })
+    .data()
+}
+
+/// The dynamic filters that nodes of this tree apply.
+fn dynamic_filters(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    let mut found: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+    plan.apply(|node| {
+        node.apply_expressions(&mut |root| {
+            root.apply(|expr| {
+                if expr.is::<DynamicFilterPhysicalExpr>() {
+                    found.push(expr.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+/// A stage with scans runs where their partitions lie; one that only receives shuffled rows, where
+/// their ranges lie; one with a single task and no scan, on the aggregator.
+fn place(plan: &Arc<dyn ExecutionPlan>) -> Result<Place> {
+    let tasks = plan.output_partitioning().partition_count();
+    let mut partitions: Option<Vec<PartitionId>> = None;
+    plan.apply(|node| {
+        if let Some(scan) = node.downcast_ref::<ScanExec>()
+            && scan.partitions().len() == tasks
+            && partitions.is_none()
+        {
+            partitions = Some(scan.partitions().to_vec());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(match partitions {
+        Some(partitions) => Place::Partitions(partitions),
+        None if tasks == 1 => Place::Aggregator,
+        None => Place::Ranges(tasks),
+    })
+}

@@ -1,0 +1,203 @@
+//! Filters that become known while a query runs: bounds and keys of a join's build side, the worst
+//! row that a top-k still keeps.
+//!
+//! A [`RuntimeFilter`] looks at its expressions again before each morsel. Conjuncts that the storage
+//! can evaluate (comparisons of a column with a constant, short IN lists) become predicates, which
+//! also skip blocks by their zone maps; the rest is evaluated on the batches that come out.
+//!
+//! A join that is partitioned fills its filter with one branch for each partition, under a CASE over
+//! DataFusion's own repartitioning hash, which is not the hash that places rows here. So the CASE is
+//! never evaluated: a scan whose partition feeds the same partition of the join takes that
+//! partition's branch, any other scan takes no filter from it.
+
+use super::filter::compare_literal;
+use super::node::Output;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use columnstore::{Compare, Predicate};
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr, Literal, lit,
+};
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::snapshot_generation;
+use datafusion::physical_plan::joins::HashExpr;
+use std::collections::HashSet;
+use std::sync::Arc;
+use types::TableDef;
+
+/// The longest IN list that becomes a predicate of the storage.
+const MAX_IN_VALUES: usize = 256;
+
+/// The runtime filters of one scan in one partition.
+pub(crate) struct RuntimeFilter {
+    expressions: Vec<Arc<dyn PhysicalExpr>>,
+    aligned: Arc<HashSet<u64>>,
+    partition: usize,
+    generation: u64,
+    /// What the storage evaluates.
+    predicates: Vec<Predicate>,
+    /// What is evaluated on batches.
+    rest: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl RuntimeFilter {
+    /// `aligned`: ids of the expressions whose partition `i` is this scan's partition `i`.
+    pub(crate) fn new(
+        expressions: Vec<Arc<dyn PhysicalExpr>>,
+        aligned: Arc<HashSet<u64>>,
+        partition: usize,
+    ) -> RuntimeFilter {
+        RuntimeFilter {
+            expressions,
+            aligned,
+            partition,
+            generation: 0,
+            predicates: Vec::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// Looks at the expressions again. True if the predicates have changed.
+    pub(crate) fn refresh(&mut self, def: &TableDef, output: &[Output]) -> Result<bool> {
+        let generation =
+            self.expressions.iter().fold(0u64, |sum, expr| sum.wrapping_add(snapshot_generation(expr)));
+        if generation == self.generation {
+            return Ok(false);
+        }
+        self.generation = generation;
+        self.predicates.clear();
+        self.rest.clear();
+        for expr in &self.expressions {
+            let aligned = expr.expression_id().is_some_and(|id| self.aligned.contains(&id));
+            let current = match expr.downcast_ref::<DynamicFilterPhysicalExpr>() {
+                Some(dynamic) => dynamic.current()?,
+                None => expr.clone(),
+            };
+            let current = own_branch(current, aligned.then_some(self.partition))?;
+            for conjunct in split_conjunction(&current) {
+                if is_true(conjunct) {
+                    continue;
+                }
+                match to_predicate(conjunct, def, output) {
+                    Some(predicate) => self.predicates.push(predicate),
+                    None => self.rest.push(conjunct.clone()),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn predicates(&self) -> &[Predicate] {
+        &self.predicates
+    }
+
+    /// The rows of a batch for which the rest is TRUE.
+    pub(crate) fn apply(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
+        for expr in &self.rest {
+            if batch.num_rows() == 0 {
+                break;
+            }
+            let passes = expr.evaluate(&batch)?.into_array(batch.num_rows())?;
+            let passes: &BooleanArray = as_boolean_array(&passes)?;
+            if passes.true_count() < batch.num_rows() {
+                batch = filter_record_batch(&batch, passes)?;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+fn is_true(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<Literal>().is_some_and(|l| *l.value() == ScalarValue::Boolean(Some(true)))
+}
+
+/// Resolves the CASE of a partitioned join, which may stand below `OR key IS NULL`.
+fn own_branch(expr: Arc<dyn PhysicalExpr>, partition: Option<usize>) -> Result<Arc<dyn PhysicalExpr>> {
+    if !routes_by_hash(&expr)? {
+        return Ok(expr);
+    }
+    let Some(partition) = partition else { return Ok(lit(true)) };
+    if let Some(case) = expr.downcast_ref::<CaseExpr>() {
+        let own = ScalarValue::UInt64(Some(partition as u64));
+        for (when, then) in case.when_then_expr() {
+            if when.downcast_ref::<Literal>().is_some_and(|l| *l.value() == own) {
+                return Ok(then.clone());
+            }
+        }
+        return Ok(case.else_expr().cloned().unwrap_or_else(|| lit(false)));
+    }
+    let children = expr
+        .children()
+        .into_iter()
+        .map(|child| own_branch(child.clone(), Some(partition)))
+        .collect::<Result<Vec<_>>>()?;
+    expr.with_new_children(children)
+}
+
+fn routes_by_hash(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+    let mut found = false;
+    expr.apply(|node| {
+        found |= node.is::<HashExpr>();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// The same condition as a predicate of the storage, if it is one on a single column.
+fn to_predicate(expr: &Arc<dyn PhysicalExpr>, def: &TableDef, output: &[Output]) -> Option<Predicate> {
+    let column = |expr: &Arc<dyn PhysicalExpr>| {
+        let column = expr.downcast_ref::<Column>()?;
+        match output.get(column.index())? {
+            Output::Column(id) => def.column(*id),
+            Output::Partition | Output::Row => None,
+        }
+    };
+    let literal = |expr: &Arc<dyn PhysicalExpr>| Some(expr.downcast_ref::<Literal>()?.value().clone());
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        if *binary.op() == Operator::Or {
+            let branch = |expr: &Arc<dyn PhysicalExpr>| {
+                split_conjunction(expr)
+                    .into_iter()
+                    .map(|e| to_predicate(e, def, output))
+                    .collect::<Option<Vec<_>>>()
+            };
+            return Some(Predicate::Or(vec![branch(binary.left())?, branch(binary.right())?]));
+        }
+        let op = match binary.op() {
+            Operator::Eq => Compare::Eq,
+            Operator::Lt => Compare::Less,
+            Operator::LtEq => Compare::LessEq,
+            Operator::Gt => Compare::Greater,
+            Operator::GtEq => Compare::GreaterEq,
+            _ => return None,
+        };
+        return compare_literal(column(binary.left())?, op, &literal(binary.right())?);
+    }
+    if let Some(is_null) = expr.downcast_ref::<IsNullExpr>() {
+        return Some(Predicate::IsNull(column(is_null.arg())?.id));
+    }
+    if let Some(list) = expr.downcast_ref::<InListExpr>() {
+        if list.negated() || list.len() > MAX_IN_VALUES {
+            return None;
+        }
+        let column = column(list.expr())?;
+        let mut values = Vec::with_capacity(list.len());
+        for value in list.list() {
+            match compare_literal(column, Compare::Eq, &literal(value)?)? {
+                Predicate::Compare { value, .. } => values.push(value),
+                // Not a value of this column: it matches no row.
+                _ => {}
+            }
+        }
+        return Some(if values.is_empty() {
+            Predicate::Or(Vec::new())
+        } else {
+            Predicate::In { column: column.id, values }
+        });
+    }
+    None
+}

@@ -1,0 +1,16 @@
+//! Scans: a sharded table as DataFusion sees it, and the node that reads it.
+
+mod describe;
+mod dynamic;
+pub mod estimate;
+pub mod filter;
+mod like;
+mod node;
+mod source;
+mod store;
+mod table;
+
+pub use estimate::{ColumnEstimate, TableEstimate};
+pub use node::{Output, ScanExec};
+pub use source::{Snapshots, TableMorsel, TableSnapshot};
+pub use table::{PARTITION_COLUMN, ShardedTable};

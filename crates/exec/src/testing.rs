@@ -1,0 +1,273 @@
+//! Tables in memory, placed by the shard hash, behind the traits of a scan. For tests.
+
+use crate::scan::{ColumnEstimate, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use columnstore::{Compare, Predicate, ScanSpec, StoreError};
+use datafusion::common::ScalarValue;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use types::{
+    ColumnDef, ColumnDefault, ColumnId, DatabaseId, PartitionId, SqlError, SqlType, TableDef, TableId, Value,
+    shard,
+};
+
+/// A definition with `columns` (name, type, nullable) and a shard key.
+pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_key: &[&str]) -> TableDef {
+    let columns: Vec<ColumnDef> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, (name, ty, nullable))| ColumnDef {
+            id: ColumnId(i as u32 + 1),
+            name: name.to_string(),
+            ty: *ty,
+            nullable: *nullable,
+            default: ColumnDefault::None,
+            auto_increment: false,
+            on_update_now: false,
+            comment: String::new(),
+        })
+        .collect();
+    let key = shard_key
+        .iter()
+        .map(|name| columns.iter().find(|c| c.name == *name).expect("a column of the shard key").id)
+        .collect();
+    TableDef {
+        id: TableId(id),
+        database: DatabaseId(1),
+        name: name.to_string(),
+        version: 1,
+        next_column_id: ColumnId(columns.len() as u32 + 1),
+        columns,
+        shard_key: key,
+        sort_key: Vec::new(),
+        primary_key: Vec::new(),
+        keys: Vec::new(),
+        comment: String::new(),
+    }
+}
+
+/// Tables over a number of partitions.
+#[derive(Default)]
+pub struct TestTables {
+    partitions: usize,
+    /// Rows of a morsel.
+    morsel_rows: usize,
+    tables: HashMap<TableId, (Arc<TableDef>, Vec<RecordBatch>)>,
+    /// A scan of this table fails after its first morsel.
+    pub fails: Option<TableId>,
+}
+
+impl TestTables {
+    pub fn new(partitions: usize, morsel_rows: usize) -> TestTables {
+        TestTables { partitions, morsel_rows, ..TestTables::default() }
+    }
+
+    /// Adds a table: rows are placed by the shard hash, or in turn without a shard key.
+    pub fn add(&mut self, def: &Arc<TableDef>, rows: &RecordBatch) {
+        let key: Vec<ArrayRef> = def
+            .shard_key
+            .iter()
+            .map(|id| rows.column(def.position(*id).expect("a shard key column")).clone())
+            .collect();
+        let n = self.partitions as u32;
+        let mut places: Vec<Vec<u32>> = vec![Vec::new(); self.partitions];
+        if key.is_empty() {
+            (0..rows.num_rows() as u32).for_each(|row| places[(row % n) as usize].push(row));
+        } else {
+            let hashes = shard::hash_columns(&key, rows.num_rows()).expect("hashable");
+            for (row, hash) in hashes.into_iter().enumerate() {
+                places[shard::ordinal(hash, n) as usize].push(row as u32);
+            }
+        }
+        let parts = places
+            .into_iter()
+            .map(|rows_of| take_record_batch(rows, &UInt32Array::from(rows_of)).expect("rows"))
+            .collect();
+        self.tables.insert(def.id, (def.clone(), parts));
+    }
+
+    pub fn partition_ids(&self) -> Vec<PartitionId> {
+        (0..self.partitions as u32).map(|i| PartitionId(i + 100)).collect()
+    }
+
+    /// The table as a provider, with true statistics.
+    pub fn provider(&self, table: TableId) -> ShardedTable {
+        let (def, parts) = &self.tables[&table];
+        let mut estimate = TableEstimate::default();
+        for part in parts {
+            estimate.add(&estimate_batch(def, part), &def.shard_key);
+        }
+        ShardedTable::new(def.clone(), self.partition_ids(), estimate)
+    }
+}
+
+fn estimate_batch(def: &TableDef, batch: &RecordBatch) -> TableEstimate {
+    let columns = def
+        .columns
+        .iter()
+        .zip(batch.columns())
+        .map(|(column, array)| {
+            let values: Vec<Value> = (0..array.len()).map(|row| value(array, row, column.ty)).collect();
+            let present: Vec<&Value> = values.iter().filter(|v| !v.is_null()).collect();
+            let by = |a: &&&Value, b: &&&Value| compare(a, b).unwrap_or(Ordering::Equal);
+            let estimate = ColumnEstimate {
+                min: present.iter().min_by(by).map(|v| (**v).clone()),
+                max: present.iter().max_by(by).map(|v| (**v).clone()),
+                nulls: (values.len() - present.len()) as u64,
+                distinct: present.iter().map(|v| format!("{v:?}")).collect::<HashSet<_>>().len() as u64,
+                bytes: 0,
+            };
+            (column.id, estimate)
+        })
+        .collect();
+    TableEstimate { rows: batch.num_rows() as u64, columns }
+}
+
+impl Snapshots for TestTables {
+    fn snapshot(&self, partition: PartitionId, table: TableId) -> Result<Arc<dyn TableSnapshot>, SqlError> {
+        let (def, parts) = self.tables.get(&table).ok_or_else(|| SqlError::internal("no such table"))?;
+        Ok(Arc::new(TestSnapshot {
+            def: def.clone(),
+            rows: parts[partition.0 as usize - 100].clone(),
+            morsel_rows: self.morsel_rows,
+            fails: self.fails == Some(table),
+        }))
+    }
+}
+
+struct TestSnapshot {
+    def: Arc<TableDef>,
+    rows: RecordBatch,
+    morsel_rows: usize,
+    fails: bool,
+}
+
+impl TableSnapshot for TestSnapshot {
+    fn morsels(self: Arc<Self>, _: &[Predicate]) -> Vec<Box<dyn TableMorsel>> {
+        (0..self.rows.num_rows())
+            .step_by(self.morsel_rows)
+            .map(|from| {
+                let morsel = TestMorsel { snapshot: self.clone(), from };
+                Box::new(morsel) as Box<dyn TableMorsel>
+            })
+            .collect()
+    }
+}
+
+struct TestMorsel {
+    snapshot: Arc<TestSnapshot>,
+    from: usize,
+}
+
+impl TableMorsel for TestMorsel {
+    fn scan(
+        &self,
+        spec: &ScanSpec,
+        emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let TestSnapshot { def, rows, morsel_rows, fails } = self.snapshot.as_ref();
+        if *fails && self.from > 0 {
+            return Err(StoreError::internal("the disk is on fire"));
+        }
+        let rows = rows.slice(self.from, (*morsel_rows).min(rows.num_rows() - self.from));
+        let passes: BooleanArray =
+            (0..rows.num_rows()).map(|row| Some(all_true(&spec.predicates, def, &rows, row))).collect();
+        let mut columns: Vec<ArrayRef> = spec
+            .columns
+            .iter()
+            .map(|id| rows.column(def.position(*id).expect("a column of the table")).clone())
+            .collect();
+        if spec.row_refs {
+            let from = self.from as u64;
+            columns.push(Arc::new(UInt64Array::from_iter_values(from..from + rows.num_rows() as u64)));
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let batch = RecordBatch::try_new_with_options(spec.schema(def)?, columns, &options)?;
+        let batch = filter_record_batch(&batch, &passes)?;
+        for from in (0..batch.num_rows()).step_by(8192) {
+            if !emit(batch.slice(from, 8192.min(batch.num_rows() - from)))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn value(array: &ArrayRef, row: usize, ty: SqlType) -> Value {
+    use ScalarValue as S;
+    let scalar = ScalarValue::try_from_array(array, row).expect("a value");
+    if scalar.is_null() {
+        return Value::Null;
+    }
+    match (&scalar, ty) {
+        (S::Decimal128(Some(unscaled), _, scale), _) => {
+            Value::Decimal { unscaled: *unscaled, scale: *scale as u8 }
+        }
+        (S::Float32(Some(v)), _) => Value::Float(*v),
+        (S::Float64(Some(v)), _) => Value::Double(*v),
+        (S::Date32(Some(v)), _) => Value::Date(*v),
+        (S::DurationMicrosecond(Some(v)), _) => Value::Time(*v),
+        (S::TimestampMicrosecond(Some(v), None), _) => Value::DateTime(*v),
+        (S::TimestampMicrosecond(Some(v), Some(_)), _) => Value::Timestamp(*v),
+        (S::Utf8View(Some(v)), _) => Value::Text(v.clone()),
+        (S::BinaryView(Some(v)), _) => Value::Bytes(v.clone()),
+        (_, ty) if ty.is_unsigned() => match scalar.cast_to(&arrow::datatypes::DataType::UInt64) {
+            Ok(S::UInt64(Some(v))) => Value::UInt(v),
+            other => panic!("{other:?}"),
+        },
+        _ => match scalar.cast_to(&arrow::datatypes::DataType::Int64) {
+            Ok(S::Int64(Some(v))) => Value::Int(v),
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+/// SQL's comparison; `None` if one is NULL.
+fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Null, _) | (_, Value::Null) => None,
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
+        (Value::Decimal { unscaled: a, scale: x }, Value::Decimal { unscaled: b, scale: y }) => {
+            assert_eq!(x, y, "a predicate's value has the column's scale");
+            Some(a.cmp(b))
+        }
+        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+        (Value::UInt(a), Value::UInt(b)) => Some(a.cmp(b)),
+        (a, b) => {
+            assert_eq!(
+                std::mem::discriminant(a),
+                std::mem::discriminant(b),
+                "a predicate's value has the column's type"
+            );
+            let number = |v: &Value| crate::scan::estimate::as_number(v).expect("a number");
+            number(a).partial_cmp(&number(b))
+        }
+    }
+}
+
+fn all_true(predicates: &[Predicate], def: &TableDef, rows: &RecordBatch, row: usize) -> bool {
+    let get = |id: &ColumnId| {
+        let at = def.position(*id).expect("a column of the table");
+        value(rows.column(at), row, def.columns[at].ty)
+    };
+    let holds = |op: &Compare, a: &Value, b: &Value| compare(a, b).is_some_and(|ordering| op.holds(ordering));
+    predicates.iter().all(|predicate| match predicate {
+        Predicate::Compare { column, op, value } => holds(op, &get(column), value),
+        Predicate::In { column, values } => {
+            let found = get(column);
+            values.iter().any(|value| holds(&Compare::Eq, &found, value))
+        }
+        Predicate::IsNull(column) => get(column).is_null(),
+        Predicate::IsNotNull(column) => !get(column).is_null(),
+        Predicate::Columns { left, op, right } => holds(op, &get(left), &get(right)),
+        Predicate::Bytes { column, test, .. } => match get(column) {
+            Value::Text(text) => test(text.as_bytes()),
+            Value::Bytes(bytes) => test(&bytes),
+            _ => false,
+        },
+        Predicate::Or(branches) => branches.iter().any(|branch| all_true(branch, def, rows, row)),
+    })
+}
