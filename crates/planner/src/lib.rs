@@ -1,0 +1,74 @@
+//! From an analyzed logical plan to a distributed physical one. Pure: no I/O, no threads.
+//!
+//! 1. [`logical`]: DataFusion's rules, then the order of joins by cost ([`join_order`]).
+//! 2. [`physical`]: DataFusion's physical planner, then where rows are and where they must go
+//!    ([`distribute`]): a property of every node, of which only what is missing is made, by shuffles
+//!    with the hash that places rows in storage, by collecting a small side, or by gathering.
+//! 3. [`stages`]: exchanges at the borders of stages, then the cut.
+//! 4. [`check`]: proves of the finished plan that every operator finds its rows where it needs them.
+
+mod cardinality;
+pub mod check;
+mod distribute;
+mod join_order;
+mod joins;
+mod logical;
+mod physical;
+mod placement;
+mod settings;
+mod sizes;
+mod stages;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::check_distribution;
+pub use logical::optimize;
+pub use physical::Prepared;
+pub use settings::Settings;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::LogicalPlan;
+use exec::{DistributedPlan, ShardedTable, to_sql_error};
+use types::SqlError;
+
+/// Makes plans.
+#[derive(Debug, Clone, Default)]
+pub struct Planner {
+    settings: Settings,
+}
+
+impl Planner {
+    pub fn new(settings: Settings) -> Planner {
+        Planner { settings }
+    }
+
+    /// A plan that can run once. `logical` is analyzed: its types are final.
+    pub fn plan(&self, logical: LogicalPlan) -> Result<DistributedPlan, SqlError> {
+        self.prepare(logical)?.into_plan()
+    }
+
+    /// A plan from which any number of plans that run can be had without planning again.
+    pub fn prepare(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
+        let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
+        let optimized = optimize(logical, &self.settings, partitions)?;
+        physical::prepare(&optimized, &self.settings, partitions).map_err(|error| to_sql_error(&error))
+    }
+}
+
+/// Over how many partitions rows are shuffled: as many as the tables have, so that one side of a
+/// join can be brought to where the other lies.
+fn partitions(plan: &LogicalPlan) -> datafusion::common::Result<usize> {
+    let mut most = 1;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(table) = provider.downcast_ref::<ShardedTable>()
+        {
+            most = most.max(table.partitions().len());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(most)
+}

@@ -1,0 +1,14 @@
+//! Plans from SQL, by DataFusion's own binder: their text, and what they yield.
+
+mod equivalence;
+mod tpch;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+
+/// The analyzed plan of a query.
+fn analyzed(context: &SessionContext, sql: &str) -> LogicalPlan {
+    let state = context.state();
+    let plan = futures::executor::block_on(state.create_logical_plan(sql)).expect(sql);
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).expect(sql)
+}
