@@ -1,0 +1,66 @@
+//! The store's layout follows the catalog.
+
+use crate::layout::{self, Change, Held};
+use catalog::Metadata;
+use columnstore::{Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use types::{NodeId, Result};
+
+pub(crate) struct Follower {
+    node: NodeId,
+    store: Arc<Store>,
+    metadata: Arc<dyn Metadata>,
+    /// The catalog version that the layout follows.
+    followed: AtomicU64,
+    /// What the store holds; locked while it changes.
+    held: parking_lot::Mutex<Held>,
+}
+
+impl Follower {
+    pub(crate) fn new(node: NodeId, store: Arc<Store>, metadata: Arc<dyn Metadata>) -> Follower {
+        let held = parking_lot::Mutex::new(store.layout());
+        Follower { node, store, metadata, followed: AtomicU64::new(0), held }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.followed.load(Ordering::Acquire)
+    }
+
+    /// Brings the store to the newest catalog. Waits for the disk.
+    pub(crate) fn follow(&self) -> Result<()> {
+        let mut held = self.held.lock();
+        let catalog = self.metadata.snapshot();
+        if self.version() >= catalog.version() {
+            return Ok(());
+        }
+        for change in layout::plan(&catalog, self.node, &held) {
+            self.carry_out(&change)?;
+            match change {
+                Change::CreatePartition(partition) => {
+                    held.entry(partition).or_default();
+                }
+                Change::PutTable(partition, def) => {
+                    held.entry(partition).or_default().insert(def.id, def.version);
+                }
+                Change::DropTable(partition, table) => {
+                    held.entry(partition).or_default().remove(&table);
+                }
+                Change::DropPartition(partition) => {
+                    held.remove(&partition);
+                }
+            }
+        }
+        self.followed.store(catalog.version(), Ordering::Release);
+        Ok(())
+    }
+
+    fn carry_out(&self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::CreatePartition(partition) => self.store.create_partition(*partition),
+            Change::PutTable(partition, def) => self.store.put_table(*partition, def.clone()),
+            Change::DropTable(partition, table) => self.store.drop_table(*partition, *table),
+            Change::DropPartition(partition) => self.store.drop_partition(*partition),
+        }
+    }
+}
