@@ -1,0 +1,22 @@
+//! The aggregator: MySQL sessions, and the coordination of their statements.
+//!
+//! * `session` holds what a connection holds (database, variables, transaction, prepared statements)
+//!   and answers the protocol's commands.
+//! * `statement` carries out statements, one file a family: queries, inserts, changes, loads, schema,
+//!   SHOW, SET, users.
+//! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
+//!   a row; `ids` hands out AUTO_INCREMENT values.
+//!
+//! An aggregator keeps no user data: everything durable is asked of the catalog ([`catalog::Metadata`])
+//! or of leaves ([`exec::LeafService`]). A statement runs to its end in a task of its own even if
+//! its client has gone, so that a transaction is never rolled back under a write that still runs.
+
+mod ids;
+mod processes;
+mod route;
+mod server;
+mod session;
+mod statement;
+mod transaction;
+
+pub use server::{Aggregator, AggregatorOptions, AggregatorServer, server_version};

@@ -1,0 +1,179 @@
+//! The aggregator as a MySQL server: who may log in, and what all sessions share.
+
+use crate::ids::AutoIncrement;
+use crate::processes::Processes;
+use crate::session::Session;
+use async_trait::async_trait;
+use catalog::{Catalog, Metadata};
+use env::MemoryBudget;
+use exec::{Executor, LeafService};
+use mysql_protocol::{Counters, Credentials, Login, Plugin};
+use planner::Planner;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use types::{NodeId, Result, TxnId};
+
+/// What VERSION() says. The leading number tells drivers which MySQL's manners to expect.
+pub(crate) const VERSION: &str = concat!("8.0.36-Pando-", env!("CARGO_PKG_VERSION"));
+
+/// The user that is there without being made: the administrator of a new cluster.
+const ROOT: &str = "root";
+
+#[derive(Debug, Clone)]
+pub struct AggregatorOptions {
+    pub node: NodeId,
+    /// Where it listens.
+    pub host: String,
+    pub port: u16,
+    /// Partitions of a database that does not say.
+    pub partitions: u32,
+    /// The data folder, for @@datadir.
+    pub data: String,
+}
+
+/// What all sessions of an aggregator share.
+pub struct Aggregator {
+    pub(crate) options: AggregatorOptions,
+    pub(crate) metadata: Arc<dyn Metadata>,
+    pub(crate) leaf: Arc<dyn LeafService>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) planner: Planner,
+    pub(crate) memory: Arc<MemoryBudget>,
+    pub(crate) ids: AutoIncrement,
+    pub(crate) processes: Arc<Processes>,
+    pub(crate) counters: Arc<Counters>,
+    next_txn: AtomicU64,
+    next_spread: AtomicU32,
+    started: Instant,
+}
+
+impl Aggregator {
+    pub fn new(
+        options: AggregatorOptions,
+        metadata: Arc<dyn Metadata>,
+        leaf: Arc<dyn LeafService>,
+        executor: Arc<Executor>,
+        planner: Planner,
+        memory: Arc<MemoryBudget>,
+    ) -> Arc<Aggregator> {
+        // Transaction numbers start at the time in nanoseconds, so that a restarted aggregator
+        // never gives one again.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        Arc::new(Aggregator {
+            options,
+            ids: AutoIncrement::new(metadata.clone()),
+            metadata,
+            leaf,
+            executor,
+            planner,
+            memory,
+            processes: Arc::default(),
+            counters: Arc::default(),
+            next_txn: AtomicU64::new(now),
+            next_spread: AtomicU32::new(0),
+            started: Instant::now(),
+        })
+    }
+
+    pub(crate) fn next_txn(&self) -> TxnId {
+        TxnId { node: self.options.node, number: self.next_txn.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Where the next batch of a table without a shard key goes.
+    pub(crate) fn next_spread(&self) -> u32 {
+        self.next_spread.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// SHOW STATUS.
+    pub(crate) fn status(&self) -> Vec<(&'static str, String)> {
+        let (connected, running) = self.processes.counts();
+        vec![
+            ("Questions", self.processes.statements().to_string()),
+            ("Threads_connected", connected.to_string()),
+            ("Threads_running", running.to_string()),
+            ("Uptime", self.started.elapsed().as_secs().to_string()),
+        ]
+    }
+
+    /// Numbers for a metrics page: name, help, whether it only grows, value.
+    pub fn metrics(&self) -> Vec<(&'static str, &'static str, bool, f64)> {
+        let (connected, running) = self.processes.counts();
+        vec![
+            ("pando_connections", "Open client connections.", false, connected as f64),
+            ("pando_statements_running", "Statements that run now.", false, running as f64),
+            ("pando_statements_total", "Statements begun.", true, self.processes.statements() as f64),
+        ]
+    }
+}
+
+/// [`Aggregator`] behind the MySQL protocol.
+pub struct AggregatorServer(Arc<Aggregator>);
+
+impl AggregatorServer {
+    pub fn new(aggregator: Arc<Aggregator>) -> AggregatorServer {
+        AggregatorServer(aggregator)
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        self.0.counters.clone()
+    }
+}
+
+/// The version that the handshake announces.
+pub fn server_version() -> String {
+    VERSION.to_string()
+}
+
+/// The spellings of a peer's address that an account's host may be written in.
+pub(crate) fn host_names(peer: &SocketAddr) -> Vec<String> {
+    let ip = peer.ip().to_canonical();
+    let mut names = vec![ip.to_string()];
+    if ip.is_loopback() {
+        names.insert(0, "localhost".to_string());
+    }
+    names
+}
+
+/// What is needed to recognise `user` from `peer`. `None`: nobody of that name may come from there.
+/// root is there from the start, without a password, on loopback alone, until it is made a user.
+fn credentials(catalog: &Catalog, user: &str, peer: &SocketAddr) -> Option<Credentials> {
+    let hosts = host_names(peer);
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    if let Some(account) = catalog.user_for_login(user, &hosts) {
+        let stored = (!account.authentication.is_empty()).then(|| account.authentication.clone());
+        return Some(Credentials { plugin: Plugin::from_name(&account.plugin)?, stored });
+    }
+    let declared = catalog.users().any(|account| account.user.name == ROOT);
+    (user == ROOT && !declared && peer.ip().to_canonical().is_loopback())
+        .then(|| Credentials { plugin: Plugin::default(), stored: None })
+}
+
+#[async_trait]
+impl mysql_protocol::Server for AggregatorServer {
+    type Session = Session;
+
+    async fn credentials(&self, user: &str, peer: &SocketAddr) -> Option<Credentials> {
+        credentials(&self.0.metadata.snapshot(), user, peer)
+    }
+
+    async fn open(&self, login: Login) -> Result<Session> {
+        Session::open(self.0.clone(), login)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_without_a_password_comes_from_loopback_only() {
+        let catalog = Catalog::new();
+        let near: SocketAddr = "127.0.0.1:5000".parse().unwrap();
+        let far: SocketAddr = "10.0.0.7:5000".parse().unwrap();
+        assert_eq!(credentials(&catalog, "root", &near).unwrap().stored, None);
+        assert!(credentials(&catalog, "root", &far).is_none());
+        assert!(credentials(&catalog, "someone", &near).is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! Beginning and ending a session's transaction, and the statements in it.
+
+use super::State;
+use crate::transaction::{HeldSnapshot, Isolation, Transaction};
+use types::{ErrorKind, PartitionId, Result, SqlError, Timestamp};
+
+impl State {
+    /// Begins an explicit transaction, ending an open one by a commit as MySQL does.
+    pub(crate) async fn begin(&mut self, read_only: bool, snapshot: bool) -> Result<()> {
+        self.commit().await?;
+        let mut txn = Transaction::new(self.aggregator.next_txn(), self.next_isolation(), true);
+        txn.read_only = read_only;
+        self.transaction = Some(txn);
+        if snapshot {
+            self.take_snapshot().await?;
+        }
+        Ok(())
+    }
+
+    /// The isolation level of the next transaction: SET TRANSACTION's, which holds once, else the
+    /// session's.
+    fn next_isolation(&mut self) -> Isolation {
+        self.once_isolation.take().unwrap_or(self.isolation)
+    }
+
+    /// Starts a statement: opens a transaction if none is, and numbers the statement. It must be
+    /// followed by [`State::end_statement`].
+    pub(crate) fn start_statement(&mut self) -> Result<()> {
+        if self.transaction.is_none() {
+            let explicit = !self.autocommit;
+            let isolation = self.next_isolation();
+            self.transaction = Some(Transaction::new(self.aggregator.next_txn(), isolation, explicit));
+        }
+        let txn = self.open_transaction()?;
+        if txn.read_only {
+            return Err(SqlError::new(
+                ErrorKind::ReadOnlyTransaction,
+                "Cannot execute statement in a READ ONLY transaction.",
+            ));
+        }
+        txn.begin_statement();
+        Ok(())
+    }
+
+    /// With autocommit off, a read begins a transaction, as in MySQL.
+    pub(crate) fn open_for_reading(&mut self) {
+        if self.transaction.is_none() && !self.autocommit {
+            let isolation = self.next_isolation();
+            self.transaction = Some(Transaction::new(self.aggregator.next_txn(), isolation, true));
+        }
+    }
+
+    pub(crate) fn open_transaction(&mut self) -> Result<&mut Transaction> {
+        self.transaction.as_mut().ok_or_else(|| SqlError::internal("no transaction is open"))
+    }
+
+    /// Ends a statement: takes back what a failed one wrote, and commits or rolls back a transaction
+    /// that was opened for this statement alone.
+    pub(crate) async fn end_statement<T>(&mut self, result: Result<T>) -> Result<T> {
+        let Some(txn) = self.transaction.as_ref() else { return result };
+        let (id, statement, explicit) = (txn.id, txn.statement(), txn.explicit);
+        match result {
+            Ok(value) => {
+                if !explicit {
+                    self.commit().await?;
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                if !explicit || ends_transaction(&error) {
+                    self.rollback().await;
+                    return Err(error);
+                }
+                let touched = txn.touched_by_statement();
+                if !touched.is_empty()
+                    && let Err(failure) =
+                        self.aggregator.leaf.rollback_statement(id, statement, &touched).await
+                {
+                    // Half a statement must not stay: the whole transaction goes.
+                    tracing::warn!(txn = %id, %failure, "a statement could not be taken back alone");
+                    self.rollback().await;
+                    return Err(error);
+                }
+                self.open_transaction()?.forget_statement();
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the open transaction, if any.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        let Some(txn) = self.transaction.take() else { return Ok(()) };
+        let parts = txn.parts();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        match self.aggregator.leaf.commit(txn.id, &parts).await {
+            Ok(ts) => {
+                self.floor = self.floor.max(ts);
+                Ok(())
+            }
+            Err(error) => {
+                self.aggregator.leaf.rollback(txn.id, &txn.partitions()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Rolls back the open transaction, if any.
+    pub(crate) async fn rollback(&mut self) {
+        if let Some(txn) = self.transaction.take() {
+            let partitions = txn.partitions();
+            if !partitions.is_empty() {
+                self.aggregator.leaf.rollback(txn.id, &partitions).await;
+            }
+        }
+    }
+
+    /// The timestamp that a statement over these partitions reads at: the transaction's snapshot,
+    /// else the newest that any of them has shown, and never below what the session has seen.
+    pub(crate) async fn read_timestamp(&mut self, partitions: &[PartitionId]) -> Result<Timestamp> {
+        if let Some(txn) = &self.transaction {
+            if let Some(snapshot) = &txn.snapshot {
+                return Ok(snapshot.ts);
+            }
+            if txn.isolation == Isolation::RepeatableRead {
+                return self.take_snapshot().await;
+            }
+        }
+        let version = self.catalog.version();
+        let newest = self.aggregator.leaf.read_timestamp(version, partitions).await?;
+        self.floor = self.floor.max(newest);
+        Ok(self.floor)
+    }
+
+    /// Takes the snapshot of a REPEATABLE READ transaction, over every partition there is.
+    async fn take_snapshot(&mut self) -> Result<Timestamp> {
+        let catalog = self.catalog.clone();
+        let partitions: Vec<PartitionId> = catalog
+            .databases()
+            .flat_map(|database| catalog.partitions(database.id))
+            .map(|partition| partition.id)
+            .collect();
+        let newest = self.aggregator.leaf.read_timestamp(catalog.version(), &partitions).await?;
+        let ts = self.floor.max(newest);
+        let hold = self.aggregator.leaf.hold(ts);
+        self.floor = ts;
+        self.open_transaction()?.snapshot = Some(HeldSnapshot { ts, _hold: hold });
+        Ok(ts)
+    }
+}
+
+/// Errors after which MySQL rolls back the whole transaction; every other one takes back its
+/// statement alone.
+fn ends_transaction(error: &SqlError) -> bool {
+    matches!(error.kind, ErrorKind::Deadlock | ErrorKind::TableDefinitionChanged)
+}

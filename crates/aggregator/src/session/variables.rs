@@ -1,0 +1,119 @@
+//! A session's variables: the system's, which begin as the server's, and the user's own.
+
+use crate::server::AggregatorOptions;
+use catalog::Catalog;
+use sql::query::VariableScope;
+use sql::statement::Scope;
+use sql::temporal::Zone;
+use sql::variables::Variables;
+use std::collections::HashMap;
+use types::{Result, Value};
+
+pub(crate) struct SessionVariables {
+    session: Variables,
+    server: Variables,
+    user: HashMap<String, Value>,
+    last_insert_id: u64,
+    warning_count: u64,
+    error_count: u64,
+}
+
+/// What the server's variables are: the defaults, what this process knows of itself, and what SET
+/// GLOBAL left in the catalog.
+fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -> Variables {
+    let known = [
+        ("port", Value::UInt(u64::from(options.port))),
+        ("hostname", Value::Text(options.host.clone())),
+        ("datadir", Value::Text(options.data.clone())),
+        ("version", Value::Text(crate::server::VERSION.to_string())),
+    ];
+    let mut variables = Variables::with(known).unwrap_or_default();
+    for (name, text) in catalog.global_variables() {
+        let value = text.parse().map_or_else(|_| Value::Text(text.to_string()), Value::UInt);
+        if let Err(error) = variables.set(Scope::Global, name, &value) {
+            tracing::warn!(name, text, %error, "a stored global variable is not usable");
+        }
+    }
+    variables
+}
+
+impl SessionVariables {
+    pub(crate) fn new(catalog: &Catalog, options: &AggregatorOptions) -> SessionVariables {
+        let server = server_variables(catalog, options);
+        SessionVariables {
+            session: server.clone(),
+            server,
+            user: HashMap::new(),
+            last_insert_id: 0,
+            warning_count: 0,
+            error_count: 0,
+        }
+    }
+
+    /// What `@@last_insert_id`, `@@warning_count` and `@@error_count` show.
+    pub(crate) fn note(&mut self, last_insert_id: u64, warning_count: u64, error_count: u64) {
+        self.last_insert_id = last_insert_id;
+        self.warning_count = warning_count;
+        self.error_count = error_count;
+    }
+
+    pub(crate) fn set(&mut self, scope: Scope, name: &str, value: &Value) -> Result<Value> {
+        match scope {
+            Scope::Session => self.session.set(scope, name, value),
+            Scope::Global | Scope::Persist => self.server.set(scope, name, value),
+        }
+    }
+
+    pub(crate) fn reset(&mut self, scope: Scope, name: &str) -> Result<Value> {
+        match scope {
+            Scope::Session => self.session.reset(scope, name, Some(&self.server)),
+            Scope::Global | Scope::Persist => self.server.reset(scope, name, None),
+        }
+    }
+
+    pub(crate) fn set_names(&mut self, charset: Option<&str>, collation: Option<&str>) -> Result<()> {
+        self.session.set_names(charset, collation)
+    }
+
+    pub(crate) fn set_user(&mut self, name: &str, value: Value) {
+        self.user.insert(name.to_ascii_lowercase(), value);
+    }
+
+    pub(crate) fn user_value(&self, name: &str) -> Value {
+        self.user.get(&name.to_ascii_lowercase()).cloned().unwrap_or(Value::Null)
+    }
+
+    /// A session variable as a number.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.session.number(name).ok()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.session.text(name).ok()
+    }
+
+    pub(crate) fn zone(&self) -> Zone {
+        self.session.zone()
+    }
+
+    /// Names and texts for SHOW VARIABLES.
+    pub(crate) fn list(&self, global: bool) -> Vec<(&'static str, String)> {
+        (if global { &self.server } else { &self.session }).show().collect()
+    }
+}
+
+impl sql::query::Variables for SessionVariables {
+    fn system(&self, scope: VariableScope, name: &str) -> Result<Value> {
+        match (scope, name) {
+            (VariableScope::Global, _) => self.server.get(name),
+            (_, "last_insert_id" | "identity") => Ok(Value::UInt(self.last_insert_id)),
+            (_, "warning_count") => Ok(Value::UInt(self.warning_count)),
+            (_, "error_count") => Ok(Value::UInt(self.error_count)),
+            _ => self.session.get(name),
+        }
+    }
+
+    fn user(&self, name: &str) -> Value {
+        self.user_value(name)
+    }
+}

@@ -1,0 +1,156 @@
+//! CREATE and DROP of databases and tables, TRUNCATE.
+//!
+//! A schema change is one command to the catalog; then the leaf catches up, so that the next statement
+//! of any session finds the table where it belongs.
+
+use super::{Answer, done};
+use crate::session::{Level, State};
+use catalog::Command;
+use mysql_protocol::OkInfo;
+use sql::statement::{CreateDatabase, CreateTable, TableName};
+use std::sync::Arc;
+use types::{ErrorKind, Result, SqlError, TableDef};
+
+/// The greatest number of partitions of a database.
+const MAX_PARTITIONS: u32 = 1024;
+
+impl State {
+    /// Proposes a change and lets the leaf follow.
+    pub(crate) async fn change_catalog(&mut self, command: Command) -> Result<catalog::Outcome> {
+        let outcome = self.aggregator.metadata.propose(command).await?;
+        self.catalog = self.aggregator.metadata.snapshot();
+        self.aggregator.leaf.catch_up(self.catalog.version()).await?;
+        Ok(outcome)
+    }
+
+    pub(crate) async fn create_database(&mut self, create: &CreateDatabase) -> Result<Answer> {
+        let partitions = create.partitions.unwrap_or(self.aggregator.options.partitions);
+        if partitions == 0 || partitions > MAX_PARTITIONS {
+            return Err(SqlError::new(
+                ErrorKind::WrongArguments,
+                format!("PARTITIONS must be from 1 to {MAX_PARTITIONS}, not {partitions}"),
+            ));
+        }
+        if create.if_not_exists && self.catalog.database(&create.name).is_some() {
+            let text = format!("Can't create database '{}'; database exists", create.name);
+            self.add_message(Level::Note, ErrorKind::DbCreateExists.errno(), text);
+            return Ok(OkInfo { affected_rows: 1, ..OkInfo::default() }.into());
+        }
+        self.change_catalog(Command::CreateDatabase {
+            name: create.name.clone(),
+            partitions: Some(partitions),
+            if_not_exists: create.if_not_exists,
+        })
+        .await?;
+        Ok(OkInfo { affected_rows: 1, ..OkInfo::default() }.into())
+    }
+
+    pub(crate) async fn drop_database(&mut self, name: &str, if_exists: bool) -> Result<Answer> {
+        if self.catalog.database(name).is_none() {
+            let text = format!("Can't drop database '{name}'; database doesn't exist");
+            if if_exists {
+                self.add_message(Level::Note, ErrorKind::DbDropExists.errno(), text);
+                return Ok(done());
+            }
+            return Err(SqlError::new(ErrorKind::DbDropExists, text));
+        }
+        let tables = self.catalog.tables(name).count() as u64;
+        self.change_catalog(Command::DropDatabase { name: name.to_string(), if_exists }).await?;
+        if self.database.as_deref() == Some(name) {
+            self.database = None;
+        }
+        Ok(OkInfo { affected_rows: tables, ..OkInfo::default() }.into())
+    }
+
+    pub(crate) async fn create_table(&mut self, create: &CreateTable) -> Result<Answer> {
+        if create.temporary {
+            return Err(SqlError::unsupported("CREATE TEMPORARY TABLE"));
+        }
+        if create.reference {
+            return Err(SqlError::unsupported("CREATE REFERENCE TABLE"));
+        }
+        if create.query.is_some() {
+            return Err(SqlError::unsupported("CREATE TABLE ... AS SELECT"));
+        }
+        let database = self.database_name(create.name.database.as_deref())?.to_string();
+        self.catalog.require_database(&database)?;
+        if create.if_not_exists && self.catalog.table(&database, &create.name.name).is_some() {
+            let text = format!("Table '{}' already exists", create.name.name);
+            self.add_message(Level::Note, ErrorKind::TableExists.errno(), text);
+            return Ok(done());
+        }
+        let def = match &create.like {
+            None => sql::ddl::table_def(create)?,
+            Some(other) => {
+                let mut def = TableDef::clone(&*self.table(other)?);
+                def.name = create.name.name.clone();
+                def
+            }
+        };
+        let id = match self
+            .change_catalog(Command::CreateTable {
+                database: database.clone(),
+                def,
+                if_not_exists: create.if_not_exists,
+            })
+            .await?
+        {
+            catalog::Outcome::TableCreated(def) => def.id,
+            _ => return Ok(done()),
+        };
+        if let Some(start) = create.auto_increment.filter(|start| *start > 1) {
+            self.aggregator.ids.raise(id, start - 1).await?;
+        }
+        for clause in &create.accepted {
+            let text = format!("{clause} is accepted and has no effect: Pando has one kind of storage");
+            self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
+        }
+        Ok(done())
+    }
+
+    pub(crate) async fn drop_tables(
+        &mut self,
+        tables: &[TableName],
+        if_exists: bool,
+        temporary: bool,
+    ) -> Result<Answer> {
+        if temporary {
+            return Err(SqlError::unsupported("DROP TEMPORARY TABLE"));
+        }
+        let mut known = Vec::new();
+        let mut missing = Vec::new();
+        for table in tables {
+            let database = self.database_name(table.database.as_deref())?.to_string();
+            match self.catalog.table(&database, &table.name) {
+                Some(_) => known.push((database, table.name.clone())),
+                None => missing.push(format!("{database}.{}", table.name)),
+            }
+        }
+        if !missing.is_empty() {
+            let text = format!("Unknown table '{}'", missing.join(","));
+            if !if_exists {
+                return Err(SqlError::new(ErrorKind::UnknownTable, text));
+            }
+            self.add_message(Level::Note, ErrorKind::UnknownTable.errno(), text);
+        }
+        for (database, name) in known {
+            self.change_catalog(Command::DropTable { database, name, if_exists }).await?;
+        }
+        Ok(done())
+    }
+
+    /// TRUNCATE: the table is dropped and made again empty, under a new id.
+    pub(crate) async fn truncate(&mut self, table: &TableName) -> Result<Answer> {
+        let def: Arc<TableDef> = self.table(table)?;
+        let database = self.database_name(table.database.as_deref())?.to_string();
+        self.change_catalog(Command::TruncateTable { database, name: def.name.clone() }).await?;
+        Ok(done())
+    }
+
+    /// USE and the protocol's INIT_DB.
+    pub(crate) fn use_database(&mut self, name: &str) -> Result<()> {
+        self.aggregator.metadata.snapshot().require_database(name)?;
+        self.database = Some(name.to_string());
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Small result sets made by hand: SHOW, DESCRIBE, EXPLAIN. A grid is filled row by row and becomes
+//! one Arrow batch.
+
+use arrow::array::{ArrayRef, StringViewArray, UInt64Array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
+use types::{Result, SqlError, SqlType};
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cell {
+    Null,
+    Text(String),
+    UInt(u64),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::Text(text.to_string())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell::Text(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(number: u64) -> Cell {
+        Cell::UInt(number)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(cell: Option<T>) -> Cell {
+        cell.map_or(Cell::Null, Into::into)
+    }
+}
+
+/// Column names with their types, and rows.
+pub(crate) struct Grid {
+    columns: Vec<(String, SqlType)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Grid {
+    /// Columns of text.
+    pub(crate) fn of_text(names: &[&str]) -> Grid {
+        Grid::new(names.iter().map(|name| (*name, SqlType::VarChar(1024))))
+    }
+
+    pub(crate) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, SqlType)>) -> Grid {
+        let columns = columns.into_iter().map(|(name, ty)| (name.to_string(), ty)).collect();
+        Grid { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row: as many cells as there are columns.
+    pub(crate) fn push(&mut self, row: Vec<Cell>) {
+        debug_assert_eq!(row.len(), self.columns.len());
+        self.rows.push(row);
+    }
+
+    /// Keeps the rows that pass.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[Cell]) -> bool) {
+        self.rows.retain(|row| keep(row));
+    }
+
+    pub(crate) fn columns(&self) -> &[(String, SqlType)] {
+        &self.columns
+    }
+
+    pub(crate) fn into_batch(self) -> Result<RecordBatch> {
+        let fields: Vec<Field> = self.columns.iter().map(|(name, ty)| ty.field(name, true)).collect();
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        let arrays = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, (_, ty))| column(*ty, self.rows.iter().map(|row| &row[at])))
+            .collect();
+        RecordBatch::try_new(schema, arrays).map_err(SqlError::internal)
+    }
+}
+
+/// A column of type BIGINT UNSIGNED or text; a cell of another kind is shown as text or, in
+/// a number's column, as NULL.
+fn column<'a>(ty: SqlType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRef {
+    match ty {
+        SqlType::BigInt { unsigned: true } => {
+            Arc::new(UInt64Array::from_iter(cells.map(|cell| match cell {
+                Cell::UInt(number) => Some(*number),
+                Cell::Null | Cell::Text(_) => None,
+            })))
+        }
+        _ => Arc::new(StringViewArray::from_iter(cells.map(|cell| match cell {
+            Cell::Null => None,
+            Cell::Text(text) => Some(text.clone()),
+            Cell::UInt(number) => Some(number.to_string()),
+        }))),
+    }
+}

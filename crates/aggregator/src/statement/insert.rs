@@ -1,0 +1,221 @@
+//! INSERT.
+//!
+//! Literal rows become a batch without planning. Other expressions and queries run as plans; a query's
+//! rows go through bulk writers, which turn into ordinary inserts if there are few.
+
+use super::Answer;
+use super::query::{Parameters, partitions_read};
+use crate::route;
+use crate::session::State;
+use arrow::array::{ArrayRef, RecordBatch};
+use columnstore::OnDuplicate;
+use exec::BulkWriter;
+use futures::StreamExt;
+use mysql_protocol::OkInfo;
+use sql::convert::{Context, DefaultValue, Scalar, default_value};
+use sql::rows::{NewRows, Target};
+use sql::statement::{Insert, InsertSource, InsertValue};
+use sqlparser::ast;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use types::{ErrorKind, Result, SqlError, TableDef, Value};
+
+/// Rows added, skipped for a duplicate key, and seen.
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    inserted: u64,
+    seen: u64,
+    first_generated: Option<u64>,
+}
+
+impl State {
+    pub(crate) async fn insert(&mut self, insert: &Insert, parameters: Parameters<'_>) -> Result<Answer> {
+        if insert.replace {
+            return Err(SqlError::unsupported("REPLACE"));
+        }
+        if !insert.on_duplicate.is_empty() {
+            return Err(SqlError::unsupported("ON DUPLICATE KEY UPDATE"));
+        }
+        let on_duplicate = if insert.ignore { OnDuplicate::Ignore } else { OnDuplicate::Error };
+        let def = self.table(&insert.table)?;
+        let several = match &insert.source {
+            InsertSource::Values(rows) => rows.len() > 1,
+            InsertSource::Query(_) => true,
+        };
+        self.start_statement()?;
+        let result = match &insert.source {
+            InsertSource::Values(_) => self.insert_values(insert, &def, parameters, on_duplicate).await,
+            InsertSource::Query(query) => {
+                self.insert_query(insert, query, &def, parameters, on_duplicate).await
+            }
+        };
+        let counts = self.end_statement(result).await?;
+        if let Some(first) = counts.first_generated {
+            self.last_insert_id = first;
+        }
+        let skipped = counts.seen - counts.inserted;
+        let info = if several {
+            format!("Records: {}  Duplicates: {skipped}  Warnings: {}", counts.seen, self.warning_count())
+        } else {
+            String::new()
+        };
+        Ok(OkInfo {
+            affected_rows: counts.inserted,
+            last_insert_id: counts.first_generated.unwrap_or(0),
+            info,
+        }
+        .into())
+    }
+
+    async fn insert_values(
+        &mut self,
+        insert: &Insert,
+        def: &Arc<TableDef>,
+        parameters: Parameters<'_>,
+        on_duplicate: OnDuplicate,
+    ) -> Result<Counts> {
+        let rows = {
+            let tables = self.tables();
+            let context = self.bind_context(&tables, &parameters);
+            let conversion = self.convert_context();
+            match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
+                Some(rows) => rows,
+                None => evaluated_rows(insert, def, &conversion, |expr| {
+                    sql::query::evaluate(expr, &context).map(|(value, _)| value)
+                })?,
+            }
+        };
+        let seen = rows.batch.num_rows() as u64;
+        let first_generated = self.next_numbers(def, &rows).await?;
+        let rows = rows.number(def, first_generated.unwrap_or(0))?;
+        let inserted = self.write_rows(def, rows, on_duplicate).await?.inserted;
+        self.note_duplicates(seen - inserted);
+        Ok(Counts { inserted, seen, first_generated })
+    }
+
+    async fn insert_query(
+        &mut self,
+        insert: &Insert,
+        query: &ast::Query,
+        def: &Arc<TableDef>,
+        parameters: Parameters<'_>,
+        on_duplicate: OnDuplicate,
+    ) -> Result<Counts> {
+        let context = self.convert_context();
+        let names = insert.columns.iter().map(|column| column.value.as_str());
+        let target = Target::new(def.clone(), names, &context)?;
+        let bound = self.bind(query, parameters)?;
+        if bound.columns.len() != target.listed.len() {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCountOnRow,
+                "Column count doesn't match value count at row 1",
+            ));
+        }
+        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let mut stream = self.start_plan(bound.plan, ts, true)?;
+        let partitions = self.partitions(def);
+        let spread = self.aggregator.next_spread();
+        let mut writers: BTreeMap<u32, Box<dyn BulkWriter>> = BTreeMap::new();
+        let mut counts = Counts::default();
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let rows = complete(&target, &batch, &context, counts.seen + 1)?;
+            counts.seen += batch.num_rows() as u64;
+            let first = self.next_numbers(def, &rows).await?;
+            counts.first_generated = counts.first_generated.or(first);
+            let rows = rows.number(def, first.unwrap_or(0))?;
+            if on_duplicate == OnDuplicate::Ignore {
+                counts.inserted += self.write_rows(def, rows, on_duplicate).await?.inserted;
+                continue;
+            }
+            for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
+                if !writers.contains_key(&ordinal) {
+                    let writer = self.bulk_writer(def, &partitions, ordinal).await?;
+                    writers.insert(ordinal, writer);
+                }
+                if let Some(writer) = writers.get_mut(&ordinal) {
+                    writer.append(part).await?;
+                }
+            }
+        }
+        for (_, writer) in writers {
+            counts.inserted += writer.finish().await?;
+        }
+        self.note_duplicates(counts.seen - counts.inserted);
+        Ok(counts)
+    }
+
+    /// Takes the AUTO_INCREMENT numbers that new rows need; the first of them.
+    pub(crate) async fn next_numbers(&self, def: &TableDef, rows: &NewRows) -> Result<Option<u64>> {
+        if def.auto_increment().is_none() {
+            return Ok(None);
+        }
+        let ids = &self.aggregator.ids;
+        if let Some(greatest) = rows.greatest_given(def) {
+            ids.raise(def.id, greatest).await?;
+        }
+        match rows.to_generate() {
+            0 => Ok(None),
+            count => ids.take(def.id, count).await.map(Some),
+        }
+    }
+
+    /// New rows with their AUTO_INCREMENT numbers.
+    pub(crate) async fn number_rows(&self, def: &TableDef, rows: NewRows) -> Result<RecordBatch> {
+        let first = self.next_numbers(def, &rows).await?;
+        rows.number(def, first.unwrap_or(0))
+    }
+
+    /// INSERT IGNORE skipped rows.
+    fn note_duplicates(&mut self, skipped: u64) {
+        if skipped > 0 {
+            let text = format!("{skipped} rows were skipped because their key exists");
+            self.add_message(crate::session::Level::Warning, ErrorKind::DuplicateKey.errno(), text);
+        }
+    }
+}
+
+/// Rows whose values are expressions without tables. The number of values in each row has been checked.
+fn evaluated_rows(
+    insert: &Insert,
+    def: &Arc<TableDef>,
+    context: &Context,
+    evaluate: impl Fn(&ast::Expr) -> Result<Value>,
+) -> Result<NewRows> {
+    let InsertSource::Values(rows) = &insert.source else {
+        return Err(SqlError::internal("only VALUES have rows to evaluate"));
+    };
+    let target = Target::new(def.clone(), insert.columns.iter().map(|name| name.value.as_str()), context)?;
+    let mut builders: Vec<_> = (0..target.listed.len()).map(|at| target.builder(at, rows.len())).collect();
+    for (number, row) in rows.iter().enumerate() {
+        for (at, builder) in builders.iter_mut().enumerate() {
+            let column = target.column(at);
+            let value = match row.get(at).unwrap_or(&InsertValue::Default) {
+                InsertValue::Expr(expr) => evaluate(expr)?,
+                InsertValue::Default => match default_value(column, context)? {
+                    DefaultValue::Value(value) => value,
+                    DefaultValue::Generated => Value::Null,
+                },
+            };
+            let scalar = Scalar::of(&value);
+            builder
+                .append(&scalar, context)
+                .map_err(|wrong| wrong.at(column, &scalar.text(), number as u64 + 1))?;
+        }
+    }
+    target.complete(builders.into_iter().map(|builder| builder.finish()).collect(), rows.len())
+}
+
+/// A query's columns as rows of the table. `first_row` is the number of the first one, for errors.
+fn complete(target: &Target, batch: &RecordBatch, context: &Context, first_row: u64) -> Result<NewRows> {
+    let schema = batch.schema();
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+    for (at, (array, field)) in batch.columns().iter().zip(schema.fields()).enumerate() {
+        let column = target.assignable(at);
+        columns.push(sql::convert::convert_column(array, field, &column, context, first_row)?);
+    }
+    target.complete(columns, batch.num_rows())
+}

@@ -1,0 +1,153 @@
+//! Statements, carried out: one file a family. [`State::run`] chooses.
+
+mod admin;
+mod change;
+mod ddl;
+mod explain;
+mod grid;
+mod insert;
+mod load;
+mod prepared;
+mod query;
+mod set;
+mod show;
+mod users;
+mod write;
+
+use crate::session::{Level, State};
+use mysql_protocol::{OkInfo, Response};
+use query::Parameters;
+use sql::statement::{Begin, Completion, Statement};
+use types::{Result, SqlError, Value};
+
+pub(crate) use load::Loading;
+
+/// What a statement answers.
+pub(crate) enum Answer {
+    /// To be sent as it is.
+    Response(Response),
+    /// LOAD DATA LOCAL: the client's file is to be fed to it.
+    Load(Box<Loading>),
+}
+
+impl From<OkInfo> for Answer {
+    fn from(ok: OkInfo) -> Answer {
+        Answer::Response(Response::Ok(ok))
+    }
+}
+
+/// An OK packet without numbers.
+pub(crate) fn done() -> Answer {
+    Answer::from(OkInfo::default())
+}
+
+impl State {
+    /// Runs one statement. `text` is its source; `values` are those of its placeholders.
+    pub(crate) async fn run(
+        &mut self,
+        statement: &Statement,
+        text: &str,
+        values: &[Value],
+    ) -> Result<Answer> {
+        let parameters = Parameters { values, text };
+        let keeps_messages =
+            matches!(statement, Statement::Show(show) if show::is_about_messages(&show.what));
+        let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
+        self.variables.note(self.last_insert_id, self.messages.len() as u64, errors as u64);
+        if !keeps_messages {
+            self.messages.clear();
+        }
+        self.catalog = self.aggregator.metadata.snapshot();
+        self.now = chrono::Utc::now().timestamp_micros();
+        if statement.commits_implicitly() {
+            self.commit().await?;
+        }
+        let answer = self.dispatch(statement, parameters).await;
+        match &answer {
+            Ok(Answer::Response(Response::Ok(ok))) => self.row_count = ok.affected_rows as i64,
+            Ok(_) => self.row_count = -1,
+            Err(error) => {
+                self.row_count = -1;
+                self.add_message(Level::Error, error.kind.errno(), error.message.clone());
+            }
+        }
+        answer
+    }
+
+    async fn dispatch(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
+        match statement {
+            Statement::Query(query) => self.select(query, parameters).await,
+            Statement::Insert(insert) => self.insert(insert, parameters).await,
+            Statement::Update(update) => {
+                let changed = self.update(update, parameters).await?;
+                let info = format!("Rows matched: {0}  Changed: {0}  Warnings: 0", changed.matched);
+                Ok(OkInfo { affected_rows: changed.matched, info, ..OkInfo::default() }.into())
+            }
+            Statement::Delete(delete) => {
+                let changed = self.delete(delete, parameters).await?;
+                Ok(OkInfo { affected_rows: changed.matched, ..OkInfo::default() }.into())
+            }
+            Statement::LoadData(load) => self.load_data(load).await,
+            Statement::Do(exprs) => self.evaluate_and_forget(exprs, parameters),
+            Statement::Truncate(table) => self.truncate(table).await,
+
+            Statement::CreateDatabase(create) => self.create_database(create).await,
+            Statement::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists).await,
+            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::DropTable { tables, if_exists, temporary } => {
+                self.drop_tables(tables, *if_exists, *temporary).await
+            }
+            Statement::MaintainTables { action, tables, mode } => {
+                self.maintain_tables(*action, tables, mode.as_deref()).await
+            }
+
+            Statement::Use(database) => {
+                self.use_database(database)?;
+                Ok(done())
+            }
+            Statement::Show(show) => self.show(show),
+            Statement::Describe { table, column } => self.describe(table, column.as_deref()),
+            Statement::Explain(explain) => self.explain(explain, parameters).await,
+
+            Statement::Begin(Begin { read_only, snapshot }) => {
+                self.begin(*read_only, *snapshot).await?;
+                Ok(done())
+            }
+            Statement::Commit(completion) => {
+                refuse_completion(completion)?;
+                self.commit().await?;
+                Ok(done())
+            }
+            Statement::Rollback(completion) => {
+                refuse_completion(completion)?;
+                self.rollback().await;
+                Ok(done())
+            }
+            Statement::Savepoint(_) | Statement::RollbackTo(_) | Statement::ReleaseSavepoint(_) => {
+                Err(SqlError::unsupported("SAVEPOINT"))
+            }
+
+            Statement::Set(items) => self.set(items, parameters).await,
+            Statement::Prepare { name, source } => self.prepare_named(name, source),
+            Statement::Execute { name, using } => Box::pin(self.execute_named(name, using)).await,
+            Statement::Deallocate(name) => self.deallocate_named(name),
+
+            Statement::Kill { .. } => Err(SqlError::unsupported("KILL")),
+            Statement::Flush(_) => Ok(done()),
+            Statement::CreateUser { users, if_not_exists } => self.create_users(users, *if_not_exists).await,
+            Statement::AlterUser { users, if_exists } => self.alter_users(users, *if_exists).await,
+            Statement::DropUser { users, if_exists } => self.drop_users(users, *if_exists).await,
+            Statement::SetPassword { user, password } => self.set_password(user.as_ref(), password).await,
+            Statement::Grant(_) => Err(SqlError::unsupported("GRANT")),
+            Statement::Revoke(_) => Err(SqlError::unsupported("REVOKE")),
+        }
+    }
+}
+
+fn refuse_completion(completion: &Completion) -> Result<()> {
+    match completion {
+        Completion { chain: true, .. } => Err(SqlError::unsupported("AND CHAIN")),
+        Completion { release: true, .. } => Err(SqlError::unsupported("RELEASE")),
+        Completion { .. } => Ok(()),
+    }
+}

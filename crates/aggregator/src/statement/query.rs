@@ -1,0 +1,291 @@
+//! SELECT, and every plan that a statement runs.
+
+use super::Answer;
+use super::grid::Grid;
+use crate::server::Aggregator;
+use crate::session::{State, find_table};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use catalog::Catalog;
+use columnstore::ReadView;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{LogicalPlan, TableSource};
+use exec::{Cancel, DistributedPlan, QueryContext, ResultStream, ShardedTable};
+use futures::StreamExt;
+use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
+use sql::query::{BindContext, BoundQuery, OutputColumn, SessionView, Tables};
+use sql::temporal::Zone;
+use sqlparser::ast;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use types::{PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, Value};
+
+/// What a statement's placeholders stand for, and its text.
+#[derive(Clone, Copy)]
+pub(crate) struct Parameters<'a> {
+    pub(crate) values: &'a [Value],
+    pub(crate) text: &'a str,
+}
+
+/// The tables of a catalog snapshot, as binding looks them up.
+pub(crate) struct CatalogTables {
+    aggregator: Arc<Aggregator>,
+    catalog: Arc<Catalog>,
+    database: Option<String>,
+}
+
+impl CatalogTables {
+    fn find(&self, database: Option<&str>, name: &str) -> Result<Arc<TableDef>> {
+        let database = database
+            .or(self.database.as_deref())
+            .ok_or_else(|| SqlError::new(types::ErrorKind::NoDatabaseSelected, "No database selected"))?;
+        find_table(&self.catalog, database, name)
+    }
+
+    fn source(&self, database: Option<&str>, name: &str, row_refs: bool) -> Result<Arc<dyn TableSource>> {
+        let def = self.find(database, name)?;
+        let partitions: Arc<[PartitionId]> =
+            self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect();
+        let estimate = Arc::new(self.aggregator.leaf.estimate(&def, &partitions));
+        let table = ShardedTable::new(def, partitions, estimate);
+        Ok(provider_as_source(Arc::new(table.with_row_refs(row_refs))))
+    }
+}
+
+impl Tables for CatalogTables {
+    fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
+        self.source(database, name, false)
+    }
+
+    fn table_with_row_refs(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
+        self.source(database, name, true)
+    }
+
+    fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>> {
+        self.find(database, name).map(Some)
+    }
+}
+
+impl State {
+    /// What conversions into a table's columns need of the session.
+    pub(crate) fn convert_context(&self) -> sql::convert::Context {
+        sql::convert::Context { now: self.now, zone: self.variables.zone() }
+    }
+
+    fn modes(&self) -> sql::query::Modes {
+        let modes = self.variables.text("sql_mode").unwrap_or_default();
+        let on = |name: &str| modes.split(',').any(|mode| mode == name);
+        sql::query::Modes {
+            only_full_group_by: on("ONLY_FULL_GROUP_BY"),
+            pipes_as_concat: on("PIPES_AS_CONCAT"),
+            no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
+            no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
+        }
+    }
+
+    /// The tables as this statement sees them.
+    pub(crate) fn tables(&self) -> CatalogTables {
+        CatalogTables {
+            aggregator: self.aggregator.clone(),
+            catalog: self.catalog.clone(),
+            database: self.database.clone(),
+        }
+    }
+
+    pub(crate) fn bind_context<'a>(
+        &'a self,
+        tables: &'a CatalogTables,
+        parameters: &Parameters<'a>,
+    ) -> BindContext<'a> {
+        BindContext {
+            tables,
+            session: SessionView {
+                database: self.database.as_deref(),
+                user: &self.account,
+                current_user: &self.account,
+                connection_id: self.connection_id,
+                last_insert_id: self.last_insert_id,
+                row_count: self.row_count,
+                found_rows: 0,
+                version: crate::server::VERSION,
+                now: self.now,
+                zone: self.variables.zone(),
+                modes: self.modes(),
+                variables: &self.variables,
+            },
+            parameters: parameters.values,
+            text: parameters.text,
+        }
+    }
+
+    pub(crate) fn bind(&self, query: &ast::Query, parameters: Parameters<'_>) -> Result<BoundQuery> {
+        let tables = self.tables();
+        let bound = sql::query::bind_query(query, &self.bind_context(&tables, &parameters))?;
+        if bound.lock.is_some() {
+            return Err(SqlError::unsupported("SELECT ... FOR UPDATE and FOR SHARE"));
+        }
+        Ok(bound)
+    }
+
+    pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
+        let bound = self.bind(query, parameters)?;
+        self.open_for_reading();
+        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let stream = self.start_plan(bound.plan, ts, false)?;
+        let columns = bound.columns.iter().map(column_meta).collect();
+        let zone = self.variables.zone();
+        let batches = stream.map(move |batch| in_zone(batch?, zone)).boxed();
+        Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
+    }
+
+    /// Runs a plan within the open statement and reads all of its rows.
+    pub(crate) async fn collect(&self, plan: LogicalPlan, ts: Timestamp) -> Result<Vec<RecordBatch>> {
+        let mut stream = self.start_plan(plan, ts, true)?;
+        let mut held = self.aggregator.memory.reservation();
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            held.try_grow(batch.get_array_memory_size()).map_err(|over| {
+                SqlError::new(types::ErrorKind::OutOfMemory, format!("{over}; change fewer rows at a time"))
+            })?;
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// Starts a plan at a snapshot. `writing`: it belongs to a statement that writes, which must not
+    /// see what it wrote itself.
+    pub(crate) fn start_plan(&self, plan: LogicalPlan, ts: Timestamp, writing: bool) -> Result<BatchStream> {
+        let distributed = self.plan(plan)?;
+        Ok(self.start_distributed(&distributed, ts, writing)?.boxed())
+    }
+
+    pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<DistributedPlan> {
+        self.aggregator.planner.plan(plan)
+    }
+
+    /// The stream holds the snapshot's versions while it lives.
+    pub(crate) fn start_distributed(
+        &self,
+        plan: &DistributedPlan,
+        ts: Timestamp,
+        writing: bool,
+    ) -> Result<HeldStream> {
+        let own = self.transaction.as_ref().map(|txn| {
+            let last = txn.statement();
+            (txn.id, if writing { StatementNo(last.0.saturating_sub(1)) } else { last })
+        });
+        let leaf = &self.aggregator.leaf;
+        let hold = leaf.hold(ts);
+        let context = QueryContext {
+            snapshots: leaf.snapshots(self.catalog.version(), ReadView { ts, txn: own }),
+            cancel: Cancel::new(),
+            memory: None,
+        };
+        let stream = self.aggregator.executor.run(plan, context)?;
+        Ok(HeldStream { stream, _hold: hold })
+    }
+
+    pub(crate) async fn explain_plan(
+        &mut self,
+        query: &ast::Query,
+        parameters: Parameters<'_>,
+    ) -> Result<String> {
+        let bound = self.bind(query, parameters)?;
+        Ok(exec::explain(&self.plan(bound.plan)?))
+    }
+
+    pub(crate) async fn explain_analyze(
+        &mut self,
+        query: &ast::Query,
+        parameters: Parameters<'_>,
+    ) -> Result<String> {
+        let bound = self.bind(query, parameters)?;
+        self.open_for_reading();
+        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let plan = self.plan(bound.plan)?;
+        let mut stream = self.start_distributed(&plan, ts, false)?;
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        Ok(exec::explain_analyze(&plan))
+    }
+}
+
+pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordBatch>>;
+
+/// A running query together with the hold on its snapshot.
+pub(crate) struct HeldStream {
+    stream: ResultStream,
+    _hold: Box<dyn Send + Sync>,
+}
+
+impl futures::Stream for HeldStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.stream.poll_next_unpin(cx)
+    }
+}
+
+/// Every partition that the plan's tables may be read from, subqueries included.
+pub(crate) fn partitions_read(plan: &LogicalPlan) -> Result<Vec<PartitionId>> {
+    let mut partitions = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(table) = provider.downcast_ref::<ShardedTable>()
+        {
+            partitions.extend(table.partitions().iter().copied());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(|error| SqlError::internal(error))?;
+    Ok(partitions.into_iter().collect())
+}
+
+pub(crate) fn column_meta(column: &OutputColumn) -> ColumnMeta {
+    let mut meta = ColumnMeta::new(&column.name, column.ty).in_table(
+        &column.schema,
+        &column.table,
+        &column.org_table,
+        &column.org_name,
+    );
+    meta.flags.set(ColumnFlags::NOT_NULL, !column.nullable);
+    meta
+}
+
+/// TIMESTAMP columns as the session's time zone shows them.
+fn in_zone(batch: RecordBatch, zone: Zone) -> Result<RecordBatch> {
+    let is_timestamp =
+        |array: &ArrayRef| matches!(array.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(_)));
+    if zone == Zone::UTC || !batch.columns().iter().any(is_timestamp) {
+        return Ok(batch);
+    }
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|array| {
+            if !is_timestamp(array) {
+                return array.clone();
+            }
+            let utc = array.as_primitive::<TimestampMicrosecondType>();
+            let local: TimestampMicrosecondArray = utc.unary(|utc| zone.to_local(utc));
+            Arc::new(local.with_data_type(array.data_type().clone())) as ArrayRef
+        })
+        .collect();
+    RecordBatch::try_new(batch.schema(), columns).map_err(SqlError::internal)
+}
+
+/// A grid as a result set.
+pub(crate) fn rows_answer(grid: Grid) -> Result<Answer> {
+    let columns = grid.columns().iter().map(|(name, ty)| ColumnMeta::new(name, *ty)).collect();
+    let batch = grid.into_batch()?;
+    let batches = futures::stream::once(async move { Ok(batch) }).boxed();
+    Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
+}

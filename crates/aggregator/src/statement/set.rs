@@ -1,0 +1,145 @@
+//! SET.
+
+use super::query::Parameters;
+use super::{Answer, done};
+use crate::session::State;
+use crate::transaction::Isolation;
+use catalog::Command;
+use sql::statement::{self, Scope, SetItem, SetValue};
+use sqlparser::ast;
+use types::{Result, SqlError, Value};
+
+impl State {
+    pub(crate) async fn set(&mut self, items: &[SetItem], parameters: Parameters<'_>) -> Result<Answer> {
+        for item in items {
+            match item {
+                SetItem::System { scope, name, value } => {
+                    self.set_system(*scope, name, value, parameters).await?;
+                }
+                SetItem::User { name, value } => {
+                    let value = self.evaluate(value, parameters)?;
+                    self.variables.set_user(name, value);
+                }
+                SetItem::Names { charset, collation } => {
+                    self.variables.set_names(charset.as_deref(), collation.as_deref())?;
+                }
+                SetItem::CharacterSet(charset) => self.variables.set_names(charset.as_deref(), None)?,
+                SetItem::Transaction { scope, isolation, read_only } => {
+                    self.set_transaction(*scope, *isolation, *read_only).await?;
+                }
+            }
+        }
+        Ok(done())
+    }
+
+    pub(crate) fn evaluate(&self, expr: &ast::Expr, parameters: Parameters<'_>) -> Result<Value> {
+        let tables = self.tables();
+        sql::query::evaluate(expr, &self.bind_context(&tables, &parameters)).map(|(value, _)| value)
+    }
+
+    async fn set_system(
+        &mut self,
+        scope: Scope,
+        name: &str,
+        value: &SetValue,
+        parameters: Parameters<'_>,
+    ) -> Result<()> {
+        let stored = match value {
+            SetValue::Default => self.variables.reset(scope, name)?,
+            SetValue::Expr(expr) => {
+                let value = match &**expr {
+                    // A bare word means its text.
+                    ast::Expr::Identifier(word) => Value::Text(word.value.clone()),
+                    expr => self.evaluate(expr, parameters)?,
+                };
+                self.variables.set(scope, name, &value)?
+            }
+        };
+        if scope != Scope::Session {
+            let name = name.to_ascii_lowercase();
+            let value = match value {
+                SetValue::Default => None,
+                SetValue::Expr(_) => Some(plain_text(&stored)),
+            };
+            self.change_catalog(Command::SetGlobalVariable { name, value }).await?;
+            return Ok(());
+        }
+        match name.to_ascii_lowercase().as_str() {
+            "autocommit" => self.set_autocommit(self.variables.number("autocommit") == Some(1)).await,
+            "transaction_isolation" | "tx_isolation" => {
+                let name = self.variables.text("transaction_isolation").unwrap_or_default();
+                self.isolation = if name == "REPEATABLE-READ" {
+                    Isolation::RepeatableRead
+                } else {
+                    Isolation::ReadCommitted
+                };
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Turning it on commits what is open, as in MySQL.
+    async fn set_autocommit(&mut self, on: bool) -> Result<()> {
+        if on && !self.autocommit {
+            self.commit().await?;
+        }
+        self.autocommit = on;
+        Ok(())
+    }
+
+    async fn set_transaction(
+        &mut self,
+        scope: Option<Scope>,
+        isolation: Option<statement::Isolation>,
+        read_only: Option<bool>,
+    ) -> Result<()> {
+        if read_only == Some(true) {
+            return Err(SqlError::unsupported("SET TRANSACTION READ ONLY"));
+        }
+        let Some(isolation) = isolation else { return Ok(()) };
+        let level = match isolation {
+            // What a stricter level gives is allowed to a looser one.
+            statement::Isolation::ReadUncommitted | statement::Isolation::ReadCommitted => {
+                Isolation::ReadCommitted
+            }
+            statement::Isolation::RepeatableRead => Isolation::RepeatableRead,
+            statement::Isolation::Serializable => {
+                return Err(SqlError::unsupported("the isolation level SERIALIZABLE"));
+            }
+        };
+        let name = Value::Text(isolation.name().to_string());
+        match scope {
+            None => {
+                if self.transaction.is_some() {
+                    return Err(SqlError::new(
+                        types::ErrorKind::MustChangeIsolationOutsideTxn,
+                        "Transaction characteristics can't be changed while a transaction is in progress",
+                    ));
+                }
+                self.once_isolation = Some(level);
+            }
+            Some(Scope::Session) => {
+                self.variables.set(Scope::Session, "transaction_isolation", &name)?;
+                self.isolation = level;
+            }
+            Some(scope) => {
+                self.variables.set(scope, "transaction_isolation", &name)?;
+                let value = Some(isolation.name().to_string());
+                let name = "transaction_isolation".to_string();
+                self.change_catalog(Command::SetGlobalVariable { name, value }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A variable's value as the catalog keeps it.
+fn plain_text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        Value::UInt(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,51 @@
+//! Rows on their way to leaves: cut by partition, sent as intents of the open statement.
+
+use crate::route;
+use crate::session::State;
+use arrow::record_batch::RecordBatch;
+use columnstore::{InsertOutcome, OnDuplicate};
+use exec::Target;
+use std::sync::Arc;
+use types::{PartitionId, Result, SqlError, TableDef};
+
+impl State {
+    /// The partitions of the table's database by ordinal.
+    pub(crate) fn partitions(&self, def: &TableDef) -> Vec<PartitionId> {
+        self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect()
+    }
+
+    pub(crate) fn target(&self, def: &TableDef, partition: PartitionId) -> Target {
+        Target { catalog: self.catalog.version(), partition, table: def.id }
+    }
+
+    /// Inserts rows (all columns of the table, in order) as part of the open statement.
+    pub(crate) async fn write_rows(
+        &mut self,
+        def: &Arc<TableDef>,
+        rows: RecordBatch,
+        on_duplicate: OnDuplicate,
+    ) -> Result<InsertOutcome> {
+        let partitions = self.partitions(def);
+        let spread = self.aggregator.next_spread();
+        let mut total = InsertOutcome { inserted: 0, ignored: 0 };
+        for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
+            let partition = partition_at(&partitions, ordinal)?;
+            let target = self.target(def, partition);
+            let lock_wait = self.lock_wait();
+            let txn = self.open_transaction()?;
+            let ctx = txn.context(partition, def.version, lock_wait);
+            txn.touch(partition);
+            let outcome = self.aggregator.leaf.insert(target, ctx, part, on_duplicate).await?;
+            total.inserted += outcome.inserted;
+            total.ignored += outcome.ignored;
+        }
+        Ok(total)
+    }
+}
+
+pub(crate) fn partition_at(partitions: &[PartitionId], ordinal: u32) -> Result<PartitionId> {
+    partitions
+        .get(ordinal as usize)
+        .copied()
+        .ok_or_else(|| SqlError::internal(format!("the database has no partition {ordinal}")))
+}

@@ -1,0 +1,139 @@
+//! A session's transaction: its id, the numbers of its statements, and where it wrote.
+//!
+//! Invariant: `touched` names exactly the partitions at which a statement of this transaction wrote
+//! or locked, each with the number of the last such statement; commit sends these numbers, and a
+//! partition that holds another one refuses.
+
+use columnstore::WriteContext;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use types::{PartitionId, StatementNo, Timestamp, TxnId};
+
+/// READ COMMITTED reads the newest snapshot at each statement, REPEATABLE READ one for the whole
+/// transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    #[default]
+    ReadCommitted,
+    RepeatableRead,
+}
+
+/// The snapshot of a REPEATABLE READ transaction; its versions are kept while it lives.
+pub struct HeldSnapshot {
+    pub ts: Timestamp,
+    pub _hold: Box<dyn Send + Sync>,
+}
+
+pub struct Transaction {
+    pub id: TxnId,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    /// Begun by BEGIN or START TRANSACTION, or by a statement while autocommit is off; else it ends
+    /// with its statement.
+    pub explicit: bool,
+    pub snapshot: Option<HeldSnapshot>,
+    statement: StatementNo,
+    touched: BTreeMap<PartitionId, Touched>,
+}
+
+/// The last statement that wrote or locked at a partition, and the one before it.
+#[derive(Debug, Clone, Copy)]
+struct Touched {
+    last: StatementNo,
+    before: StatementNo,
+}
+
+impl Transaction {
+    pub fn new(id: TxnId, isolation: Isolation, explicit: bool) -> Transaction {
+        Transaction {
+            id,
+            isolation,
+            read_only: false,
+            explicit,
+            snapshot: None,
+            statement: StatementNo(0),
+            touched: BTreeMap::new(),
+        }
+    }
+
+    /// The number of the newest statement begun, 0 before the first.
+    pub fn statement(&self) -> StatementNo {
+        self.statement
+    }
+
+    /// Gives the next statement its number.
+    pub fn begin_statement(&mut self) -> StatementNo {
+        self.statement.0 += 1;
+        self.statement
+    }
+
+    /// The context of a write of the current statement at a partition. Call [`Transaction::touch`]
+    /// once the partition has taken one.
+    pub fn context(&self, partition: PartitionId, table_version: u64, lock_wait: Duration) -> WriteContext {
+        WriteContext {
+            txn: self.id,
+            statement: self.statement,
+            previous: self.touched.get(&partition).map_or(StatementNo(0), |touched| touched.last),
+            table_version,
+            snapshot: self.snapshot.as_ref().map(|s| s.ts),
+            lock_wait,
+        }
+    }
+
+    /// The current statement wrote or locked at this partition.
+    pub fn touch(&mut self, partition: PartitionId) {
+        let last = self.statement;
+        let before = match self.touched.get(&partition) {
+            None => StatementNo(0),
+            Some(touched) if touched.last == last => touched.before,
+            Some(touched) => touched.last,
+        };
+        self.touched.insert(partition, Touched { last, before });
+    }
+
+    /// The current statement was taken back everywhere. Its partitions stay known, since locks of it
+    /// may be there until the transaction ends.
+    pub fn forget_statement(&mut self) {
+        for touched in self.touched.values_mut().filter(|touched| touched.last == self.statement) {
+            touched.last = touched.before;
+        }
+    }
+
+    /// Partitions at which the current statement wrote or locked.
+    pub fn touched_by_statement(&self) -> Vec<PartitionId> {
+        self.touched.iter().filter(|(_, touched)| touched.last == self.statement).map(|(p, _)| *p).collect()
+    }
+
+    /// Every partition at which it wrote or locked.
+    pub fn partitions(&self) -> Vec<PartitionId> {
+        self.touched.keys().copied().collect()
+    }
+
+    /// What a commit names: each partition with its last statement.
+    pub fn parts(&self) -> Vec<(PartitionId, StatementNo)> {
+        self.touched.iter().map(|(p, touched)| (*p, touched.last)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::NodeId;
+
+    #[test]
+    fn a_write_names_the_last_statement_at_its_partition() {
+        let mut txn = Transaction::new(TxnId { node: NodeId(1), number: 7 }, Isolation::ReadCommitted, true);
+        let (p, q) = (PartitionId(1), PartitionId(2));
+        txn.begin_statement();
+        txn.touch(p);
+        txn.begin_statement();
+        let ctx = txn.context(p, 1, Duration::ZERO);
+        assert_eq!((ctx.statement, ctx.previous), (StatementNo(2), StatementNo(1)));
+        assert_eq!(txn.context(q, 1, Duration::ZERO).previous, StatementNo(0));
+        txn.touch(q);
+        assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(2))]);
+        assert_eq!(txn.touched_by_statement(), vec![q]);
+        txn.forget_statement();
+        assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(0))]);
+    }
+}
