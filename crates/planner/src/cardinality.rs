@@ -6,10 +6,11 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{Alias, BinaryExpr, InList, Like};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan};
-use exec::ShardedTable;
+use exec::{ColumnEstimate, ShardedTable};
 use exec::scan::estimate::as_number;
 use exec::scan::filter::translate;
 use std::collections::HashMap;
+use types::Value;
 
 /// Rows of a table that nothing is known of.
 const UNKNOWN_ROWS: f64 = 10_000.0;
@@ -331,7 +332,7 @@ fn estimate_scan(scan: &TableScan) -> Relation {
             None => share *= all.selectivity(filter),
         }
     }
-    share *= estimate.selectivity(&predicates);
+    share *= estimate.selectivity(def, &predicates);
     let mut left = all.filtered(share);
     // A column that is compared with constants has no more values than that.
     for filter in &scan.filters {

@@ -241,7 +241,7 @@ fn shuffle_keys(
     if keys.len() > 1 && !is_grouping_set(keys) {
         let size = size(child);
         let enough = 1_000.0 * partitions as f64;
-        let rank = |at: &usize| (types[*at].is_primitive(), size.of(&keys[*at]));
+        let rank = |at: &usize| (types[*at].is_integer(), types[*at].is_primitive(), size.of(&keys[*at]));
         let best = usable
             .iter()
             .filter(|at| size.of(&keys[**at]) >= enough)

@@ -35,6 +35,8 @@ impl Settings {
         options.execution.time_zone = self.time_zone.clone();
         options.execution.perfect_hash_join_small_build_threshold = 1 << 16;
         options.execution.perfect_hash_join_min_key_density = 0.05;
+        // Short lists of build keys are searched by the storage, before it decodes anything else.
+        options.optimizer.hash_join_inlist_pushdown_max_distinct_values = exec::scan::MAX_IN_VALUES;
         options.optimizer.enable_round_robin_repartition = false;
         options.optimizer.repartition_file_scans = false;
         // The joins' sides are chosen by our rules.

@@ -158,15 +158,12 @@ fn before_fetch(plan: &Arc<dyn ExecutionPlan>) -> Size {
 fn scan_size(plan: &Arc<dyn ExecutionPlan>, scan: &ScanExec) -> Size {
     let estimate = scan.estimate();
     let all = estimate.rows as f64;
-    let share = estimate.selectivity(scan.predicates());
+    let share = estimate.selectivity(scan.def(), scan.predicates());
     let distinct = scan
         .output()
         .iter()
         .map(|output| match output {
-            Output::Column(id) => match estimate.columns.get(id) {
-                Some(known) if known.distinct > 0 => left_over(known.distinct as f64, all, share),
-                _ => all * share,
-            },
+            Output::Column(id) => left_over(estimate.distinct(scan.def(), *id), all, share),
             Output::Partition => scan.partitions().len() as f64,
             Output::Row => all * share,
         })

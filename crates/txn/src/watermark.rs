@@ -1,8 +1,12 @@
-//! The watermark: below it, versions may be forgotten and reads are refused.
+//! The limit of watermarks: below a partition's watermark versions may be forgotten and reads are refused.
 //!
-//! `min(now - lag, oldest held snapshot, oldest timestamp issued within the lag)`, and it never falls.
-//! The last term matters to a partition that was idle: its newest timestamp may be an hour old, and the
-//! reader that was just given it must have time to pin its state.
+//! It is at most `min(now - lag, oldest held snapshot, oldest timestamp issued within the lag)`, the
+//! leaf's limit, and at most what the partition has applied. The last term of the limit matters to a
+//! partition that was idle: its newest timestamp may be an hour old, and the reader that was just given
+//! it must have time to pin its state.
+//!
+//! Each partition keeps its own watermark, which never falls; the limit may, when an older snapshot that
+//! every partition still serves is taken hold of.
 
 use std::collections::{BTreeMap, VecDeque};
 use types::Timestamp;
@@ -10,19 +14,14 @@ use types::Timestamp;
 #[derive(Debug)]
 pub struct Watermark {
     lag_millis: u64,
-    value: Timestamp,
     held: BTreeMap<Timestamp, usize>,
     /// (second of boot time, least timestamp issued in it), seconds rising.
     issued: VecDeque<(u64, Timestamp)>,
 }
 
 impl Watermark {
-    pub fn new(lag_millis: u64, value: Timestamp) -> Watermark {
-        Watermark { lag_millis, value, held: BTreeMap::new(), issued: VecDeque::new() }
-    }
-
-    pub fn value(&self) -> Timestamp {
-        self.value
+    pub fn new(lag_millis: u64) -> Watermark {
+        Watermark { lag_millis, held: BTreeMap::new(), issued: VecDeque::new() }
     }
 
     /// A reader was given `ts`, at `boot_millis` on the clock that never steps.
@@ -58,18 +57,17 @@ impl Watermark {
         }
     }
 
-    /// Moves the watermark as far as it may go, given the newest timestamp that is applied everywhere.
-    pub fn advance(&mut self, physical_millis: u64, boot_millis: u64, applied: Timestamp) -> Timestamp {
+    /// How far a partition's watermark may go now.
+    pub fn limit(&mut self, physical_millis: u64, boot_millis: u64) -> Timestamp {
         self.forget(boot_millis);
-        let mut next = Timestamp::from_millis(physical_millis.saturating_sub(self.lag_millis)).min(applied);
+        let mut limit = Timestamp::from_millis(physical_millis.saturating_sub(self.lag_millis));
         if let Some((held, _)) = self.held.first_key_value() {
-            next = next.min(*held);
+            limit = limit.min(*held);
         }
         for (_, ts) in &self.issued {
-            next = next.min(*ts);
+            limit = limit.min(*ts);
         }
-        self.value = self.value.max(next);
-        self.value
+        limit
     }
 }
 
@@ -82,25 +80,23 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_the_clock_holds_and_issued_timestamps_and_never_falls() {
-        let mut w = Watermark::new(10_000, Timestamp::ZERO);
-        assert_eq!(w.advance(50_000, 0, Timestamp::MAX), at(40_000));
+    fn it_follows_the_clock_and_what_is_held() {
+        let mut w = Watermark::new(10_000);
+        assert_eq!(w.limit(50_000, 0), at(40_000));
         w.hold(at(42_000));
         w.hold(at(42_000));
-        assert_eq!(w.advance(60_000, 0, Timestamp::MAX), at(42_000));
+        assert_eq!(w.limit(60_000, 0), at(42_000));
         w.release(at(42_000));
-        assert_eq!(w.advance(60_000, 0, Timestamp::MAX), at(42_000));
+        assert_eq!(w.limit(60_000, 0), at(42_000));
         w.release(at(42_000));
-        assert_eq!(w.advance(60_000, 0, Timestamp::MAX), at(50_000));
-        assert_eq!(w.advance(10_000, 0, Timestamp::MAX), at(50_000));
-        assert_eq!(w.advance(90_000, 0, at(51_000)), at(51_000));
+        assert_eq!(w.limit(60_000, 0), at(50_000));
     }
 
     #[test]
     fn a_timestamp_of_an_idle_partition_stays_readable_for_the_lag() {
-        let mut w = Watermark::new(10_000, Timestamp::ZERO);
+        let mut w = Watermark::new(10_000);
         w.issue(at(5), 100_000);
-        assert_eq!(w.advance(3_600_000, 105_000, Timestamp::MAX), at(5));
-        assert_eq!(w.advance(3_600_000, 112_000, Timestamp::MAX), at(3_590_000));
+        assert_eq!(w.limit(3_600_000, 105_000), at(5));
+        assert_eq!(w.limit(3_600_000, 112_000), at(3_590_000));
     }
 }

@@ -125,9 +125,9 @@ mod tests {
     fn the_number_of_segments_stays_logarithmic() {
         let mut sizes: Vec<u64> = Vec::new();
         let (mut written, mut total) = (0, 0);
-        for _ in 0..2_000 {
-            sizes.push(20_000);
-            total += 20_000;
+        for flushed in std::iter::repeat_n(20_000, 2_000) {
+            sizes.push(flushed);
+            total += flushed;
             while let Some(job) = merged(&sizes) {
                 let rows: u64 = job.iter().map(|id| sizes[*id as usize]).sum();
                 written += rows;

@@ -176,6 +176,7 @@ impl Store {
 
     /// Writes everything that is committed in a partition to segments, and the manifest.
     pub fn flush(&self, p: PartitionId) -> Result<(), StoreError> {
+        self.leaf.wal.admit_commit()?;
         let partition = self.partition(p)?;
         let _job = partition.layout_job.lock();
         self.flush_all(&partition)?;
@@ -184,6 +185,7 @@ impl Store {
 
     /// Flushes a partition and merges its segments as far as they are due.
     pub fn optimize(&self, p: PartitionId) -> Result<(), StoreError> {
+        self.leaf.wal.admit_commit()?;
         let partition = self.partition(p)?;
         let _job = partition.layout_job.lock();
         self.flush_all(&partition)?;

@@ -1,9 +1,9 @@
 //! Loading many rows: sorted segments written directly, which belong to the transaction until its
 //! commit record names them.
 //!
-//! A load that stays small goes through the tail like any insert. The first segment takes the table's
-//! rows in this partition exclusively, and keeps them until the transaction ends. Keys are checked at
-//! the end of the load: against one another by sorting their hashes and comparing neighbours, and
+//! A load that stays small goes through the tail like any insert. Locks are taken at the end, so that
+//! loads run side by side: the table's rows in this partition exclusively if there are keys to check,
+//! else in intention, until the transaction ends. Keys are checked then: against one another by sorting their hashes and comparing neighbours, and
 //! against rows that were there before by looking up the hash of each.
 
 use super::Store;
@@ -65,7 +65,12 @@ impl Store {
     ) -> Result<BulkLoad, StoreError> {
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
-        let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
+        let (def, layout) = {
+            let mut core = partition.latch()?;
+            core.enter(ctx, table)?;
+            let table = core.table(table)?;
+            (table.state.def.clone(), table.layout()?)
+        };
         let memory = &self.leaf.options.memory;
         Ok(BulkLoad {
             partition,
@@ -138,9 +143,6 @@ impl BulkLoad {
     /// Writes what was gathered as one segment, seen by the transaction only.
     fn write_segment(&mut self) -> Result<(), StoreError> {
         let Some(first) = self.batches.first() else { return Ok(()) };
-        if self.written.is_empty() {
-            self.store.begin_write(&self.partition, &self.ctx, self.table, Mode::Exclusive)?;
-        }
         self.store.leaf.wal.admit()?;
         let schema = first.schema();
         let rows = concat_batches(&schema, &std::mem::take(&mut self.batches))?;
@@ -189,6 +191,7 @@ impl BulkLoad {
     pub fn finish(mut self) -> Result<u64, StoreError> {
         let small = self.written.is_empty() && self.rows < self.store.leaf.options.bulk_rows;
         if small {
+            self.lock(Mode::Intention)?;
             let mut count = 0;
             for batch in std::mem::take(&mut self.batches) {
                 let rows = EncodedRows::of(&self.def, &self.layout, &batch)?;
@@ -201,6 +204,7 @@ impl BulkLoad {
             return Ok(count);
         }
         self.write_segment()?;
+        self.lock(if self.def.primary_key.is_empty() { Mode::Intention } else { Mode::Exclusive })?;
         self.check_keys()?;
         let disk = self.store.leaf.disk.as_ref();
         for file in &self.written {
@@ -223,6 +227,10 @@ impl BulkLoad {
         self.finished = true;
         self.store.leaf.counters.rows_loaded.add(self.loaded);
         Ok(self.loaded)
+    }
+
+    fn lock(&self, mode: Mode) -> Result<(), StoreError> {
+        self.store.begin_write(&self.partition, &self.ctx, self.table, mode).map(|_| ())
     }
 
     fn duplicate(&self, key: &[types::Value]) -> StoreError {

@@ -138,7 +138,7 @@ impl Leaf {
                 failed: false,
             }),
             ceiling_moved: Condvar::new(),
-            watermark: Mutex::new(Watermark::new(lag, Timestamp::ZERO)),
+            watermark: Mutex::new(Watermark::new(lag)),
             waits: Waits::default(),
             counters: Counters::default(),
             unflushed: AtomicUsize::new(0),
@@ -215,7 +215,6 @@ impl Leaf {
 
     /// How far a partition that has applied everything up to `applied` may forget.
     pub(crate) fn watermark_for(&self, applied: Timestamp) -> Timestamp {
-        let next = self.watermark.lock().advance(self.now_millis(), self.boot_millis(), Timestamp::MAX);
-        next.min(applied)
+        self.watermark.lock().limit(self.now_millis(), self.boot_millis()).min(applied)
     }
 }

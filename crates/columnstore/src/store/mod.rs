@@ -37,7 +37,7 @@ use crate::partition::Partition;
 use crate::tail::slab::Tail;
 use crate::wal::Observer;
 use crate::wal::frame::LEAF;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ pub struct Store {
     folder: PathBuf,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
     pub(crate) workers: Workers,
-    /// Keeps other processes out of the folder.
-    _lock: Box<dyn Any + Send + Sync>,
+    /// Keeps others out of the folder, until the shutdown.
+    folder_lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Observer for Store {

@@ -9,7 +9,7 @@ use crate::recovery::{Recovered, recover};
 use crate::wal::{Observer, Record, Wal};
 use crate::{BufferPool, StoreError};
 use env::{Clock, Disk};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -90,7 +90,7 @@ impl Store {
             folder: folder.to_path_buf(),
             partitions: RwLock::new(partitions),
             workers: Workers::default(),
-            _lock: lock,
+            folder_lock: Mutex::new(Some(lock)),
         });
         let as_store: Weak<Store> = Arc::downgrade(&store);
         let observer: Weak<dyn Observer> = as_store;
@@ -108,13 +108,15 @@ impl Store {
         Ok(store)
     }
 
-    /// Ends the threads, after what is queued was written. Later calls fail.
+    /// Ends the threads, after what is queued was written, and lets go of the folder. Later writes fail;
+    /// snapshots that were taken can still be read.
     pub fn shutdown(&self) {
         self.workers.stop();
         self.leaf.wal.close();
         for partition in self.all() {
             self.leaf.waits.give_up(partition.id, None);
         }
+        *self.folder_lock.lock() = None;
     }
 }
 

@@ -45,6 +45,7 @@ impl Store {
     }
 
     pub fn drop_partition(&self, id: PartitionId) -> Result<(), StoreError> {
+        self.leaf.wal.admit_commit()?;
         let Some(partition) = self.partitions.write().remove(&id) else { return Ok(()) };
         let _job = partition.layout_job.lock();
         let mut core = partition.latch_any();

@@ -118,12 +118,6 @@ impl RunColumns {
         }
         Ok(rows)
     }
-
-    /// The newest version of an entry, if it is not deleted.
-    pub(crate) fn row_of_entry(&self, id: u64) -> Option<u32> {
-        let row = self.ids.iter().zip(&self.end).position(|(i, end)| *i == id && *end == Timestamp::MAX)?;
-        Some(row as u32)
-    }
 }
 
 /// A tail that takes no more entries, and the entries that were carried out of it.
@@ -244,7 +238,10 @@ mod tests {
         );
         let key = encode_key(&def, &[Value::Int(1)]).unwrap();
         assert_eq!(columns.find(&key).unwrap().len(), 2);
-        assert_eq!(columns.row_of_entry(1).map(|r| columns.begin[r as usize]), Some(Timestamp(20)));
-        assert_eq!((columns.row_of_entry(2), columns.row_of_entry(3)), (None, None));
+        let newest = |id: u64| {
+            (0..columns.rows()).find(|r| columns.ids[*r] == id && columns.end[*r] == Timestamp::MAX)
+        };
+        assert_eq!(newest(1).map(|row| columns.begin[row]), Some(Timestamp(20)));
+        assert_eq!((newest(2), newest(3)), (None, None));
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use types::TableDef;
 
 /// The longest IN list that becomes a predicate of the storage.
-const MAX_IN_VALUES: usize = 256;
+pub const MAX_IN_VALUES: usize = 1024;
 
 /// The runtime filters of one scan in one partition.
 pub(crate) struct RuntimeFilter {

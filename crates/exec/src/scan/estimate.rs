@@ -5,7 +5,10 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue};
 use std::collections::HashMap;
 use std::sync::Arc;
-use types::{ColumnId, SqlType, Value};
+use types::{ColumnId, SqlType, TableDef, Value};
+
+/// Different values of a column that nothing is known of.
+const UNKNOWN_DISTINCT: f64 = 200.0;
 
 /// A table over all of its partitions.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,8 +52,19 @@ impl TableEstimate {
         self.rows += other.rows;
     }
 
+    /// Different values of a column. Of one that nothing is known of: as many as rows if it is a key
+    /// by itself, else some.
+    pub fn distinct(&self, def: &TableDef, column: ColumnId) -> f64 {
+        let rows = self.rows as f64;
+        match self.columns.get(&column) {
+            Some(known) if known.distinct > 0 => (known.distinct as f64).min(rows.max(1.0)),
+            _ if def.primary_key == [column] || def.shard_key == [column] => rows.max(1.0),
+            _ => UNKNOWN_DISTINCT.min(rows).max(1.0),
+        }
+    }
+
     /// The share of rows, 0 to 1, for which all predicates are TRUE.
-    pub fn selectivity(&self, predicates: &[Predicate]) -> f64 {
+    pub fn selectivity(&self, def: &TableDef, predicates: &[Predicate]) -> f64 {
         // Bounds of one column are not independent of each other: gather them into one range first.
         let mut ranges: HashMap<ColumnId, Range> = HashMap::new();
         let mut share = 1.0;
@@ -67,32 +81,33 @@ impl TableEstimate {
                         _ => range.low = range.low.max(at),
                     }
                 }
-                other => share *= self.one(other),
+                other => share *= self.one(def, other),
             }
         }
         for (column, range) in ranges {
-            share *= (range.high - range.low).clamp(self.equal(column), 1.0) * self.not_null(column);
+            share *= (range.high - range.low).clamp(1.0 / self.distinct(def, column), 1.0) * self.not_null(column);
         }
         share.clamp(0.0, 1.0)
     }
 
-    fn one(&self, predicate: &Predicate) -> f64 {
+    fn one(&self, def: &TableDef, predicate: &Predicate) -> f64 {
+        let equal = |column: ColumnId| 1.0 / self.distinct(def, column);
         match predicate {
             Predicate::Compare { column, op, value } => match op {
                 Compare::Eq if self.outside(*column, value) => 0.0,
-                Compare::Eq => self.equal(*column) * self.not_null(*column),
-                Compare::NotEq => (1.0 - self.equal(*column)) * self.not_null(*column),
+                Compare::Eq => equal(*column) * self.not_null(*column),
+                Compare::NotEq => (1.0 - equal(*column)) * self.not_null(*column),
                 // No position in the range is known: a string, say.
                 _ => 0.33,
             },
             Predicate::In { column, values } => {
                 let inside = values.iter().filter(|value| !self.outside(*column, value)).count();
-                (inside as f64 * self.equal(*column)).min(1.0) * self.not_null(*column)
+                (inside as f64 * equal(*column)).min(1.0) * self.not_null(*column)
             }
             Predicate::IsNull(column) => 1.0 - self.not_null(*column),
             Predicate::IsNotNull(column) => self.not_null(*column),
             Predicate::Columns { left, op, right } => match op {
-                Compare::Eq => self.equal(*left).min(self.equal(*right)),
+                Compare::Eq => equal(*left).min(equal(*right)),
                 Compare::NotEq => 0.9,
                 _ => 0.45,
             },
@@ -108,17 +123,8 @@ impl TableEstimate {
                 (if label.contains("NOT ") { 1.0 - matching } else { matching }) * self.not_null(*column)
             }
             Predicate::Or(branches) => {
-                1.0 - branches.iter().map(|branch| 1.0 - self.selectivity(branch)).product::<f64>()
+                1.0 - branches.iter().map(|branch| 1.0 - self.selectivity(def, branch)).product::<f64>()
             }
-        }
-    }
-
-    /// The share of rows that equal one value.
-    fn equal(&self, column: ColumnId) -> f64 {
-        match self.columns.get(&column) {
-            Some(known) if known.distinct > 0 => 1.0 / known.distinct as f64,
-            _ if self.rows > 0 => (10.0 / self.rows as f64).min(0.1),
-            _ => 0.1,
         }
     }
 
@@ -259,6 +265,11 @@ mod tests {
         TableEstimate { rows: 1000, columns }
     }
 
+    fn def() -> TableDef {
+        let ty = SqlType::BigInt { unsigned: false };
+        crate::testing::table_def(1, "t", &[("a", ty, false), ("b", ty, false), ("c", ty, false)], &["b"])
+    }
+
     fn compare(op: Compare, value: i64) -> Predicate {
         Predicate::Compare { column: ColumnId(1), op, value: Value::Int(value) }
     }
@@ -267,13 +278,14 @@ mod tests {
     fn ranges_of_one_column_meet_and_values_outside_match_nothing() {
         let table = table();
         let within = |predicates: &[Predicate], low: f64, high: f64| {
-            let share = table.selectivity(predicates);
+            let share = table.selectivity(&def(), predicates);
             assert!((low..=high).contains(&share), "{predicates:?}: {share}");
         };
         within(&[compare(Compare::Less, 50)], 0.45, 0.55);
         within(&[compare(Compare::GreaterEq, 40), compare(Compare::Less, 50)], 0.08, 0.12);
         within(&[compare(Compare::Eq, 7)], 0.009, 0.011);
         within(&[compare(Compare::Eq, 700)], 0.0, 0.0);
+        within(&[Predicate::Compare { column: ColumnId(3), op: Compare::Eq, value: Value::Int(1) }], 0.005, 0.005);
         within(
             &[Predicate::Or(vec![vec![compare(Compare::Less, 50)], vec![compare(Compare::Greater, 50)]])],
             0.7,

@@ -1,20 +1,22 @@
 //! LIKE patterns on UTF-8 bytes.
 
+use memchr::memmem;
+
 /// A compiled pattern: `%` any number of characters, `_` one, the escape character makes the next
 /// one plain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct LikePattern {
     /// The pieces between `%`s. The first is anchored at the start, the last at the end.
     pieces: Vec<Piece>,
 }
 
 /// Characters in a row: plain bytes, and `_`s.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Piece(Vec<Token>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Token {
-    Bytes(Vec<u8>),
+    Bytes(memmem::Finder<'static>),
     AnyChar,
 }
 
@@ -27,7 +29,8 @@ impl LikePattern {
             if !plain.is_empty()
                 && let Some(piece) = pieces.last_mut()
             {
-                piece.0.push(Token::Bytes(std::mem::take(plain).into_bytes()));
+                let bytes = std::mem::take(plain).into_bytes();
+                piece.0.push(Token::Bytes(memmem::Finder::new(&bytes).into_owned()));
             }
         }
         while let Some(c) = chars.next() {
@@ -72,7 +75,7 @@ impl LikePattern {
     /// The plain text that every match starts with.
     pub(crate) fn prefix(&self) -> &[u8] {
         match self.pieces.first().and_then(|piece| piece.0.first()) {
-            Some(Token::Bytes(bytes)) => bytes,
+            Some(Token::Bytes(bytes)) => bytes.needle(),
             _ => &[],
         }
     }
@@ -92,6 +95,7 @@ impl Piece {
         for token in &self.0 {
             match token {
                 Token::Bytes(bytes) => {
+                    let bytes = bytes.needle();
                     if !text.get(at..)?.starts_with(bytes) {
                         return None;
                     }
@@ -110,7 +114,7 @@ impl Piece {
             Some(Token::Bytes(first)) => {
                 let mut from = from;
                 loop {
-                    let start = from + find_bytes(text.get(from..)?, first)?;
+                    let start = from + first.find(text.get(from..)?)?;
                     if let Some(end) = self.match_at(text, start) {
                         return Some(end);
                     }
@@ -140,6 +144,7 @@ impl Piece {
         for token in self.0.iter().rev() {
             match token {
                 Token::Bytes(bytes) => {
+                    let bytes = bytes.needle();
                     if !text[..end].ends_with(bytes) {
                         return false;
                     }
@@ -168,20 +173,6 @@ pub(crate) fn char_len(first: u8) -> usize {
         0xC0.. => 2,
         _ => 1,
     }
-}
-
-/// The first place of a needle that is not empty.
-fn find_bytes(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    let (&first, rest) = needle.split_first()?;
-    let mut from = 0;
-    while let Some(step) = haystack[from..].iter().position(|b| *b == first) {
-        let at = from + step;
-        if haystack[at + 1..].starts_with(rest) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
 }
 
 /// The characters of `text` from number `from` (0 is the first), at most `count`.

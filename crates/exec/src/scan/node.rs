@@ -316,7 +316,7 @@ impl ExecutionPlan for ScanExec {
         _: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let mut share = self.estimate.selectivity(&self.predicates);
+        let mut share = self.estimate.selectivity(&self.def, &self.predicates);
         if args.partition().is_some() {
             share /= self.partitions.len().max(1) as f64;
         }

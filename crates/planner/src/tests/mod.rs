@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 /// The analyzed plan of a query.
 fn analyzed(context: &SessionContext, sql: &str) -> LogicalPlan {
     let state = context.state();
-    let plan = futures::executor::block_on(state.create_logical_plan(sql)).expect(sql);
+    let planning = tokio::task::unconstrained(state.create_logical_plan(sql));
+    let plan = futures::executor::block_on(planning).expect(sql);
     state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).expect(sql)
 }

@@ -7,7 +7,7 @@ use super::typed::BIGINT;
 use super::unify::{common_decimal, common_integer, decimal_of};
 use super::{Family, Typed};
 use crate::functions::arithmetic::pow10;
-use crate::temporal::MICROS_PER_DAY;
+use crate::temporal::{MICROS_PER_DAY, days_from_civil};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
@@ -69,6 +69,9 @@ impl Rules {
         if left.as_literal().is_some() && right.as_literal().is_none() {
             return self.compare(op.mirrored(), right, left);
         }
+        if let Some(range) = self.compare_year(op, &left, &right)? {
+            return Ok(range);
+        }
         if left.as_literal().is_none()
             && right.as_literal().is_some()
             && let Some((op, constant)) = self.adapt(op, &left, &right)?
@@ -78,6 +81,34 @@ impl Rules {
         let (left, right) = self.comparable(left, right)?;
         let nullable = op != Comparison::NullSafeEqual && (left.nullable || right.nullable);
         Ok(Typed::boolean(binary_expr(left.expr, op.operator(), right.expr), nullable))
+    }
+
+    /// `YEAR(date) op constant` as a range of the date, which a scan can use.
+    fn compare_year(&self, op: Comparison, left: &Typed, right: &Typed) -> Result<Option<Typed>, SqlError> {
+        let Expr::ScalarFunction(call) = &left.expr else { return Ok(None) };
+        let ([Expr::Column(_)], "year") = (call.args.as_slice(), call.func.name()) else { return Ok(None) };
+        let Some(year @ 1..=9998) = right.as_integer_literal() else { return Ok(None) };
+        let date = Typed {
+            expr: call.args[0].clone(),
+            ty: SqlType::Date,
+            arrow: DataType::Date32,
+            nullable: left.nullable,
+        };
+        let first = Typed::date(days_from_civil(year as i32, 1, 1));
+        let next = Typed::date(days_from_civil(year as i32 + 1, 1, 1));
+        let range = match op {
+            Comparison::Less => self.compare(Comparison::Less, date, first)?,
+            Comparison::LessOrEqual => self.compare(Comparison::Less, date, next)?,
+            Comparison::Greater => self.compare(Comparison::GreaterOrEqual, date, next)?,
+            Comparison::GreaterOrEqual => self.compare(Comparison::GreaterOrEqual, date, first)?,
+            Comparison::Equal => {
+                let after = self.compare(Comparison::GreaterOrEqual, date.clone(), first)?;
+                let before = self.compare(Comparison::Less, date, next)?;
+                Typed::boolean(after.expr.and(before.expr), left.nullable)
+            }
+            Comparison::NotEqual | Comparison::NullSafeEqual => return Ok(None),
+        };
+        Ok(Some(range))
     }
 
     /// Both sides in the type that they are compared in.

@@ -275,29 +275,51 @@ fn signed(operation: Operation, args: &Arguments<'_>) -> Result<ArrayRef> {
         });
     }
     with_sides!(args, Int64Type, |left, right| {
-        let apply = match operation {
-            Operation::Add => i64::overflowing_add,
-            Operation::Subtract => i64::overflowing_sub,
-            _ => i64::overflowing_mul,
-        };
-        let mut values = Vec::with_capacity(args.rows);
-        let mut overflowed = false;
-        for row in 0..args.rows {
-            let (value, over) = apply(left.at(row), right.at(row));
-            overflowed |= over;
-            values.push(value);
+        match operation {
+            Operation::Add => checked(args, operation, &left, &right, i64::overflowing_add),
+            Operation::Subtract => checked(args, operation, &left, &right, i64::overflowing_sub),
+            _ => checked(args, operation, &left, &right, i64::overflowing_mul),
         }
-        if overflowed {
-            // Values below NULL mean nothing: only a row of two values makes it an error.
-            for row in 0..args.rows {
-                let (l, r) = (left.at(row), right.at(row));
-                if apply(l, r).1 && valid(row, left.nulls, right.nulls) {
-                    return Err(overflow("BIGINT", operation, l, r));
-                }
+    })
+}
+
+/// One function for each operation, so that `apply` is inlined.
+fn checked(
+    args: &Arguments<'_>,
+    operation: Operation,
+    left: &Side<'_, i64>,
+    right: &Side<'_, i64>,
+    apply: impl Fn(i64, i64) -> (i64, bool),
+) -> Result<ArrayRef> {
+    let mut values = Vec::with_capacity(args.rows);
+    let mut overflowed = false;
+    let mut take = |l: i64, r: i64| {
+        let (value, over) = apply(l, r);
+        overflowed |= over;
+        value
+    };
+    match (left.is_one(), right.is_one()) {
+        (false, false) => values.extend(left.values.iter().zip(right.values).map(|(l, r)| take(*l, *r))),
+        (true, false) => {
+            let l = left.at(0);
+            values.extend(right.values.iter().map(|r| take(l, *r)));
+        }
+        (false, true) => {
+            let r = right.at(0);
+            values.extend(left.values.iter().map(|l| take(*l, r)));
+        }
+        (true, true) => values.push(take(left.at(0), right.at(0))),
+    }
+    if overflowed {
+        // Values below NULL mean nothing: only a row of two values makes it an error.
+        for row in 0..args.rows {
+            let (l, r) = (left.at(row), right.at(row));
+            if apply(l, r).1 && valid(row, left.nulls, right.nulls) {
+                return Err(overflow("BIGINT", operation, l, r));
             }
         }
-        Ok(finish::<Int64Type>(args, values, left.nulls, right.nulls))
-    })
+    }
+    Ok(finish::<Int64Type>(args, values, left.nulls, right.nulls))
 }
 
 /// At least one operand is unsigned: computed in 128 bits, and the result must fit its type.
@@ -305,15 +327,18 @@ fn unsigned(operation: Operation, args: &Arguments<'_>) -> Result<ArrayRef> {
     let (left, right) = (wide_integers(args, 0)?, wide_integers(args, 1)?);
     let row = |row: usize| -> Result<Option<i128>> {
         let (Some(l), Some(r)) = (left(row), right(row)) else { return Ok(None) };
-        Ok(match operation {
+        let value = match operation {
             Operation::Add => Some(l + r),
             Operation::Subtract => Some(l - r),
             Operation::Multiply => l.checked_mul(r),
             _ if r == 0 => return Ok(None),
             Operation::IntegerDivide | Operation::Divide => Some(l / r),
             Operation::Modulo => Some(l % r),
+        };
+        match value {
+            Some(value) => Ok(Some(value)),
+            None => Err(overflow("BIGINT UNSIGNED", operation, l, r)),
         }
-        .map_or_else(|| Err(overflow("BIGINT UNSIGNED", operation, l, r)), |value| Ok(Some(value)))?)
     };
     let refuse = |at: usize| {
         overflow("BIGINT UNSIGNED", operation, left(at).unwrap_or_default(), right(at).unwrap_or_default())
@@ -458,7 +483,7 @@ fn add_decimals(operation: Operation, s1: i8, s2: i8, args: &Arguments<'_>) -> R
 }
 
 /// Whether all values fit 64 bits. Values below NULL count too: they only cost the fast path.
-fn fit_64_bits(values: &[i128]) -> bool {
+pub(crate) fn fit_64_bits(values: &[i128]) -> bool {
     let mut outside = 0i128;
     for value in values {
         outside |= value ^ i128::from(*value as i64);

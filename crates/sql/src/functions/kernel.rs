@@ -40,7 +40,7 @@ pub(crate) enum Returns {
 /// When a result may be NULL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nulls {
-    /// If an argument is.
+    /// If an argument is, and then it is.
     Propagate,
     /// Even if no argument is.
     Always,
@@ -132,6 +132,10 @@ impl ScalarUDFImpl for Function {
             Nulls::Never => false,
         };
         Ok(Arc::new(Field::new(self.name, ty, nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        self.nulls == Nulls::Propagate
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

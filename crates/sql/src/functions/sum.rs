@@ -1,7 +1,7 @@
 //! SUM as MySQL types it: of integers and decimals a DECIMAL with 22 digits more (at most 38), exact,
 //! and an error rather than a wrap; of floats a DOUBLE.
 
-use super::arithmetic::pow10;
+use super::arithmetic::{fit_64_bits, pow10};
 use super::failure::out_of_range;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, PrimitiveArray,
@@ -98,7 +98,7 @@ impl AggregateUDFImpl for Sum {
         let ty = args.return_field.data_type().clone();
         Ok(match ty {
             DataType::Float64 => Box::new(FloatGroups { sums: Vec::new(), seen: Vec::new() }),
-            _ => Box::new(ExactGroups { sums: Vec::new(), seen: Vec::new(), ty }),
+            _ => Box::new(ExactGroups::new(ty)),
         })
     }
 }
@@ -320,16 +320,64 @@ fn passes(filter: Option<&BooleanArray>) -> impl Fn(usize) -> bool + '_ {
     move |row| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
-#[derive(Debug)]
-struct ExactGroups {
-    sums: Vec<i128>,
-    seen: Vec<bool>,
-    ty: DataType,
-}
-
 fn nulls_of(seen: &[bool]) -> Option<NullBuffer> {
     let nulls = NullBuffer::new(BooleanBuffer::from(seen));
     (nulls.null_count() > 0).then_some(nulls)
+}
+
+/// Which groups have a value. As long as neither NULLs nor filters came, all have: a group begins with
+/// a row.
+#[derive(Debug, Default)]
+struct Seen {
+    groups: usize,
+    some: Option<Vec<bool>>,
+}
+
+impl Seen {
+    /// Makes room for new groups; gives the flags to set, or none if every row sets its group's.
+    fn extend(&mut self, groups: usize, every_row: bool) -> Option<&mut Vec<bool>> {
+        if !every_row && self.some.is_none() {
+            self.some = Some(vec![true; self.groups]);
+        }
+        self.groups = self.groups.max(groups);
+        if let Some(some) = &mut self.some {
+            some.resize(self.groups, false);
+        }
+        self.some.as_mut()
+    }
+
+    fn take(&mut self, emit: EmitTo, emitted: usize) -> Option<NullBuffer> {
+        self.groups -= emitted;
+        let seen = emit.take_needed(self.some.as_mut()?);
+        let nulls = NullBuffer::new(BooleanBuffer::from(seen));
+        (nulls.null_count() > 0).then_some(nulls)
+    }
+}
+
+#[derive(Debug)]
+struct ExactGroups {
+    sums: Vec<i128>,
+    seen: Seen,
+    /// No sum is greater in size.
+    bound: u128,
+    ty: DataType,
+}
+
+/// No value of the array is greater in size: by its type or, where that says little, by a look at it.
+fn greatest(array: &ArrayRef) -> u128 {
+    match (array.data_type(), array.as_primitive_opt::<Decimal128Type>()) {
+        (DataType::Decimal128(precision, _), Some(values)) if *precision > 20 => {
+            if fit_64_bits(values.values()) { 1 << 63 } else { pow10(u32::from(*precision)).unsigned_abs() }
+        }
+        (DataType::Decimal128(precision, _), _) => pow10(u32::from(*precision)).unsigned_abs(),
+        _ => 1 << 64,
+    }
+}
+
+impl ExactGroups {
+    fn new(ty: DataType) -> ExactGroups {
+        ExactGroups { sums: Vec::new(), seen: Seen::default(), bound: 0, ty }
+    }
 }
 
 impl GroupsAccumulator for ExactGroups {
@@ -340,31 +388,35 @@ impl GroupsAccumulator for ExactGroups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.sums.resize(total, 0);
-        self.seen.resize(total, false);
-        let (sums, seen) = (&mut self.sums, &mut self.seen);
-        let mut overflowed = false;
-        if filter.is_none() {
-            each_exact!(&values[0], |row, value| {
-                let group = groups[row];
-                let (sum, over) = sums[group].overflowing_add(value);
-                sums[group] = sum;
-                seen[group] = true;
-                overflowed |= over;
-            })?;
-        } else {
-            let passes = passes(filter);
-            each_exact!(&values[0], |row, value| {
-                if passes(row) {
-                    let group = groups[row];
-                    let (sum, over) = sums[group].overflowing_add(value);
-                    sums[group] = sum;
-                    seen[group] = true;
-                    overflowed |= over;
-                }
-            })?;
+        let array = &values[0];
+        self.sums.resize(total.max(self.sums.len()), 0);
+        let every_row = filter.is_none() && array.null_count() == 0;
+        let rows = array.len() as u128;
+        self.bound = self.bound.saturating_add(rows.saturating_mul(greatest(array)));
+        let sums = &mut self.sums;
+        match self.seen.extend(total, every_row) {
+            // The bound says that no sum can pass 127 bits.
+            None if self.bound <= i128::MAX.unsigned_abs() => each_exact!(array, |row, value| {
+                let sum = &mut sums[groups[row]];
+                *sum = sum.wrapping_add(value);
+            }),
+            mut seen => {
+                let passes = passes(filter);
+                let mut overflowed = false;
+                each_exact!(array, |row, value| {
+                    if passes(row) {
+                        let group = groups[row];
+                        let (sum, over) = sums[group].overflowing_add(value);
+                        sums[group] = sum;
+                        overflowed |= over;
+                        if let Some(seen) = &mut seen {
+                            seen[group] = true;
+                        }
+                    }
+                })?;
+                if overflowed { Err(overflow()) } else { Ok(()) }
+            }
         }
-        if overflowed { Err(overflow()) } else { Ok(()) }
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
@@ -373,12 +425,11 @@ impl GroupsAccumulator for ExactGroups {
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let sums = emit.take_needed(&mut self.sums);
-        let seen = emit.take_needed(&mut self.seen);
+        let nulls = self.seen.take(emit, sums.len());
         if sums.iter().any(|sum| sum.unsigned_abs() >= LIMIT) {
             return Err(overflow());
         }
-        let array = Decimal128Array::new(sums.into(), nulls_of(&seen)).with_data_type(self.ty.clone());
-        Ok(Arc::new(array))
+        Ok(Arc::new(Decimal128Array::new(sums.into(), nulls).with_data_type(self.ty.clone())))
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -401,7 +452,7 @@ impl GroupsAccumulator for ExactGroups {
     }
 
     fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<i128>() + self.seen.capacity()
+        self.sums.capacity() * size_of::<i128>() + self.seen.some.as_ref().map_or(0, Vec::capacity)
     }
 }
 
@@ -459,5 +510,43 @@ impl GroupsAccumulator for FloatGroups {
 
     fn size(&self) -> usize {
         self.sums.capacity() * size_of::<f64>() + self.seen.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(values: &[Option<i128>]) -> ArrayRef {
+        let array: Decimal128Array = values.iter().copied().collect();
+        Arc::new(array.with_data_type(DataType::Decimal128(38, 0)))
+    }
+
+    fn result(groups: &mut ExactGroups, emit: EmitTo) -> Vec<Option<i128>> {
+        groups.evaluate(emit).unwrap().as_primitive::<Decimal128Type>().iter().collect()
+    }
+
+    #[test]
+    fn groups_without_a_value_are_null() {
+        let mut groups = ExactGroups::new(DataType::Decimal128(38, 0));
+        groups.update_batch(&[array(&[Some(1), Some(2)])], &[0, 1], None, 2).unwrap();
+        groups.update_batch(&[array(&[None, Some(3)])], &[2, 0], None, 3).unwrap();
+        let filter = BooleanArray::from(vec![Some(false), None, Some(true)]);
+        groups.update_batch(&[array(&[Some(9), Some(9), Some(9)])], &[3, 4, 1], Some(&filter), 5).unwrap();
+        assert_eq!(result(&mut groups, EmitTo::First(1)), [Some(4)]);
+        groups.update_batch(&[array(&[Some(5)])], &[1], None, 4).unwrap();
+        assert_eq!(result(&mut groups, EmitTo::All), [Some(11), Some(5), None, None]);
+    }
+
+    #[test]
+    fn sums_that_need_more_digits_are_errors() {
+        let most = 10i128.pow(38) - 1;
+        let mut groups = ExactGroups::new(DataType::Decimal128(38, 0));
+        groups.update_batch(&[array(&[Some(most), Some(-most), Some(most)])], &[0, 0, 0], None, 1).unwrap();
+        assert_eq!(result(&mut groups, EmitTo::All), [Some(most)]);
+        groups.update_batch(&[array(&[Some(most), Some(1)])], &[0, 0], None, 1).unwrap();
+        assert!(groups.evaluate(EmitTo::All).is_err());
+        let mut groups = ExactGroups::new(DataType::Decimal128(38, 0));
+        assert!(groups.update_batch(&[array(&[Some(most); 2])], &[0, 0], None, 1).is_err());
     }
 }

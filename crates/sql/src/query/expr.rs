@@ -3,10 +3,10 @@
 use super::binder::{Binder, Env};
 use super::context::VariableScope;
 use super::errors::wrong_columns;
+use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
 use super::scope::ColumnName;
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
-use crate::analyzer::convert::CastTarget;
 use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
 use crate::functions::arithmetic::Operation;
@@ -17,7 +17,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Case, Like};
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
-use types::{ErrorKind, SqlError, SqlType};
+use types::{ErrorKind, SqlError};
 
 /// The longest chain of one operator that is not AND or OR; those are built as balanced trees.
 const MAX_CHAIN: usize = 2_000;
@@ -149,7 +149,7 @@ impl Binder<'_> {
                 ErrorKind::ParseError,
                 "INTERVAL stands only beside + and - of a date, and in functions of dates",
             )),
-            E::Tuple(values) => Err(wrong_columns_of(values.len())),
+            E::Tuple(values) => Err(wrong_columns(values.len())),
             E::MatchAgainst { .. } => Err(SqlError::unsupported("MATCH .. AGAINST")),
             other => Err(SqlError::unsupported(other)),
         }
@@ -453,7 +453,7 @@ impl Binder<'_> {
         }
         let (l, r) = (tuple(left), tuple(right));
         if l.len() != r.len() {
-            return Err(wrong_columns_of(l.len()));
+            return Err(wrong_columns(l.len()));
         }
         let comparison = comparison_of(op).ok_or_else(|| wrong_columns(1))?;
         let (l, r) = (self.exprs(l, env)?, self.exprs(r, env)?);
@@ -535,10 +535,10 @@ impl Binder<'_> {
             let mut any: Option<Typed> = None;
             for item in list {
                 let ast::Expr::Tuple(items) = unnested(item) else {
-                    return Err(wrong_columns_of(values.len()));
+                    return Err(wrong_columns(values.len()));
                 };
                 if items.len() != values.len() {
-                    return Err(wrong_columns_of(values.len()));
+                    return Err(wrong_columns(values.len()));
                 }
                 let items = self.exprs(items, env)?;
                 let equal = self.compare_rows(Comparison::Equal, values.clone(), items)?;
@@ -718,10 +718,6 @@ impl Binder<'_> {
     }
 }
 
-fn wrong_columns_of(count: usize) -> SqlError {
-    wrong_columns(count)
-}
-
 pub(super) fn unnested(mut expr: &ast::Expr) -> &ast::Expr {
     while let ast::Expr::Nested(inner) = expr {
         expr = inner;
@@ -746,147 +742,5 @@ pub(super) fn comparison_of(op: &BinaryOperator) -> Option<Comparison> {
         BinaryOperator::GtEq => Comparison::GreaterOrEqual,
         BinaryOperator::Spaceship => Comparison::NullSafeEqual,
         _ => return None,
-    })
-}
-
-/// A LIKE pattern whose escape is the backslash, which only stands before what it must.
-fn backslash_pattern(pattern: &str, escape: Option<char>) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let literal = |out: &mut String, c: char| {
-        if matches!(c, '%' | '_' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    };
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        if Some(c) == escape {
-            literal(&mut out, chars.next().unwrap_or(c));
-        } else if c == '\\' {
-            literal(&mut out, c);
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// A number as written: BIGINT, BIGINT UNSIGNED, DECIMAL, or DOUBLE if it has an exponent.
-pub(super) fn number(digits: &str) -> Result<Typed, SqlError> {
-    if digits.contains(['e', 'E']) {
-        return match digits.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Typed::double(value)),
-            _ => Err(illegal_number(digits)),
-        };
-    }
-    if let Ok(value) = digits.parse::<i64>() {
-        return Ok(Typed::int(value));
-    }
-    if let Ok(value) = digits.parse::<u64>() {
-        return Ok(Typed::uint(value));
-    }
-    let trimmed = digits.strip_suffix('.').unwrap_or(digits);
-    match crate::analyzer::compare::plain_number(trimmed) {
-        Some((unscaled, scale)) if unscaled.unsigned_abs() < 10u128.pow(38) => {
-            Ok(Typed::decimal(unscaled, scale))
-        }
-        // More digits than a DECIMAL has.
-        _ => match digits.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Typed::double(value)),
-            _ => Err(illegal_number(digits)),
-        },
-    }
-}
-
-fn illegal_number(digits: &str) -> SqlError {
-    SqlError::new(ErrorKind::ParseError, format!("Illegal number '{digits}'"))
-}
-
-fn hex_literal(digits: &str) -> Result<Typed, SqlError> {
-    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_string() };
-    let bytes: Option<Vec<u8>> =
-        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect();
-    match bytes {
-        Some(bytes) => Ok(Typed::binary(bytes)),
-        None => Err(illegal_number(&digits)),
-    }
-}
-
-fn bit_literal(bits: &str) -> Result<Typed, SqlError> {
-    let mut bytes = Vec::with_capacity(bits.len().div_ceil(8));
-    for chunk in bits.as_bytes().rchunks(8) {
-        let mut byte = 0u8;
-        for bit in chunk {
-            byte = match bit {
-                b'0' => byte << 1,
-                b'1' => byte << 1 | 1,
-                _ => return Err(illegal_number(bits)),
-            };
-        }
-        bytes.push(byte);
-    }
-    bytes.reverse();
-    Ok(Typed::binary(bytes))
-}
-
-/// The unit of INTERVAL and EXTRACT.
-pub(super) fn unit_of(field: &ast::DateTimeField) -> Result<Unit, SqlError> {
-    Unit::parse(&field.to_string())
-        .ok_or_else(|| SqlError::new(ErrorKind::ParseError, format!("'{field}' is not a unit of time")))
-}
-
-/// The type named in CAST.
-pub(super) fn cast_target(ty: &ast::DataType) -> Result<CastTarget, SqlError> {
-    use ast::DataType as D;
-    let fsp = |precision: &Option<u64>| u8::try_from(precision.unwrap_or(0)).unwrap_or(7).min(6);
-    let length = |length: &Option<ast::CharacterLength>| match length {
-        Some(ast::CharacterLength::IntegerLength { length, .. }) => {
-            Some(u32::try_from(*length).unwrap_or(u32::MAX))
-        }
-        _ => None,
-    };
-    Ok(match ty {
-        D::Signed | D::SignedInteger | D::BigInt(_) | D::Int(_) | D::Integer(_) => CastTarget::Signed,
-        D::Unsigned
-        | D::UnsignedInteger
-        | D::BigIntUnsigned(_)
-        | D::IntUnsigned(_)
-        | D::IntegerUnsigned(_) => CastTarget::Unsigned,
-        D::Decimal(info) | D::Dec(info) | D::Numeric(info) => {
-            let (precision, scale) = match info {
-                ast::ExactNumberInfo::None => (10, 0),
-                ast::ExactNumberInfo::Precision(precision) => (*precision, 0),
-                ast::ExactNumberInfo::PrecisionAndScale(precision, scale) => {
-                    (*precision, u64::try_from(*scale).unwrap_or(u64::MAX))
-                }
-            };
-            let precision = if precision == 0 { 10 } else { precision };
-            if precision > u64::from(SqlType::MAX_PRECISION) {
-                return Err(SqlError::new(
-                    ErrorKind::NotSupportedYet,
-                    format!(
-                        "Pando doesn't yet support 'DECIMAL with more than {} digits'",
-                        SqlType::MAX_PRECISION
-                    ),
-                ));
-            }
-            if scale > precision.min(30) {
-                return Err(SqlError::new(
-                    ErrorKind::ParseError,
-                    "For DECIMAL(M,D), M must be >= D and D at most 30",
-                ));
-            }
-            CastTarget::Decimal { precision: precision as u8, scale: scale as u8 }
-        }
-        D::Double(_) | D::DoublePrecision | D::Real => CastTarget::Double,
-        D::Float(_) => CastTarget::Float,
-        D::Date => CastTarget::Date,
-        D::Datetime(precision) | D::Timestamp(precision, _) => CastTarget::DateTime { fsp: fsp(precision) },
-        D::Time(precision, _) => CastTarget::Time { fsp: fsp(precision) },
-        D::Char(n) | D::Character(n) | D::Varchar(n) | D::Nvarchar(n) => CastTarget::Char(length(n)),
-        D::Text => CastTarget::Char(None),
-        D::Binary(n) => CastTarget::Binary(n.map(|n| u32::try_from(n).unwrap_or(u32::MAX))),
-        D::Custom(name, _) if name.to_string().eq_ignore_ascii_case("year") => CastTarget::Year,
-        other => return Err(SqlError::unsupported(format_args!("CAST to {other}"))),
     })
 }

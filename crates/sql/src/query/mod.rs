@@ -19,6 +19,7 @@ mod context;
 mod errors;
 mod expr;
 mod from;
+mod literals;
 mod rows;
 mod scope;
 mod select;

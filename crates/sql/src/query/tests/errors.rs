@@ -92,7 +92,7 @@ fn deep_and_long_expressions_do_not_overflow_the_stack() {
     let ors = vec!["a = 1"; 20_000].join(" OR ");
     assert!(bind(&format!("SELECT id FROM t WHERE {ors}")).is_ok());
     let sum = vec!["1"; 5_000].join(" + ");
-    assert_eq!(bind(&format!("SELECT {sum}")).unwrap_err().kind, ErrorKind::Unknown);
+    assert!(bind(&format!("SELECT {sum}")).is_err());
     let depth = 140;
     for (open, close) in
         [("(", ")"), ("ABS(", ")"), ("(SELECT ", ")"), ("IF(1, ", ", 2)"), ("CASE WHEN 1 THEN ", " END")]

@@ -31,6 +31,8 @@ fn comparisons_with_constants_leave_columns_bare() {
         ("day = CURDATE()", "t.day = Date32(\"2024-05-06\")"),
         ("day > NOW() - INTERVAL 1 DAY", "t.day > Date32(\"2024-05-05\")"),
         ("a = @x", "t.a = Int32(42)"),
+        ("YEAR(day) = 1998", "t.day >= Date32(\"1998-01-01\") AND t.day < Date32(\"1999-01-01\")"),
+        ("EXTRACT(YEAR FROM day) > 1998", "t.day >= Date32(\"1999-01-01\")"),
     ] {
         let plan = optimized_text(&format!("SELECT id FROM t WHERE {condition}"));
         assert!(
@@ -45,7 +47,6 @@ fn comparisons_with_constants_leave_columns_bare() {
 fn sums_and_averages_are_shared() {
     let plan = optimized_text("SELECT SUM(amount), AVG(amount), COUNT(*), COUNT(amount) FROM orders");
     assert!(plan.contains("aggr=[[sum(orders.amount), count(Int64(1))"), "{plan}");
-    assert_eq!(plan.matches("sum(orders.amount)").count() > 0, true);
 }
 
 #[test]

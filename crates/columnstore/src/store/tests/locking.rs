@@ -1,0 +1,156 @@
+//! Waiting for locks: order, time-outs, deadlocks.
+
+use super::*;
+use std::sync::mpsc;
+
+/// Waits until so many threads wait for locks.
+fn until_waiting(f: &Fixture, threads: u64) {
+    for _ in 0..2_000 {
+        if f.store.statistics().lock_waiting == threads {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("nobody waits");
+}
+
+#[test]
+fn a_writer_waits_for_the_row_and_then_works_on_its_newest_version() {
+    for in_segment in [false, true] {
+        let f = Fixture::small();
+        f.put(1, P1, &[(1, 10)]);
+        if in_segment {
+            f.store.flush(P1).unwrap();
+        }
+        let mut first = f.begin(2);
+        first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+        let mut second = f.begin(3);
+        let waiter = std::thread::spawn(move || {
+            second.update(P1, &[1], |k, v| (k, v * 2)).unwrap();
+            second.commit().unwrap();
+        });
+        until_waiting(&f, 1);
+        first.commit().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(f.now(P1), map(&[(1, 22)]));
+    }
+}
+
+#[test]
+fn an_insert_waits_for_the_fate_of_its_key() {
+    for commits in [true, false] {
+        let f = Fixture::small();
+        let mut first = f.begin(1);
+        first.insert(P1, &[(1, 10)]).unwrap();
+        let mut second = f.begin(2);
+        let waiter = std::thread::spawn(move || {
+            let result = second.insert(P1, &[(1, 20)]);
+            match &result {
+                Ok(_) => second.commit().map(|_| ()).unwrap(),
+                Err(_) => second.rollback(),
+            }
+            result
+        });
+        until_waiting(&f, 1);
+        if commits {
+            first.commit().unwrap();
+            assert!(matches!(waiter.join().unwrap(), Err(StoreError::DuplicateKey { .. })));
+            assert_eq!(f.now(P1), map(&[(1, 10)]));
+        } else {
+            first.rollback();
+            assert_eq!(waiter.join().unwrap().unwrap(), 1);
+            assert_eq!(f.now(P1), map(&[(1, 20)]));
+        }
+    }
+}
+
+#[test]
+fn a_wait_ends_with_its_time_and_rolls_back_the_statement_only() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10), (2, 20)]);
+    let mut first = f.begin(2);
+    first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    let mut second = f.begin(3);
+    second.lock_wait = Duration::from_millis(30);
+    second.update(P1, &[2], |k, v| (k, v + 1)).unwrap();
+    let error = second.update(P1, &[1], |k, v| (k, v * 2)).unwrap_err();
+    assert_eq!(types::SqlError::from(error).kind.errno(), 1205);
+    second.undo_statement();
+    second.commit().unwrap();
+    first.commit().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 11), (2, 21)]));
+    assert_eq!(f.store.statistics().lock_timeouts, 1);
+}
+
+#[test]
+fn of_a_cycle_over_partitions_the_youngest_is_told() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10)]);
+    f.put(2, P2, &[(1, 10)]);
+    f.store.flush(P1).unwrap();
+    let (mut old, mut young) = (f.begin(10), f.begin(20));
+    (old.lock_wait, young.lock_wait) = (Duration::from_secs(60), Duration::from_secs(60));
+    old.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    young.update(P2, &[1], |k, v| (k, v + 1)).unwrap();
+    let waiter = std::thread::spawn(move || {
+        let error = young.update(P1, &[1], |k, v| (k, v + 1)).unwrap_err();
+        young.rollback();
+        error
+    });
+    until_waiting(&f, 1);
+    old.update(P2, &[1], |k, v| (k, v + 5)).unwrap();
+    old.commit().unwrap();
+    assert_eq!(types::SqlError::from(waiter.join().unwrap()).kind.errno(), 1213);
+    assert_eq!((f.now(P1)[&1], f.now(P2)[&1]), (11, 15));
+    assert_eq!(f.store.statistics().deadlocks, 1);
+}
+
+#[test]
+fn a_freeze_between_grant_and_wake_keeps_the_waiters_row_in_the_tail() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10), (2, 20)]);
+    let mut first = f.begin(2);
+    first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    let mut second = f.begin(3);
+    let waiter = std::thread::spawn(move || {
+        second.update(P1, &[1], |k, v| (k, v * 2)).unwrap();
+        second.commit().unwrap();
+    });
+    until_waiting(&f, 1);
+    let partition = f.store.partition(P1).unwrap();
+    {
+        // The lock passes on and the tail freezes under one latch: the waiter cannot have woken.
+        let mut core = partition.latch().unwrap();
+        core.roll_back(&f.store.leaf, first.id);
+        core.freeze(&f.store.leaf, f.def.id).unwrap();
+    }
+    waiter.join().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 20), (2, 20)]));
+}
+
+#[test]
+fn a_dropped_partition_and_a_rollback_end_waits() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10)]);
+    f.put(2, P2, &[(1, 10)]);
+    let mut first = f.begin(3);
+    first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    first.update(P2, &[1], |k, v| (k, v + 1)).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    for (number, p) in [(4, P1), (5, P2)] {
+        let mut tx = f.begin(number);
+        tx.lock_wait = Duration::from_secs(60);
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.send((p, tx.update(p, &[1], |k, v| (k, v)))).unwrap());
+    }
+    until_waiting(&f, 2);
+    f.store.drop_partition(P1).unwrap();
+    let (p, result) = receiver.recv().unwrap();
+    assert!(p == P1 && matches!(result, Err(StoreError::UnknownPartition(_))), "{result:?}");
+    // KILL: another thread rolls the waiter back.
+    f.store.rollback(txn_id(5), &[P2]);
+    let (p, result) = receiver.recv().unwrap();
+    assert!(p == P2 && matches!(result, Err(StoreError::StatementMismatch { .. })), "{result:?}");
+    first.rollback();
+    assert_eq!(f.now(P2), map(&[(1, 10)]));
+}
