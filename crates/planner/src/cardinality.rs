@@ -6,11 +6,10 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{Alias, BinaryExpr, InList, Like};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan};
-use exec::{ColumnEstimate, ShardedTable};
+use exec::ShardedTable;
 use exec::scan::estimate::as_number;
 use exec::scan::filter::translate;
 use std::collections::HashMap;
-use types::Value;
 
 /// Rows of a table that nothing is known of.
 const UNKNOWN_ROWS: f64 = 10_000.0;

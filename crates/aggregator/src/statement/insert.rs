@@ -132,9 +132,9 @@ impl State {
                 continue;
             }
             for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
-                if !writers.contains_key(&ordinal) {
+                if let std::collections::btree_map::Entry::Vacant(e) = writers.entry(ordinal) {
                     let writer = self.bulk_writer(def, &partitions, ordinal).await?;
-                    writers.insert(ordinal, writer);
+                    e.insert(writer);
                 }
                 if let Some(writer) = writers.get_mut(&ordinal) {
                     writer.append(part).await?;

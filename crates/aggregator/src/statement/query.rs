@@ -245,7 +245,7 @@ pub(crate) fn partitions_read(plan: &LogicalPlan) -> Result<Vec<PartitionId>> {
         }
         Ok(TreeNodeRecursion::Continue)
     })
-    .map_err(|error| SqlError::internal(error))?;
+    .map_err(SqlError::internal)?;
     Ok(partitions.into_iter().collect())
 }
 

@@ -204,6 +204,8 @@ impl BytesBlock {
         &self.lengths.typed_data::<L>()[vector * words..][..words]
     }
 
+    // The lane may be u64 itself.
+    #[allow(clippy::useless_conversion)]
     fn sum(&self, vector: usize) -> u64 {
         with_lane!(self.lane, L => {
             let mut lengths = [0 as L; VECTOR];
@@ -212,6 +214,8 @@ impl BytesBlock {
         })
     }
 
+    // The lane may be u32 itself.
+    #[allow(clippy::unnecessary_cast)]
     pub fn offsets(&self, vector: usize, out: &mut Offsets) {
         let mut at = self.starts.typed_data::<u32>()[vector];
         with_lane!(self.lane, L => {

@@ -294,6 +294,8 @@ impl IntBlock {
                 let mut scratch = [0 as L; VECTOR];
                 lanes::unpack(self.shape.width, packed, &mut scratch);
                 out.extend(rows.iter().map(|&row| {
+                    // The lane may be u64 itself.
+                    #[allow(clippy::useless_conversion)]
                     let value: u64 = scratch[usize::from(row) % VECTOR].into();
                     T::of(reference.wrapping_add(value.wrapping_mul(divisor)))
                 }));

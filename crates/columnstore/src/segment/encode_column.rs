@@ -57,13 +57,16 @@ fn null_block(rows: usize) -> BlockEntry {
     BlockEntry { nulls: rows as u32, form: Form::Null, zone: Zone::None }
 }
 
+/// Sets its last argument to so many values from a row on.
+type ReadNumbers<'a> = &'a mut dyn FnMut(usize, usize, &mut Vec<i64>) -> Result<(), StoreError>;
+
 /// A column of 64-bit integers; `read` sets its argument to `count` values from a row on.
 pub(super) fn encode_numbers(
     out: &mut Output,
     entry: &mut ColumnEntry,
     rows: usize,
     nulls: Option<&NullBuffer>,
-    read: &mut dyn FnMut(usize, usize, &mut Vec<i64>) -> Result<(), StoreError>,
+    read: ReadNumbers<'_>,
 ) -> Result<(), StoreError> {
     let sketched = entry.ty.is_some();
     let mut values: Vec<i64> = Vec::with_capacity(rows.min(BLOCK_ROWS));

@@ -187,10 +187,10 @@ fn to_predicate(expr: &Arc<dyn PhysicalExpr>, def: &TableDef, output: &[Output])
         let column = column(list.expr())?;
         let mut values = Vec::with_capacity(list.len());
         for value in list.list() {
-            match compare_literal(column, Compare::Eq, &literal(value)?)? {
-                Predicate::Compare { value, .. } => values.push(value),
-                // Not a value of this column: it matches no row.
-                _ => {}
+            // Anything else is no value of this column and matches no row.
+            if let Predicate::Compare { value, .. } = compare_literal(column, Compare::Eq, &literal(value)?)?
+            {
+                values.push(value);
             }
         }
         return Some(if values.is_empty() {

@@ -85,7 +85,8 @@ impl TableEstimate {
             }
         }
         for (column, range) in ranges {
-            share *= (range.high - range.low).clamp(1.0 / self.distinct(def, column), 1.0) * self.not_null(column);
+            share *=
+                (range.high - range.low).clamp(1.0 / self.distinct(def, column), 1.0) * self.not_null(column);
         }
         share.clamp(0.0, 1.0)
     }
@@ -285,7 +286,11 @@ mod tests {
         within(&[compare(Compare::GreaterEq, 40), compare(Compare::Less, 50)], 0.08, 0.12);
         within(&[compare(Compare::Eq, 7)], 0.009, 0.011);
         within(&[compare(Compare::Eq, 700)], 0.0, 0.0);
-        within(&[Predicate::Compare { column: ColumnId(3), op: Compare::Eq, value: Value::Int(1) }], 0.005, 0.005);
+        within(
+            &[Predicate::Compare { column: ColumnId(3), op: Compare::Eq, value: Value::Int(1) }],
+            0.005,
+            0.005,
+        );
         within(
             &[Predicate::Or(vec![vec![compare(Compare::Less, 50)], vec![compare(Compare::Greater, 50)]])],
             0.7,

@@ -16,7 +16,7 @@ struct Piece(Vec<Token>);
 
 #[derive(Debug, Clone)]
 enum Token {
-    Bytes(memmem::Finder<'static>),
+    Bytes(Box<memmem::Finder<'static>>),
     AnyChar,
 }
 
@@ -30,7 +30,7 @@ impl LikePattern {
                 && let Some(piece) = pieces.last_mut()
             {
                 let bytes = std::mem::take(plain).into_bytes();
-                piece.0.push(Token::Bytes(memmem::Finder::new(&bytes).into_owned()));
+                piece.0.push(Token::Bytes(Box::new(memmem::Finder::new(&bytes).into_owned())));
             }
         }
         while let Some(c) = chars.next() {

@@ -59,12 +59,23 @@ fn look_at(batch: &RecordBatch, def: &TableDef, columns: &mut [Measured]) -> Res
     for ((array, column), measured) in batch.columns().iter().zip(&def.columns).zip(columns) {
         measured.nulls += array.null_count() as u64;
         measured.bytes += crate::memory::array_bytes(array.as_ref()) as u64;
-        let hashes = shard::hash_columns(std::slice::from_ref(array), array.len()).map_err(StoreError::internal)?;
-        measured.hashes.extend(hashes.iter().enumerate().filter(|(row, _)| array.is_valid(*row)).map(|(_, h)| *h));
+        let hashes =
+            shard::hash_columns(std::slice::from_ref(array), array.len()).map_err(StoreError::internal)?;
+        measured
+            .hashes
+            .extend(hashes.iter().enumerate().filter(|(row, _)| array.is_valid(*row)).map(|(_, h)| *h));
         if let Some((least, greatest)) = extremes(array)? {
             let known = TableEstimate {
                 rows: 0,
-                columns: [(column.id, ColumnEstimate { min: measured.min.take(), max: measured.max.take(), ..Default::default() })].into(),
+                columns: [(
+                    column.id,
+                    ColumnEstimate {
+                        min: measured.min.take(),
+                        max: measured.max.take(),
+                        ..Default::default()
+                    },
+                )]
+                .into(),
             };
             let found = ColumnEstimate {
                 min: from_scalar(&least, column.ty),
@@ -85,7 +96,8 @@ fn look_at(batch: &RecordBatch, def: &TableDef, columns: &mut [Measured]) -> Res
 fn extremes(array: &ArrayRef) -> Result<Option<(ScalarValue, ScalarValue)>, StoreError> {
     let ranks = rank(array, Some(SortOptions { descending: false, nulls_first: true }))?;
     let valid = || ranks.iter().enumerate().filter(|(row, _)| array.is_valid(*row));
-    let (Some((least, _)), Some((greatest, _))) = (valid().min_by_key(|(_, r)| **r), valid().max_by_key(|(_, r)| **r))
+    let (Some((least, _)), Some((greatest, _))) =
+        (valid().min_by_key(|(_, r)| **r), valid().max_by_key(|(_, r)| **r))
     else {
         return Ok(None);
     };
@@ -135,16 +147,23 @@ mod tests {
         let fields: Vec<_> = def.columns.iter().map(|c| c.ty.field(&c.name, c.nullable)).collect();
         let a = Int32Array::from(vec![Some(3), None, Some(-5), Some(3)]);
         let s = StringViewArray::from(vec![Some("b"), Some("a"), None, Some("zz")]);
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![Arc::new(a), Arc::new(s)]).unwrap();
+        let rows =
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![Arc::new(a), Arc::new(s)]).unwrap();
         let mut tables = TestTables::new(1, 2);
         tables.add(&def, &rows);
         let snapshot = || tables.snapshot(PartitionId(100), def.id).unwrap();
         let found = measure(&def, snapshot(), 4).unwrap().unwrap();
         assert_eq!(found.rows, 4);
         let a = &found.columns[&def.columns[0].id];
-        assert_eq!((a.min.clone(), a.max.clone(), a.nulls, a.distinct), (Some(Value::Int(-5)), Some(Value::Int(3)), 1, 2));
+        assert_eq!(
+            (a.min.clone(), a.max.clone(), a.nulls, a.distinct),
+            (Some(Value::Int(-5)), Some(Value::Int(3)), 1, 2)
+        );
         let s = &found.columns[&def.columns[1].id];
-        assert_eq!((s.min.clone(), s.max.clone()), (Some(Value::Text("a".into())), Some(Value::Text("zz".into()))));
+        assert_eq!(
+            (s.min.clone(), s.max.clone()),
+            (Some(Value::Text("a".into())), Some(Value::Text("zz".into())))
+        );
         assert_eq!(measure(&def, snapshot(), 3).unwrap(), None);
     }
 }

@@ -2,12 +2,11 @@
 
 use crate::testing::{TestTables, table_def};
 use crate::{Cancel, DistributedPlan, ExchangeExec, ExchangeKind, Executor, ExecutorOptions, QueryContext};
-use arrow::array::{Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::TableProvider;
 use datafusion::physical_expr::expressions::col;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::prelude::SessionContext;
 use env::MemoryBudget;

@@ -338,7 +338,8 @@ mod tests {
     #[tokio::test]
     async fn silence_ends_the_wait() {
         let (_client, server) = tokio::io::duplex(100);
-        let end = PacketReader::new(server).read(&mut 0, 10, Duration::from_millis(1)).await;
+        let short = Patience { first: Duration::from_millis(1), ..WAIT };
+        let end = PacketReader::new(server).read(&mut 0, 10, short).await;
         assert!(matches!(end, Err(ReadError::TimedOut)));
     }
 

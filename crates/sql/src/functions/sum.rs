@@ -111,23 +111,50 @@ fn overflow() -> DataFusionError {
     out_of_range("DECIMAL", "sum()")
 }
 
-/// Calls `$visit(row, value as i128)` for each value of an exact numeric array that is not NULL.
-macro_rules! each_exact {
-    ($array:expr, $visit:expr) => {{
-        let array: &ArrayRef = $array;
-        match array.data_type() {
-            DataType::Int8 => each_of::<Int8Type>(array, $visit),
-            DataType::Int16 => each_of::<Int16Type>(array, $visit),
-            DataType::Int32 => each_of::<Int32Type>(array, $visit),
-            DataType::Int64 => each_of::<Int64Type>(array, $visit),
-            DataType::UInt8 => each_of::<UInt8Type>(array, $visit),
-            DataType::UInt16 => each_of::<UInt16Type>(array, $visit),
-            DataType::UInt32 => each_of::<UInt32Type>(array, $visit),
-            DataType::UInt64 => each_of::<UInt64Type>(array, $visit),
-            DataType::Decimal128(..) => each_of::<Decimal128Type>(array, $visit),
+/// Runs `$body` with `$native` standing for the array's type; for exact numeric types.
+macro_rules! with_exact {
+    ($array:expr, $native:ident => $body:expr) => {{
+        macro_rules! typed {
+            ($ty:ty) => {{
+                type $native = $ty;
+                $body
+            }};
+        }
+        match $array.data_type() {
+            DataType::Int8 => typed!(Int8Type),
+            DataType::Int16 => typed!(Int16Type),
+            DataType::Int32 => typed!(Int32Type),
+            DataType::Int64 => typed!(Int64Type),
+            DataType::UInt8 => typed!(UInt8Type),
+            DataType::UInt16 => typed!(UInt16Type),
+            DataType::UInt32 => typed!(UInt32Type),
+            DataType::UInt64 => typed!(UInt64Type),
+            DataType::Decimal128(..) => typed!(Decimal128Type),
             other => Err(unexpected(other)),
         }
     }};
+}
+
+/// Calls `$visit(row, value as i128)` for each value that is not NULL.
+macro_rules! each_exact {
+    ($array:expr, $visit:expr) => {{
+        let array: &ArrayRef = $array;
+        with_exact!(array, T => each_of::<T>(array, $visit))
+    }};
+}
+
+/// Adds every row's value to its group's sum. The caller knows that none overflows.
+fn add_all<T>(array: &ArrayRef, groups: &[usize], sums: &mut [i128]) -> Result<()>
+where
+    T: ArrowPrimitiveType,
+    T::Native: Into<i128>,
+{
+    let array = array.as_primitive_opt::<T>().ok_or_else(|| unexpected(array.data_type()))?;
+    for (value, group) in array.values().iter().zip(groups) {
+        let sum = &mut sums[*group];
+        *sum = sum.wrapping_add((*value).into());
+    }
+    Ok(())
 }
 
 fn each_of<T>(array: &ArrayRef, mut visit: impl FnMut(usize, i128)) -> Result<()>
@@ -396,10 +423,9 @@ impl GroupsAccumulator for ExactGroups {
         let sums = &mut self.sums;
         match self.seen.extend(total, every_row) {
             // The bound says that no sum can pass 127 bits.
-            None if self.bound <= i128::MAX.unsigned_abs() => each_exact!(array, |row, value| {
-                let sum = &mut sums[groups[row]];
-                *sum = sum.wrapping_add(value);
-            }),
+            None if self.bound <= i128::MAX.unsigned_abs() => {
+                with_exact!(array, T => add_all::<T>(array, groups, sums))
+            }
             mut seen => {
                 let passes = passes(filter);
                 let mut overflowed = false;
