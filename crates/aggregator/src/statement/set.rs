@@ -48,8 +48,10 @@ impl State {
             SetValue::Default => self.variables.reset(scope, name)?,
             SetValue::Expr(expr) => {
                 let value = match &**expr {
-                    // A bare word means its text.
-                    ast::Expr::Identifier(word) => Value::Text(word.value.clone()),
+                    // A bare word means its text; one with an '@' is a variable.
+                    ast::Expr::Identifier(word) if !word.value.starts_with('@') => {
+                        Value::Text(word.value.clone())
+                    }
                     expr => self.evaluate(expr, parameters)?,
                 };
                 self.variables.set(scope, name, &value)?
