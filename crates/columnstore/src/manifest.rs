@@ -9,7 +9,7 @@
 //! | | body |
 //!
 //! Body, in the notation of [`crate::wal::record`]: partition u32, epoch u32, LSN u64, clock ts,
-//! watermark ts, next entry u64, first needed log file u64, [table]. A table: bytes: the definition as
+//! watermark ts, next entry u64, first needed log file u64, `[table]`. A table: bytes: the definition as
 //! JSON; bytes: the row layouts as JSON; next source u32; tail u32; first needed entry u64, [older needed
 //! entry u64]; [meta, bytes: a bitmap in the portable Roaring format, [row u32, since ts]].
 //!

@@ -33,7 +33,7 @@ pub use memory::QueryPool;
 pub use plan::{DistributedPlan, Place, Stage};
 pub use query::Cancel;
 pub use scan::{
-    ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot, measure,
+    ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
 };
 pub use service::{BulkWriter, LeafService, Target};
 pub use union::CollocatedUnionExec;

@@ -56,7 +56,7 @@ pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
 }
 
 /// Parses all statements of a text. They stand or fall together; a server that answers one after the
-/// other uses [`split`] and [`parse_one`].
+/// other uses [`fn@split`] and [`parse_one`].
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     split(text).into_iter().map(|piece| parse_one(piece).map(|parsed| parsed.statement)).collect()
 }

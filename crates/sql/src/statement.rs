@@ -237,7 +237,7 @@ pub struct CreateTable {
     pub keys: Vec<KeySpec>,
     /// CREATE TABLE t LIKE other.
     pub like: Option<TableName>,
-    /// CREATE TABLE t [(..)] [AS] SELECT.
+    /// CREATE TABLE t [(..)] \[AS\] SELECT.
     pub query: Option<Box<ast::Query>>,
     pub comment: String,
     /// AUTO_INCREMENT = n: where the counter starts.
@@ -328,7 +328,7 @@ pub enum ShowWhat {
     },
     Variables(Scope),
     Status(Scope),
-    /// SHOW WARNINGS [LIMIT [offset,] rows], SHOW COUNT(*) WARNINGS.
+    /// SHOW WARNINGS [LIMIT \[offset,\] rows], SHOW COUNT(*) WARNINGS.
     Warnings(MessageList),
     Errors(MessageList),
     Engines,
@@ -444,7 +444,7 @@ pub enum SetItem {
     Names { charset: Option<String>, collation: Option<String> },
     /// SET CHARACTER SET; None: DEFAULT.
     CharacterSet(Option<String>),
-    /// SET [scope] TRANSACTION; without a scope it holds for the next transaction only.
+    /// SET \[scope\] TRANSACTION; without a scope it holds for the next transaction only.
     Transaction { scope: Option<Scope>, isolation: Option<Isolation>, read_only: Option<bool> },
 }
 

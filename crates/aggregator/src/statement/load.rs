@@ -1,4 +1,4 @@
-//! LOAD DATA [LOCAL] INFILE.
+//! `LOAD DATA [LOCAL] INFILE`.
 //!
 //! The text is cut at line ends into chunks. Workers of the blocking pool parse chunks side by side
 //! and split their rows by partition; the results are taken in the order of the text and appended to

@@ -125,7 +125,7 @@ impl Ranges {
 }
 
 /// Maps a float to a number so that the order is kept and 0.0 equals -0.0. NaNs lie outside of
-/// [`FLOATS`].
+/// `FLOATS`.
 #[inline(always)]
 pub fn float_key(value: f64) -> i64 {
     let bits = (value + 0.0).to_bits() as i64;

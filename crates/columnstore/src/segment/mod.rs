@@ -2,7 +2,7 @@
 //!
 //! [`write_segment`] makes one from an Arrow batch in segment order ([`sort_to_segment_order`]);
 //! [`Segment`] reads it: scans of blocks with predicates evaluated on encoded data, single rows,
-//! rows by primary key. [`format`] describes the file byte by byte.
+//! rows by primary key. [`mod@format`] describes the file byte by byte.
 
 pub(crate) mod block;
 mod defaults;

@@ -5,7 +5,6 @@ mod dynamic;
 pub mod estimate;
 pub mod filter;
 mod like;
-mod measure;
 mod node;
 mod source;
 mod store;
@@ -13,7 +12,7 @@ mod table;
 
 pub use dynamic::MAX_IN_VALUES;
 pub use estimate::{ColumnEstimate, TableEstimate};
-pub use measure::measure;
+
 pub use node::{Output, ScanExec};
 pub use source::{Snapshots, TableMorsel, TableSnapshot};
 pub use table::{PARTITION_COLUMN, ShardedTable};

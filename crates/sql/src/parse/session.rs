@@ -51,7 +51,7 @@ impl Reader<'_> {
         self.completion().map(Statement::Rollback)
     }
 
-    /// [AND [NO] CHAIN] [[NO] RELEASE]
+    /// [AND \[NO\] CHAIN] [\[NO\] RELEASE]
     fn completion(&mut self) -> Read<Completion> {
         let mut completion = Completion::default();
         if self.eat("AND") {
