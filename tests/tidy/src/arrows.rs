@@ -11,7 +11,7 @@ use std::path::Path;
 use cargo_metadata::{DependencyKind, Metadata};
 
 /// The crates of the product, from the ground up. Docs: the code map in docs/ARCHITECTURE.md.
-pub const ORDER: [&str; 15] = [
+pub const ORDER: [&str; 16] = [
     "types",
     "env",
     "proto",
@@ -23,6 +23,7 @@ pub const ORDER: [&str; 15] = [
     "sql",
     "exec",
     "planner",
+    "rpc",
     "leaf",
     "aggregator",
     "master",

@@ -1,0 +1,11 @@
+//! The traits between the roles of a cluster over gRPC: for each trait a client that implements it
+//! and a service that answers by an implementation. Nothing is decided here.
+//!
+//! * [`channels`]: one pool of connections a process, by address.
+//! * [`error`]: a [`types::SqlError`] crosses the wire whole, in the details of a status; a
+//!   connection that fails becomes one that names the node.
+
+pub mod channels;
+pub mod error;
+
+pub use channels::Channels;
