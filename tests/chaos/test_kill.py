@@ -5,11 +5,11 @@ import os
 import random
 import time
 
+from seeds import seed
 from workload import COUNTERS, SCHEMA, Book, Client
 
 CLIENTS = 8
 ROUNDS = int(os.environ.get("PANDO_CHAOS_ROUNDS", "20"))
-SEED = int(os.environ.get("PANDO_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 
 def prepare(pando, folder):
@@ -26,8 +26,7 @@ def prepare(pando, folder):
 
 
 def test_kill(pando, tmp_path):
-    print(f"PANDO_CHAOS_SEED={SEED}")
-    dice = random.Random(SEED)
+    dice = random.Random(seed())
     books = prepare(pando, tmp_path)
     done, answers, starts = 0, [], []
     for _ in range(ROUNDS):

@@ -6,15 +6,11 @@ import threading
 import time
 
 import pymysql
+from transfers import ACCOUNTS, AGAIN, AMOUNT, TOTAL, create_accounts, move
 
-ACCOUNTS = 60
-AMOUNT = 1000
 WRITERS = 6
 READERS = 3
 TRANSFERS = int(os.environ.get("PANDO_TRANSFERS", "10000"))
-
-# Lock wait time-out and deadlock: the transaction may be tried again.
-AGAIN = (1205, 1213)
 
 
 class Bank:
@@ -43,7 +39,7 @@ class Bank:
                 source, target = dice.sample(range(ACCOUNTS), 2)
                 amount = dice.randrange(1, 20)
                 try:
-                    self.move(cursor, dice, source, target, amount)
+                    move(cursor, dice, source, target, amount)
                     connection.commit()
                 except pymysql.err.OperationalError as error:
                     if error.args[0] not in AGAIN:
@@ -55,28 +51,11 @@ class Bank:
                 with self.lock:
                     self.moved += 1
 
-    @staticmethod
-    def move(cursor, dice, source, target, amount):
-        """By one statement over two rows, or by two statements, not always in the order of the rows."""
-        if dice.random() < 0.3:
-            changed = cursor.execute(
-                f"UPDATE accounts SET balance = balance + CASE id WHEN {source} THEN {-amount} ELSE {amount} END "
-                f"WHERE id IN ({source}, {target})"
-            )
-            assert changed == 2, changed
-            return
-        steps = [(source, -amount), (target, amount)]
-        if dice.random() < 0.9:
-            steps.sort()
-        for row, change in steps:
-            changed = cursor.execute("UPDATE accounts SET balance = balance + %s WHERE id = %s", (change, row))
-            assert changed == 1, changed
-
     def read(self, autocommit):
         with self.pando.connect("bank", autocommit=autocommit) as connection:
             cursor = connection.cursor()
             while not self.done():
-                cursor.execute("SELECT COUNT(*), SUM(balance) FROM accounts")
+                cursor.execute(TOTAL)
                 (row,) = cursor.fetchall()
                 connection.commit()
                 assert row == (ACCOUNTS, ACCOUNTS * AMOUNT), row
@@ -88,11 +67,7 @@ def test_total_never_changes(pando):
     with pando.connect(autocommit=True) as connection:
         connection.cursor().execute("CREATE DATABASE bank")
     with pando.connect("bank", autocommit=True) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "CREATE TABLE accounts (id INT NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (id), SHARD KEY (id))"
-        )
-        cursor.execute("INSERT INTO accounts VALUES " + ", ".join(f"({n}, {AMOUNT})" for n in range(ACCOUNTS)))
+        create_accounts(connection.cursor())
     bank = Bank(pando)
     threads = [threading.Thread(target=bank.guarded, args=(bank.write, seed)) for seed in range(WRITERS)]
     threads += [threading.Thread(target=bank.guarded, args=(bank.read, seed % 2 == 0)) for seed in range(READERS)]
@@ -112,5 +87,5 @@ def test_total_never_changes(pando):
     pando.start()
     with pando.connect("bank") as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT COUNT(*), SUM(balance) FROM accounts")
+        cursor.execute(TOTAL)
         assert cursor.fetchall() == ((ACCOUNTS, ACCOUNTS * AMOUNT),)
