@@ -15,6 +15,7 @@
 use std::fmt;
 
 const SCALE_1: &str = include_str!("../answers/sf1.txt");
+const SCALE_0_05: &str = include_str!("../answers/sf0.05.txt");
 const SCALE_0_01: &str = include_str!("../answers/sf0.01.txt");
 
 /// A result or an answer: rows of values in text form, None for NULL.
@@ -50,6 +51,8 @@ impl std::error::Error for Difference {}
 pub fn answer(scale: f64, number: u8) -> Option<Answer> {
     let file = if scale == 1.0 {
         SCALE_1
+    } else if scale == 0.05 {
+        SCALE_0_05
     } else if scale == 0.01 {
         SCALE_0_01
     } else {
@@ -228,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_kept_whole_for_two_scales() {
-        for scale in [1.0, 0.01] {
+    fn answers_are_kept_whole_for_three_scales() {
+        for scale in [1.0, 0.05, 0.01] {
             for query in crate::QUERIES {
                 let answer = answer(scale, query.number).expect("an answer is kept");
                 assert!(!answer.rows.is_empty(), "scale {scale}, query {}", query.number);

@@ -48,7 +48,7 @@ pub struct DevOptions {
 
 #[derive(Debug, Clone, Args)]
 pub struct DemoOptions {
-    /// TPC-H scale factor; answers are known for 1 and 0.01
+    /// TPC-H scale factor; answers are known for 1, 0.05 and 0.01
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = parse_scale)]
     pub scale: f64,
     /// Leave after the queries instead of staying up
