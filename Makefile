@@ -29,8 +29,10 @@ help:
 setup:
 	@scripts/setup $(VENV)
 
+# --workspace chooses the features that all of it asks for: with --package the dependencies would be
+# built a second time with others.
 build:
-	$(CARGO) build --locked --package pando --package pando-tpch
+	$(CARGO) build --locked --workspace --bins
 
 demo: setup build
 	$(PANDO) demo --data $(CACHE)/demo $(ARGS)

@@ -16,7 +16,7 @@ COPY . .
 ENV CARGO_TARGET_DIR=/target
 RUN --mount=type=cache,target=/usr/local/cargo/registry,id=pando-registry \
     --mount=type=cache,target=/target,id=pando-target-$TARGETARCH,sharing=locked \
-    ROCKSDB_LIB_DIR=$(dirname /usr/lib/*/librocksdb.so) cargo build --locked --package pando-aggregator \
+    ROCKSDB_LIB_DIR=$(dirname /usr/lib/*/librocksdb.so) cargo build --locked --workspace --bin pando-aggregator \
     && docker/rootfs /target/debug/pando-aggregator /rootfs
 
 # The program, the libraries that it is linked with, and nothing else: no shell, no package manager.

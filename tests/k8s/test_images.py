@@ -30,7 +30,8 @@ def test_stages(program):
     assert last.all("RUN") == [], "nothing could run there"
     assert last.all("COPY") == ["--from=build /rootfs /"]
     command = build.all("RUN")[-1]
-    assert f"cargo build --locked --package {program} " in command
+    # All images choose features alike, so that they share what is built.
+    assert f"cargo build --locked --workspace --bin {program} " in command
     assert f"docker/rootfs /target/debug/{program} /rootfs" in command
     # arm64 and amd64 builds side by side must not share a target folder.
     assert "$TARGETARCH" in command

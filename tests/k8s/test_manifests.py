@@ -215,6 +215,10 @@ def test_exactly_one_founds_the_cluster(objects):
     (founder,) = founders
     assert [effective_options(pod)["advertise"] for pod in pods(objects)].count(founder) == 1
     masters = [pod for pod in pods(objects) if "master" in effective_options(pod)]
+    assert len(masters) in (1, 3, 5), "an even number of voters bears no more failures than one less"
+    for pod in pods(objects):
+        joined = {address.rpartition(":")[0] for address in effective_options(pod)["join"]}
+        assert joined == {master.names[0] for master in masters}
     for pod in masters:
         assert any(isinstance(mount, str) for mount in pod.mounts.values()), f"{pod.name} keeps the catalog"
 
