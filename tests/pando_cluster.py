@@ -11,9 +11,18 @@ import os
 import time
 
 import pymysql
+import pytest
 from pando_process import START_LIMIT, Process, binary
 
 NUMBERS = itertools.count(1)
+PROGRAMS = ("pando-aggregator", "pando-leaf")
+NOT_BUILT = [program for program in PROGRAMS if not os.path.exists(binary(program))]
+
+# Gauges that are at zero on every process that has them when no statement runs and no transaction is open.
+AT_REST = {"pando_statements_running", "pando_open_transactions", "pando_lock_waiting"}
+
+# For every test that starts one of them.
+needs_programs = pytest.mark.skipif(bool(NOT_BUILT), reason=f"not built: {', '.join(NOT_BUILT)}")
 
 
 def loopback():
@@ -71,8 +80,11 @@ class Node(Process):
             (line,) = [line for line in status if line.startswith("VmRSS:")]
         return int(line.split()[1]) << 10
 
-    def spilled_files(self):
-        return [path for path in self.data.glob("**/tmp/**/*") if path.is_file()]
+    def leftovers(self):
+        """What a process at rest holds none of, and this one does."""
+        found = {name: value for name, value in self.metrics().items() if name in AT_REST and value != 0}
+        files = [path for path in self.data.glob("**/tmp/**/*") if path.is_file()]
+        return {**found, "files": files} if files else found
 
 
 class Cluster:
@@ -111,6 +123,15 @@ class Cluster:
         """Asks all to stop, leaves last; returns what did not end with 0."""
         codes = {node.name: node.stop() for node in [*self.aggregators, self.master, *self.leaves]}
         return {name: code for name, code in codes.items() if code != 0}
+
+    def wait_until_at_rest(self, limit, what, nodes=None):
+        """Nothing of ended statements and transactions is left on the nodes within so many seconds."""
+        deadline = time.monotonic() + limit
+        nodes = self.nodes if nodes is None else nodes
+        assert AT_REST <= {name for node in nodes for name in node.metrics()}, "a gauge is missing"
+        while left := {node.name: kept for node in nodes if (kept := node.leftovers())}:
+            assert time.monotonic() < deadline, f"{what}: left behind: {left}"
+            time.sleep(0.05)
 
     def connect(self, database=None, aggregator=0, **options):
         return self.aggregators[aggregator].connect(database, **options)

@@ -1,0 +1,52 @@
+"""The 22 TPC-H answers are right whatever the number of leaves and of partitions, through any aggregator.
+
+PANDO_TPCH_ALL=1 tries every number of leaves with every number of partitions.
+"""
+
+import os
+
+import pytest
+import tpch
+from pando_cluster import Cluster, needs_programs
+
+pytestmark = needs_programs
+
+SCALE = "0.05"
+LEAVES = (1, 2, 4, 7)
+PARTITIONS = (1, 3, 8, 16)
+ALL = os.environ.get("PANDO_TPCH_ALL") == "1"
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    tpch.make_rows(SCALE, folder)
+    return folder
+
+
+def partitions_with(leaves):
+    """In the short form each number of partitions is tried with one number of leaves: sometimes fewer
+    partitions than leaves, sometimes more."""
+    return PARTITIONS if ALL else (PARTITIONS[LEAVES.index(leaves) - 2],)
+
+
+@pytest.mark.parametrize("leaves", LEAVES)
+def test_answers(leaves, rows, tmp_path):
+    with Cluster.running(tmp_path / "cluster", leaves=leaves, aggregators=2) as cluster:
+        for partitions in partitions_with(leaves):
+            tpch.load(cluster, "tpch", rows, partitions)
+            placed = cluster.query("SHOW PARTITIONS ON tpch", aggregator=1)
+            homes = {(row[1], row[2]) for row in placed}
+            assert len(placed) == partitions and len(homes) == min(leaves, partitions), placed
+            wrong = {}
+            for aggregator in range(2):
+                with cluster.connect("tpch", aggregator) as connection:
+                    for number in tpch.NUMBERS:
+                        # In the short form the aggregators share the queries.
+                        if ALL or number % 2 == aggregator:
+                            found = tpch.difference(SCALE, number, tpch.run(connection, number))
+                            if found:
+                                wrong[f"Q{number} through {aggregator}"] = found
+            assert not wrong, f"{leaves} leaves, {partitions} partitions: {wrong}"
+            cluster.query("DROP DATABASE tpch")
+        assert cluster.stop() == {}
