@@ -24,6 +24,7 @@ pub mod store;
 mod tail;
 #[cfg(test)]
 mod testing;
+pub mod vectors;
 mod wal;
 
 pub use access::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
@@ -38,3 +39,4 @@ pub use segment::{
 };
 pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
 pub use store::{BulkLoad, Options, Store, StoreStatistics};
+pub use vectors::{Vector, Vectors};

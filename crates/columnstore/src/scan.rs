@@ -4,7 +4,7 @@ use crate::StoreError;
 use crate::predicate::Predicate;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
-use types::{ColumnId, TableDef};
+use types::{ColumnId, SqlType, TableDef};
 
 /// The name of the column of row references that [`ScanSpec::row_refs`] adds.
 pub const ROW_COLUMN: &str = "__row";
@@ -26,6 +26,12 @@ impl ScanSpec {
     /// The schema of the batches that a scan with this spec yields.
     pub fn schema(&self, def: &TableDef) -> Result<SchemaRef, StoreError> {
         output_schema(def, &self.columns, self.row_refs)
+    }
+
+    /// The types of the columns.
+    pub fn types(&self, def: &TableDef) -> Result<Vec<SqlType>, StoreError> {
+        let of = |&id| def.column(id).map(|column| column.ty).ok_or_else(|| unknown_column(def, id));
+        self.columns.iter().map(of).collect()
     }
 }
 

@@ -9,6 +9,8 @@ use crate::segment::{BLOCK_ROWS, ColumnStatistics};
 use crate::tail::key::encode_key;
 use crate::tail::row::{RowCollector, adapt};
 use crate::tail::run::FrozenRun;
+use crate::tail::statistics::{SAMPLE, is_stale, of_batch};
+use crate::vectors::Vectors;
 use crate::{StoreError, filter_batch};
 use arrow::array::{ArrayRef, AsArray, UInt64Array};
 use arrow::buffer::BooleanBuffer;
@@ -52,7 +54,7 @@ pub struct TableStatistics {
     pub rows: u64,
     /// Bytes of the segments on disk and of the tail in memory.
     pub bytes: u64,
-    /// Of the rows in segments; empty if there are none.
+    /// Of the rows in segments, frozen runs and the tail; of a large tail, by a sample.
     pub columns: Vec<ColumnStatistics>,
 }
 
@@ -142,6 +144,27 @@ impl Snapshot {
         }
     }
 
+    /// As [`Snapshot::scan`], with the rows as [`Vectors`], which are good until `emit` returns. `spec`
+    /// asks for no row references.
+    pub fn scan_vectors(
+        &self,
+        morsel: &Morsel,
+        spec: &ScanSpec,
+        vectors: &mut Vectors,
+        emit: &mut dyn FnMut(&Vectors) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let Piece::Block { segment, block } = &morsel.piece else {
+            let types = spec.types(self.def())?;
+            return self.scan(morsel, spec, &mut |batch| {
+                vectors.set_batch(&batch, &types)?;
+                emit(vectors)
+            });
+        };
+        let source = self.pinned.state.segments.get(*segment).ok_or_else(foreign)?;
+        let Some(visible) = self.visible(*segment, source, *block)? else { return Ok(true) };
+        source.file.segment.scan_block_vectors(*block, self.def(), spec, visible.as_ref(), vectors, emit)
+    }
+
     fn hidden(&self, at: usize, segment: &SegmentSource) -> Option<&RoaringBitmap> {
         let hidden = self.pinned.hidden.get(at)?;
         let hidden = hidden.get_or_init(|| {
@@ -155,18 +178,16 @@ impl Snapshot {
         hidden.as_deref()
     }
 
-    fn scan_block(
+    /// Which rows of a block the view sees: a bit for each, or `Some(None)` for all; `None` if no row.
+    fn visible(
         &self,
         at: usize,
         source: &SegmentSource,
         block: u32,
-        spec: &ScanSpec,
-        emit: &mut Emit<'_>,
-    ) -> Result<bool, StoreError> {
-        let segment = &source.file.segment;
-        let rows = segment.block_rows(block) as usize;
+    ) -> Result<Option<Option<BooleanBuffer>>, StoreError> {
+        let rows = source.file.segment.block_rows(block) as usize;
         let begun = match source.seen(&self.pinned.view) {
-            Seen::None => return Ok(true),
+            Seen::None => return Ok(None),
             Seen::All => None,
             Seen::ByRow => {
                 let mut begin = Vec::new();
@@ -175,9 +196,19 @@ impl Snapshot {
             }
         };
         let first = block * BLOCK_ROWS as u32;
-        let visible = without(begun, self.hidden(at, source), first, rows);
-        let def = self.def();
-        segment.scan_block(block, def, spec, visible.as_ref(), emit)
+        Ok(Some(without(begun, self.hidden(at, source), first, rows)))
+    }
+
+    fn scan_block(
+        &self,
+        at: usize,
+        source: &SegmentSource,
+        block: u32,
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(visible) = self.visible(at, source, block)? else { return Ok(true) };
+        source.file.segment.scan_block(block, self.def(), spec, visible.as_ref(), emit)
     }
 
     fn scan_run(
@@ -294,6 +325,36 @@ impl Snapshot {
         }
     }
 
+    /// What is known of the active tail's columns: worked out anew when it has grown by a quarter.
+    fn tail_statistics(&self) -> Result<Arc<Vec<ColumnStatistics>>, StoreError> {
+        let tail = &self.pinned.state.tail;
+        let mut known = tail.statistics.lock();
+        if let Some((entries, statistics)) = known.as_ref()
+            && !is_stale(*entries, self.pinned.tail_len)
+        {
+            return Ok(statistics.clone());
+        }
+        let def = self.def();
+        let mut collector = RowCollector::new(def)?;
+        let step = self.pinned.tail_len.div_ceil(SAMPLE).max(1);
+        let mut looked_at = 0;
+        for at in (0..self.pinned.tail_len).step_by(step) {
+            looked_at += 1;
+            if let Some(entry) = tail.get(at as u32)
+                && let Some(row) = entry.versions().seen(&self.pinned.view)
+            {
+                collector.push(def, row)?;
+            }
+        }
+        let rows = collector.rows() * step;
+        let statistics = Arc::new(of_batch(def, &collector.finish()?, rows)?);
+        // A view that sees few of the rows, of a load that has not committed, says little to others.
+        if rows / step * 2 >= looked_at {
+            *known = Some((self.pinned.tail_len, statistics.clone()));
+        }
+        Ok(statistics)
+    }
+
     pub fn statistics(&self) -> TableStatistics {
         let state = &self.pinned.state;
         let mut statistics = TableStatistics {
@@ -301,9 +362,27 @@ impl Snapshot {
             bytes: state.tail.bytes() as u64,
             columns: Vec::new(),
         };
+        fn add(columns: &mut Vec<ColumnStatistics>, more: &[ColumnStatistics], def: &TableDef) {
+            for column in more.iter().filter(|c| def.column(c.column).is_some()) {
+                match columns.iter_mut().find(|c| c.column == column.column) {
+                    Some(whole) => merge_statistics(whole, column),
+                    None => columns.push(column.clone()),
+                }
+            }
+        }
+        // Statistics are a help: a tail that cannot be read fails the scan, not the plan. A run that was
+        // not turned to columns yet is left to its first scan.
+        if self.pinned.tail_len > 0
+            && let Ok(tail) = self.tail_statistics()
+        {
+            add(&mut statistics.columns, &tail, &state.def);
+        }
         for run in &state.runs {
             statistics.rows += (run.entries as u64).saturating_sub(run.deletes.len());
             statistics.bytes += run.bytes as u64;
+            if let Some(columns) = run.made() {
+                add(&mut statistics.columns, columns.statistics(), &state.def);
+            }
         }
         for segment in &state.segments {
             if segment.seen(&self.pinned.view) == Seen::None {
@@ -312,12 +391,7 @@ impl Snapshot {
             let of = segment.file.segment.statistics();
             statistics.rows += of.rows.saturating_sub(segment.deletes.len());
             statistics.bytes += segment.file.segment.meta().bytes;
-            for column in of.columns.iter().filter(|c| state.def.column(c.column).is_some()) {
-                match statistics.columns.iter_mut().find(|c| c.column == column.column) {
-                    Some(whole) => merge_statistics(whole, column),
-                    None => statistics.columns.push(column.clone()),
-                }
-            }
+            add(&mut statistics.columns, &of.columns, &state.def);
         }
         let rows = statistics.rows;
         for column in &mut statistics.columns {

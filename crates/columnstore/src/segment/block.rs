@@ -7,6 +7,7 @@ use crate::encoding::bytes::BytesBlock;
 use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::{FixedBits, FixedBlock, FixedKind};
 use crate::encoding::ints::{IntBlock, Target};
+use crate::vectors::Vector;
 use arrow::array::{
     ArrayRef, BinaryViewArray, BooleanBufferBuilder, PrimitiveArray, StringViewArray, make_view,
     new_null_array,
@@ -224,6 +225,41 @@ impl Chunk {
         }
     }
 
+    /// The column's values in the chunk's rows, as near to their stored form as vectors are. `range`:
+    /// the lowest and greatest number of the block.
+    pub fn vector(
+        &self,
+        column: &BlockColumn,
+        ty: SqlType,
+        range: Option<(i64, i64)>,
+        to: &mut Vector,
+    ) -> Result<(), StoreError> {
+        match (column, range) {
+            (BlockColumn::Ints(block), Some((low, high))) => {
+                let values = to.start_ints(self.nulls(column.validity()), low, high);
+                self.each(
+                    values,
+                    |to, vector, count| block.extend(vector, 0, count, 0, to),
+                    |to, vector, rows| block.gather(vector, rows, 0, to),
+                );
+            }
+            (BlockColumn::Codes(block, dictionary), _) => {
+                let codes = to.start_codes(self.nulls(column.validity()), dictionary);
+                self.each(
+                    codes,
+                    |to, vector, count| block.extend(vector, 0, count, 0, to),
+                    |to, vector, rows| block.gather(vector, rows, 0, to),
+                );
+            }
+            (BlockColumn::Null, _) if ty.physical() == Physical::I64 => {
+                let nulls = NullBuffer::new_null(self.rows);
+                to.start_ints(Some(nulls), 0, 0).resize(self.rows, 0);
+            }
+            _ => *to = Vector::Array(self.array(column, ty)?),
+        }
+        Ok(())
+    }
+
     fn strings(&self, block: &BytesBlock, ty: SqlType, nulls: Option<NullBuffer>) -> ArrayRef {
         if self.groups.iter().all(|group| group.from.is_none()) {
             let mut made = Vec::with_capacity(self.rows);
@@ -271,6 +307,38 @@ impl IntForm {
         // Adding the top bit flips it.
         IntForm { bytes, bias: if ty == (SqlType::BigInt { unsigned: true }) { i64::MIN } else { 0 } }
     }
+}
+
+/// Physical 64-bit integers as `ty`'s Arrow array.
+pub(crate) fn int_array(
+    ty: SqlType,
+    values: &[i64],
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, StoreError> {
+    let form = IntForm::of(ty);
+    fn cut<T: Target>(values: &[i64], bias: i64) -> Buffer {
+        Buffer::from_vec(values.iter().map(|v| T::of(v.wrapping_add(bias) as u64)).collect::<Vec<T>>())
+    }
+    let bytes = match form.bytes {
+        1 => cut::<u8>(values, 0),
+        2 => cut::<u16>(values, 0),
+        4 => cut::<u32>(values, 0),
+        8 => cut::<u64>(values, form.bias),
+        _ => cut::<i128>(values, 0),
+    };
+    primitive(ty, values.len(), bytes, nulls)
+}
+
+/// Codes of a dictionary as an array of its entries. A code out of range, which no writer makes, gives
+/// the empty string.
+pub(crate) fn code_array(
+    ty: SqlType,
+    codes: &[u32],
+    dictionary: &Dictionary,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
+    let made = codes.iter().map(|code| dictionary.view(*code as usize)).collect();
+    views(ty, made, vec![dictionary.data().clone()], nulls)
 }
 
 /// An array of fixed-width values. `values` are of the width of the type's Arrow form.

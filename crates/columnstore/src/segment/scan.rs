@@ -8,6 +8,7 @@ use crate::encoding::bits;
 use crate::encoding::{BLOCK_ROWS, VECTOR};
 use crate::filter::condition::{Condition, Known};
 use crate::scan::{BATCH_ROWS, output_schema, row_ref, unknown_column};
+use crate::vectors::{VECTORS_ROWS, Vectors};
 use crate::{Predicate, ScanSpec, StoreError};
 use arrow::array::{ArrayRef, UInt64Array};
 use arrow::buffer::BooleanBuffer;
@@ -98,6 +99,62 @@ impl Segment {
         visible: Option<&BooleanBuffer>,
         emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
     ) -> Result<bool, StoreError> {
+        let mut output = Output { segment: self, def, spec, block, loaded: None };
+        self.select(block, def, spec, visible, BATCH_ROWS, &mut |chunk| emit(output.batch(chunk)?))
+    }
+
+    /// As [`Segment::scan_block`], with the rows as [`Vectors`], which are good until `emit` returns.
+    pub fn scan_block_vectors(
+        &self,
+        block: u32,
+        def: &TableDef,
+        spec: &ScanSpec,
+        visible: Option<&BooleanBuffer>,
+        vectors: &mut Vectors,
+        emit: &mut dyn FnMut(&Vectors) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let mut loaded: Option<Vec<VectorSource>> = None;
+        self.select(block, def, spec, visible, VECTORS_ROWS, &mut |chunk| {
+            let sources = match &mut loaded {
+                Some(sources) => sources,
+                none => none.insert(self.vector_sources(block, def, spec)?),
+            };
+            vectors.reset(chunk.rows(), sources.len());
+            for (source, to) in sources.iter().zip(vectors.columns_mut()) {
+                chunk.vector(&source.column, source.ty, source.range, to)?;
+            }
+            emit(vectors)
+        })
+    }
+
+    fn vector_sources(
+        &self,
+        block: u32,
+        def: &TableDef,
+        spec: &ScanSpec,
+    ) -> Result<Vec<VectorSource>, StoreError> {
+        spec.columns
+            .iter()
+            .map(|&id| {
+                let range = match self.known(def, id, block)?.1 {
+                    Zone::Numbers(low, high) => i64::try_from(low).ok().zip(i64::try_from(high).ok()),
+                    _ => None,
+                };
+                Ok(VectorSource { column: self.column(def, id, block)?, ty: type_of(def, id)?, range })
+            })
+            .collect()
+    }
+
+    /// Calls `emit` with the rows of a block that pass, at most `limit` (at least 1,024) at a time.
+    fn select(
+        &self,
+        block: u32,
+        def: &TableDef,
+        spec: &ScanSpec,
+        visible: Option<&BooleanBuffer>,
+        limit: usize,
+        emit: &mut dyn FnMut(&Chunk) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
         let rows = self.block_rows(block) as usize;
         if rows == 0 {
             return Ok(true);
@@ -120,7 +177,6 @@ impl Segment {
         if matches!(node, Node::Fail) {
             return Ok(true);
         }
-        let mut output = Output { segment: self, def, spec, block, loaded: None };
         let mut chunk = Chunk::default();
         for vector in 0..rows.div_ceil(VECTOR) {
             let start = vector * VECTOR;
@@ -134,15 +190,15 @@ impl Segment {
             if count == 0 {
                 continue;
             }
-            if chunk.rows() + count > BATCH_ROWS {
-                if !emit(output.batch(&chunk)?)? {
+            if chunk.rows() + count > limit {
+                if !emit(&chunk)? {
                     return Ok(false);
                 }
                 chunk.clear();
             }
             chunk.push(vector, vector_rows, &selected, count);
         }
-        if chunk.rows() == 0 { Ok(true) } else { emit(output.batch(&chunk)?) }
+        if chunk.rows() == 0 { Ok(true) } else { emit(&chunk) }
     }
 
     /// The commit timestamps of a block's rows, into `out`, which is cleared first. Needed only by a
@@ -241,6 +297,14 @@ pub(super) struct KeptSchema {
     columns: Vec<ColumnId>,
     row_refs: bool,
     schema: SchemaRef,
+}
+
+/// A column of a block on its way into vectors.
+struct VectorSource {
+    column: BlockColumn,
+    ty: SqlType,
+    /// Lowest and greatest number of the block.
+    range: Option<(i64, i64)>,
 }
 
 /// Makes batches; loads the columns with the first.

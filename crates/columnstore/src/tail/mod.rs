@@ -2,10 +2,12 @@
 //! frozen runs of them turned to columns ([`run`]).
 //!
 //! * [`row`]: how a row stands in memory and in the log;
-//! * [`key`]: primary keys as bytes that compare like the key.
+//! * [`key`]: primary keys as bytes that compare like the key;
+//! * [`statistics`]: what the planner is told of recent rows.
 
 pub(crate) mod entry;
 pub(crate) mod key;
 pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod slab;
+pub(crate) mod statistics;

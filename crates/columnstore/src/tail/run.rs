@@ -9,8 +9,10 @@ use super::entry::Version;
 use super::key::{Keys, key_hash};
 use super::row::RowCollector;
 use super::slab::Tail;
+use super::statistics::of_batch;
 use crate::StoreError;
 use crate::deletes::DeleteVector;
+use crate::segment::ColumnStatistics;
 use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use env::Reservation;
@@ -37,6 +39,7 @@ pub(crate) struct RunColumns {
     live: Option<BooleanBuffer>,
     /// (hash of key, row), sorted.
     keys: Vec<(u64, u32)>,
+    statistics: OnceLock<Vec<ColumnStatistics>>,
     _reserved: Reservation,
 }
 
@@ -85,12 +88,18 @@ impl RunColumns {
             newest,
             live,
             keys,
+            statistics: OnceLock::new(),
             _reserved: reserved,
         })
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.begin.len()
+    }
+
+    /// What is known of the columns, worked out once; nothing if that fails.
+    pub(crate) fn statistics(&self) -> &[ColumnStatistics] {
+        self.statistics.get_or_init(|| of_batch(&self.def, &self.batch, self.rows()).unwrap_or_default())
     }
 
     /// The rows that a reader at `ts` sees, rows moved out aside; None: all.

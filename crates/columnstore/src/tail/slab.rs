@@ -5,6 +5,7 @@
 
 use super::entry::{Entry, Place};
 use super::key::key_hash;
+use super::statistics::Known;
 use env::Reservation;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
@@ -33,6 +34,8 @@ pub(crate) struct Tail {
     versions: AtomicUsize,
     first_file: AtomicU64,
     reserved: Mutex<Reservation>,
+    /// What was last told of the columns.
+    pub(crate) statistics: Mutex<Option<Known>>,
 }
 
 /// The chunk of an entry, and its place in that.
@@ -55,6 +58,7 @@ impl Tail {
             versions: AtomicUsize::new(0),
             first_file: AtomicU64::new(u64::MAX),
             reserved: Mutex::new(reserved),
+            statistics: Mutex::new(None),
         }
     }
 
