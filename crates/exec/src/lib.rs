@@ -8,6 +8,7 @@
 //! Rows are placed by the shard hash of crate `types` everywhere: in storage, in shuffles, and in
 //! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
 
+pub mod aggregate;
 pub mod error;
 pub mod exchange;
 pub mod executor;
@@ -25,6 +26,7 @@ pub mod union;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate::{FusedAggregateExec, fuse_aggregates};
 pub use error::{from_sql_error, to_sql_error};
 pub use exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec, Transport};
 pub use executor::{Executor, ExecutorOptions, QueryContext, ResultStream};

@@ -1,5 +1,9 @@
 //! Tables in memory, placed by the shard hash, behind the traits of a scan. For tests.
 
+mod segments;
+
+pub use segments::SegmentTables;
+
 use crate::scan::{ColumnEstimate, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{filter_record_batch, take_record_batch};

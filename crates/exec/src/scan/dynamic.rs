@@ -95,6 +95,11 @@ impl RuntimeFilter {
         &self.predicates
     }
 
+    /// Whether the predicates are all there is.
+    pub(crate) fn is_predicates(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The rows of a batch for which the rest is TRUE.
     pub(crate) fn apply(&self, mut batch: RecordBatch) -> Result<RecordBatch> {
         for expr in &self.rest {

@@ -14,5 +14,6 @@ pub use dynamic::MAX_IN_VALUES;
 pub use estimate::{ColumnEstimate, TableEstimate};
 
 pub use node::{Output, ScanExec};
+pub(crate) use node::{Scan, from_store_error};
 pub use source::{Snapshots, TableMorsel, TableSnapshot};
 pub use table::{PARTITION_COLUMN, ShardedTable};

@@ -8,7 +8,7 @@ use crate::query::QueryState;
 use crate::runtime::blocking;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use columnstore::{Predicate, ROW_COLUMN, ScanSpec, StoreError};
+use columnstore::{Predicate, ROW_COLUMN, ScanSpec, StoreError, Vectors};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
@@ -31,7 +31,7 @@ use futures::stream;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use types::{ColumnId, PartitionId, SqlError, TableDef};
+use types::{ColumnId, PartitionId, SqlError, SqlType, TableDef};
 
 /// One column of a scan's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,58 @@ impl ScanExec {
 
     pub fn runtime_filters(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.runtime_filters
+    }
+
+    pub(crate) fn has_limit(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// The SQL type of each column, if all are columns of the table.
+    pub(crate) fn types(&self) -> Option<Vec<SqlType>> {
+        self.output
+            .iter()
+            .map(|output| match output {
+                Output::Column(id) => self.def.column(*id).map(|column| column.ty),
+                Output::Partition | Output::Row => None,
+            })
+            .collect()
+    }
+
+    /// Begins to read a partition. Nothing is read yet.
+    pub(crate) fn open(&self, partition: usize, context: &TaskContext) -> Result<Scan> {
+        let query = QueryState::of(context)?;
+        let Some(&id) = self.partitions.get(partition) else {
+            return internal_err!("table {} has no partition {partition}", self.def.name);
+        };
+        let spec = ScanSpec {
+            columns: self
+                .output
+                .iter()
+                .filter_map(|output| match output {
+                    Output::Column(id) => Some(*id),
+                    Output::Partition | Output::Row => None,
+                })
+                .collect(),
+            predicates: self.predicates.to_vec(),
+            row_refs: self.output.contains(&Output::Row),
+        };
+        Ok(Scan {
+            query,
+            partition: id,
+            def: self.def.clone(),
+            output: self.output.clone(),
+            schema: self.schema(),
+            base: self.predicates.clone(),
+            spec,
+            filter: (!self.runtime_filters.is_empty())
+                .then(|| RuntimeFilter::new(self.runtime_filters.clone(), self.aligned.clone(), partition)),
+            remaining: self.limit.unwrap_or(usize::MAX),
+            snapshot: None,
+            morsels: VecDeque::new(),
+            ready: VecDeque::new(),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+            scanned: MetricBuilder::new(&self.metrics).counter("morsels_scanned", partition),
+        })
     }
 
     /// Says which of the runtime filters come from a join that has this scan's partition `i` in its
@@ -265,46 +317,13 @@ impl ExecutionPlan for ScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let query = QueryState::of(&context)?;
-        let Some(&id) = self.partitions.get(partition) else {
-            return internal_err!("table {} has no partition {partition}", self.def.name);
-        };
-        let schema = self.schema();
-        let spec = ScanSpec {
-            columns: self
-                .output
-                .iter()
-                .filter_map(|output| match output {
-                    Output::Column(id) => Some(*id),
-                    Output::Partition | Output::Row => None,
-                })
-                .collect(),
-            predicates: self.predicates.to_vec(),
-            row_refs: self.output.contains(&Output::Row),
-        };
-        let scan = Scan {
-            query,
-            partition: id,
-            def: self.def.clone(),
-            output: self.output.clone(),
-            schema: schema.clone(),
-            base: self.predicates.clone(),
-            spec,
-            filter: (!self.runtime_filters.is_empty())
-                .then(|| RuntimeFilter::new(self.runtime_filters.clone(), self.aligned.clone(), partition)),
-            remaining: self.limit.unwrap_or(usize::MAX),
-            snapshot: None,
-            morsels: VecDeque::new(),
-            ready: VecDeque::new(),
-            metrics: BaselineMetrics::new(&self.metrics, partition),
-            scanned: MetricBuilder::new(&self.metrics).counter("morsels_scanned", partition),
-        };
+        let scan = self.open(partition, &context)?;
         let rows = stream::try_unfold(scan, |mut scan| async move {
             // Gives way to other tasks now and then; the scan itself never waits.
             tokio::task::coop::consume_budget().await;
             Ok::<_, DataFusionError>(scan.next()?.map(|batch| (batch, scan)))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -367,7 +386,7 @@ impl ExecutionPlan for ScanExec {
 }
 
 /// A scan of one partition on its way.
-struct Scan {
+pub(crate) struct Scan {
     query: Arc<QueryState>,
     partition: PartitionId,
     def: Arc<TableDef>,
@@ -403,6 +422,50 @@ impl Scan {
             self.scanned.add(1);
             self.scan(morsel)?;
         }
+    }
+
+    /// Visits the rows of the next morsel as vectors; false if there is no morsel left. Of a scan of
+    /// plain columns without a limit.
+    pub(crate) fn next_vectors(
+        &mut self,
+        vectors: &mut Vectors,
+        visit: &mut dyn FnMut(&Vectors) -> Result<()>,
+    ) -> Result<bool> {
+        self.query.cancel().check()?;
+        let elapsed = self.metrics.elapsed_compute().clone();
+        let _timer = elapsed.timer();
+        self.refresh()?;
+        let Some(morsel) = self.morsels.pop_front() else { return Ok(false) };
+        self.scanned.add(1);
+        if self.filter.as_ref().is_some_and(|filter| !filter.is_predicates()) {
+            // What the storage cannot evaluate is evaluated on batches.
+            self.scan(morsel)?;
+            let types = self.spec.types(&self.def).map_err(from_store_error)?;
+            for batch in std::mem::take(&mut self.ready) {
+                self.metrics.record_output(batch.num_rows());
+                vectors.set_batch(&batch, &types).map_err(from_store_error)?;
+                visit(vectors)?;
+            }
+            return Ok(true);
+        }
+        let Scan { query, spec, def, metrics, .. } = self;
+        let mut failed = None;
+        let scanned = blocking(|| {
+            morsel.scan_vectors(def, spec, vectors, &mut |vectors| {
+                metrics.record_output(vectors.rows());
+                if let Err(error) = visit(vectors) {
+                    failed = Some(error);
+                    return Ok(false);
+                }
+                Ok(!query.cancel().is_cancelled())
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        query.cancel().check()?;
+        scanned.map_err(from_store_error)?;
+        Ok(true)
     }
 
     /// Takes the snapshot the first time, and what the runtime filters say by now.
@@ -450,8 +513,12 @@ impl Scan {
         if let Some(error) = failed {
             return Err(error);
         }
-        scanned.map_err(|error: StoreError| from_sql_error(SqlError::from(error)))
+        scanned.map_err(from_store_error)
     }
+}
+
+pub(crate) fn from_store_error(error: StoreError) -> DataFusionError {
+    from_sql_error(SqlError::from(error))
 }
 
 /// Puts what the storage yields (the columns, then the row reference) in the order of the output.

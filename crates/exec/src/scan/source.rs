@@ -1,9 +1,9 @@
 //! What a scan reads from: the storage, behind traits.
 
 use arrow::array::RecordBatch;
-use columnstore::{Predicate, ScanSpec, StoreError};
+use columnstore::{Predicate, ScanSpec, StoreError, Vectors};
 use std::sync::Arc;
-use types::{PartitionId, SqlError, TableId};
+use types::{PartitionId, SqlError, TableDef, TableId};
 
 /// Gives the tables of one query, as its read view sees them.
 pub trait Snapshots: Send + Sync {
@@ -26,4 +26,20 @@ pub trait TableMorsel: Send {
         spec: &ScanSpec,
         emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// The same with the rows as vectors, into `vectors`, which are good until `emit` returns. `spec`
+    /// asks for no row references; `def` is the table's definition that it follows.
+    fn scan_vectors(
+        &self,
+        def: &TableDef,
+        spec: &ScanSpec,
+        vectors: &mut Vectors,
+        emit: &mut dyn FnMut(&Vectors) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let types = spec.types(def)?;
+        self.scan(spec, &mut |batch| {
+            vectors.set_batch(&batch, &types)?;
+            emit(vectors)
+        })
+    }
 }

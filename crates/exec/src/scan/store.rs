@@ -3,8 +3,9 @@
 use super::estimate::{ColumnEstimate, TableEstimate};
 use super::source::{TableMorsel, TableSnapshot};
 use arrow::array::RecordBatch;
-use columnstore::{Morsel, Predicate, ScanSpec, Snapshot, StoreError, TableStatistics};
+use columnstore::{Morsel, Predicate, ScanSpec, Snapshot, StoreError, TableStatistics, Vectors};
 use std::sync::Arc;
+use types::TableDef;
 
 impl TableSnapshot for Snapshot {
     fn morsels(self: Arc<Self>, predicates: &[Predicate]) -> Vec<Box<dyn TableMorsel>> {
@@ -27,6 +28,16 @@ impl TableMorsel for StoreMorsel {
         emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         self.snapshot.scan(&self.morsel, spec, emit).map(|_| ())
+    }
+
+    fn scan_vectors(
+        &self,
+        _: &TableDef,
+        spec: &ScanSpec,
+        vectors: &mut Vectors,
+        emit: &mut dyn FnMut(&Vectors) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.snapshot.scan_vectors(&self.morsel, spec, vectors, emit).map(|_| ())
     }
 }
 
