@@ -1,11 +1,61 @@
-//! Deadlocks among the waits of one leaf: a graph from each waiting transaction to those it waits for.
+//! Deadlocks: a graph from each waiting transaction to those it waits for.
 //!
-//! A wait is added when it begins and set again when its lock changes hands. Whoever closes a cycle
-//! finds it; the youngest transaction of the cycle is its victim.
+//! [`WaitGraph`] has the waits of one leaf: a wait is added when it begins and set again when its lock
+//! changes hands. Whoever closes a cycle finds it; the youngest transaction of the cycle is its victim.
+//!
+//! [`Detector`] has those waits of all leaves that last longer than [`REPORT_AFTER_MILLIS`]; one leaf
+//! runs it. Each leaf reports all of its long waits, again and again while there are any, and learns
+//! which of its waiters are to give up.
 
 use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::Hash;
-use types::TxnId;
+use types::{NodeId, TxnId};
+
+/// A wait that lasts longer is reported to the detector, and then as often.
+pub const REPORT_AFTER_MILLIS: u64 = 50;
+/// A report that was not repeated counts no longer.
+const REPORT_COUNTS_MILLIS: u64 = 1_000;
+
+/// The long waits of one leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitReport {
+    pub leaf: NodeId,
+    /// Each waiter with the transactions that it waits for.
+    pub waits: Vec<(TxnId, Vec<TxnId>)>,
+}
+
+/// Finds cycles among the long waits of all leaves.
+#[derive(Debug, Default)]
+pub struct Detector {
+    /// With the time at which they came.
+    reports: BTreeMap<NodeId, (u64, WaitReport)>,
+}
+
+impl Detector {
+    /// Takes the place of the leaf's report before. Returns the transactions that wait at that leaf and
+    /// are to give up.
+    pub fn report(&mut self, report: WaitReport, boot_millis: u64) -> Vec<TxnId> {
+        let leaf = report.leaf;
+        self.reports.retain(|_, (at, _)| *at + REPORT_COUNTS_MILLIS > boot_millis);
+        if report.waits.is_empty() {
+            self.reports.remove(&leaf);
+            return Vec::new();
+        }
+        self.reports.insert(leaf, (boot_millis, report));
+        let mut graph = WaitGraph::default();
+        let mut victims: Vec<TxnId> = Vec::new();
+        let waits = self.reports.values().flat_map(|(_, report)| &report.waits);
+        for (wait, (waiter, blockers)) in waits.enumerate() {
+            victims.extend(graph.set(wait, *waiter, blockers.clone()));
+        }
+        let (_, report) = &self.reports[&leaf];
+        victims.retain(|victim| report.waits.iter().any(|(waiter, _)| waiter == victim));
+        victims.sort_unstable();
+        victims.dedup();
+        victims
+    }
+}
 
 #[derive(Debug)]
 struct Wait {
@@ -110,6 +160,31 @@ mod tests {
         assert_eq!(g.set(3, x(2), vec![x(3)]), vec![x(3)]);
         assert_eq!(g.len(), 2, "the victim's wait is gone");
         assert!(g.set(3, x(2), vec![x(4)]).is_empty());
+    }
+
+    fn waits(leaf: u32, waits: &[(u64, u64)]) -> WaitReport {
+        let waits = waits.iter().map(|(waiter, blocker)| (x(*waiter), vec![x(*blocker)])).collect();
+        WaitReport { leaf: NodeId(leaf), waits }
+    }
+
+    #[test]
+    fn a_cycle_over_leaves_is_found_and_its_youngest_gives_up_where_it_waits() {
+        let mut detector = Detector::default();
+        assert!(detector.report(waits(1, &[(1, 2)]), 0).is_empty());
+        assert!(detector.report(waits(2, &[(3, 1)]), 10).is_empty());
+        assert!(detector.report(waits(3, &[(2, 3)]), 20).is_empty(), "the youngest waits elsewhere");
+        assert_eq!(detector.report(waits(2, &[(3, 1)]), 60), vec![x(3)]);
+        assert!(detector.report(waits(2, &[]), 70).is_empty());
+        assert!(detector.report(waits(3, &[(2, 3)]), 80).is_empty());
+    }
+
+    #[test]
+    fn a_report_that_is_not_repeated_counts_no_longer() {
+        let mut detector = Detector::default();
+        detector.report(waits(1, &[(1, 2)]), 0);
+        assert!(detector.report(waits(2, &[(2, 1)]), 1_000).is_empty());
+        detector.report(waits(1, &[(1, 2)]), 1_001);
+        assert_eq!(detector.report(waits(2, &[(2, 1)]), 1_002), vec![x(2)]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Outcomes of distributed transactions at their coordinating partition.
 //!
 //! The decision is a record in that partition's log; the first of COMMIT and ABORT wins. A COMMIT is
-//! kept until every participant has confirmed it durably, an ABORT for ten minutes.
+//! kept until every participant has confirmed it durably and its aggregator will not ask for it, an
+//! ABORT for ten minutes.
 
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -13,6 +14,14 @@ const ABORT_KEPT_MILLIS: u64 = 600_000;
 pub enum Outcome {
     Commit(Timestamp),
     Abort,
+}
+
+/// A participant of a committed transaction that has not confirmed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    pub txn: TxnId,
+    pub participant: PartitionId,
+    pub at: Timestamp,
 }
 
 /// What a reader that met an intent is told.
@@ -87,21 +96,53 @@ impl Decisions {
     /// [A looping scan that forces ABORT starves all writers.]
     pub fn inquire(&self, txn: TxnId, at: Timestamp) -> Answer {
         match self.outcome(txn) {
-            Some(Outcome::Commit(ts)) => Answer::Commit(ts),
+            Some(Outcome::Commit(ts)) if ts <= at => Answer::Commit(ts),
             Some(Outcome::Abort) => Answer::Abort,
-            None => Answer::LaterThan(at),
+            // A later commit need not be durable yet, and is later whatever becomes of it.
+            Some(Outcome::Commit(_)) | None => Answer::LaterThan(at),
         }
     }
 
-    /// A participant holds the outcome durably. True if the decision is forgotten now.
+    /// A participant holds the outcome durably. True if it was the last of a commit.
     pub fn confirm(&mut self, txn: TxnId, participant: PartitionId) -> bool {
         let Some(decision) = self.decided.get_mut(&txn) else { return false };
-        decision.unconfirmed.remove(&participant);
-        let done = decision.unconfirmed.is_empty() && matches!(decision.outcome, Outcome::Commit(_));
-        if done {
-            self.decided.remove(&txn);
-        }
-        done
+        decision.unconfirmed.remove(&participant)
+            && decision.unconfirmed.is_empty()
+            && matches!(decision.outcome, Outcome::Commit(_))
+    }
+
+    /// Commits that every participant has confirmed.
+    pub fn confirmed(&self) -> impl Iterator<Item = TxnId> + '_ {
+        let is_done = |d: &Decision| d.unconfirmed.is_empty() && matches!(d.outcome, Outcome::Commit(_));
+        self.decided.iter().filter(move |(_, d)| is_done(d)).map(|(txn, _)| *txn)
+    }
+
+    /// Nobody will ask for this commit again.
+    pub fn forget(&mut self, txn: TxnId) {
+        self.decided.remove(&txn);
+    }
+
+    /// Participants that are still to be told of a commit.
+    pub fn unsettled(&self) -> impl Iterator<Item = Settlement> + '_ {
+        self.decided.iter().flat_map(|(txn, d)| {
+            let at = match d.outcome {
+                Outcome::Commit(at) => Some(at),
+                Outcome::Abort => None,
+            };
+            let of = move |at| {
+                d.unconfirmed.iter().map(move |participant| Settlement {
+                    txn: *txn,
+                    participant: *participant,
+                    at,
+                })
+            };
+            at.into_iter().flat_map(of)
+        })
+    }
+
+    /// Every decision that is kept, with the participants that have not confirmed it.
+    pub fn kept(&self) -> impl Iterator<Item = (TxnId, Outcome, Vec<PartitionId>)> + '_ {
+        self.decided.iter().map(|(txn, d)| (*txn, d.outcome, d.unconfirmed.iter().copied().collect()))
     }
 
     /// Forgets aborts whose time is over.
@@ -137,7 +178,15 @@ mod tests {
         a.commit(X, Timestamp(9), [PartitionId(2), PartitionId(3)]);
         assert_eq!(a.demand_end(X, 0), (Outcome::Commit(Timestamp(9)), false));
         assert!(!a.confirm(X, PartitionId(2)));
+        assert_eq!(
+            a.unsettled().collect::<Vec<_>>(),
+            vec![Settlement { txn: X, participant: PartitionId(3), at: Timestamp(9) }]
+        );
         assert!(a.confirm(X, PartitionId(3)));
+        assert!(!a.confirm(X, PartitionId(3)));
+        assert_eq!(a.confirmed().collect::<Vec<_>>(), vec![X]);
+        assert_eq!(a.outcome(X), Some(Outcome::Commit(Timestamp(9))), "its aggregator may ask yet");
+        a.forget(X);
         assert!(a.is_empty());
     }
 
@@ -149,7 +198,8 @@ mod tests {
         }
         assert!(a.may_commit(X));
         a.commit(X, Timestamp(51), [PartitionId(2)]);
-        assert_eq!(a.inquire(X, Timestamp(50)), Answer::Commit(Timestamp(51)));
+        assert_eq!(a.inquire(X, Timestamp(50)), Answer::LaterThan(Timestamp(50)));
+        assert_eq!(a.inquire(X, Timestamp(51)), Answer::Commit(Timestamp(51)));
     }
 
     #[test]

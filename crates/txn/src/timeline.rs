@@ -10,8 +10,12 @@
 //!                      applied                  clock >= 14
 //! ```
 //!
+//! A participant's decide is the exception: its timestamp was agreed on elsewhere and may be older than
+//! records before it. It is shown in its turn, but need not be durable.
+//!
 //! Invariants:
-//! * `applied` never falls, and every record with a timestamp at or below it is shown;
+//! * `applied` never falls, and every record that was appended before `applied` got there, with a
+//!   timestamp at or below it, is shown;
 //! * a timestamp that is taken is greater than every one taken, merged or raised to before.
 
 use std::collections::VecDeque;
@@ -30,8 +34,16 @@ pub struct Ahead {
 pub struct Timeline {
     clock: Timestamp,
     applied: Timestamp,
-    /// Appended and not shown: (LSN, timestamp), both rising.
-    waiting: VecDeque<(u64, Timestamp)>,
+    /// Appended and not shown, LSNs rising.
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    lsn: u64,
+    ts: Timestamp,
+    /// Whether it may only be shown when it is durable.
+    durably: bool,
 }
 
 impl Timeline {
@@ -85,21 +97,35 @@ impl Timeline {
     /// Appends the record `lsn` at a timestamp that was agreed on; it must be above the clock.
     pub fn append_at(&mut self, lsn: u64, ts: Timestamp) {
         assert!(ts > self.clock, "timestamps rise with the LSN: {ts} after {}", self.clock);
-        debug_assert!(self.waiting.back().is_none_or(|(last, _)| *last < lsn));
+        self.wait(Waiting { lsn, ts, durably: true });
+    }
+
+    /// Appends the record `lsn` with which a participant learns that its transaction committed at `ts`.
+    pub fn append_decide(&mut self, lsn: u64, ts: Timestamp) {
+        self.wait(Waiting { lsn, ts, durably: false });
+    }
+
+    fn wait(&mut self, waiting: Waiting) {
+        debug_assert!(self.waiting.back().is_none_or(|last| last.lsn < waiting.lsn));
         // Not by `raise`: what is at the old clock is shown, `ts` itself is not.
-        self.clock = ts;
-        self.waiting.push_back((lsn, ts));
+        self.clock = self.clock.max(waiting.ts);
+        self.waiting.push_back(waiting);
     }
 
     /// The first record up to `durable` that waits to be shown. Show it, then call [`Timeline::shown`].
     pub fn to_show(&self, durable: u64) -> Option<u64> {
-        self.waiting.front().map(|(lsn, _)| *lsn).filter(|lsn| *lsn <= durable)
+        let first = self.waiting.front()?;
+        (first.lsn <= durable || !first.durably).then_some(first.lsn)
     }
 
     /// The oldest waiting record is shown.
     pub fn shown(&mut self) {
-        if let Some((_, ts)) = self.waiting.pop_front() {
-            self.applied = self.applied.max(if self.waiting.is_empty() { self.clock } else { ts });
+        if let Some(shown) = self.waiting.pop_front() {
+            let applied = match self.waiting.iter().map(|waiting| waiting.ts.0).min() {
+                None => self.clock,
+                Some(next) => shown.ts.min(Timestamp(next.saturating_sub(1))),
+            };
+            self.applied = self.applied.max(applied);
         }
     }
 
@@ -110,7 +136,7 @@ impl Timeline {
 
     /// Whether every record up to `ts` is shown; a read at `ts` waits for this after raising the clock.
     pub fn shown_up_to(&self, ts: Timestamp) -> bool {
-        self.waiting.front().is_none_or(|(_, first)| *first > ts)
+        self.waiting.iter().all(|waiting| waiting.ts > ts)
     }
 }
 
@@ -153,6 +179,29 @@ mod tests {
         assert_eq!(p.to_show(2), Some(2));
         p.shown();
         assert_eq!(p.applied(), ts(7));
+    }
+
+    #[test]
+    fn a_decide_is_shown_in_its_turn_without_being_durable() {
+        let mut p = Timeline::starting_at(ts(10));
+        p.append_decide(1, ts(20));
+        assert_eq!(p.clock(), ts(20));
+        assert_eq!(p.applied(), ts(10));
+        assert_eq!(p.to_show(0), Some(1));
+        p.shown();
+        assert_eq!(p.applied(), ts(20));
+        // Behind a commit, and older than it.
+        assert_eq!(p.append(2, 0), ts(21));
+        p.append_decide(3, ts(15));
+        assert_eq!(p.to_show(1), None);
+        assert!(!p.shown_up_to(ts(20)), "a reader at 20 must see what committed at 15");
+        assert!(p.shown_up_to(ts(14)));
+        assert_eq!(p.to_show(2), Some(2));
+        p.shown();
+        assert_eq!(p.applied(), ts(20), "15 is not shown yet, so 21 is not applied");
+        assert_eq!(p.to_show(2), Some(3));
+        p.shown();
+        assert_eq!(p.applied(), ts(21));
     }
 
     #[test]
