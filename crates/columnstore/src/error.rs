@@ -31,6 +31,9 @@ pub enum StoreError {
         "The transaction lost a statement on the way (partition holds {found}, the transaction says {expected}) and must be rolled back; begin it again"
     )]
     StatementMismatch { expected: StatementNo, found: StatementNo },
+    /// A message of a transaction that has ended here.
+    #[error("The transaction was rolled back before, or is over; begin it again")]
+    TransactionOver,
     #[error("{0}")]
     OverBudget(OverBudget),
     #[error(
@@ -109,6 +112,7 @@ impl From<StoreError> for SqlError {
             StoreError::SnapshotTooOld { .. }
             | StoreError::UnknownPartition(_)
             | StoreError::StatementMismatch { .. }
+            | StoreError::TransactionOver
             | StoreError::Corrupt { .. }
             | StoreError::OutcomeUnknown
             | StoreError::Poisoned
@@ -121,6 +125,7 @@ impl From<StoreError> for SqlError {
                 | StoreError::UnknownTable(_)
                 | StoreError::UnknownPartition(_)
                 | StoreError::StatementMismatch { .. }
+                | StoreError::TransactionOver
                 | StoreError::InUse(_)
         );
         let mut sql = SqlError::new(kind, error.to_string());

@@ -38,5 +38,5 @@ pub use segment::{
     sync_segment, write_segment,
 };
 pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
-pub use store::{BulkLoad, Options, Store, StoreStatistics};
+pub use store::{BulkLoad, Options, Orphan, Store, StoreStatistics};
 pub use vectors::{Vector, Vectors};

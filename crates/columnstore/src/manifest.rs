@@ -3,7 +3,7 @@
 //!
 //! | bytes | |
 //! |---|---|
-//! | 8 | `PNDOMAN1`; the last byte is the version of the format |
+//! | 8 | `PNDOMAN2`; the last byte is the version of the format, from 1 |
 //! | 4 | length of the body |
 //! | 4 | crc32 of the body |
 //! | | body |
@@ -11,7 +11,8 @@
 //! Body, in the notation of [`crate::wal::record`]: partition u32, epoch u32, LSN u64, clock ts,
 //! watermark ts, next entry u64, first needed log file u64, `[table]`. A table: bytes: the definition as
 //! JSON; bytes: the row layouts as JSON; next source u32; tail u32; first needed entry u64, [older needed
-//! entry u64]; [meta, bytes: a bitmap in the portable Roaring format, [row u32, since ts]].
+//! entry u64]; [meta, bytes: a bitmap in the portable Roaring format, [row u32, since ts]]. Then, from
+//! version 2 on, decisions that are kept: [txn, commit u8, at ts, [participant that has not confirmed u32]].
 //!
 //! A record of the log up to the LSN is in the manifest already, except for what it says of the tail:
 //! entries from the first needed one on, and the older ones named, are found in the log only.
@@ -19,13 +20,16 @@
 use crate::StoreError;
 use crate::codec::{Malformed, Put, Reader};
 use crate::segment::SegmentMeta;
-use crate::wal::record::{deletes, meta, put_deletes};
+use crate::wal::record::{commit, deletes, meta, numbers, put_commit, put_deletes, put_txn, txn};
+use ::txn::Outcome;
 use env::{Disk, OpenMode, disk::replace_file};
 use roaring::RoaringBitmap;
 use std::path::Path;
-use types::{ColumnId, PartitionId, SqlType, TableDef, Timestamp};
+use types::{ColumnId, PartitionId, SqlType, TableDef, Timestamp, TxnId};
 
-const MAGIC: &[u8; 8] = b"PNDOMAN1";
+const MAGIC: &[u8; 8] = b"PNDOMAN2";
+/// Of version 1, which has no decisions.
+const OLD_MAGIC: &[u8; 8] = b"PNDOMAN1";
 const HEADER: usize = 16;
 pub(crate) const FILE_NAME: &str = "MANIFEST";
 
@@ -62,6 +66,7 @@ pub(crate) struct Manifest {
     pub(crate) next_entry: u64,
     pub(crate) needed_file: u64,
     pub(crate) tables: Vec<ManifestTable>,
+    pub(crate) decisions: Vec<(TxnId, Outcome, Vec<PartitionId>)>,
 }
 
 impl Manifest {
@@ -76,6 +81,7 @@ impl Manifest {
             next_entry: 1,
             needed_file: file,
             tables: Vec::new(),
+            decisions: Vec::new(),
         }
     }
 
@@ -108,6 +114,19 @@ impl Manifest {
                 put_deletes(&mut body, &segment.deletes);
             }
         }
+        body.put_u32(self.decisions.len() as u32);
+        for (txn, outcome, unconfirmed) in &self.decisions {
+            put_txn(&mut body, *txn);
+            put_commit(
+                &mut body,
+                match outcome {
+                    Outcome::Commit(at) => Some(*at),
+                    Outcome::Abort => None,
+                },
+            );
+            body.put_u32(unconfirmed.len() as u32);
+            unconfirmed.iter().for_each(|participant| body.put_u32(participant.0));
+        }
         let mut out = Vec::with_capacity(HEADER + body.len());
         out.extend_from_slice(MAGIC);
         out.put_u32(body.len() as u32);
@@ -118,7 +137,8 @@ impl Manifest {
 
     fn decode(bytes: &[u8]) -> Result<Manifest, Malformed> {
         let mut r = Reader::new(bytes);
-        if r.take(8)? != MAGIC {
+        let magic = r.take(8)?;
+        if magic != MAGIC && magic != OLD_MAGIC {
             return Err("it is not a manifest of this version");
         }
         let (length, crc) = (r.u32()?, r.u32()?);
@@ -137,6 +157,7 @@ impl Manifest {
             next_entry: r.u64()?,
             needed_file: r.u64()?,
             tables: Vec::new(),
+            decisions: Vec::new(),
         };
         for _ in 0..r.count(32)? {
             let def = serde_json::from_slice(r.bytes()?).map_err(|_| "a definition is malformed")?;
@@ -161,6 +182,14 @@ impl Manifest {
                 needed,
                 segments,
             });
+        }
+        if magic == MAGIC {
+            for _ in 0..r.count(25)? {
+                let txn = txn(&mut r)?;
+                let outcome = commit(&mut r)?.map_or(Outcome::Abort, Outcome::Commit);
+                let unconfirmed = numbers(&mut r)?.into_iter().map(PartitionId).collect();
+                manifest.decisions.push((txn, outcome, unconfirmed));
+            }
         }
         r.end()?;
         Ok(manifest)
@@ -191,6 +220,7 @@ mod tests {
     use super::*;
     use crate::testing;
     use env::SimDisk;
+    use types::NodeId;
 
     fn example() -> Manifest {
         let def = testing::wide_table();
@@ -216,7 +246,27 @@ mod tests {
                 deletes: vec![(3, Timestamp(9))],
             }],
         });
+        let txn = |number| TxnId { node: NodeId(1), number };
+        manifest.decisions = vec![
+            (txn(7), Outcome::Commit(Timestamp(8)), vec![PartitionId(2), PartitionId(3)]),
+            (txn(9), Outcome::Abort, vec![]),
+        ];
         manifest
+    }
+
+    #[test]
+    fn one_of_the_first_version_is_read() {
+        let mut old = example();
+        old.decisions.clear();
+        let mut bytes = old.encode();
+        // Without the count of decisions, under the old magic.
+        bytes.truncate(bytes.len() - 4);
+        bytes[..8].copy_from_slice(OLD_MAGIC);
+        let length = (bytes.len() - HEADER) as u32;
+        let crc = crc32fast::hash(&bytes[HEADER..]);
+        bytes[8..12].copy_from_slice(&length.to_le_bytes());
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Manifest::decode(&bytes), Ok(old));
     }
 
     #[test]

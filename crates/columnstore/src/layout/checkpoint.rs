@@ -7,7 +7,7 @@ use crate::partition::core::{Core, Table};
 use crate::store::Store;
 use crate::store::leaf::Leaf;
 
-/// The first log file that the partition's rows in memory need.
+/// The first log file that the partition's rows in memory and its prepared transactions need.
 fn needed_file(leaf: &Leaf, core: &Core) -> u64 {
     core.tables
         .values()
@@ -15,6 +15,7 @@ fn needed_file(leaf: &Leaf, core: &Core) -> u64 {
             let runs = table.state.runs.iter().map(|run| run.first_file);
             runs.chain([table.state.tail.first_file()]).flatten()
         })
+        .chain(core.txns.values().filter_map(|txn| Some(txn.promise?.file)))
         .fold(leaf.wal.current_file(), u64::min)
 }
 
@@ -54,6 +55,7 @@ fn capture(leaf: &Leaf, core: &Core) -> Manifest {
         next_entry: core.next_entry,
         needed_file: needed_file(leaf, core),
         tables: core.tables.values().map(table).collect(),
+        decisions: core.decisions.kept().collect(),
     }
 }
 

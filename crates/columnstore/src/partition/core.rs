@@ -63,10 +63,19 @@ pub(crate) struct Txn {
     pub(crate) tables: BTreeMap<TableId, u64>,
     /// Whether the log holds something that its commit or rollback must end.
     pub(crate) logged: bool,
+    /// Once it is prepared: who decides, and the log file that was current then.
+    pub(crate) promise: Option<Promise>,
+}
+
+/// A prepared transaction waits for the decision of another partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promise {
+    pub(crate) coordinator: PartitionId,
+    pub(crate) file: u64,
 }
 
 impl Txn {
-    fn new(txn: TxnId) -> Txn {
+    pub(crate) fn new(txn: TxnId) -> Txn {
         Txn {
             participant: Participant::default(),
             slot: TxnSlot::new(txn),
@@ -76,6 +85,7 @@ impl Txn {
             bulk: Vec::new(),
             tables: BTreeMap::new(),
             logged: false,
+            promise: None,
         }
     }
 
@@ -196,7 +206,15 @@ impl Core {
 
     /// A request of a statement arrives: the transaction is opened here if it is new, the statement's
     /// number is checked, and the table's version.
-    pub(crate) fn enter(&mut self, ctx: &WriteContext, table: TableId) -> Result<(), StoreError> {
+    pub(crate) fn enter(
+        &mut self,
+        leaf: &Leaf,
+        ctx: &WriteContext,
+        table: TableId,
+    ) -> Result<(), StoreError> {
+        if !self.txns.contains_key(&ctx.txn) && !leaf.leases.lock().admit(ctx.txn, leaf.boot_millis()) {
+            return Err(StoreError::TransactionOver);
+        }
         let txn = self.txns.entry(ctx.txn).or_insert_with(|| Txn::new(ctx.txn));
         if let Err(mismatch) = txn.participant.run(ctx.statement, ctx.previous) {
             if txn.participant.last() == StatementNo(0) {
@@ -251,6 +269,7 @@ impl Core {
             if let Some(txn) = self.txns.remove(&show.txn) {
                 txn.slot.show(show.at);
             }
+            leaf.leases.lock().ended(show.txn);
             self.timeline.shown();
             self.release(leaf, show.txn);
             show.done.complete();
@@ -291,18 +310,24 @@ impl Core {
         if !self.txns.get_mut(&id).is_some_and(|txn| txn.participant.abort()) {
             return;
         }
-        let Some(txn) = self.txns.remove(&id) else { return };
+        if self.take_back(leaf, id) {
+            // If the log takes nothing more, recovery finds the transaction open and rolls it back.
+            let _ = self.append(leaf, &Record::Rollback { txn: id }, false);
+        }
+    }
+
+    /// Takes back all that a transaction did here and lets go of its locks. True if the log knows of it.
+    pub(crate) fn take_back(&mut self, leaf: &Leaf, id: TxnId) -> bool {
+        leaf.leases.lock().ended(id);
+        let Some(txn) = self.txns.remove(&id) else { return false };
         leaf.waits.give_up(self.id, Some(id));
         for (_, entry) in &txn.touched {
             entry.take_back(id, StatementNo(0));
         }
         txn.slot.abort();
         self.discard_bulk(&txn.bulk);
-        if txn.logged {
-            // If the log takes nothing more, recovery finds the transaction open and rolls it back.
-            let _ = self.append(leaf, &Record::Rollback { txn: id }, false);
-        }
         self.release(leaf, id);
+        txn.logged
     }
 
     /// Takes back a statement and what ran after it.

@@ -71,6 +71,11 @@ impl Partition {
         self.changed.notify_all();
     }
 
+    /// Waits until something was shown or became durable here.
+    pub(crate) fn wait_changed(&self, core: &mut Latch<'_>) {
+        self.changed.wait(core);
+    }
+
     /// Waits until every record up to `ts` is shown. The clock must have been raised to `ts`.
     pub(crate) fn wait_shown(&self, core: &mut Latch<'_>, ts: Timestamp) -> Result<(), StoreError> {
         while !core.timeline.shown_up_to(ts) {

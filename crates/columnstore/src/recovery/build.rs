@@ -1,10 +1,11 @@
 //! A partition out of what its manifest and log say.
 
-use super::replay::{Replay, ReplayedRun, ReplayedTable, ReplayedTail};
+use super::replay::{Replay, ReplayedRun, ReplayedTable, ReplayedTail, ReplayedTxn};
 use crate::StoreError;
 use crate::deletes::DeleteVector;
 use crate::partition::Partition;
-use crate::partition::core::{Core, Table};
+use crate::partition::core::{BulkSegment, Core, Promise, Table, Txn, mismatched};
+use crate::partition::locking::LockKey;
 use crate::partition::state::{Begin, SegmentFile, SegmentSource, TableState};
 use crate::partition::{segment_name, segment_path};
 use crate::segment::Segment;
@@ -17,12 +18,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use txn::Timeline;
-use types::Timestamp;
+use txn::{Mode, Outcome, Timeline};
+use types::{TableId, Timestamp, TxnId};
 
-/// Makes the partition; its transactions must have been ended.
-pub(crate) fn build(leaf: &Leaf, replay: Replay, ceiling: Timestamp) -> Result<Partition, StoreError> {
-    debug_assert!(replay.open.is_empty());
+/// Makes the partition; its transactions must have been ended or be prepared.
+pub(crate) fn build(leaf: &Leaf, mut replay: Replay, ceiling: Timestamp) -> Result<Partition, StoreError> {
     let mut core = Core::new(replay.id, Timeline::starting_at(ceiling));
     core.epoch = replay.epoch;
     core.next_lsn = replay.lsn + 1;
@@ -35,8 +35,78 @@ pub(crate) fn build(leaf: &Leaf, replay: Replay, ceiling: Timestamp) -> Result<P
         named.extend(replayed.segments.iter().map(|segment| segment_name(id, segment.meta.id)));
         core.tables.insert(id, table(leaf, replayed, &replay.folder)?);
     }
+    for (id, (outcome, unconfirmed)) in replay.decisions {
+        match outcome {
+            Outcome::Commit(at) => core.decisions.commit(id, at, unconfirmed),
+            Outcome::Abort => core.decisions.demand_end(id, leaf.boot_millis()).0,
+        };
+    }
+    for (id, open) in std::mem::take(&mut replay.open) {
+        let prepared =
+            open.prepared.as_ref().ok_or_else(|| StoreError::internal(format_args!("{id} was left open")))?;
+        named.extend(prepared.bulk.iter().map(|(table, meta)| segment_name(*table, meta.id)));
+        restore_prepared(leaf, &mut core, &replay.folder, id, open)?;
+    }
     remove_unnamed(leaf, &replay.folder.join("segments"), &named)?;
     Ok(Partition::new(replay.folder, core, needed_file))
+}
+
+/// A prepared transaction goes on where it was: its intents are in the tail, and it has its locks.
+fn restore_prepared(
+    leaf: &Leaf,
+    core: &mut Core,
+    folder: &Path,
+    id: TxnId,
+    open: ReplayedTxn,
+) -> Result<(), StoreError> {
+    let ReplayedTxn { slot, touched, tables, prepared: Some(prepared) } = open else { return Ok(()) };
+    let mut txn = Txn::new(id);
+    txn.slot = slot;
+    txn.tables = tables;
+    txn.logged = true;
+    txn.promise = Some(Promise { coordinator: prepared.coordinator, file: prepared.file });
+    txn.participant.replay(prepared.last);
+    // Invariant: it agrees with the number that it was just given.
+    txn.participant.prepare(prepared.last, prepared.at).map_err(mismatched)?;
+    let mut of_tables: BTreeSet<TableId> = touched.iter().map(|(table, _)| *table).collect();
+    let mut seen = HashSet::new();
+    let written = touched.into_iter().filter(|(_, entry)| seen.insert(entry.id)).collect::<Vec<_>>();
+    let locked = prepared.locks.iter().filter_map(|(table, entry)| {
+        let tail = &core.state(*table).ok()?.tail;
+        let found = tail.entries(0, tail.len()).find(|(_, e)| e.id == *entry)?;
+        Some((*table, found.1.clone()))
+    });
+    let locked = locked.filter(|(_, entry)| !seen.contains(&entry.id)).collect::<Vec<_>>();
+    for (table, entry) in written.into_iter().chain(locked) {
+        // One whose only version was taken back is not in the tail any more.
+        if core.state(table).is_ok_and(|state| entry.home() == state.tail.source) {
+            core.locks.acquire(id, LockKey::Row(entry.id), Mode::Exclusive);
+            of_tables.insert(table);
+            txn.touched.push((table, entry));
+        }
+    }
+    for (table, meta) in prepared.bulk {
+        let Ok(state) = core.state(table) else { continue };
+        let mode = if state.def.primary_key.is_empty() { Mode::Intention } else { Mode::Exclusive };
+        core.locks.acquire(id, LockKey::Table(table), mode);
+        let source = meta.id;
+        let path = segment_path(folder, table, source);
+        let opened = Segment::open(leaf.disk.as_ref(), &path, meta, leaf.pool.clone())?;
+        let segment = SegmentSource {
+            file: SegmentFile::new(opened, leaf.disk.clone()),
+            deletes: Arc::new(DeleteVector::default()),
+            begin: Begin::Bulk { slot: txn.slot.clone(), statement: prepared.last },
+        };
+        core.install(table, |state| state.segments.push(segment))?;
+        txn.bulk.push(BulkSegment { table, statement: prepared.last, source });
+        let table = core.table_mut(table)?;
+        table.next_source = table.next_source.max(source.saturating_add(1));
+    }
+    for table in of_tables {
+        core.locks.acquire(id, LockKey::Table(table), Mode::Intention);
+    }
+    core.txns.insert(id, txn);
+    Ok(())
 }
 
 fn remove_unnamed(leaf: &Leaf, folder: &Path, named: &BTreeSet<String>) -> Result<(), StoreError> {

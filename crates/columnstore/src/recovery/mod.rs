@@ -5,8 +5,9 @@
 //! * [`build`] makes the partition out of the result.
 //!
 //! Transactions that were open are rolled back, in the log too, so that the next recovery need not
-//! find out again. A prepared one asks the coordinating partition, which is in the same log: if that
-//! has not decided, it decides ABORT, in its log, before the participant hears of it.
+//! find out again. A prepared one asks the coordinating partition if that is in the same log: if it has
+//! not decided, it decides ABORT, in its log, before the participant hears of it. One whose
+//! coordinating partition is on another leaf stays prepared, with its locks, until that is asked.
 
 pub(crate) mod build;
 pub(crate) mod replay;
@@ -21,6 +22,7 @@ use hashbrown::HashMap;
 use replay::Replay;
 use std::collections::BTreeMap;
 use std::path::Path;
+use txn::Outcome;
 use types::{PartitionId, Timestamp, TxnId};
 
 /// What the folder held.
@@ -58,6 +60,13 @@ pub(crate) fn recover(disk: &dyn Disk, folder: &Path) -> Result<Recovered, Store
     let from = partitions.values().map(Replay::needed_file).min();
     let mut ceiling = Timestamp::ZERO;
     let mut decisions = HashMap::new();
+    for (txn, (outcome, _)) in partitions.values().flat_map(|replay| &replay.decisions) {
+        let commit = match outcome {
+            Outcome::Commit(at) => Some(*at),
+            Outcome::Abort => None,
+        };
+        decisions.insert(*txn, commit);
+    }
     let mut visit = |position: &Position<'_>, head: &Head, payload: &[u8]| {
         let refuse = |what: &str| StoreError::corrupt(position.path, position.offset, what);
         if head.partition != LEAF && !partitions.contains_key(&head.partition) {

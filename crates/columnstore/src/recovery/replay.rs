@@ -21,6 +21,7 @@ use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use txn::Outcome;
 use types::{PartitionId, StatementNo, TableDef, TableId, Timestamp, TxnId};
 
 type Refused = String;
@@ -158,10 +159,22 @@ impl ReplayedTable {
 
 /// A transaction that the log has not ended.
 pub(crate) struct ReplayedTxn {
-    slot: Arc<TxnSlot>,
-    touched: Vec<Arc<Entry>>,
-    /// The coordinating partition and the loaded segments, once it is prepared.
-    pub(crate) prepared: Option<(PartitionId, Bulk)>,
+    pub(crate) slot: Arc<TxnSlot>,
+    pub(crate) touched: Vec<(TableId, Arc<Entry>)>,
+    /// The versions of definitions that it wrote under.
+    pub(crate) tables: BTreeMap<TableId, u64>,
+    pub(crate) prepared: Option<ReplayedPrepare>,
+}
+
+/// What a prepare record says.
+pub(crate) struct ReplayedPrepare {
+    pub(crate) at: Timestamp,
+    pub(crate) last: StatementNo,
+    pub(crate) coordinator: PartitionId,
+    pub(crate) locks: Vec<(TableId, u64)>,
+    pub(crate) bulk: Bulk,
+    /// The log file that it stands in.
+    pub(crate) file: u64,
 }
 
 pub(crate) struct Replay {
@@ -179,6 +192,8 @@ pub(crate) struct Replay {
     pub(crate) next_entry: u64,
     pub(crate) tables: BTreeMap<TableId, ReplayedTable>,
     pub(crate) open: BTreeMap<TxnId, ReplayedTxn>,
+    /// Decisions that are kept, with the participants that have not confirmed them.
+    pub(crate) decisions: BTreeMap<TxnId, (Outcome, Vec<PartitionId>)>,
 }
 
 impl Replay {
@@ -200,6 +215,11 @@ impl Replay {
             next_entry: manifest.next_entry,
             tables,
             open: BTreeMap::new(),
+            decisions: manifest
+                .decisions
+                .into_iter()
+                .map(|(txn, outcome, unconfirmed)| (txn, (outcome, unconfirmed)))
+                .collect(),
         })
     }
 
@@ -241,19 +261,29 @@ impl Replay {
             }
             Record::RollbackStatement { txn, statement } => {
                 if let Some(open) = self.open.get(&txn) {
-                    open.touched.iter().for_each(|entry| entry.take_back(txn, statement));
+                    open.touched.iter().for_each(|(_, entry)| entry.take_back(txn, statement));
                 }
             }
             Record::Rollback { txn } => self.end(txn, None, Vec::new(), new)?,
             Record::Commit { txn, at, bulk } => self.end(txn, Some(at), bulk, new)?,
-            Record::Decision { txn, commit, bulk, .. } => self.end(txn, commit, bulk, new)?,
-            Record::Prepare { txn, at, coordinator, bulk, .. } => {
+            Record::Decision { txn, commit, participants, bulk } => {
+                if new {
+                    let outcome = commit.map_or(Outcome::Abort, Outcome::Commit);
+                    self.decisions.entry(txn).or_insert((outcome, participants));
+                }
+                self.end(txn, commit, bulk, new)?;
+            }
+            Record::Forget { txn } => {
+                self.decisions.remove(&txn);
+            }
+            Record::Prepare { txn, at, last, coordinator, locks, bulk } => {
                 self.newest = self.newest.max(at);
-                self.open_txn(txn).prepared = Some((coordinator, bulk));
+                let prepare = ReplayedPrepare { at, last, coordinator, locks, bulk, file };
+                self.open_txn(txn).prepared = Some(prepare);
             }
             Record::Decide { txn, commit } => {
                 let bulk = match self.open.get_mut(&txn).and_then(|open| open.prepared.take()) {
-                    Some((_, bulk)) => bulk,
+                    Some(prepare) => prepare.bulk,
                     None => Vec::new(),
                 };
                 self.end(txn, commit, bulk, new)?;
@@ -273,6 +303,7 @@ impl Replay {
         self.open.entry(txn).or_insert_with(|| ReplayedTxn {
             slot: TxnSlot::new(txn),
             touched: Vec::new(),
+            tables: BTreeMap::new(),
             prepared: None,
         })
     }
@@ -332,9 +363,11 @@ impl Replay {
                 (None, _) => return Err(format!("it changes entry {id}, which is not in the tail")),
             };
             entry.push(Version::new(Stamp::Of(slot.clone()), statement, row));
-            touched.push(entry);
+            touched.push((table_id, entry));
         }
-        self.open_txn(txn).touched.extend(touched);
+        let open = self.open_txn(txn);
+        open.touched.extend(touched);
+        open.tables.insert(table_id, version);
         Ok(())
     }
 
@@ -394,7 +427,7 @@ impl Replay {
                     open.slot.show(at);
                 }
                 None => {
-                    open.touched.iter().for_each(|entry| entry.take_back(txn, StatementNo(0)));
+                    open.touched.iter().for_each(|(_, entry)| entry.take_back(txn, StatementNo(0)));
                     open.slot.abort();
                 }
             }
@@ -422,7 +455,7 @@ impl Replay {
         new: bool,
     ) -> Result<(), Refused> {
         let open: HashSet<u64> =
-            self.open.values().flat_map(|txn| txn.touched.iter().map(|entry| entry.id)).collect();
+            self.open.values().flat_map(|txn| txn.touched.iter().map(|(_, entry)| entry.id)).collect();
         self.next_entry = self.next_entry.max(first_id);
         let Some(table) = self.table(table_id, new)? else { return Ok(()) };
         table.saw(run);

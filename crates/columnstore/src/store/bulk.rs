@@ -67,7 +67,7 @@ impl Store {
         self.leaf.wal.admit()?;
         let (def, layout) = {
             let mut core = partition.latch()?;
-            core.enter(ctx, table)?;
+            core.enter(&self.leaf, ctx, table)?;
             let table = core.table(table)?;
             (table.state.def.clone(), table.layout()?)
         };
@@ -213,7 +213,7 @@ impl BulkLoad {
         let folder = self.partition.segments_folder();
         disk.sync_dir(&folder).map_err(|error| StoreError::io(&folder, error))?;
         let mut core = self.partition.latch()?;
-        core.enter(&self.ctx, self.table)?;
+        core.enter(&self.store.leaf, &self.ctx, self.table)?;
         let slot = core.txn(&self.ctx)?.slot.clone();
         for file in &self.written {
             let source = SegmentSource {

@@ -4,6 +4,8 @@
 //! prepares, the coordinating partition's decision and the participants' decides are appended as one
 //! batch, which is synced once. T is above all of their clocks, so a reader at or above T waits until
 //! all of it is shown, and one below passes over it: nobody meets a prepared intent here.
+//!
+//! If there are partitions on other leaves too, the same batch is appended once those have prepared.
 
 use super::Store;
 use super::leaf::Completion;
@@ -13,34 +15,46 @@ use crate::partition::core::{Core, Show, mismatched};
 use crate::wal::{Append, Record};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
-use types::{PartitionId, StatementNo, Timestamp, TxnId};
+use types::{PartitionId, StatementNo, TableId, Timestamp, TxnId};
 
-type Part<'a> = (&'a Partition, MutexGuard<'a, Core>, StatementNo);
+pub(crate) type Part<'a> = (&'a Partition, MutexGuard<'a, Core>, StatementNo);
+
+/// What a commit that is on other leaves too adds.
+pub(crate) struct Elsewhere<'a> {
+    /// The partition of this leaf that decides.
+    pub(crate) coordinator: PartitionId,
+    pub(crate) participants: &'a [PartitionId],
+    /// The greatest timestamp of their prepares.
+    pub(crate) prepared: Timestamp,
+}
 
 impl Store {
     /// Commits a transaction at the partitions where it wrote or locked, each with the last statement
     /// that did. Returns when the commit is durable and shown everywhere.
     pub fn commit(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp, StoreError> {
+        self.commit_with(txn, parts, None)
+    }
+
+    pub(crate) fn commit_with(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+        elsewhere: Option<&Elsewhere<'_>>,
+    ) -> Result<Timestamp, StoreError> {
         self.leaf.wal.admit_commit()?;
-        let mut named = parts.to_vec();
-        named.sort_unstable();
-        named.dedup();
-        let partitions = named
-            .iter()
-            .map(|(id, last)| Ok((self.partition(*id)?, *last)))
-            .collect::<Result<Vec<(Arc<Partition>, StatementNo)>, StoreError>>()?;
-        if partitions.windows(2).any(|pair| pair[0].0.id == pair[1].0.id) {
-            return Err(StoreError::internal("a commit names a partition twice"));
-        }
-        let mut latched = partitions
-            .iter()
-            .map(|(partition, last)| Ok((partition.as_ref(), partition.latch()?, *last)))
-            .collect::<Result<Vec<Part<'_>>, StoreError>>()?;
+        let partitions = self.named(parts)?;
+        let mut latched = latch(&partitions)?;
         for (_, core, last) in &latched {
             check(core, txn, *last)?;
         }
-        let (mut writers, idle): (Vec<Part<'_>>, Vec<Part<'_>>) =
-            latched.drain(..).partition(|(_, core, _)| core.txns.get(&txn).is_some_and(|t| t.wrote()));
+        let decides = |id: PartitionId| elsewhere.is_some_and(|e| e.coordinator == id);
+        let (mut writers, idle): (Vec<Part<'_>>, Vec<Part<'_>>) = latched
+            .drain(..)
+            .partition(|(p, core, _)| decides(p.id) || core.txns.get(&txn).is_some_and(|t| t.wrote()));
+        writers.sort_by_key(|(partition, ..)| !decides(partition.id));
+        if elsewhere.is_some() && !writers.first().is_some_and(|(p, ..)| decides(p.id)) {
+            return Err(StoreError::internal("the coordinating partition takes no part in the transaction"));
+        }
         if writers.is_empty() {
             let mut newest = Timestamp::ZERO;
             for (_, mut core, _) in idle {
@@ -49,21 +63,24 @@ impl Store {
             }
             return Ok(newest);
         }
+        self.after_all_heard(&mut writers);
         let now = self.leaf.now_millis();
         let done = Completion::of(writers.len());
         let (at, batch) = match &mut writers[..] {
-            [(_, core, last)] => {
+            [(_, core, last)] if elsewhere.is_none() => {
                 let at = core.timeline.next(now);
                 self.leaf.cover_commit(at)?;
                 (at, vec![commit_alone(core, txn, *last, at, &done)?])
             }
             several => {
+                // Above the prepares, so that a reader at the timestamp of one need not ask.
+                let prepared = elsewhere.map_or(Timestamp::ZERO, |e| e.prepared.next());
                 let at = several
                     .iter()
                     .map(|(_, core, _)| core.timeline.next(now).next())
-                    .fold(Timestamp::ZERO, Timestamp::max);
+                    .fold(prepared, Timestamp::max);
                 self.leaf.cover_commit(at)?;
-                (at, commit_together(several, txn, at, now, &done)?)
+                (at, commit_together(several, txn, at, now, &done, elsewhere)?)
             }
         };
         self.leaf.wal.append(batch)?;
@@ -71,7 +88,7 @@ impl Store {
         for (_, mut core, _) in idle {
             core.roll_back(&self.leaf, txn);
         }
-        let coordinator = (writers.len() > 1).then(|| writers[0].0);
+        let coordinator = (writers.len() > 1 || elsewhere.is_some()).then(|| writers[0].0);
         let participants: Vec<PartitionId> = writers.iter().skip(1).map(|(p, ..)| p.id).collect();
         drop(writers);
         done.wait()?;
@@ -81,9 +98,32 @@ impl Store {
             for participant in participants {
                 core.decisions.confirm(txn, participant);
             }
+            if elsewhere.is_none() {
+                core.decisions.forget(txn);
+            }
         }
         self.leaf.counters.commits.add(1);
         Ok(at)
+    }
+
+    /// The next timestamps are above all that this process has heard of.
+    pub(crate) fn after_all_heard(&self, parts: &mut [Part<'_>]) {
+        let heard = self.leaf.options.hlc.newest();
+        parts.iter_mut().for_each(|(_, core, _)| core.timeline.raise(heard));
+    }
+
+    /// The partitions of a commit or prepare, in the order of their ids.
+    pub(crate) fn named(
+        &self,
+        parts: &[(PartitionId, StatementNo)],
+    ) -> Result<Vec<(Arc<Partition>, StatementNo)>, StoreError> {
+        let mut named = parts.to_vec();
+        named.sort_unstable();
+        named.dedup();
+        if named.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(StoreError::internal("a commit names a partition twice"));
+        }
+        named.into_iter().map(|(id, last)| Ok((self.partition(id)?, last))).collect()
     }
 
     /// Rolls a transaction back. One whose commit is under way is left to it.
@@ -110,7 +150,11 @@ impl Store {
     }
 }
 
-fn check(core: &Core, id: TxnId, last: StatementNo) -> Result<(), StoreError> {
+pub(crate) fn latch(partitions: &[(Arc<Partition>, StatementNo)]) -> Result<Vec<Part<'_>>, StoreError> {
+    partitions.iter().map(|(partition, last)| Ok((partition.as_ref(), partition.latch()?, *last))).collect()
+}
+
+pub(crate) fn check(core: &Core, id: TxnId, last: StatementNo) -> Result<(), StoreError> {
     let Some(txn) = core.txns.get(&id) else {
         return Err(StoreError::StatementMismatch { expected: last, found: StatementNo(0) });
     };
@@ -130,7 +174,7 @@ fn appended(core: &mut Core, id: TxnId, lsn: u64, at: Timestamp, done: &Arc<Comp
     core.shows.push_back(Show { lsn, txn: id, at, done: done.clone() });
 }
 
-fn gone(last: StatementNo) -> StoreError {
+pub(crate) fn gone(last: StatementNo) -> StoreError {
     StoreError::StatementMismatch { expected: last, found: StatementNo(0) }
 }
 
@@ -150,6 +194,22 @@ fn commit_alone(
     Ok(item)
 }
 
+/// The record of a prepare at `at`, which the partition's clock has been raised to.
+pub(crate) fn prepare(
+    core: &mut Core,
+    id: TxnId,
+    last: StatementNo,
+    coordinator: PartitionId,
+    at: Timestamp,
+    locks: Vec<(TableId, u64)>,
+) -> Result<Append, StoreError> {
+    let txn = core.txns.get_mut(&id).ok_or_else(|| gone(last))?;
+    txn.participant.prepare(last, at).map_err(mismatched)?;
+    let txn = core.txns.get(&id).ok_or_else(|| gone(last))?;
+    let record = Record::Prepare { txn: id, at, last, coordinator, locks, bulk: core.bulk_of(txn) };
+    Ok(core.number(record.kind(), record.encode(), true))
+}
+
 /// The records of a commit at several partitions, of which the first coordinates.
 fn commit_together(
     parts: &mut [Part<'_>],
@@ -157,18 +217,16 @@ fn commit_together(
     at: Timestamp,
     now: u64,
     done: &Arc<Completion>,
+    elsewhere: Option<&Elsewhere<'_>>,
 ) -> Result<Vec<Append>, StoreError> {
     let mut batch = Vec::with_capacity(parts.len() * 2);
-    let participants: Vec<PartitionId> = parts.iter().skip(1).map(|(p, ..)| p.id).collect();
+    let mut participants: Vec<PartitionId> = parts.iter().skip(1).map(|(p, ..)| p.id).collect();
+    participants.extend(elsewhere.iter().flat_map(|e| e.participants));
     let coordinator = parts[0].0.id;
     for (_, core, last) in parts.iter_mut().skip(1) {
         let prepared = core.timeline.take(now);
-        let txn = core.txns.get_mut(&id).ok_or_else(|| gone(*last))?;
-        txn.participant.prepare(*last, prepared).map_err(mismatched)?;
-        let txn = core.txns.get(&id).ok_or_else(|| gone(*last))?;
-        let record =
-            Record::Prepare { txn: id, at: prepared, last: *last, coordinator, bulk: core.bulk_of(txn) };
-        batch.push(core.number(record.kind(), record.encode(), true));
+        // Its end is in the same batch, so which rows are locked need not be known after a restart.
+        batch.push(prepare(core, id, *last, coordinator, prepared, Vec::new())?);
     }
     let (_, core, last) = &mut parts[0];
     let txn = core.txns.get_mut(&id).ok_or_else(|| gone(*last))?;

@@ -102,10 +102,10 @@ impl Store {
         mode: Mode,
     ) -> Result<(Arc<TableDef>, Arc<RowLayout>), StoreError> {
         let mut core = partition.latch()?;
-        core.enter(ctx, table)?;
+        core.enter(&self.leaf, ctx, table)?;
         let had = partition.acquire(&self.leaf, &mut core, ctx, (LockKey::Table(table), mode), None)?;
         if had == Had::AfterWaiting {
-            core.enter(ctx, table)?;
+            core.enter(&self.leaf, ctx, table)?;
         }
         let table = core.table(table)?;
         Ok((table.state.def.clone(), table.layout()?))

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use txn::{Ceiling, Watermark};
+use txn::{Ceiling, Detector, Leases, Watermark};
 use types::Timestamp;
 
 /// A number that only grows.
@@ -108,6 +108,10 @@ pub(crate) struct Leaf {
     ceiling: Mutex<CeilingLog>,
     ceiling_moved: Condvar,
     pub(crate) watermark: Mutex<Watermark>,
+    /// What aggregators say of themselves.
+    pub(crate) leases: Mutex<Leases>,
+    /// Deadlocks over leaves, at the leaf that looks for them.
+    pub(crate) detector: Mutex<Detector>,
     pub(crate) waits: Waits,
     pub(crate) counters: Counters,
     /// Bytes of tails and runs that were not flushed yet.
@@ -124,6 +128,10 @@ impl Leaf {
         ceiling: Timestamp,
     ) -> Leaf {
         let lag = options.snapshot_lag.as_millis() as u64;
+        let boot_millis = clock.boot_time().as_millis() as u64;
+        let mut watermark = Watermark::new(lag);
+        // What snapshots are held is known once the aggregators have reported: until then, all.
+        watermark.issue(Timestamp::ZERO, boot_millis);
         Leaf {
             disk,
             clock,
@@ -138,7 +146,9 @@ impl Leaf {
                 failed: false,
             }),
             ceiling_moved: Condvar::new(),
-            watermark: Mutex::new(Watermark::new(lag)),
+            watermark: Mutex::new(watermark),
+            leases: Mutex::new(Leases::new(boot_millis)),
+            detector: Mutex::default(),
             waits: Waits::default(),
             counters: Counters::default(),
             unflushed: AtomicUsize::new(0),
@@ -166,6 +176,7 @@ impl Leaf {
 
     /// Logs a ceiling if one is due, so that a record at `ts` may be appended after it.
     pub(crate) fn cover_commit(&self, ts: Timestamp) -> Result<(), StoreError> {
+        self.options.hlc.observe(ts);
         let mut log = self.ceiling.lock();
         if let Some(next) = log.ceiling.due(ts, self.now_millis()) {
             self.log_ceiling(&mut log, next, false)?;
@@ -176,6 +187,7 @@ impl Leaf {
 
     /// Waits until a durable ceiling lies above `ts`. Not to be called under a latch.
     pub(crate) fn cover_read(&self, ts: Timestamp) -> Result<(), StoreError> {
+        self.options.hlc.observe(ts);
         let mut log = self.ceiling.lock();
         while !log.ceiling.may_read(ts) {
             if log.failed {
@@ -215,6 +227,11 @@ impl Leaf {
 
     /// How far a partition that has applied everything up to `applied` may forget.
     pub(crate) fn watermark_for(&self, applied: Timestamp) -> Timestamp {
-        self.watermark.lock().limit(self.now_millis(), self.boot_millis()).min(applied)
+        let (physical, boot) = (self.now_millis(), self.boot_millis());
+        let limit = self.watermark.lock().limit(physical, boot).min(applied);
+        match self.leases.lock().oldest_snapshot(physical, boot) {
+            Some(oldest) => limit.min(oldest),
+            None => limit,
+        }
     }
 }

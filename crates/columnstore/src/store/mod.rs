@@ -4,7 +4,8 @@
 //! * [`schema`]: partitions and tables come and go;
 //! * [`reading`]: timestamps and snapshots;
 //! * [`insert`], [`change`], [`existing`]: writes of rows; [`bulk`]: loads; [`commit`]: the end of a
-//!   transaction;
+//!   transaction, [`distributed`] of one that is on other leaves too; [`lease`]: what silent aggregators
+//!   leave behind;
 //! * [`leaf`], [`waits`], [`options`]: what partitions share.
 //!
 //! Order of locks, outer first: a partition's layout job, the map of partitions, append latches in the
@@ -13,9 +14,11 @@
 pub(crate) mod bulk;
 pub(crate) mod change;
 pub(crate) mod commit;
+pub(crate) mod distributed;
 pub(crate) mod existing;
 pub(crate) mod insert;
 pub(crate) mod leaf;
+pub(crate) mod lease;
 pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod reading;
@@ -27,6 +30,7 @@ pub(crate) mod waits;
 mod tests;
 
 pub use bulk::BulkLoad;
+pub use lease::Orphan;
 pub use options::Options;
 pub use statistics::StoreStatistics;
 

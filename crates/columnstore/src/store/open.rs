@@ -10,15 +10,16 @@ use crate::wal::{Observer, Record, Wal};
 use crate::{BufferPool, StoreError};
 use env::{Clock, Disk};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use txn::Outcome;
 use types::PartitionId;
 
 /// Records that recovery adds to the log, in order.
 type Endings = Vec<(PartitionId, Record)>;
 
-/// Ends the transactions that the log left open.
+/// Ends the transactions that the log left open, but for those that another leaf decides on.
 fn end_open(recovered: &mut Recovered) -> Result<Endings, StoreError> {
     let mut endings = Endings::new();
     let ids: Vec<PartitionId> = recovered.partitions.keys().copied().collect();
@@ -26,15 +27,17 @@ fn end_open(recovered: &mut Recovered) -> Result<Endings, StoreError> {
         let open: Vec<_> = match recovered.partitions.get(&id) {
             Some(replay) => {
                 let open = replay.open.iter();
-                open.map(|(txn, open)| (*txn, open.prepared.as_ref().map(|(at, _)| *at))).collect()
+                open.map(|(txn, open)| (*txn, open.prepared.as_ref().map(|p| p.coordinator))).collect()
             }
             None => continue,
         };
         for (txn, coordinator) in open {
             let mut outcome = None;
             if let Some(coordinator) = coordinator {
-                outcome = *recovered.decisions.entry(txn).or_insert_with(|| {
-                    if recovered.partitions.contains_key(&coordinator) {
+                match (recovered.decisions.get(&txn), recovered.partitions.get_mut(&coordinator)) {
+                    (Some(decided), _) => outcome = *decided,
+                    (None, None) => continue,
+                    (None, Some(replay)) => {
                         let abort = Record::Decision {
                             txn,
                             commit: None,
@@ -42,20 +45,35 @@ fn end_open(recovered: &mut Recovered) -> Result<Endings, StoreError> {
                             bulk: Vec::new(),
                         };
                         endings.push((coordinator, abort));
+                        recovered.decisions.insert(txn, None);
+                        replay.decisions.insert(txn, (Outcome::Abort, Vec::new()));
                     }
-                    None
-                });
+                }
                 endings.push((id, Record::Decide { txn, commit: outcome }));
             } else {
                 endings.push((id, Record::Rollback { txn }));
             }
             let Some(replay) = recovered.partitions.get_mut(&id) else { continue };
             let prepared = replay.open.get_mut(&txn).and_then(|open| open.prepared.take());
-            let bulk = prepared.map(|(_, bulk)| bulk).unwrap_or_default();
+            let bulk = prepared.map(|prepared| prepared.bulk).unwrap_or_default();
             replay.end(txn, outcome, bulk, true).map_err(StoreError::internal)?;
         }
     }
+    confirm_local(recovered);
     Ok(endings)
+}
+
+/// What is in this log has heard of every decision in it.
+fn confirm_local(recovered: &mut Recovered) {
+    let here: BTreeSet<PartitionId> = recovered.partitions.keys().copied().collect();
+    for replay in recovered.partitions.values_mut() {
+        replay.decisions.retain(|_, (outcome, unconfirmed)| {
+            let had_any = !unconfirmed.is_empty();
+            unconfirmed.retain(|participant| !here.contains(participant));
+            // One that was on this leaf alone was never to be asked for.
+            *outcome == Outcome::Abort || !had_any || !unconfirmed.is_empty()
+        });
+    }
 }
 
 impl Store {

@@ -3,6 +3,7 @@
 use env::MemoryBudget;
 use std::sync::Arc;
 use std::time::Duration;
+use txn::ProcessClock;
 
 #[derive(Clone)]
 pub struct Options {
@@ -28,6 +29,8 @@ pub struct Options {
     pub segment_rows: usize,
     /// A load of fewer rows goes through the tail.
     pub bulk_rows: usize,
+    /// The clock of this process, which the leaves in it share.
+    pub hlc: Arc<ProcessClock>,
     /// Threads for flush and merge; 0: only [`crate::Store::flush`] and [`crate::Store::optimize`] do it.
     pub workers: usize,
 }
@@ -47,6 +50,7 @@ impl Options {
             memory_wait: Duration::from_secs(10),
             segment_rows: 1 << 20,
             bulk_rows: 65_536,
+            hlc: Arc::default(),
             workers: 1,
         }
     }

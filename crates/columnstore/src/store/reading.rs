@@ -4,9 +4,11 @@ use super::Store;
 use crate::StoreError;
 use crate::access::ReadView;
 use crate::partition::core::Core;
+use crate::partition::{Latch, Partition};
 use crate::snapshot::{Snapshot, SnapshotHold};
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use types::{PartitionId, StatementNo, TableId, Timestamp, TxnId};
 
 impl Store {
@@ -27,6 +29,22 @@ impl Store {
         Ok(newest)
     }
 
+    /// A mark of a table's size and layout in a partition: it stays while they are about the same, so what
+    /// was known of the table then is still good.
+    pub fn table_mark(&self, p: PartitionId, table: TableId) -> Result<u64, StoreError> {
+        let partition = self.partition(p)?;
+        let core = partition.latch()?;
+        let state = core.state(table)?;
+        let rows = state.tail.len() as u64;
+        // To an eighth.
+        let about = if rows < 64 { rows } else { rows >> (rows.ilog2() - 3) << (rows.ilog2() - 3) };
+        let mut hasher = DefaultHasher::new();
+        (state.def.version, about, state.tail.source).hash(&mut hasher);
+        state.runs.iter().for_each(|run| run.source.hash(&mut hasher));
+        state.segments.iter().for_each(|segment| (segment.id(), segment.is_pending()).hash(&mut hasher));
+        Ok(hasher.finish())
+    }
+
     /// Keeps versions that a reader at `ts` sees until the hold is dropped.
     pub fn hold(&self, ts: Timestamp) -> SnapshotHold {
         self.leaf.watermark.lock().hold(ts);
@@ -37,15 +55,7 @@ impl Store {
     /// was appended up to it is shown, then takes the state.
     pub fn snapshot(&self, p: PartitionId, table: TableId, view: ReadView) -> Result<Snapshot, StoreError> {
         let partition = self.partition(p)?;
-        self.leaf.cover_read(view.ts)?;
-        let mut core = partition.latch()?;
-        core.timeline.merge(view.ts, self.leaf.now_millis()).map_err(|ahead| {
-            StoreError::internal(format_args!(
-                "the read timestamp {} is {} ms ahead of this leaf's clock",
-                view.ts, ahead.by_millis
-            ))
-        })?;
-        partition.wait_shown(&mut core, view.ts)?;
+        let core = self.raised(&partition, view.ts)?;
         if view.ts < core.watermark {
             return Err(StoreError::SnapshotTooOld { read: view.ts, oldest: core.watermark });
         }
@@ -55,6 +65,26 @@ impl Store {
             None => HashMap::new(),
         };
         Ok(Snapshot::new(state, view, own))
+    }
+}
+
+impl Store {
+    /// Raises a partition's clock to `ts` and waits until all that was appended up to it is shown.
+    pub(crate) fn raised<'a>(
+        &self,
+        partition: &'a Partition,
+        ts: Timestamp,
+    ) -> Result<Latch<'a>, StoreError> {
+        self.leaf.cover_read(ts)?;
+        let mut core = partition.latch()?;
+        core.timeline.merge(ts, self.leaf.now_millis()).map_err(|ahead| {
+            StoreError::internal(format_args!(
+                "the read timestamp {ts} is {} ms ahead of this leaf's clock",
+                ahead.by_millis
+            ))
+        })?;
+        partition.wait_shown(&mut core, ts)?;
+        Ok(core)
     }
 }
 

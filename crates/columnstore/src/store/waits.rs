@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use txn::{Ticket, WaitGraph};
 use types::{PartitionId, TxnId};
 
@@ -55,17 +55,30 @@ impl WaitCell {
 #[derive(Default)]
 struct Inner {
     graph: WaitGraph<WaitId>,
-    cells: HashMap<WaitId, (TxnId, Arc<WaitCell>)>,
+    cells: HashMap<WaitId, Sleeper>,
+}
+
+/// A thread that waits.
+struct Sleeper {
+    txn: TxnId,
+    blockers: Vec<TxnId>,
+    since: Instant,
+    cell: Arc<WaitCell>,
 }
 
 impl Inner {
     fn set(&mut self, wait: WaitId, txn: TxnId, blockers: Vec<TxnId>) {
+        if let Some(sleeper) = self.cells.get_mut(&wait) {
+            sleeper.blockers.clone_from(&blockers);
+        }
         for victim in self.graph.set(wait, txn, blockers) {
-            for (waiter, cell) in self.cells.values() {
-                if *waiter == victim {
-                    cell.set(WaitEnd::Deadlock);
-                }
-            }
+            self.refuse(victim);
+        }
+    }
+
+    fn refuse(&self, victim: TxnId) {
+        for sleeper in self.cells.values().filter(|sleeper| sleeper.txn == victim) {
+            sleeper.cell.set(WaitEnd::Deadlock);
         }
     }
 }
@@ -80,7 +93,8 @@ impl Waits {
     pub(crate) fn begin(&self, wait: WaitId, txn: TxnId, blockers: Vec<TxnId>) -> Arc<WaitCell> {
         let cell = Arc::new(WaitCell::default());
         let mut inner = self.inner.lock();
-        inner.cells.insert(wait, (txn, cell.clone()));
+        let sleeper = Sleeper { txn, blockers: Vec::new(), since: Instant::now(), cell: cell.clone() };
+        inner.cells.insert(wait, sleeper);
         inner.set(wait, txn, blockers);
         cell
     }
@@ -96,8 +110,8 @@ impl Waits {
     pub(crate) fn granted(&self, wait: WaitId) {
         let mut inner = self.inner.lock();
         inner.graph.remove(wait);
-        if let Some((_, cell)) = inner.cells.get(&wait) {
-            cell.set(WaitEnd::Granted);
+        if let Some(sleeper) = inner.cells.get(&wait) {
+            sleeper.cell.set(WaitEnd::Granted);
         }
     }
 
@@ -111,11 +125,23 @@ impl Waits {
     /// Ends the waits at a partition: of one transaction, or all.
     pub(crate) fn give_up(&self, partition: PartitionId, txn: Option<TxnId>) {
         let inner = self.inner.lock();
-        for (wait, (waiter, cell)) in &inner.cells {
-            if wait.partition == partition && txn.is_none_or(|txn| txn == *waiter) {
-                cell.set(WaitEnd::Gone);
+        for (wait, sleeper) in &inner.cells {
+            if wait.partition == partition && txn.is_none_or(|txn| txn == sleeper.txn) {
+                sleeper.cell.set(WaitEnd::Gone);
             }
         }
+    }
+
+    /// The waits that last longer than `least`: who waits, and for whom.
+    pub(crate) fn longer_than(&self, least: Duration) -> Vec<(TxnId, Vec<TxnId>)> {
+        let inner = self.inner.lock();
+        let long = inner.cells.values().filter(|sleeper| sleeper.since.elapsed() >= least);
+        long.map(|sleeper| (sleeper.txn, sleeper.blockers.clone())).collect()
+    }
+
+    /// A transaction is the victim of a deadlock over several leaves.
+    pub(crate) fn refuse(&self, victim: TxnId) {
+        self.inner.lock().refuse(victim);
     }
 
     /// Threads that wait now.

@@ -226,6 +226,11 @@ impl Entry {
         }
     }
 
+    /// Whether `txn` has written here; its versions are on top.
+    pub(crate) fn has_intent_of(&self, txn: TxnId) -> bool {
+        self.versions().newest().is_some_and(|version| version.intent_of() == Some(txn))
+    }
+
     pub(crate) fn origin(&self) -> Option<Place> {
         match self.origin.load(Ordering::Acquire) {
             NO_ORIGIN => None,

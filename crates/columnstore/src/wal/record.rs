@@ -13,12 +13,13 @@
 //! | 5 | roll back statement | txn, statement u32 (and what came after it) |
 //! | 6 | roll back | txn |
 //! | 7 | commit | txn, at ts, bulk |
-//! | 8 | prepare | txn, at ts, last statement u32, coordinating partition u32, bulk |
+//! | 8 | prepare | txn, at ts, last statement u32, coordinating partition u32, [table u32, entry u64] locked and not written, bulk |
 //! | 9 | decision | txn, commit u8 (0, 1), at ts, [participant u32], bulk |
 //! | 10 | decide | txn, commit u8, at ts |
 //! | 11 | freeze | table u32, run u32, next tail u32, its first entry u64, [carried entry u64] |
 //! | 12 | layout | table u32, watermark ts, [run u32] gone, [segment u32] gone, [meta, [row u32, since ts]] added |
 //! | 13 | ceiling | ts |
+//! | 14 | forget decision | txn |
 //!
 //! `bulk` is [table u32, meta]: segments that a bulk load wrote, with the commit's timestamp.
 
@@ -104,6 +105,8 @@ pub(crate) enum Record {
         at: Timestamp,
         last: StatementNo,
         coordinator: PartitionId,
+        /// Rows that are locked and not written: no other record says so.
+        locks: Vec<(TableId, u64)>,
         bulk: Bulk,
     },
     Decision {
@@ -132,6 +135,10 @@ pub(crate) enum Record {
     },
     Ceiling {
         at: Timestamp,
+    },
+    /// Nobody will ask for this decision again.
+    Forget {
+        txn: TxnId,
     },
 }
 
@@ -191,7 +198,7 @@ impl WritePayload {
     }
 }
 
-fn put_txn(out: &mut Vec<u8>, txn: TxnId) {
+pub(crate) fn put_txn(out: &mut Vec<u8>, txn: TxnId) {
     out.put_u32(txn.node.0);
     out.put_u64(txn.number);
 }
@@ -209,7 +216,7 @@ fn put_bulk(out: &mut Vec<u8>, bulk: &Bulk) {
     }
 }
 
-fn put_commit(out: &mut Vec<u8>, commit: Option<Timestamp>) {
+pub(crate) fn put_commit(out: &mut Vec<u8>, commit: Option<Timestamp>) {
     out.put_u8(commit.is_some().into());
     out.put_u64(commit.unwrap_or_default().0);
 }
@@ -222,7 +229,7 @@ pub(crate) fn put_deletes(out: &mut Vec<u8>, deletes: &[(u32, Timestamp)]) {
     }
 }
 
-fn txn(reader: &mut Reader<'_>) -> Result<TxnId, Malformed> {
+pub(crate) fn txn(reader: &mut Reader<'_>) -> Result<TxnId, Malformed> {
     Ok(TxnId { node: NodeId(reader.u32()?), number: reader.u64()? })
 }
 
@@ -239,7 +246,7 @@ fn bulk(reader: &mut Reader<'_>) -> Result<Bulk, Malformed> {
     (0..count).map(|_| Ok((TableId(reader.u32()?), meta(reader)?))).collect()
 }
 
-fn commit(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, Malformed> {
+pub(crate) fn commit(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, Malformed> {
     let commit = reader.u8()?;
     let at = ts(reader)?;
     match commit {
@@ -259,7 +266,7 @@ pub(crate) fn deletes(reader: &mut Reader<'_>) -> Result<Vec<(u32, Timestamp)>, 
     Ok(deletes)
 }
 
-fn numbers(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
+pub(crate) fn numbers(reader: &mut Reader<'_>) -> Result<Vec<u32>, Malformed> {
     let count = reader.count(4)?;
     (0..count).map(|_| reader.u32()).collect()
 }
@@ -280,6 +287,7 @@ impl Record {
             Record::Freeze { .. } => 11,
             Record::Layout { .. } => 12,
             Record::Ceiling { .. } => 13,
+            Record::Forget { .. } => 14,
         }
     }
 
@@ -333,11 +341,16 @@ impl Record {
                 out.put_u64(at.0);
                 put_bulk(&mut out, bulk);
             }
-            Record::Prepare { txn, at, last, coordinator, bulk } => {
+            Record::Prepare { txn, at, last, coordinator, locks, bulk } => {
                 put_txn(&mut out, *txn);
                 out.put_u64(at.0);
                 out.put_u32(last.0);
                 out.put_u32(coordinator.0);
+                out.put_u32(locks.len() as u32);
+                for (table, entry) in locks {
+                    out.put_u32(table.0);
+                    out.put_u64(*entry);
+                }
                 put_bulk(&mut out, bulk);
             }
             Record::Decision { txn, commit, participants, bulk } => {
@@ -373,6 +386,7 @@ impl Record {
                 }
             }
             Record::Ceiling { at } => out.put_u64(at.0),
+            Record::Forget { txn } => put_txn(&mut out, *txn),
         }
         out
     }
@@ -428,6 +442,10 @@ impl Record {
                 at: ts(&mut r)?,
                 last: StatementNo(r.u32()?),
                 coordinator: PartitionId(r.u32()?),
+                locks: {
+                    let count = r.count(12)?;
+                    (0..count).map(|_| Ok((TableId(r.u32()?), r.u64()?))).collect::<Result<_, Malformed>>()?
+                },
                 bulk: bulk(&mut r)?,
             },
             9 => Record::Decision {
@@ -453,6 +471,7 @@ impl Record {
                 Record::Layout { table, watermark, runs, segments, added }
             }
             13 => Record::Ceiling { at: ts(&mut r)? },
+            14 => Record::Forget { txn: txn(&mut r)? },
             _ => return Err("an unknown kind of record"),
         };
         r.end()?;
@@ -513,7 +532,14 @@ mod tests {
             Record::RollbackStatement { txn, statement: StatementNo(9) },
             Record::Rollback { txn },
             Record::Commit { txn, at, bulk: bulk.clone() },
-            Record::Prepare { txn, at, last: StatementNo(2), coordinator: PartitionId(1), bulk: vec![] },
+            Record::Prepare {
+                txn,
+                at,
+                last: StatementNo(2),
+                coordinator: PartitionId(1),
+                locks: vec![(table, 8)],
+                bulk: vec![],
+            },
             Record::Decision { txn, commit: Some(at), participants: vec![PartitionId(2)], bulk },
             Record::Decide { txn, commit: None },
             Record::Freeze { table, run: 1, tail: 2, first_id: 3, carried: vec![1, 2] },
@@ -525,6 +551,7 @@ mod tests {
                 added: vec![AddedSegment { meta, deletes: vec![(1, Timestamp(2)), (0, Timestamp(3))] }],
             },
             Record::Ceiling { at },
+            Record::Forget { txn },
         ]
     }
 
