@@ -12,7 +12,7 @@ use aggregator::{Aggregator, AggregatorOptions, AggregatorServer};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
 use env::{MemoryBudget, RealDisk, SystemClock};
-use exec::{Executor, ExecutorOptions, LeafService};
+use exec::{Executor, ExecutorOptions, LeafService, LocalLeaves};
 use leaf::Leaf;
 use master::{Master, MasterOptions};
 use planner::{Planner, Settings as PlannerSettings};
@@ -105,11 +105,15 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     let store_options = StoreOptions::new(memory.clone());
     let store = Store::open(Arc::new(RealDisk), Arc::new(SystemClock), &leaf_folder, store_options)
         .map_err(|error| StartError::new(format!("the data in {}: {error}", options.data.display())))?;
-    let leaf = Leaf::new(NODE, store.clone(), metadata.clone());
-    let service: Arc<dyn LeafService> = Arc::new(leaf);
+    let leaf = Arc::new(Leaf::new(NODE, store.clone(), metadata.clone()));
     runtime
-        .block_on(service.catch_up(metadata.snapshot().version()))
+        .block_on(leaf.catch_up(metadata.snapshot().version()))
         .map_err(|error| StartError::new(error.message))?;
+    let leaves = Arc::new(LocalLeaves::default());
+    leaves.add(NODE, leaf.clone());
+    leaf.join(leaves.clone());
+    runtime.spawn(Leaf::keep_order(Arc::downgrade(&leaf)));
+    runtime.spawn(Leaf::report_long_waits(Arc::downgrade(&leaf)));
 
     let executor = Executor::new(ExecutorOptions::new(memory.clone(), leaf_folder.join("tmp")))
         .map_err(|error| StartError::new(format!("cannot start query execution: {}", error.message)))?;
@@ -123,11 +127,13 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
             data: options.data.display().to_string(),
         },
         metadata,
-        service,
+        leaves,
         executor,
         Planner::new(PlannerSettings::default()),
         memory.clone(),
     );
+
+    runtime.spawn(Aggregator::keep_leases(Arc::downgrade(&aggregator)));
 
     let (stop, stopped) = watch::channel(false);
     let pages = Arc::new(Pages {

@@ -5,13 +5,18 @@
 //! * `statement` carries out statements, one file a family: queries, inserts, changes, loads, schema,
 //!   SHOW, SET, users.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
-//!   a row; `ids` hands out AUTO_INCREMENT values.
+//!   a row, `leaves` the leaf of a partition; `leases` tells the leaves what is open; `estimates` keeps
+//!   what they say of their tables; `ids` hands out AUTO_INCREMENT values.
 //!
 //! An aggregator keeps no user data: everything durable is asked of the catalog ([`catalog::Metadata`])
-//! or of leaves ([`exec::LeafService`]). A statement runs to its end in a task of its own even if
+//! or of leaves ([`exec::Leaves`]). A statement runs to its end in a task of its own even if
 //! its client has gone, so that a transaction is never rolled back under a write that still runs.
 
+mod commit;
+mod estimates;
 mod ids;
+mod leases;
+mod leaves;
 mod processes;
 mod route;
 mod server;

@@ -1,19 +1,21 @@
 //! The aggregator as a MySQL server: who may log in, and what all sessions share.
 
+use crate::estimates::Estimates;
 use crate::ids::AutoIncrement;
+use crate::leases::OpenTransactions;
 use crate::processes::Processes;
 use crate::session::Session;
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
 use env::MemoryBudget;
-use exec::{Executor, LeafService};
+use exec::{Executor, Leaves};
 use mysql_protocol::{Counters, Credentials, Login, Plugin};
 use planner::Planner;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use types::{NodeId, Result, TxnId};
+use types::{NodeId, Result};
 
 /// What VERSION() says. The leading number tells drivers which MySQL's manners to expect.
 pub(crate) const VERSION: &str = concat!("8.0.36-Pando-", env!("CARGO_PKG_VERSION"));
@@ -37,14 +39,15 @@ pub struct AggregatorOptions {
 pub struct Aggregator {
     pub(crate) options: AggregatorOptions,
     pub(crate) metadata: Arc<dyn Metadata>,
-    pub(crate) leaf: Arc<dyn LeafService>,
+    pub(crate) leaves: Arc<dyn Leaves>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) planner: Planner,
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) ids: AutoIncrement,
+    pub(crate) estimates: Estimates,
+    pub(crate) open: Arc<OpenTransactions>,
     pub(crate) processes: Arc<Processes>,
     pub(crate) counters: Arc<Counters>,
-    next_txn: AtomicU64,
     next_spread: AtomicU32,
     started: Instant,
 }
@@ -53,7 +56,7 @@ impl Aggregator {
     pub fn new(
         options: AggregatorOptions,
         metadata: Arc<dyn Metadata>,
-        leaf: Arc<dyn LeafService>,
+        leaves: Arc<dyn Leaves>,
         executor: Arc<Executor>,
         planner: Planner,
         memory: Arc<MemoryBudget>,
@@ -62,23 +65,20 @@ impl Aggregator {
         // never gives one again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
         Arc::new(Aggregator {
+            open: OpenTransactions::new(options.node, now),
+            estimates: Estimates::default(),
             options,
             ids: AutoIncrement::new(metadata.clone()),
             metadata,
-            leaf,
+            leaves,
             executor,
             planner,
             memory,
             processes: Arc::default(),
             counters: Arc::default(),
-            next_txn: AtomicU64::new(now),
             next_spread: AtomicU32::new(0),
             started: Instant::now(),
         })
-    }
-
-    pub(crate) fn next_txn(&self) -> TxnId {
-        TxnId { node: self.options.node, number: self.next_txn.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Where the next batch of a table without a shard key goes.

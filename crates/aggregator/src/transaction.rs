@@ -4,10 +4,11 @@
 //! or locked, each with the number of the last such statement; commit sends these numbers, and a
 //! partition that holds another one refuses.
 
+use crate::leases::{HeldSnapshot, OpenTransaction};
 use columnstore::WriteContext;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use types::{PartitionId, StatementNo, Timestamp, TxnId};
+use types::{PartitionId, StatementNo, TableId, TxnId};
 
 /// READ COMMITTED reads the newest snapshot at each statement, REPEATABLE READ one for the whole
 /// transaction.
@@ -16,12 +17,6 @@ pub enum Isolation {
     #[default]
     ReadCommitted,
     RepeatableRead,
-}
-
-/// The snapshot of a REPEATABLE READ transaction; its versions are kept while it lives.
-pub struct HeldSnapshot {
-    pub ts: Timestamp,
-    pub _hold: Box<dyn Send + Sync>,
 }
 
 pub struct Transaction {
@@ -34,6 +29,10 @@ pub struct Transaction {
     pub snapshot: Option<HeldSnapshot>,
     statement: StatementNo,
     touched: BTreeMap<PartitionId, Touched>,
+    /// Tables that it loaded in bulk, which are other tables once it commits.
+    pub loaded: BTreeSet<TableId>,
+    /// Keeps the transaction among those that leaves are told are open.
+    _open: OpenTransaction,
 }
 
 /// The last statement that wrote or locked at a partition, and the one before it.
@@ -44,15 +43,17 @@ struct Touched {
 }
 
 impl Transaction {
-    pub fn new(id: TxnId, isolation: Isolation, explicit: bool) -> Transaction {
+    pub fn new(open: OpenTransaction, isolation: Isolation, explicit: bool) -> Transaction {
         Transaction {
-            id,
+            id: open.id(),
             isolation,
             read_only: false,
             explicit,
             snapshot: None,
             statement: StatementNo(0),
             touched: BTreeMap::new(),
+            loaded: BTreeSet::new(),
+            _open: open,
         }
     }
 
@@ -75,7 +76,7 @@ impl Transaction {
             statement: self.statement,
             previous: self.touched.get(&partition).map_or(StatementNo(0), |touched| touched.last),
             table_version,
-            snapshot: self.snapshot.as_ref().map(|s| s.ts),
+            snapshot: self.snapshot.as_ref().map(HeldSnapshot::ts),
             lock_wait,
         }
     }
@@ -118,11 +119,13 @@ impl Transaction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leases::OpenTransactions;
     use types::NodeId;
 
     #[test]
     fn a_write_names_the_last_statement_at_its_partition() {
-        let mut txn = Transaction::new(TxnId { node: NodeId(1), number: 7 }, Isolation::ReadCommitted, true);
+        let open = OpenTransactions::new(NodeId(1), 7).begin();
+        let mut txn = Transaction::new(open, Isolation::ReadCommitted, true);
         let (p, q) = (PartitionId(1), PartitionId(2));
         txn.begin_statement();
         txn.touch(p);

@@ -37,5 +37,5 @@ pub use query::Cancel;
 pub use scan::{
     ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
 };
-pub use service::{BulkWriter, LeafService, Target};
+pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, Target};
 pub use union::CollocatedUnionExec;

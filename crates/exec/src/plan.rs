@@ -13,6 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +98,21 @@ impl DistributedPlan {
 
     pub(crate) fn options(&self) -> &ConfigOptions {
         &self.options
+    }
+
+    /// The partitions that its scans read, each once.
+    pub fn scanned_partitions(&self) -> Vec<PartitionId> {
+        let mut partitions = BTreeSet::new();
+        for stage in &self.stages {
+            // Invariant: the closure never fails.
+            let _ = stage.plan.apply(|node| {
+                if let Some(scan) = node.downcast_ref::<ScanExec>() {
+                    partitions.extend(scan.partitions().iter().copied());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        partitions.into_iter().collect()
     }
 
     /// The schema of the result.

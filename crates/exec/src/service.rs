@@ -1,15 +1,64 @@
-//! What an aggregator asks of a leaf besides running stages: timestamps, writes, the end of a
-//! transaction. The leaf server implements it; between processes the same calls travel by gRPC.
+//! What an aggregator, or another leaf, asks of a leaf besides running stages: timestamps, writes, the
+//! end of a transaction. The leaf server implements it; between processes the same calls travel by gRPC.
 //!
 //! Every request names the catalog version that it was planned with. A leaf that is older catches up
 //! before it answers, so an aggregator never has to ask twice after a schema change.
+//!
+//! A transaction on several leaves commits in these steps:
+//!
+//! ```text
+//!   aggregator     other leaves                 leaf of the coordinating partition
+//!       |-- prepare -->|  (logged, synced)                   |
+//!       |-- coordinate ------------------------------------->|  (decision logged, synced, shown)
+//!       |-- decide --->|  (shown)                            |
+//!     told             |<------------------------- settle ---|  (until durable everywhere)
+//! ```
+//!
+//! A leaf that holds a prepared transaction whose aggregator is gone asks by `demand_end`; a reader
+//! that meets one asks by `inquire`, which changes nothing.
 
 use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::{PartitionId, Result, StatementNo, TableDef, TableId, Timestamp, TxnId};
+use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
+
+/// The leaves of the cluster, by node.
+pub trait Leaves: Send + Sync {
+    /// The leaf of this node; an error if no such leaf is known. That it is known does not mean that it
+    /// can be reached: a call says so.
+    fn leaf(&self, node: NodeId) -> Result<Arc<dyn LeafService>>;
+}
+
+/// Leaves of this process.
+#[derive(Default)]
+pub struct LocalLeaves {
+    leaves: RwLock<BTreeMap<NodeId, Arc<dyn LeafService>>>,
+}
+
+impl LocalLeaves {
+    pub fn add(&self, node: NodeId, leaf: Arc<dyn LeafService>) {
+        self.leaves.write().insert(node, leaf);
+    }
+
+    pub fn remove(&self, node: NodeId) {
+        self.leaves.write().remove(&node);
+    }
+}
+
+impl Leaves for LocalLeaves {
+    fn leaf(&self, node: NodeId) -> Result<Arc<dyn LeafService>> {
+        self.leaves
+            .read()
+            .get(&node)
+            .cloned()
+            .ok_or_else(|| SqlError::internal(format!("no leaf {node} runs in this process")))
+    }
+}
 
 /// The table in a partition that a write is about.
 #[derive(Debug, Clone)]
@@ -69,16 +118,62 @@ pub trait LeafService: Send + Sync {
     /// or locked there. Returns its commit timestamp when it is durable and shown.
     async fn commit(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp>;
 
-    async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]);
+    /// Takes the transaction back at these partitions. One that is prepared is left to its
+    /// coordinating partition.
+    async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]) -> Result<()>;
 
-    /// The tables of this leaf at a read view, for the stages of a query.
-    fn snapshots(&self, catalog: u64, view: ReadView) -> Arc<dyn Snapshots>;
+    /// Promises to commit these partitions of a transaction if `coordinator`, a partition of another
+    /// leaf, decides so. Returns the greatest of their timestamps when the promise is durable.
+    async fn prepare(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+        coordinator: PartitionId,
+    ) -> Result<Timestamp>;
 
-    /// What is known of a table's size and values in these partitions. Never waits.
-    fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> TableEstimate;
+    /// Commits a transaction of which the first of `parts` coordinates; `participants`, on other leaves,
+    /// have prepared at timestamps up to `prepared`. Returns the commit timestamp when the decision is
+    /// durable and shown here. The participants are still to be told.
+    async fn coordinate(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+        participants: &[PartitionId],
+        prepared: Timestamp,
+    ) -> Result<Timestamp>;
 
-    /// Keeps every version that a snapshot at `ts` needs until the hold is dropped.
-    fn hold(&self, ts: Timestamp) -> Box<dyn Send + Sync>;
+    /// Tells participants what was decided. Returns when they have shown it; it need not be durable.
+    async fn decide(&self, txn: TxnId, partitions: &[PartitionId], outcome: Outcome) -> Result<()>;
+
+    /// Tells participants what was decided, again or for the first time, and returns when it is durable
+    /// at each of them.
+    async fn settle(&self, settlements: &[Settlement]) -> Result<()>;
+
+    /// What `coordinator` decided, as a reader at `at` sees it. Changes no outcome.
+    async fn inquire(&self, coordinator: PartitionId, txn: TxnId, at: Timestamp) -> Result<Answer>;
+
+    /// Has `coordinator` decide, if it has not: then ABORT, logged before this returns.
+    async fn demand_end(&self, coordinator: PartitionId, txn: TxnId) -> Result<Outcome>;
+
+    /// An aggregator is alive: what it has open, and what it reads at.
+    async fn renew(&self, renewal: &Renewal) -> Result<()>;
+
+    /// Waits for locks that last, for the detector of deadlocks. Returns the transactions that wait at
+    /// the reporting leaf and are to give up.
+    async fn report_waits(&self, report: &WaitReport) -> Result<Vec<TxnId>>;
+
+    /// Pins these partitions at a read view, for the stages of a query that run on this leaf: their
+    /// clocks are raised to it, what was appended up to it is shown, and transactions that are prepared
+    /// below it are asked after.
+    async fn snapshots(
+        &self,
+        catalog: u64,
+        view: ReadView,
+        partitions: &[PartitionId],
+    ) -> Result<Arc<dyn Snapshots>>;
+
+    /// What is known of a table's size and values in these partitions.
+    async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate>;
 }
 
 /// A load under way. Dropping it without [`BulkWriter::finish`] takes back what it wrote.

@@ -4,6 +4,8 @@
 //! * `layout` says what the store must hold, given the catalog; `follow` carries that out.
 //! * `server` answers the aggregators' requests. The store is synchronous and may wait for locks, the
 //!   disk or memory, so each call runs on a thread of the blocking pool, never on the runtime's own.
+//! * `reading` pins partitions for queries, asking other leaves after prepared transactions; `resolve`
+//!   ends what silent aggregators leave behind.
 //! * `bulk` runs a load of many rows on a thread of its own per partition.
 //!
 //! Deliberately absent: SQL, sessions, anything of an aggregator or a master.
@@ -11,6 +13,10 @@
 mod bulk;
 mod follow;
 mod layout;
+mod reading;
+mod resolve;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use server::Leaf;

@@ -2,29 +2,73 @@
 
 use crate::bulk;
 use crate::follow::Follower;
+use crate::reading::Estimates;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, Store, WriteContext};
-use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, TableSnapshot, Target};
-use std::sync::Arc;
-use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
+use exec::{BulkWriter, LeafService, Leaves, Snapshots, TableEstimate, Target};
+use std::sync::{Arc, OnceLock};
+use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, TxnId};
 
 /// One leaf: a store and its place in the cluster.
 pub struct Leaf {
+    node: NodeId,
     store: Arc<Store>,
+    metadata: Arc<dyn Metadata>,
     follower: Arc<Follower>,
+    estimates: Estimates,
+    /// The other leaves, once this one has joined them.
+    leaves: OnceLock<Arc<dyn Leaves>>,
 }
 
 impl Leaf {
     /// A leaf over an open store. Call [`LeafService::catch_up`] before serving.
     pub fn new(node: NodeId, store: Arc<Store>, metadata: Arc<dyn Metadata>) -> Leaf {
-        let follower = Arc::new(Follower::new(node, store.clone(), metadata));
-        Leaf { store, follower }
+        let follower = Arc::new(Follower::new(node, store.clone(), metadata.clone()));
+        Leaf { node, store, metadata, follower, estimates: Estimates::default(), leaves: OnceLock::new() }
+    }
+
+    /// Says how the other leaves are reached. To be called once, before the leaf serves.
+    pub fn join(&self, leaves: Arc<dyn Leaves>) {
+        if self.leaves.set(leaves).is_err() {
+            tracing::error!("a leaf joins the cluster once; the second time changes nothing");
+        }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(crate) fn follower(&self) -> &Arc<Follower> {
+        &self.follower
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.metadata.snapshot()
+    }
+
+    /// The node that holds a partition; None if the catalog has none such.
+    pub(crate) fn holder(&self, partition: PartitionId) -> Option<NodeId> {
+        self.catalog().partition(partition).map(|(_, found)| found.primary)
+    }
+
+    /// Another leaf.
+    pub(crate) fn other(&self, node: NodeId) -> Result<Arc<dyn LeafService>> {
+        match self.leaves.get() {
+            Some(leaves) => leaves.leaf(node),
+            None => Err(SqlError::internal(format!("leaf {} knows no other leaves", self.node))),
+        }
     }
 
     /// Runs a call of the store where it may wait.
-    async fn blocking<T, E>(
+    pub(crate) async fn blocking<T, E>(
         &self,
         call: impl FnOnce(&Arc<Store>) -> Result<T, E> + Send + 'static,
     ) -> Result<T>
@@ -40,7 +84,7 @@ impl Leaf {
     }
 
     /// Waits until the store follows at least this version of the catalog.
-    async fn at_least(&self, version: u64) -> Result<()> {
+    pub(crate) async fn at_least(&self, version: u64) -> Result<()> {
         if self.follower.version() >= version {
             return Ok(());
         }
@@ -123,57 +167,74 @@ impl LeafService for Leaf {
         self.blocking(move |store| store.commit(txn, &parts)).await
     }
 
-    async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]) {
+    async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]) -> Result<()> {
         let partitions = partitions.to_vec();
-        let outcome = self
-            .blocking(move |store| {
-                store.rollback(txn, &partitions);
-                Ok::<(), SqlError>(())
-            })
-            .await;
-        if let Err(error) = outcome {
-            tracing::error!(%txn, %error, "a rollback did not run");
-        }
+        self.blocking(move |store| {
+            store.rollback(txn, &partitions);
+            Ok::<(), SqlError>(())
+        })
+        .await
     }
 
-    fn snapshots(&self, catalog: u64, view: ReadView) -> Arc<dyn Snapshots> {
-        Arc::new(LeafSnapshots { store: self.store.clone(), follower: self.follower.clone(), catalog, view })
+    async fn prepare(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+        coordinator: PartitionId,
+    ) -> Result<Timestamp> {
+        let parts = parts.to_vec();
+        self.blocking(move |store| store.prepare(txn, &parts, coordinator)).await
     }
 
-    fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> TableEstimate {
-        let mut total = TableEstimate::default();
-        for partition in partitions {
-            // A partition that cannot say (its table is just being made, say) counts as empty.
-            let snapshot = self
-                .store
-                .read_timestamp(&[*partition])
-                .and_then(|ts| self.store.snapshot(*partition, def.id, ReadView { ts, txn: None }));
-            if let Ok(snapshot) = snapshot {
-                total.add(&TableEstimate::from(&snapshot.statistics()), &def.shard_key);
-            }
-        }
-        total
+    async fn coordinate(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+        participants: &[PartitionId],
+        prepared: Timestamp,
+    ) -> Result<Timestamp> {
+        let (parts, participants) = (parts.to_vec(), participants.to_vec());
+        self.blocking(move |store| store.coordinate(txn, &parts, &participants, prepared)).await
     }
 
-    fn hold(&self, ts: Timestamp) -> Box<dyn Send + Sync> {
-        Box::new(self.store.hold(ts))
+    async fn decide(&self, txn: TxnId, partitions: &[PartitionId], outcome: Outcome) -> Result<()> {
+        let partitions = partitions.to_vec();
+        self.blocking(move |store| store.decide(txn, &partitions, outcome)).await
     }
-}
 
-/// The tables of this leaf at one read view.
-struct LeafSnapshots {
-    store: Arc<Store>,
-    follower: Arc<Follower>,
-    /// The catalog version that the query was planned with.
-    catalog: u64,
-    view: ReadView,
-}
+    async fn settle(&self, settlements: &[Settlement]) -> Result<()> {
+        let settlements = settlements.to_vec();
+        self.blocking(move |store| store.settle(&settlements)).await
+    }
 
-impl Snapshots for LeafSnapshots {
-    fn snapshot(&self, partition: PartitionId, table: TableId) -> Result<Arc<dyn TableSnapshot>> {
-        if self.follower.version() < self.catalog {
-            self.follower.follow()?;
-        }
-        Ok(Arc::new(self.store.snapshot(partition, table, self.view)?))
+    async fn inquire(&self, coordinator: PartitionId, txn: TxnId, at: Timestamp) -> Result<Answer> {
+        self.blocking(move |store| store.inquire(coordinator, txn, at)).await
+    }
+
+    async fn demand_end(&self, coordinator: PartitionId, txn: TxnId) -> Result<Outcome> {
+        self.blocking(move |store| store.demand_end(coordinator, txn)).await
+    }
+
+    async fn renew(&self, renewal: &Renewal) -> Result<()> {
+        self.store.renew(renewal);
+        Ok(())
+    }
+
+    async fn report_waits(&self, report: &WaitReport) -> Result<Vec<TxnId>> {
+        Ok(self.store.detect(report.clone()))
+    }
+
+    async fn snapshots(
+        &self,
+        catalog: u64,
+        view: ReadView,
+        partitions: &[PartitionId],
+    ) -> Result<Arc<dyn Snapshots>> {
+        self.pin(catalog, view, partitions).await
+    }
+
+    async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate> {
+        let (estimates, def, partitions) = (self.estimates.clone(), def.clone(), partitions.to_vec());
+        self.blocking(move |store| Ok::<_, SqlError>(estimates.of(store, &def, &partitions))).await
     }
 }

@@ -152,7 +152,7 @@ impl mysql_protocol::Session for Session {
         let mut state = self.state.lock().await;
         let prepared = state.prepare_text(&text)?;
         state.catalog = state.aggregator.metadata.snapshot();
-        let columns = state.describe_prepared(&prepared)?;
+        let columns = state.describe_prepared(&prepared).await?;
         state.next_prepared += 1;
         let id = state.next_prepared;
         let parameters = vec![ColumnMeta::parameter(); prepared.parameters];

@@ -1,14 +1,17 @@
 //! Beginning and ending a session's transaction, and the statements in it.
 
 use super::State;
-use crate::transaction::{HeldSnapshot, Isolation, Transaction};
-use types::{ErrorKind, PartitionId, Result, SqlError, Timestamp};
+use crate::commit;
+use crate::leases::HeldSnapshot;
+use crate::transaction::{Isolation, Transaction};
+use futures::future::{join_all, try_join_all};
+use types::{ErrorKind, PartitionId, Result, SqlError, StatementNo, Timestamp, TxnId};
 
 impl State {
     /// Begins an explicit transaction, ending an open one by a commit as MySQL does.
     pub(crate) async fn begin(&mut self, read_only: bool, snapshot: bool) -> Result<()> {
         self.commit().await?;
-        let mut txn = Transaction::new(self.aggregator.next_txn(), self.next_isolation(), true);
+        let mut txn = Transaction::new(self.aggregator.open.begin(), self.next_isolation(), true);
         txn.read_only = read_only;
         self.transaction = Some(txn);
         if snapshot {
@@ -29,7 +32,7 @@ impl State {
         if self.transaction.is_none() {
             let explicit = !self.autocommit;
             let isolation = self.next_isolation();
-            self.transaction = Some(Transaction::new(self.aggregator.next_txn(), isolation, explicit));
+            self.transaction = Some(Transaction::new(self.aggregator.open.begin(), isolation, explicit));
         }
         let txn = self.open_transaction()?;
         if txn.read_only {
@@ -46,7 +49,7 @@ impl State {
     pub(crate) fn open_for_reading(&mut self) {
         if self.transaction.is_none() && !self.autocommit {
             let isolation = self.next_isolation();
-            self.transaction = Some(Transaction::new(self.aggregator.next_txn(), isolation, true));
+            self.transaction = Some(Transaction::new(self.aggregator.open.begin(), isolation, true));
         }
     }
 
@@ -73,8 +76,7 @@ impl State {
                 }
                 let touched = txn.touched_by_statement();
                 if !touched.is_empty()
-                    && let Err(failure) =
-                        self.aggregator.leaf.rollback_statement(id, statement, &touched).await
+                    && let Err(failure) = self.rollback_statement(id, statement, &touched).await
                 {
                     // Half a statement must not stay: the whole transaction goes.
                     tracing::warn!(txn = %id, %failure, "a statement could not be taken back alone");
@@ -94,14 +96,51 @@ impl State {
         if parts.is_empty() {
             return Ok(());
         }
-        match self.aggregator.leaf.commit(txn.id, &parts).await {
+        let committed = self.commit_at(txn.id, &parts).await;
+        for table in &txn.loaded {
+            self.aggregator.estimates.forget(*table);
+        }
+        match committed {
             Ok(ts) => {
                 self.floor = self.floor.max(ts);
                 Ok(())
             }
             Err(error) => {
-                self.aggregator.leaf.rollback(txn.id, &txn.partitions()).await;
+                self.rollback_at(txn.id, &txn.partitions()).await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Commits at the leaves where the transaction wrote or locked.
+    async fn commit_at(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp> {
+        commit::commit(&self.aggregator, &self.catalog, txn, parts).await
+    }
+
+    async fn rollback_statement(
+        &self,
+        txn: TxnId,
+        statement: StatementNo,
+        partitions: &[PartitionId],
+    ) -> Result<()> {
+        let leaves = self.leaves_of(partitions)?;
+        let requests = leaves.iter().map(|(leaf, here)| leaf.rollback_statement(txn, statement, here));
+        try_join_all(requests).await?;
+        Ok(())
+    }
+
+    /// Takes a transaction back. A leaf that is not reached finds out by itself that it is over.
+    async fn rollback_at(&self, txn: TxnId, partitions: &[PartitionId]) {
+        let leaves = match self.leaves_of(partitions) {
+            Ok(leaves) => leaves,
+            Err(error) => {
+                tracing::debug!(%txn, %error, "a rollback found no leaf");
+                return;
+            }
+        };
+        for result in join_all(leaves.iter().map(|(leaf, here)| leaf.rollback(txn, here))).await {
+            if let Err(error) = result {
+                tracing::warn!(%txn, %error, "a rollback did not reach a leaf");
             }
         }
     }
@@ -111,7 +150,7 @@ impl State {
         if let Some(txn) = self.transaction.take() {
             let partitions = txn.partitions();
             if !partitions.is_empty() {
-                self.aggregator.leaf.rollback(txn.id, &partitions).await;
+                self.rollback_at(txn.id, &partitions).await;
             }
         }
     }
@@ -121,16 +160,22 @@ impl State {
     pub(crate) async fn read_timestamp(&mut self, partitions: &[PartitionId]) -> Result<Timestamp> {
         if let Some(txn) = &self.transaction {
             if let Some(snapshot) = &txn.snapshot {
-                return Ok(snapshot.ts);
+                return Ok(snapshot.ts());
             }
             if txn.isolation == Isolation::RepeatableRead {
                 return self.take_snapshot().await;
             }
         }
-        let version = self.catalog.version();
-        let newest = self.aggregator.leaf.read_timestamp(version, partitions).await?;
-        self.floor = self.floor.max(newest);
+        self.floor = self.floor.max(self.newest_at(partitions).await?);
         Ok(self.floor)
+    }
+
+    /// The greatest timestamp that one of these partitions has shown: one message a leaf, all at once.
+    async fn newest_at(&self, partitions: &[PartitionId]) -> Result<Timestamp> {
+        let version = self.catalog.version();
+        let leaves = self.leaves_of(partitions)?;
+        let answers = leaves.iter().map(|(leaf, here)| leaf.read_timestamp(version, here));
+        Ok(try_join_all(answers).await?.into_iter().max().unwrap_or(Timestamp::ZERO))
     }
 
     /// Takes the snapshot of a REPEATABLE READ transaction, over every partition there is.
@@ -141,17 +186,17 @@ impl State {
             .flat_map(|database| catalog.partitions(database.id))
             .map(|partition| partition.id)
             .collect();
-        let newest = self.aggregator.leaf.read_timestamp(catalog.version(), &partitions).await?;
-        let ts = self.floor.max(newest);
-        let hold = self.aggregator.leaf.hold(ts);
+        let ts = self.floor.max(self.newest_at(&partitions).await?);
         self.floor = ts;
-        self.open_transaction()?.snapshot = Some(HeldSnapshot { ts, _hold: hold });
+        let held: HeldSnapshot = self.aggregator.open.hold(ts);
+        self.open_transaction()?.snapshot = Some(held);
         Ok(ts)
     }
 }
 
-/// Errors after which MySQL rolls back the whole transaction; every other one takes back its
-/// statement alone.
+/// Errors after which the whole transaction is rolled back: those after which MySQL does, and those
+/// of a leaf that has lost the transaction. Every other one takes back its statement alone.
 fn ends_transaction(error: &SqlError) -> bool {
     matches!(error.kind, ErrorKind::Deadlock | ErrorKind::TableDefinitionChanged)
+        || (error.kind == ErrorKind::Unknown && error.retryable)
 }

@@ -41,11 +41,12 @@ impl State {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
         let def = self.table(&update.table)?;
-        let plan = {
-            let tables = self.tables();
-            let bound = sql::query::bind_update_source(update, &self.bind_context(&tables, &parameters))?;
-            bound.plan
-        };
+        let plan = self
+            .bind_with(|tables| {
+                let context = self.bind_context(tables, &parameters);
+                sql::query::bind_update_source(update, &context).map(|bound| bound.plan)
+            })
+            .await?;
         self.start_statement()?;
         let result = self.update_rows(&def, plan).await;
         self.end_statement(result).await
@@ -56,10 +57,11 @@ impl State {
             return Err(SqlError::unsupported("DELETE IGNORE"));
         }
         let def = self.table(&delete.table)?;
-        let plan = {
-            let tables = self.tables();
-            sql::query::bind_delete_source(delete, &self.bind_context(&tables, &parameters))?
-        };
+        let plan = self
+            .bind_with(|tables| {
+                sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
+            })
+            .await?;
         self.start_statement()?;
         let result = self.delete_rows(&def, plan).await;
         self.end_statement(result).await
@@ -138,14 +140,14 @@ impl State {
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
         let ctx = self.open_transaction()?.context(partition, def.version, lock_wait);
-        self.aggregator.leaf.update(target, ctx, refs, new).await
+        self.leaf_of(partition)?.update(target, ctx, refs, new).await
     }
 
     async fn delete_at(&mut self, def: &TableDef, partition: PartitionId, refs: Vec<u64>) -> Result<()> {
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
         let ctx = self.open_transaction()?.context(partition, def.version, lock_wait);
-        self.aggregator.leaf.delete(target, ctx, refs).await
+        self.leaf_of(partition)?.delete(target, ctx, refs).await
     }
 
     /// Runs the query and locks what it finds, until both agree.
@@ -163,11 +165,11 @@ impl State {
             for (partition, found) in &found {
                 let target = self.target(def, *partition);
                 let lock_wait = self.lock_wait();
+                let leaf = self.leaf_of(*partition)?;
                 let txn = self.open_transaction()?;
                 let ctx = txn.context(*partition, def.version, lock_wait);
                 txn.touch(*partition);
-                let outcome =
-                    self.aggregator.leaf.lock_rows(target, ctx, found.refs.clone(), read_at).await?;
+                let outcome = leaf.lock_rows(target, ctx, found.refs.clone(), read_at).await?;
                 changed |= outcome == LockOutcome::Changed;
             }
             if !changed {

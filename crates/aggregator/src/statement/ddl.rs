@@ -1,6 +1,6 @@
 //! CREATE and DROP of databases and tables, TRUNCATE.
 //!
-//! A schema change is one command to the catalog; then the leaf catches up, so that the next statement
+//! A schema change is one command to the catalog; then the leaves catch up, so that the next statement
 //! of any session finds the table where it belongs.
 
 use super::{Answer, done};
@@ -15,11 +15,11 @@ use types::{ErrorKind, Result, SqlError, TableDef};
 const MAX_PARTITIONS: u32 = 1024;
 
 impl State {
-    /// Proposes a change and lets the leaf follow.
+    /// Proposes a change and lets the leaves follow.
     pub(crate) async fn change_catalog(&mut self, command: Command) -> Result<catalog::Outcome> {
         let outcome = self.aggregator.metadata.propose(command).await?;
         self.catalog = self.aggregator.metadata.snapshot();
-        self.aggregator.leaf.catch_up(self.catalog.version()).await?;
+        self.catch_up_leaves().await?;
         Ok(outcome)
     }
 

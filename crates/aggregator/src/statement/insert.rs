@@ -104,7 +104,7 @@ impl State {
         let context = self.convert_context();
         let names = insert.columns.iter().map(|column| column.value.as_str());
         let target = Target::new(def.clone(), names, &context)?;
-        let bound = self.bind(query, parameters)?;
+        let bound = self.bind(query, parameters).await?;
         if bound.columns.len() != target.listed.len() {
             return Err(SqlError::new(
                 ErrorKind::WrongValueCountOnRow,
@@ -112,7 +112,7 @@ impl State {
             ));
         }
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let mut stream = self.start_plan(bound.plan, ts, true)?;
+        let mut stream = self.start_plan(bound.plan, ts, true).await?;
         let partitions = self.partitions(def);
         let spread = self.aggregator.next_spread();
         let mut writers: BTreeMap<u32, Box<dyn BulkWriter>> = BTreeMap::new();

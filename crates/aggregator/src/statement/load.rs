@@ -257,10 +257,12 @@ impl State {
         let partition = super::write::partition_at(partitions, ordinal)?;
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
+        let leaf = self.leaf_of(partition)?;
         let txn = self.open_transaction()?;
         let ctx = txn.context(partition, def.version, lock_wait);
         txn.touch(partition);
-        self.aggregator.leaf.bulk(target, ctx).await
+        txn.loaded.insert(def.id);
+        leaf.bulk(target, ctx).await
     }
 }
 

@@ -22,10 +22,10 @@ impl State {
 
     /// The result columns of a prepared statement; none if it returns no rows or cannot be bound
     /// before its parameters are known.
-    pub(crate) fn describe_prepared(&self, prepared: &PreparedStatement) -> Result<Vec<ColumnMeta>> {
+    pub(crate) async fn describe_prepared(&self, prepared: &PreparedStatement) -> Result<Vec<ColumnMeta>> {
         let Statement::Query(query) = &*prepared.statement else { return Ok(Vec::new()) };
         let values = vec![Value::Null; prepared.parameters];
-        let bound = self.bind(query, Parameters { values: &values, text: &prepared.text })?;
+        let bound = self.bind(query, Parameters { values: &values, text: &prepared.text }).await?;
         Ok(bound.columns.iter().map(column_meta).collect())
     }
 

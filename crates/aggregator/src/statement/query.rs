@@ -2,6 +2,8 @@
 
 use super::Answer;
 use super::grid::Grid;
+use crate::leases::HeldSnapshot;
+use crate::leaves::PinnedLeaves;
 use crate::server::Aggregator;
 use crate::session::{State, find_table};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
@@ -12,15 +14,17 @@ use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
-use exec::{Cancel, DistributedPlan, QueryContext, ResultStream, ShardedTable};
+use exec::{Cancel, DistributedPlan, QueryContext, ResultStream, ShardedTable, TableEstimate};
 use futures::StreamExt;
+use futures::future::try_join_all;
 use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
+use parking_lot::Mutex;
 use sql::query::{BindContext, BoundQuery, OutputColumn, SessionView, Tables};
 use sql::temporal::Zone;
 use sqlparser::ast;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use types::{PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, Value};
+use types::{PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value};
 
 /// What a statement's placeholders stand for, and its text.
 #[derive(Clone, Copy)]
@@ -34,6 +38,10 @@ pub(crate) struct CatalogTables {
     aggregator: Arc<Aggregator>,
     catalog: Arc<Catalog>,
     database: Option<String>,
+    /// Asked for this statement.
+    estimates: HashMap<TableId, Arc<TableEstimate>>,
+    /// Tables of which too little is known.
+    missing: Mutex<Vec<Arc<TableDef>>>,
 }
 
 impl CatalogTables {
@@ -48,7 +56,11 @@ impl CatalogTables {
         let def = self.find(database, name)?;
         let partitions: Arc<[PartitionId]> =
             self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect();
-        let estimate = Arc::new(self.aggregator.leaf.estimate(&def, &partitions));
+        let known = self.estimates.get(&def.id).cloned().or_else(|| self.aggregator.estimates.get(&def));
+        let estimate = known.unwrap_or_else(|| {
+            self.missing.lock().push(def.clone());
+            Arc::default()
+        });
         let table = ShardedTable::new(def, partitions, estimate);
         Ok(provider_as_source(Arc::new(table.with_row_refs(row_refs))))
     }
@@ -91,7 +103,27 @@ impl State {
             aggregator: self.aggregator.clone(),
             catalog: self.catalog.clone(),
             database: self.database.clone(),
+            estimates: HashMap::new(),
+            missing: Mutex::default(),
         }
+    }
+
+    /// Binds with what is known of the tables' sizes; if that is too little, asks the leaves and binds
+    /// again.
+    pub(crate) async fn bind_with<T>(&self, bind: impl Fn(&CatalogTables) -> Result<T>) -> Result<T> {
+        let mut tables = self.tables();
+        let bound = bind(&tables)?;
+        let missing = std::mem::take(tables.missing.get_mut());
+        if missing.is_empty() {
+            return Ok(bound);
+        }
+        drop(bound);
+        let asked = missing.iter().map(|def| async move {
+            let estimate = self.aggregator.estimates.fetch(&self.aggregator, &self.catalog, def).await?;
+            Ok::<_, SqlError>((def.id, estimate))
+        });
+        tables.estimates = try_join_all(asked).await?.into_iter().collect();
+        bind(&tables)
     }
 
     pub(crate) fn bind_context<'a>(
@@ -120,9 +152,10 @@ impl State {
         }
     }
 
-    pub(crate) fn bind(&self, query: &ast::Query, parameters: Parameters<'_>) -> Result<BoundQuery> {
-        let tables = self.tables();
-        let bound = sql::query::bind_query(query, &self.bind_context(&tables, &parameters))?;
+    pub(crate) async fn bind(&self, query: &ast::Query, parameters: Parameters<'_>) -> Result<BoundQuery> {
+        let bound = self
+            .bind_with(|tables| sql::query::bind_query(query, &self.bind_context(tables, &parameters)))
+            .await?;
         if bound.lock.is_some() {
             return Err(SqlError::unsupported("SELECT ... FOR UPDATE and FOR SHARE"));
         }
@@ -130,10 +163,10 @@ impl State {
     }
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
-        let bound = self.bind(query, parameters)?;
+        let bound = self.bind(query, parameters).await?;
         self.open_for_reading();
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let stream = self.start_plan(bound.plan, ts, false)?;
+        let stream = self.start_plan(bound.plan, ts, false).await?;
         let columns = bound.columns.iter().map(column_meta).collect();
         let zone = self.variables.zone();
         let batches = stream.map(move |batch| in_zone(batch?, zone)).boxed();
@@ -142,7 +175,7 @@ impl State {
 
     /// Runs a plan within the open statement and reads all of its rows.
     pub(crate) async fn collect(&self, plan: LogicalPlan, ts: Timestamp) -> Result<Vec<RecordBatch>> {
-        let mut stream = self.start_plan(plan, ts, true)?;
+        let mut stream = self.start_plan(plan, ts, true).await?;
         let mut held = self.aggregator.memory.reservation();
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
@@ -157,9 +190,14 @@ impl State {
 
     /// Starts a plan at a snapshot. `writing`: it belongs to a statement that writes, which must not
     /// see what it wrote itself.
-    pub(crate) fn start_plan(&self, plan: LogicalPlan, ts: Timestamp, writing: bool) -> Result<BatchStream> {
+    pub(crate) async fn start_plan(
+        &self,
+        plan: LogicalPlan,
+        ts: Timestamp,
+        writing: bool,
+    ) -> Result<BatchStream> {
         let distributed = self.plan(plan)?;
-        Ok(self.start_distributed(&distributed, ts, writing)?.boxed())
+        Ok(self.start_distributed(&distributed, ts, writing).await?.boxed())
     }
 
     pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<DistributedPlan> {
@@ -167,7 +205,7 @@ impl State {
     }
 
     /// The stream holds the snapshot's versions while it lives.
-    pub(crate) fn start_distributed(
+    pub(crate) async fn start_distributed(
         &self,
         plan: &DistributedPlan,
         ts: Timestamp,
@@ -177,10 +215,10 @@ impl State {
             let last = txn.statement();
             (txn.id, if writing { StatementNo(last.0.saturating_sub(1)) } else { last })
         });
-        let leaf = &self.aggregator.leaf;
-        let hold = leaf.hold(ts);
+        // A plan that reads no table reads at nothing.
+        let hold = (ts > Timestamp::ZERO).then(|| self.aggregator.open.hold(ts));
         let context = QueryContext {
-            snapshots: leaf.snapshots(self.catalog.version(), ReadView { ts, txn: own }),
+            snapshots: Arc::new(self.pin(plan, ReadView { ts, txn: own }).await?),
             cancel: Cancel::new(),
             memory: None,
         };
@@ -188,12 +226,24 @@ impl State {
         Ok(HeldStream { stream, _hold: hold })
     }
 
+    /// Pins what the plan reads, at all leaves at once.
+    async fn pin(&self, plan: &DistributedPlan, view: ReadView) -> Result<PinnedLeaves> {
+        let version = self.catalog.version();
+        let leaves = self.leaves_of(&plan.scanned_partitions())?;
+        let pinned = leaves.iter().map(|(leaf, here)| leaf.snapshots(version, view, here));
+        let pinned = try_join_all(pinned).await?;
+        let by_partition = leaves.iter().zip(pinned).flat_map(|((_, here), snapshots)| {
+            here.iter().map(move |partition| (*partition, snapshots.clone()))
+        });
+        Ok(PinnedLeaves { by_partition: by_partition.collect() })
+    }
+
     pub(crate) async fn explain_plan(
         &mut self,
         query: &ast::Query,
         parameters: Parameters<'_>,
     ) -> Result<String> {
-        let bound = self.bind(query, parameters)?;
+        let bound = self.bind(query, parameters).await?;
         Ok(exec::explain(&self.plan(bound.plan)?))
     }
 
@@ -202,11 +252,11 @@ impl State {
         query: &ast::Query,
         parameters: Parameters<'_>,
     ) -> Result<String> {
-        let bound = self.bind(query, parameters)?;
+        let bound = self.bind(query, parameters).await?;
         self.open_for_reading();
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let plan = self.plan(bound.plan)?;
-        let mut stream = self.start_distributed(&plan, ts, false)?;
+        let mut stream = self.start_distributed(&plan, ts, false).await?;
         while let Some(batch) = stream.next().await {
             batch?;
         }
@@ -219,7 +269,7 @@ pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordB
 /// A running query together with the hold on its snapshot.
 pub(crate) struct HeldStream {
     stream: ResultStream,
-    _hold: Box<dyn Send + Sync>,
+    _hold: Option<HeldSnapshot>,
 }
 
 impl futures::Stream for HeldStream {

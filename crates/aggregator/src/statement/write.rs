@@ -32,10 +32,11 @@ impl State {
             let partition = partition_at(&partitions, ordinal)?;
             let target = self.target(def, partition);
             let lock_wait = self.lock_wait();
+            let leaf = self.leaf_of(partition)?;
             let txn = self.open_transaction()?;
             let ctx = txn.context(partition, def.version, lock_wait);
             txn.touch(partition);
-            let outcome = self.aggregator.leaf.insert(target, ctx, part, on_duplicate).await?;
+            let outcome = leaf.insert(target, ctx, part, on_duplicate).await?;
             total.inserted += outcome.inserted;
             total.ignored += outcome.ignored;
         }

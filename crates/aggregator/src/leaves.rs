@@ -1,0 +1,94 @@
+//! Which leaf holds a partition, and requests that go to several leaves at once.
+
+use crate::session::State;
+use catalog::{Catalog, NodeRole, NodeState};
+use exec::{LeafService, Snapshots, TableSnapshot};
+use futures::future::try_join_all;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId};
+
+/// The node that takes reads and writes of a partition.
+pub(crate) fn primary(catalog: &Catalog, partition: PartitionId) -> Result<NodeId> {
+    match catalog.partition(partition) {
+        Some((_, found)) => Ok(found.primary),
+        None => Err(SqlError {
+            kind: ErrorKind::Unknown,
+            message: format!("Partition {partition} is gone; run the statement again"),
+            retryable: true,
+        }),
+    }
+}
+
+/// Partitions by the leaf that holds them.
+pub(crate) fn by_leaf<P>(
+    catalog: &Catalog,
+    parts: impl IntoIterator<Item = P>,
+    partition: impl Fn(&P) -> PartitionId,
+) -> Result<BTreeMap<NodeId, Vec<P>>> {
+    let mut leaves: BTreeMap<NodeId, Vec<P>> = BTreeMap::new();
+    for part in parts {
+        leaves.entry(primary(catalog, partition(&part))?).or_default().push(part);
+    }
+    Ok(leaves)
+}
+
+/// Leaves that are up, as far as the catalog knows.
+pub(crate) fn online_leaves(catalog: &Catalog) -> Vec<NodeId> {
+    let is_up = |node: &&Arc<catalog::Node>| node.role == NodeRole::Leaf && node.state == NodeState::Online;
+    catalog.nodes().filter(is_up).map(|node| node.id).collect()
+}
+
+/// Whether the error says that a node could not be reached.
+pub(crate) fn is_unreachable(error: &SqlError) -> bool {
+    error.kind == ErrorKind::ServerOffline
+}
+
+impl State {
+    /// The leaf that holds a partition.
+    pub(crate) fn leaf_of(&self, partition: PartitionId) -> Result<Arc<dyn LeafService>> {
+        self.aggregator.leaves.leaf(primary(&self.catalog, partition)?)
+    }
+
+    /// Each leaf with those of the partitions that it holds.
+    pub(crate) fn leaves_of(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<(Arc<dyn LeafService>, Vec<PartitionId>)>> {
+        by_leaf(&self.catalog, partitions.iter().copied(), |partition| *partition)?
+            .into_iter()
+            .map(|(node, partitions)| Ok((self.aggregator.leaves.leaf(node)?, partitions)))
+            .collect()
+    }
+
+    /// Lets all leaves follow the catalog. One that cannot be reached follows when it is back.
+    pub(crate) async fn catch_up_leaves(&self) -> Result<()> {
+        let version = self.catalog.version();
+        let of = |node| async move {
+            let leaf = self.aggregator.leaves.leaf(node)?;
+            match leaf.catch_up(version).await {
+                Err(error) if is_unreachable(&error) => {
+                    tracing::warn!(%node, %error, "a leaf will follow the catalog later");
+                    Ok(())
+                }
+                followed => followed,
+            }
+        };
+        try_join_all(online_leaves(&self.catalog).into_iter().map(of)).await?;
+        Ok(())
+    }
+}
+
+/// The partitions of a query, each pinned at its leaf.
+pub(crate) struct PinnedLeaves {
+    pub(crate) by_partition: HashMap<PartitionId, Arc<dyn Snapshots>>,
+}
+
+impl Snapshots for PinnedLeaves {
+    fn snapshot(&self, partition: PartitionId, table: TableId) -> Result<Arc<dyn TableSnapshot>> {
+        match self.by_partition.get(&partition) {
+            Some(leaf) => leaf.snapshot(partition, table),
+            None => Err(SqlError::internal(format!("the query did not name partition {partition}"))),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Pinning partitions for the stages of a query, and what is known of tables.
+//!
+//! A reader that finds a transaction prepared below its timestamp asks the leaf of the coordinating
+//! partition. What that has decided is shown here at once; what it has not is later than the reader,
+//! which passes over it. If that leaf cannot be reached, the statement fails and names it.
+
+use crate::follow::Follower;
+use crate::server::Leaf;
+use columnstore::{ReadView, Store};
+use exec::{LeafService, Snapshots, TableEstimate, TableSnapshot};
+use futures::future::try_join_all;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use txn::{Answer, Outcome};
+use types::{NodeId, PartitionId, Result, SqlError, TableDef, TableId, Timestamp, TxnId};
+
+/// The tables of this leaf at one read view.
+struct LeafSnapshots {
+    store: Arc<Store>,
+    follower: Arc<Follower>,
+    /// The catalog version that the query was planned with.
+    catalog: u64,
+    view: ReadView,
+}
+
+impl Snapshots for LeafSnapshots {
+    fn snapshot(&self, partition: PartitionId, table: TableId) -> Result<Arc<dyn TableSnapshot>> {
+        if self.follower.version() < self.catalog {
+            self.follower.follow()?;
+        }
+        Ok(Arc::new(self.store.snapshot(partition, table, self.view)?))
+    }
+}
+
+impl Leaf {
+    /// Pins partitions at a view: whatever a scan of the result sees from now on, it sees the same.
+    pub(crate) async fn pin(
+        &self,
+        catalog: u64,
+        view: ReadView,
+        partitions: &[PartitionId],
+    ) -> Result<Arc<dyn Snapshots>> {
+        self.at_least(catalog).await?;
+        let asked = partitions.to_vec();
+        let met = self.blocking(move |store| {
+            let mut met: BTreeMap<(TxnId, PartitionId), Vec<PartitionId>> = BTreeMap::new();
+            for partition in asked {
+                for (txn, coordinator) in store.prepared_below(partition, view.ts)? {
+                    met.entry((txn, coordinator)).or_default().push(partition);
+                }
+            }
+            Ok::<_, SqlError>(met)
+        });
+        let met = met.await?;
+        try_join_all(met.into_iter().map(|((txn, coordinator), here)| async move {
+            let outcome = match self.ask(coordinator, txn, view.ts).await? {
+                Answer::Commit(at) => Outcome::Commit(at),
+                Answer::Abort => Outcome::Abort,
+                Answer::LaterThan(_) => return Ok::<_, SqlError>(()),
+            };
+            self.decide(txn, &here, outcome).await
+        }))
+        .await?;
+        let (store, follower) = (self.store().clone(), self.follower().clone());
+        Ok(Arc::new(LeafSnapshots { store, follower, catalog, view }))
+    }
+
+    async fn ask(&self, coordinator: PartitionId, txn: TxnId, at: Timestamp) -> Result<Answer> {
+        let node: NodeId = self.holder(coordinator).ok_or_else(|| {
+            SqlError::internal(format!("the partition {coordinator} that decides {txn} is gone"))
+        })?;
+        if node == self.node() {
+            self.inquire(coordinator, txn, at).await
+        } else {
+            self.other(node)?.inquire(coordinator, txn, at).await
+        }
+    }
+}
+
+/// Tables that are kept at most.
+const MOST: usize = 65_536;
+
+/// What is known of tables, by partition, with the mark of the table then.
+#[derive(Clone, Default)]
+pub(crate) struct Estimates {
+    known: Arc<Mutex<HashMap<(PartitionId, TableId), (u64, TableEstimate)>>>,
+}
+
+impl Estimates {
+    /// What is known of a table in these partitions. One that cannot say (its table is just being made,
+    /// say) counts as empty.
+    pub(crate) fn of(&self, store: &Store, def: &TableDef, partitions: &[PartitionId]) -> TableEstimate {
+        let mut total = TableEstimate::default();
+        for partition in partitions {
+            if let Some(estimate) = self.of_one(store, def, *partition) {
+                total.add(&estimate, &def.shard_key);
+            }
+        }
+        total
+    }
+
+    fn of_one(&self, store: &Store, def: &TableDef, partition: PartitionId) -> Option<TableEstimate> {
+        let mark = store.table_mark(partition, def.id).ok()?;
+        let key = (partition, def.id);
+        if let Some((known, estimate)) = self.known.lock().get(&key)
+            && *known == mark
+        {
+            return Some(estimate.clone());
+        }
+        let ts = store.read_timestamp(&[partition]).ok()?;
+        let snapshot = store.snapshot(partition, def.id, ReadView { ts, txn: None }).ok()?;
+        let estimate = TableEstimate::from(&snapshot.statistics());
+        let mut known = self.known.lock();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(key, (mark, estimate.clone()));
+        Some(estimate)
+    }
+}
