@@ -2,10 +2,16 @@
 //! and a service that answers by an implementation. Nothing is decided here.
 //!
 //! * [`channels`]: one pool of connections a process, by address.
+//! * [`clocks`]: what messages tell of their senders' clocks.
+//! * [`leaf`]: timestamps, writes and the ends of transactions at leaves.
 //! * [`error`]: a [`types::SqlError`] crosses the wire whole, in the details of a status; a
 //!   connection that fails becomes one that names the node.
 
 pub mod channels;
+pub mod clocks;
 pub mod error;
+pub mod leaf;
 
 pub use channels::Channels;
+pub use clocks::Clocks;
+pub use leaf::{LeafClient, LeafServer, RemoteLeaves};
