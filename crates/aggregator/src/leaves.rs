@@ -44,6 +44,9 @@ pub(crate) fn is_unreachable(error: &SqlError) -> bool {
     error.kind == ErrorKind::ServerOffline
 }
 
+/// A leaf with some partitions that it holds.
+pub(crate) type LeafAndPartitions = (Arc<dyn LeafService>, Vec<PartitionId>);
+
 impl State {
     /// The leaf that holds a partition.
     pub(crate) fn leaf_of(&self, partition: PartitionId) -> Result<Arc<dyn LeafService>> {
@@ -51,10 +54,7 @@ impl State {
     }
 
     /// Each leaf with those of the partitions that it holds.
-    pub(crate) fn leaves_of(
-        &self,
-        partitions: &[PartitionId],
-    ) -> Result<Vec<(Arc<dyn LeafService>, Vec<PartitionId>)>> {
+    pub(crate) fn leaves_of(&self, partitions: &[PartitionId]) -> Result<Vec<LeafAndPartitions>> {
         by_leaf(&self.catalog, partitions.iter().copied(), |partition| *partition)?
             .into_iter()
             .map(|(node, partitions)| Ok((self.aggregator.leaves.leaf(node)?, partitions)))

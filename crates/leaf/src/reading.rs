@@ -81,11 +81,14 @@ impl Leaf {
 /// Tables that are kept at most.
 const MOST: usize = 65_536;
 
-/// What is known of tables, by partition, with the mark of the table then.
+/// What is known of tables, by partition.
 #[derive(Clone, Default)]
 pub(crate) struct Estimates {
-    known: Arc<Mutex<HashMap<(PartitionId, TableId), (u64, TableEstimate)>>>,
+    known: Arc<Mutex<HashMap<(PartitionId, TableId), Known>>>,
 }
+
+/// With the mark of the table then.
+type Known = (u64, TableEstimate);
 
 impl Estimates {
     /// What is known of a table in these partitions. One that cannot say (its table is just being made,
