@@ -271,6 +271,7 @@ impl Leaf {
                 return;
             }
         };
+        self.world.trace(|| format!("{} is up", self.node));
         *self.hlc.borrow_mut() = hlc;
         *self.store.borrow_mut() = Some(store);
         self.world.start(self.node);
@@ -279,6 +280,7 @@ impl Leaf {
 
     /// Power is lost now; the leaf is back after a while.
     pub fn crash(self: &Rc<Self>) {
+        self.world.trace(|| format!("{} crashes", self.node));
         self.crashes.set(self.crashes.get() + 1);
         self.world.crash(self.node);
         let disk = self.disk.borrow().restarted();
@@ -295,6 +297,11 @@ impl Leaf {
     pub fn crash_soon(&self) {
         let after = self.world.between(0..40);
         self.disk.borrow().inject(after, Fault::PowerLoss);
+    }
+
+    /// Power will not be lost any more.
+    pub fn keep_power(&self) {
+        self.disk.borrow().inject(1 << 60, Fault::PowerLoss);
     }
 
     /// Something that the store does. None: the leaf has crashed over it.
@@ -329,7 +336,10 @@ impl Leaf {
         }
         let leaf = self.clone();
         self.world.spawn(self.node, async move {
-            if let Some(told) = leaf.carry_out(ask).await {
+            let asked = format!("{ask:?}");
+            let told = leaf.carry_out(ask).await;
+            leaf.world.trace(|| format!("{} {asked} -> {told:?}", leaf.node));
+            if let Some(told) = told {
                 answering.answer((told, clocks.hlc.now(leaf.physical.wall_millis())));
             }
         });
@@ -444,6 +454,7 @@ impl Leaf {
             for Orphan { txn, partition, coordinator } in orphans {
                 let ask = Ask::End(txn, What::Demand { coordinator });
                 if let Ok(Told::Outcome(outcome)) = self.ask_holder(coordinator, ask).await {
+                    self.world.trace(|| format!("{} {txn} in {partition}: {outcome:?}", self.node));
                     if self.run(|store| store.decide(txn, &[partition], outcome)).is_none() {
                         return;
                     }
@@ -459,6 +470,7 @@ impl Leaf {
                 if let Ok(Told::Done) = self.ask_holder(settlement.participant, ask).await
                     && let Some(store) = self.store()
                 {
+                    self.world.trace(|| format!("{} {settlement:?} is confirmed", self.node));
                     store.confirm(coordinator, &[settlement]);
                 }
             }

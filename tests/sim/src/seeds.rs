@@ -1,5 +1,6 @@
 //! Seeds in bulk. `PANDO_SIM_SEEDS` says how many (default 100), `PANDO_SIM_FROM` from which. A seed that
-//! fails is named: run it alone with `PANDO_SIM_SEEDS=1 PANDO_SIM_FROM=<seed>`, and paste it as a test.
+//! fails is named: run it alone with `PANDO_SIM_SEEDS=1 PANDO_SIM_FROM=<seed> PANDO_SIM_TRACE=1`, and
+//! paste it as a test.
 
 use crate::model::{Fate, Model};
 use crate::node::{Cluster, Leaf};
@@ -99,13 +100,15 @@ fn run(seed: u64) -> Tally {
     world.run_until(TROUBLE_MILLIS);
     world.set_weather(Weather::FAIR);
     world.mend_all();
+    leaves.iter().for_each(|leaf| leaf.keep_power());
     nodes.iter().for_each(|node| world.step_clock(*node, -10_000));
     nodes.iter().for_each(|node| world.step_clock(*node, 1_000));
     world.run_until(TROUBLE_MILLIS + ORDER_MILLIS);
-    let read = Rc::new(RefCell::new(false));
+    let read = Rc::new(RefCell::new(Err("the reader did not end".to_string())));
     world.spawn(aggregators[0].node, aggregators[0].clone().read_at_last(read.clone()));
     world.run_until(TROUBLE_MILLIS + ORDER_MILLIS + 5_000);
-    assert!(*read.borrow(), "seed {seed}: when all is mended, all can be read");
+    let read = read.borrow().clone();
+    assert_eq!(read, Ok(()), "seed {seed}: when all is mended, all can be read");
     for leaf in &leaves {
         let store = leaf.store().expect("it is up again");
         let open = store.statistics().open_transactions;

@@ -311,7 +311,7 @@ impl Aggregator {
         let due = self.model.borrow().due();
         let partitions = BTreeSet::from([partition]);
         let Ok(at) = self.newest(&partitions).await else { return };
-        if let Some(rows) = self.rows(&partitions, at, 0).await {
+        if let Ok(rows) = self.rows(&partitions, at, 0).await {
             self.judge(&due, &rows, at);
         }
     }
@@ -322,8 +322,13 @@ impl Aggregator {
         }
     }
 
-    /// All rows of partitions at a timestamp; none if a leaf is away or refuses.
-    async fn rows(&self, partitions: &BTreeSet<PartitionId>, at: Timestamp, pause: u64) -> Option<Rows> {
+    /// All rows of partitions at a timestamp; else why a leaf did not give them.
+    async fn rows(
+        &self,
+        partitions: &BTreeSet<PartitionId>,
+        at: Timestamp,
+        pause: u64,
+    ) -> Result<Rows, String> {
         let mut all = Rows::new();
         let mut by_leaf: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
         for partition in partitions {
@@ -332,10 +337,10 @@ impl Aggregator {
         for (leaf, partitions) in by_leaf {
             match self.ask(leaf, Ask::Read { partitions, at, pause }).await {
                 Ok(Told::Rows(rows)) => all.extend(rows),
-                _ => return None,
+                other => return Err(format!("leaf {leaf} at {at}: {other:?}")),
             }
         }
-        Some(all)
+        Ok(all)
     }
 
     async fn read(self: Rc<Self>, until: u64) {
@@ -353,11 +358,11 @@ impl Aggregator {
         let Ok(at) = self.newest(&partitions).await else { return };
         self.registry.borrow_mut().hold(at);
         let pause = self.world.between(0..60);
-        if let Some(rows) = self.rows(&partitions, at, pause).await {
+        if let Ok(rows) = self.rows(&partitions, at, pause).await {
             self.judge(&due, &rows, at);
             let pause = self.world.between(0..3_000);
             self.world.sleep(pause).await;
-            if let Some(again) = self.rows(&partitions, at, 0).await {
+            if let Ok(again) = self.rows(&partitions, at, 0).await {
                 assert_eq!(again, rows, "{} ms: the snapshot at {at} has changed", self.world.now());
             }
         }
@@ -365,13 +370,13 @@ impl Aggregator {
     }
 
     /// Reads everything once there is nothing wrong any more.
-    pub async fn read_at_last(self: Rc<Self>, read: Rc<RefCell<bool>>) {
+    pub async fn read_at_last(self: Rc<Self>, read: Rc<RefCell<Result<(), String>>>) {
         let due = self.model.borrow().due();
         let partitions: BTreeSet<PartitionId> = self.cluster.holders.borrow().keys().copied().collect();
-        let Ok(at) = self.newest(&partitions).await else { return };
-        if let Some(rows) = self.rows(&partitions, at, 0).await {
-            self.judge(&due, &rows, at);
-            *read.borrow_mut() = true;
-        }
+        let outcome = match self.newest(&partitions).await {
+            Ok(at) => self.rows(&partitions, at, 0).await.map(|rows| self.judge(&due, &rows, at)),
+            Err(Lost) => Err("a leaf gave no timestamp".into()),
+        };
+        *read.borrow_mut() = outcome;
     }
 }

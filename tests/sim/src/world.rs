@@ -61,6 +61,7 @@ struct Inner {
     /// By time, then by number: what happens.
     events: BTreeMap<(u64, u64), Event>,
     tasks: BTreeMap<u64, Task>,
+    traced: bool,
 }
 
 enum Event {
@@ -94,6 +95,7 @@ impl World {
                 cut: BTreeSet::new(),
                 events: BTreeMap::new(),
                 tasks: BTreeMap::new(),
+                traced: std::env::var_os("PANDO_SIM_TRACE").is_some(),
             })),
         }
     }
@@ -107,6 +109,13 @@ impl World {
 
     pub fn set_weather(&self, weather: Weather) {
         self.inner.borrow_mut().weather = weather;
+    }
+
+    /// Tells what happens, if `PANDO_SIM_TRACE` is set.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        if self.inner.borrow().traced {
+            eprintln!("{:>6} {}", self.now(), what());
+        }
     }
 
     pub fn now(&self) -> u64 {
