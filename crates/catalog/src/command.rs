@@ -7,7 +7,9 @@ use std::sync::Arc;
 use types::{NodeId, SqlError, TableDef, TableId};
 
 /// Names one command for good. A command that is sent again keeps its id, and is then applied
-/// once. `number` rises with each command of a node, over restarts too.
+/// once. `number` rises with each command of a node, over restarts too. A voter gives odd numbers
+/// to what it proposes itself, every process even ones to what it asks of the voters, since both
+/// may be the same node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandId {
@@ -115,6 +117,8 @@ pub enum Command {
         id: Option<NodeId>,
         host: String,
         port: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mysql_port: Option<u16>,
         role: NodeRole,
         cores: u32,
     },
@@ -126,6 +130,37 @@ pub enum Command {
     RemoveNode {
         node: NodeId,
     },
+    /// Gives the cluster its id, which tells it from every other one; the first one stays.
+    FoundCluster {
+        id: u64,
+    },
+}
+
+impl Command {
+    /// Whether statements that begin after this command must see what it did, on every aggregator.
+    pub fn changes_what_statements_see(&self) -> bool {
+        match self {
+            Command::TakeIds { .. }
+            | Command::RaiseIds { .. }
+            | Command::RegisterNode { .. }
+            | Command::SetNodeState { .. }
+            | Command::FoundCluster { .. } => false,
+            Command::CreateDatabase { .. }
+            | Command::DropDatabase { .. }
+            | Command::CreateTable { .. }
+            | Command::AlterTable { .. }
+            | Command::DropTable { .. }
+            | Command::TruncateTable { .. }
+            | Command::CreateUser { .. }
+            | Command::AlterUser { .. }
+            | Command::DropUser { .. }
+            | Command::Grant { .. }
+            | Command::Revoke { .. }
+            | Command::RevokeAll { .. }
+            | Command::SetGlobalVariable { .. }
+            | Command::RemoveNode { .. } => true,
+        }
+    }
 }
 
 /// What an applied command did.

@@ -1,25 +1,25 @@
 //! The stored forms, for the metadata log and its snapshots. Both are JSON.
 //!
-//! A command: `{"format":1,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
+//! A command: `{"format":2,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
 //!
-//! A snapshot: `{"format":1,"version":..,"next":{..},"databases":[..],"tables":[..],"next_values":{"3":1001},
+//! A snapshot: `{"format":2,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"next_values":{"3":1001},
 //! "users":[..],
 //! "nodes":[..],"variables":{..},"windows":[{"node":1,"floor":0,"applied":[..]}]}`, lists by name or
 //! id, so that equal states give equal bytes.
 //!
 //! A reader refuses a `format` that it does not know and fields that it does not know: a voter that
 //! guessed would no longer hold the same state as the others. Old formats stay readable;
-//! `testdata/` pins the bytes.
+//! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`.
 
 use crate::state::NextIds;
 use crate::window::{Applied, Window};
-use crate::{Catalog, Command, CommandId, Database, Node, User};
+use crate::{Catalog, Command, CommandId, Database, Node, Outcome, User};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use types::{NodeId, TableDef, TableId};
 
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Why stored metadata cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +45,18 @@ struct CommandFile {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OutcomeFile {
+    format: u32,
+    outcome: Outcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SnapshotFile {
     format: u32,
     version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<u64>,
     next: NextIds,
     databases: Vec<Database>,
     tables: Vec<TableDef>,
@@ -66,15 +75,15 @@ struct WindowFile {
     applied: Vec<Applied>,
 }
 
-fn write<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn write<T: Serialize>(value: &T) -> Vec<u8> {
     // Invariant: these forms hold strings, numbers, lists and maps with string keys only.
     serde_json::to_vec(value).expect("metadata is JSON")
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, FormatError> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, FormatError> {
     let damaged = |error: serde_json::Error| FormatError::Damaged(error.to_string());
     let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
-    if head.format != FORMAT {
+    if head.format == 0 || head.format > FORMAT {
         return Err(FormatError::UnknownFormat { found: head.format });
     }
     serde_json::from_slice(bytes).map_err(damaged)
@@ -92,12 +101,30 @@ impl Command {
     }
 }
 
+impl Outcome {
+    /// The form that travels between processes.
+    pub fn encode(&self) -> Vec<u8> {
+        write(&OutcomeFile { format: FORMAT, outcome: self.clone() })
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Outcome, FormatError> {
+        Ok(read::<OutcomeFile>(bytes)?.outcome)
+    }
+}
+
 impl Catalog {
+    /// This state for a process that only follows it: without what is remembered of commands,
+    /// which only voters need.
+    pub fn to_follow(&self) -> Catalog {
+        Catalog { windows: Arc::default(), ..self.clone() }
+    }
+
     /// The stored form of the whole state.
     pub fn encode(&self) -> Vec<u8> {
         write(&SnapshotFile {
             format: FORMAT,
             version: self.version,
+            cluster: self.cluster,
             next: self.next.clone(),
             databases: self.databases.values().map(|d| Database::clone(d)).collect(),
             tables: self.table_ids.values().map(|t| TableDef::clone(t)).collect(),
@@ -120,7 +147,8 @@ impl Catalog {
     pub fn decode(bytes: &[u8]) -> Result<Catalog, FormatError> {
         let file: SnapshotFile = read(bytes)?;
         check(&file)?;
-        let mut catalog = Catalog { version: file.version, next: file.next, ..Catalog::new() };
+        let mut catalog =
+            Catalog { version: file.version, cluster: file.cluster, next: file.next, ..Catalog::new() };
         for database in file.databases {
             catalog.insert_database(Arc::new(database));
         }

@@ -10,6 +10,7 @@
 
 mod apply;
 mod command;
+mod delta;
 mod format;
 mod metadata;
 mod node;
@@ -20,14 +21,18 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod user;
+mod voter;
 mod window;
 
 pub use command::{Command, CommandId, Outcome};
 pub use format::FormatError;
 pub use metadata::Metadata;
-pub use node::{Node, NodeRole, NodeState};
+pub use node::{Node, NodeRole, NodeState, address};
 pub use placement::MAX_PARTITIONS;
 pub use privilege::{Grants, Level, Privilege, PrivilegeSet, matches_pattern};
 pub use state::{Catalog, Database, Partition, is_system_database};
 pub use user::{User, UserName};
+pub use voter::{
+    FOLLOW_LIMIT, Identity, MAX_VOTERS, NotLeader, REPORT_INTERVAL, Refused, Registration, Report, Voter,
+};
 pub use window::WINDOW;

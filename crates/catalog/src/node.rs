@@ -1,6 +1,7 @@
 //! The processes of a cluster.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use types::NodeId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -10,6 +11,22 @@ pub enum NodeRole {
     Master,
     Aggregator,
     Leaf,
+}
+
+impl NodeRole {
+    /// Whether it speaks MySQL.
+    pub fn is_aggregator(self) -> bool {
+        matches!(self, NodeRole::Master | NodeRole::Aggregator)
+    }
+
+    /// As messages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NodeRole::Master => "master aggregator",
+            NodeRole::Aggregator => "aggregator",
+            NodeRole::Leaf => "leaf",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,8 +43,34 @@ pub struct Node {
     /// Where other processes reach it.
     pub host: String,
     pub port: u16,
+    /// Where MySQL clients reach it, if it is an aggregator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mysql_port: Option<u16>,
     pub role: NodeRole,
     pub state: NodeState,
     /// Cores that it may use: the default number of partitions of a database is the sum over leaves.
     pub cores: u32,
+}
+
+impl Node {
+    /// "host:port", where other processes reach it.
+    pub fn address(&self) -> String {
+        address(&self.host, self.port)
+    }
+}
+
+/// "leaf n3 (10.0.0.7:7307)".
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.role.name(), self.id, self.address())
+    }
+}
+
+/// "host:port", with brackets around an IPv6 address.
+pub fn address(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }

@@ -53,6 +53,7 @@ pub(crate) type Tables = BTreeMap<String, Arc<TableDef>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
     pub(crate) version: u64,
+    pub(crate) cluster: Option<u64>,
     pub(crate) next: NextIds,
     pub(crate) databases: Arc<BTreeMap<String, Arc<Database>>>,
     pub(crate) database_ids: Arc<BTreeMap<DatabaseId, Arc<Database>>>,
@@ -79,6 +80,7 @@ impl Catalog {
     pub fn new() -> Catalog {
         Catalog {
             version: 0,
+            cluster: None,
             next: NextIds { database: 1, table: 1, partition: 1, node: 1 },
             databases: Arc::default(),
             database_ids: Arc::default(),
@@ -96,6 +98,11 @@ impl Catalog {
     /// Rises by one with each command that changed something.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What tells this cluster from every other one; none before [`Command::FoundCluster`](crate::Command).
+    pub fn cluster(&self) -> Option<u64> {
+        self.cluster
     }
 
     pub fn database(&self, name: &str) -> Option<&Arc<Database>> {

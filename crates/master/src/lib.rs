@@ -8,7 +8,12 @@
 //! that and the log after it.
 //!
 //! One voter or five differ only in [`Peers`], which carries the messages between them.
+//!
+//! [`MasterService`] is what the other processes of the cluster see: it takes them in, counts them as
+//! online or offline (`detector.rs`, a pure plan that the leader carries out), and holds a schema
+//! change back until all of them follow.
 
+mod detector;
 mod error;
 mod log;
 mod logging;
@@ -16,13 +21,16 @@ mod master;
 mod options;
 mod peers;
 mod replica;
+mod service;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
+pub use detector::{DETACHED_LIMIT, Observations, SILENT_LIMIT, Seen, plan};
 pub use error::MasterError;
-pub use master::{Master, Status};
+pub use master::{Leadership, Master, Status};
 pub use options::MasterOptions;
 pub use peers::{NoPeers, Peers};
 /// The messages and records of raft-rs, for those who implement [`store::RaftStore`].
 pub use raft::eraftpb;
+pub use service::MasterService;

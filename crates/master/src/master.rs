@@ -3,7 +3,7 @@
 use crate::replica::{Input, Replica, Reply};
 use crate::store::{RaftStore, RocksStore, check_entry};
 use crate::{MasterError, MasterOptions, NoPeers, Peers};
-use catalog::{Catalog, Command, Metadata, Outcome};
+use catalog::{Catalog, Command, CommandId, Metadata, Outcome};
 use parking_lot::Mutex;
 use prost_of_raft::Message as _;
 use raft::eraftpb::{Message, MessageType};
@@ -28,9 +28,18 @@ pub struct Status {
     pub log_end: u64,
 }
 
-#[derive(Default)]
+/// Who leads, as this replica knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leadership {
+    /// This one, and its catalog holds all that was ever confirmed.
+    Leader,
+    /// Another one, if it is known.
+    Other(Option<NodeId>),
+}
+
 pub(crate) struct Shared {
     pub(crate) status: Mutex<Status>,
+    pub(crate) leadership: watch::Sender<Leadership>,
     /// Why the thread has ended, if by itself.
     failure: Mutex<Option<String>>,
 }
@@ -60,7 +69,11 @@ impl Master {
         peers: Box<dyn Peers>,
     ) -> Result<Arc<Master>, MasterError> {
         let node = options.node;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            status: Mutex::default(),
+            leadership: watch::Sender::new(Leadership::Other(None)),
+            failure: Mutex::default(),
+        });
         let replica = Replica::open(options, store, peers, shared.clone())?;
         let published = replica.published();
         let (inputs, receiver) = mpsc::channel();
@@ -77,6 +90,16 @@ impl Master {
 
     pub fn status(&self) -> Status {
         self.shared.status.lock().clone()
+    }
+
+    /// Follows who leads.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.shared.leadership.subscribe()
+    }
+
+    /// [`Metadata::propose`] of a command that has an id already, and may have been proposed before.
+    pub async fn propose_as(&self, id: CommandId, command: Command) -> Result<Outcome, SqlError> {
+        self.ask(|reply| Input::Propose(Some(id), Box::new(command), reply)).await
     }
 
     /// Takes a message that [`Peers::send`] of another master was given for this one.
@@ -158,7 +181,7 @@ impl Metadata for Master {
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, SqlError> {
-        self.ask(|reply| Input::Propose(Box::new(command), reply)).await
+        self.ask(|reply| Input::Propose(None, Box::new(command), reply)).await
     }
 
     async fn changed(&self, after: u64) -> Result<Arc<Catalog>, SqlError> {
@@ -187,6 +210,7 @@ fn run(mut replica: Replica, inputs: &Receiver<Input>, shared: &Shared) {
         tracing::error!("the metadata service stops: {failure}");
     }
     *shared.failure.lock() = failure;
+    shared.leadership.send_replace(Leadership::Other(None));
     // Only now do those who wait see that nobody will answer.
     drop(replica);
 }

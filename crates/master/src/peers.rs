@@ -10,6 +10,12 @@ pub trait Peers: Send {
     fn send(&mut self, to: NodeId, message: Vec<u8>) -> bool;
 }
 
+impl<F: FnMut(NodeId, Vec<u8>) -> bool + Send> Peers for F {
+    fn send(&mut self, to: NodeId, message: Vec<u8>) -> bool {
+        self(to, message)
+    }
+}
+
 /// For a master that is the only voter.
 pub struct NoPeers;
 

@@ -10,7 +10,7 @@
 //! - It is answered after the catalog that holds its effect is published.
 
 use crate::log::Log;
-use crate::master::{Shared, Status};
+use crate::master::{Leadership, Shared, Status};
 use crate::store::{Batch, LogStart, Position, RaftStore, check};
 use crate::{MasterError, MasterOptions, Peers, logging};
 use catalog::{Catalog, Command, CommandId, Outcome};
@@ -19,7 +19,7 @@ use raft::eraftpb::{
     ConfChange, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
     Snapshot, SnapshotMetadata,
 };
-use raft::{Config, INVALID_ID, RawNode, SnapshotStatus};
+use raft::{Config, INVALID_ID, RawNode, SnapshotStatus, StateRole};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -39,7 +39,8 @@ const MAX_PENDING: usize = 10_000;
 pub(crate) type Reply = oneshot::Sender<Result<Outcome, SqlError>>;
 
 pub(crate) enum Input {
-    Propose(Box<Command>, Reply),
+    /// Without an id, one is given.
+    Propose(Option<CommandId>, Box<Command>, Reply),
     AddVoter(NodeId, Reply),
     RemoveVoter(NodeId, Reply),
     Step(Box<Message>),
@@ -53,7 +54,8 @@ enum Proposal {
 
 struct Pending {
     proposal: Proposal,
-    reply: Reply,
+    /// More than one if the command was sent again while it waited.
+    replies: Vec<Reply>,
     /// In ticks since the start, like the next one.
     deadline: u64,
     again_at: u64,
@@ -184,8 +186,8 @@ impl Replica {
     fn take(&mut self, input: Input) -> Result<(), MasterError> {
         match input {
             Input::Stop => {}
-            Input::Propose(command, reply) => {
-                let id = self.next_id();
+            Input::Propose(id, command, reply) => {
+                let id = id.unwrap_or_else(|| self.next_id());
                 self.propose(id, Proposal::Command(command.encode(id)), reply);
             }
             Input::AddVoter(node, reply) => {
@@ -209,8 +211,9 @@ impl Replica {
         Ok(())
     }
 
+    /// An odd number above all that this node has used.
     fn next_id(&mut self) -> CommandId {
-        self.last_number = self.last_number.max(self.catalog.last_number(self.node)) + 1;
+        self.last_number = (self.last_number.max(self.catalog.last_number(self.node)) + 1) | 1;
         CommandId { node: self.node, number: self.last_number }
     }
 
@@ -222,6 +225,10 @@ impl Replica {
     }
 
     fn propose(&mut self, id: CommandId, proposal: Proposal, reply: Reply) {
+        if let Some(waiting) = self.pending.get_mut(&id) {
+            waiting.replies.push(reply);
+            return;
+        }
         if self.pending.len() >= MAX_PENDING {
             let error = format!("{MAX_PENDING} changes of the metadata wait already: try again later");
             let _ = reply.send(Err(SqlError { retryable: true, ..SqlError::internal(error) }));
@@ -230,7 +237,10 @@ impl Replica {
         let tick = self.options.tick.as_nanos().max(1);
         let timeout = (self.options.propose_timeout.as_nanos() / tick) as u64;
         let deadline = self.ticks + timeout.max(1);
-        self.pending.insert(id, Pending { proposal, reply, deadline, again_at: self.ticks + RETRY_TICKS });
+        self.pending.insert(
+            id,
+            Pending { proposal, replies: vec![reply], deadline, again_at: self.ticks + RETRY_TICKS },
+        );
         self.pass_to_raft(id);
     }
 
@@ -252,7 +262,7 @@ impl Replica {
         let is_over = |_: &CommandId, pending: &mut Pending| pending.deadline <= now;
         let over: Vec<_> = self.pending.extract_if(.., is_over).collect();
         for (_, pending) in over {
-            let _ = pending.reply.send(Err(SqlError {
+            let error = SqlError {
                 retryable: true,
                 ..SqlError::new(
                     ErrorKind::ServerOffline,
@@ -261,7 +271,10 @@ impl Replica {
                         self.options.propose_timeout
                     ),
                 )
-            }));
+            };
+            for reply in pending.replies {
+                let _ = reply.send(Err(error.clone()));
+            }
         }
         let mut again = Vec::new();
         for (id, pending) in &mut self.pending {
@@ -395,7 +408,7 @@ impl Replica {
 
     fn answer(&mut self, id: CommandId, result: Result<Outcome, SqlError>) {
         if let Some(pending) = self.pending.remove(&id) {
-            self.answers.push((pending.reply, result));
+            self.answers.extend(pending.replies.into_iter().map(|reply| (reply, result.clone())));
         }
     }
 
@@ -459,6 +472,22 @@ impl Replica {
     fn tell_status(&self) {
         let store = &self.raw.raft.raft_log.store.store;
         let node = |id: &u64| u32::try_from(*id).ok().map(NodeId);
+        let raft = &self.raw.raft;
+        // Until an entry of its own term is applied, a new leader's catalog may lack what the last one
+        // confirmed.
+        let caught_up = raft.raft_log.term(self.applied).is_ok_and(|term| term == raft.term);
+        let leadership = match raft.state {
+            StateRole::Leader if caught_up => Leadership::Leader,
+            StateRole::Leader => Leadership::Other(None),
+            _ => {
+                Leadership::Other(Some(raft.leader_id).filter(|id| *id != INVALID_ID).as_ref().and_then(node))
+            }
+        };
+        self.shared.leadership.send_if_modified(|told| {
+            let changed = *told != leadership;
+            *told = leadership;
+            changed
+        });
         *self.shared.status.lock() = Status {
             leader: Some(self.raw.raft.leader_id).filter(|id| *id != INVALID_ID).as_ref().and_then(node),
             voters: self.conf_state.voters.iter().filter_map(node).collect(),

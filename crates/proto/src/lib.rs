@@ -12,3 +12,6 @@ pub mod leaf {
 pub mod stages {
     tonic::include_proto!("pando.stages.v1");
 }
+pub mod node {
+    tonic::include_proto!("pando.node.v1");
+}

@@ -9,9 +9,9 @@ mod tables;
 mod users;
 
 use crate::window::fingerprint;
-use crate::{Catalog, Command, CommandId, Outcome, is_system_database};
+use crate::{Catalog, Command, CommandId, Node, NodeState, Outcome, is_system_database};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError};
+use types::{ErrorKind, NodeId, SqlError};
 
 /// MySQL's limit for names of databases, tables, columns and keys, in characters.
 const MAX_NAME: usize = 64;
@@ -65,11 +65,24 @@ impl Catalog {
                 };
                 Ok(Outcome::Done)
             }
-            Command::RegisterNode { id, host, port, role, cores } => {
-                self.register_node(*id, host, *port, *role, *cores)
+            Command::RegisterNode { id, host, port, mysql_port, role, cores } => {
+                let node = Node {
+                    id: NodeId(0),
+                    host: host.clone(),
+                    port: *port,
+                    mysql_port: *mysql_port,
+                    role: *role,
+                    state: NodeState::Online,
+                    cores: *cores,
+                };
+                self.register_node(*id, node)
             }
             Command::SetNodeState { node, state } => self.set_node_state(*node, *state),
             Command::RemoveNode { node } => self.remove_node(*node),
+            Command::FoundCluster { id } => {
+                self.cluster.get_or_insert(*id);
+                Ok(Outcome::Done)
+            }
         }
     }
 }

@@ -1,19 +1,13 @@
 //! Nodes come, go, and change their state.
 
 use super::take_id;
-use crate::{Catalog, Node, NodeRole, NodeState, Outcome};
+use crate::{Catalog, Node, NodeState, Outcome};
 use std::sync::Arc;
 use types::{NodeId, SqlError};
 
 impl Catalog {
-    pub(super) fn register_node(
-        &mut self,
-        id: Option<NodeId>,
-        host: &str,
-        port: u16,
-        role: NodeRole,
-        cores: u32,
-    ) -> Result<Outcome, SqlError> {
+    pub(super) fn register_node(&mut self, id: Option<NodeId>, node: Node) -> Result<Outcome, SqlError> {
+        let (host, port, role) = (node.host.as_str(), node.port, node.role);
         if host.is_empty() || id == Some(NodeId(0)) {
             return Err(SqlError::internal("A node needs a host and an id that is not 0"));
         }
@@ -50,8 +44,7 @@ impl Catalog {
             },
         };
         self.next = next;
-        let node = Node { id, host: host.to_string(), port, role, state: NodeState::Online, cores };
-        Arc::make_mut(&mut self.nodes).insert(id, Arc::new(node));
+        Arc::make_mut(&mut self.nodes).insert(id, Arc::new(Node { id, ..node }));
         Ok(Outcome::NodeRegistered(id))
     }
 
@@ -72,7 +65,8 @@ impl Catalog {
         Ok(Outcome::Done)
     }
 
-    fn holds_partitions(&self, node: NodeId) -> bool {
+    /// Whether any partition has a replica there.
+    pub fn holds_partitions(&self, node: NodeId) -> bool {
         self.databases().any(|d| d.partitions.iter().any(|p| p.replicas.contains(&node)))
     }
 }

@@ -1,14 +1,34 @@
-//! `testdata/` holds the bytes that version 1 wrote. They never change; a new format adds files.
+//! `testdata/` holds the bytes that each format was written in. They never change; a new format adds
+//! files.
 
 use super::*;
 use crate::{FormatError, Level, NodeState, Privilege, PrivilegeSet};
 use types::KeyDef;
 
-const COMMANDS: &str = include_str!("../../testdata/commands-1.json");
-const SNAPSHOT: &str = include_str!("../../testdata/snapshot-1.json");
+const COMMANDS_1: &str = include_str!("../../testdata/commands-1.json");
+const SNAPSHOT_1: &str = include_str!("../../testdata/snapshot-1.json");
+const COMMANDS: &str = include_str!("../../testdata/commands-2.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-2.json");
 
-/// One of each kind; those before the failures make a state that has something of everything.
-fn commands() -> Vec<Command> {
+/// One of each kind that the format knows; those before the failures make a state that has something
+/// of everything.
+pub(super) fn commands(format: u32) -> Vec<Command> {
+    let mut commands = commands_of_format_1();
+    if format >= 2 {
+        commands.push(Command::FoundCluster { id: u64::MAX });
+        commands.push(Command::RegisterNode {
+            id: None,
+            host: "aggregator".into(),
+            port: 7306,
+            mysql_port: Some(3306),
+            role: NodeRole::Master,
+            cores: 2,
+        });
+    }
+    commands
+}
+
+fn commands_of_format_1() -> Vec<Command> {
     let user = UserName::new("ann", "10.%");
     let mut def = table("orders");
     def.columns[1].ty = SqlType::Decimal { precision: 15, scale: 2 };
@@ -72,15 +92,15 @@ fn commands() -> Vec<Command> {
 }
 
 fn stored_commands() -> String {
-    let lines = (1..).zip(commands()).map(|(number, command)| {
+    let lines = (1..).zip(commands(2)).map(|(number, command)| {
         String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
     });
     lines.collect()
 }
 
-fn state() -> Catalog {
+fn state(format: u32) -> Catalog {
     let mut driver = Driver::default();
-    for command in commands() {
+    for command in commands(format) {
         // Some fail, so that the windows hold errors, too.
         let _ = driver.run(command);
     }
@@ -90,7 +110,7 @@ fn state() -> Catalog {
 #[test]
 fn bytes_are_those_of_the_fixtures() {
     assert_eq!(stored_commands(), COMMANDS);
-    assert_eq!(String::from_utf8(state().encode()).unwrap() + "\n", SNAPSHOT);
+    assert_eq!(String::from_utf8(state(2).encode()).unwrap() + "\n", SNAPSHOT);
 }
 
 /// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
@@ -98,31 +118,34 @@ fn bytes_are_those_of_the_fixtures() {
 #[ignore = "writes files"]
 fn write_fixtures() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    std::fs::write(folder.join("commands-1.json"), stored_commands()).unwrap();
+    std::fs::write(folder.join("commands-2.json"), stored_commands()).unwrap();
     std::fs::write(
-        folder.join("snapshot-1.json"),
-        state().encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+        folder.join("snapshot-2.json"),
+        state(2).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
     )
     .unwrap();
 }
 
 #[test]
 fn fixtures_are_read_back() {
-    for ((number, command), line) in (1..).zip(commands()).zip(COMMANDS.lines()) {
-        let id = CommandId { node: NodeId(1), number };
-        assert_eq!(Command::decode(line.as_bytes()), Ok((id, command)));
+    for (format, stored, snapshot) in [(1, COMMANDS_1, SNAPSHOT_1), (2, COMMANDS, SNAPSHOT)] {
+        assert_eq!(stored.lines().count(), commands(format).len());
+        for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
+            let id = CommandId { node: NodeId(1), number };
+            assert_eq!(Command::decode(line.as_bytes()), Ok((id, command)));
+        }
+        assert_eq!(Catalog::decode(snapshot.as_bytes()), Ok(state(format)));
     }
-    assert_eq!(Catalog::decode(SNAPSHOT.as_bytes()), Ok(state()));
 }
 
 #[test]
 fn unknown_formats_and_damage_are_refused() {
-    let later = SNAPSHOT.replacen("\"format\":1", "\"format\":2", 1);
+    let later = SNAPSHOT.replacen("\"format\":2", "\"format\":3", 1);
     let error = Catalog::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(error, FormatError::UnknownFormat { found: 2 });
-    assert_eq!(error.to_string(), "the metadata is of format 2, and this version of Pando knows only 1 to 1");
+    assert_eq!(error, FormatError::UnknownFormat { found: 3 });
+    assert_eq!(error.to_string(), "the metadata is of format 3, and this version of Pando knows only 1 to 2");
     let line = COMMANDS.lines().next().unwrap();
-    let later = line.replacen("\"format\":1", "\"format\":9,\"new\":0", 1);
+    let later = line.replacen("\"format\":2", "\"format\":9,\"new\":0", 1);
     assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
 
     let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
@@ -130,7 +153,7 @@ fn unknown_formats_and_damage_are_refused() {
         cut.to_vec(),
         vec![],
         b"{}".to_vec(),
-        SNAPSHOT.replacen("\"format\":1", "\"format\":1,\"more\":2", 1).into_bytes(),
+        SNAPSHOT.replacen("\"format\":2", "\"format\":2,\"more\":2", 1).into_bytes(),
         SNAPSHOT
             .replacen("\"database\":1,\"name\":\"orders\"", "\"database\":8,\"name\":\"orders\"", 1)
             .into_bytes(),

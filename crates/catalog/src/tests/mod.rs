@@ -1,5 +1,6 @@
 //! Transcripts of commands, the stored forms, and a comparison with a simple model.
 
+mod deltas;
 mod formats;
 mod model;
 mod transcripts;
@@ -40,7 +41,14 @@ impl Driver {
 }
 
 fn register(id: Option<u32>, port: u16) -> Command {
-    Command::RegisterNode { id: id.map(NodeId), host: "leaf".into(), port, role: NodeRole::Leaf, cores: 4 }
+    Command::RegisterNode {
+        id: id.map(NodeId),
+        host: "leaf".into(),
+        port,
+        mysql_port: None,
+        role: NodeRole::Leaf,
+        cores: 4,
+    }
 }
 
 fn create_database(name: &str, partitions: Option<u32>) -> Command {

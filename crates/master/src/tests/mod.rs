@@ -3,6 +3,7 @@
 mod cluster;
 mod crash;
 mod faults;
+mod remote;
 mod single;
 
 use crate::{Master, MasterOptions};
@@ -20,7 +21,14 @@ fn propose(master: &Master, command: Command) -> Result<Outcome, SqlError> {
 }
 
 fn leaf() -> Command {
-    Command::RegisterNode { id: None, host: "leaf".into(), port: 1, role: NodeRole::Leaf, cores: 4 }
+    Command::RegisterNode {
+        id: None,
+        host: "leaf".into(),
+        port: 1,
+        mysql_port: None,
+        role: NodeRole::Leaf,
+        cores: 4,
+    }
 }
 
 fn create(name: impl Into<String>) -> Command {

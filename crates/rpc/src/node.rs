@@ -1,0 +1,186 @@
+//! What every process answers ([`server`]), and how the others are, as seen from here ([`Pings`]):
+//! each node of the catalog is pinged twice a second, and the round trips are averaged.
+
+use crate::Channels;
+use async_trait::async_trait;
+use catalog::Metadata;
+use parking_lot::Mutex;
+use proto::node as wire;
+use proto::node::node_client::NodeClient;
+use proto::node::node_server::{Node, NodeServer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::{Request, Response, Status};
+use types::NodeId;
+
+/// How often each node is pinged, and how long it may take to answer.
+const INTERVAL: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a process does for the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetadataRole {
+    #[default]
+    None,
+    Voter,
+    Leader,
+}
+
+/// A process about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeStatus {
+    /// `None`: it has not registered yet.
+    pub node: Option<NodeId>,
+    pub catalog_version: u64,
+    /// Connections that it has open.
+    pub connections: u64,
+    pub metadata: MetadataRole,
+    pub ready: bool,
+}
+
+/// Says how this process is.
+pub trait DescribesNode: Send + Sync + 'static {
+    fn status(&self) -> NodeStatus;
+}
+
+impl<F: Fn() -> NodeStatus + Send + Sync + 'static> DescribesNode for F {
+    fn status(&self) -> NodeStatus {
+        self()
+    }
+}
+
+/// The gRPC service of a process.
+pub fn server(node: Arc<dyn DescribesNode>) -> NodeServer<impl Node> {
+    NodeServer::new(Service { node })
+}
+
+struct Service {
+    node: Arc<dyn DescribesNode>,
+}
+
+#[async_trait]
+impl Node for Service {
+    async fn ping(&self, _: Request<wire::PingRequest>) -> Result<Response<wire::PingResponse>, Status> {
+        let status = self.node.status();
+        let metadata = match status.metadata {
+            MetadataRole::None => wire::Metadata::None,
+            MetadataRole::Voter => wire::Metadata::Voter,
+            MetadataRole::Leader => wire::Metadata::Leader,
+        };
+        Ok(Response::new(wire::PingResponse {
+            node: status.node.map_or(0, |node| node.0),
+            catalog_version: status.catalog_version,
+            connections: status.connections,
+            metadata: metadata.into(),
+            ready: status.ready,
+        }))
+    }
+}
+
+/// A node as seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// What it said last.
+    pub status: NodeStatus,
+    /// The average of the last round trips, the newest counting most; `None` while it does not answer.
+    pub round_trip: Option<Duration>,
+}
+
+type Links = BTreeMap<NodeId, Link>;
+
+/// Pings every node until it is dropped.
+pub struct Pings {
+    links: Arc<Mutex<Links>>,
+    task: JoinHandle<()>,
+}
+
+impl Pings {
+    pub fn start(channels: Arc<Channels>, metadata: Arc<dyn Metadata>) -> Pings {
+        let links = Arc::<Mutex<Links>>::default();
+        let task = tokio::spawn(run(channels, metadata, links.clone()));
+        Pings { links, task }
+    }
+
+    /// `None`: it never answered.
+    pub fn link(&self, node: NodeId) -> Option<Link> {
+        self.links.lock().get(&node).copied()
+    }
+}
+
+impl Drop for Pings {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(channels: Arc<Channels>, metadata: Arc<dyn Metadata>, links: Arc<Mutex<Links>>) {
+    loop {
+        let catalog = metadata.snapshot();
+        let mut pings = JoinSet::new();
+        for node in catalog.nodes() {
+            let (id, address, channels) = (node.id, node.address(), channels.clone());
+            pings.spawn(async move { (id, ping(&channels, &address).await) });
+        }
+        while let Some(answer) = pings.join_next().await {
+            // A ping does not panic, and nobody aborts it.
+            let Ok((node, answer)) = answer else { continue };
+            // Another process may listen where the node was.
+            let answer = answer.filter(|(status, _)| status.node == Some(node));
+            let mut links = links.lock();
+            match answer {
+                Some((status, round_trip)) => {
+                    let before = links.get(&node).and_then(|link| link.round_trip);
+                    links.insert(node, Link { status, round_trip: Some(average(before, round_trip)) });
+                }
+                None => {
+                    if let Some(link) = links.get_mut(&node) {
+                        link.round_trip = None;
+                    }
+                }
+            }
+        }
+        links.lock().retain(|node, _| catalog.node(*node).is_some());
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// An eighth of the newest.
+fn average(before: Option<Duration>, newest: Duration) -> Duration {
+    before.map_or(newest, |before| (before * 7 + newest) / 8)
+}
+
+/// Asks the process at `address` how it is, and how long that took. `None`: no answer.
+pub async fn ping(channels: &Channels, address: &str) -> Option<(NodeStatus, Duration)> {
+    let mut client = NodeClient::new(channels.to(address).ok()?);
+    let started = Instant::now();
+    let answer = tokio::time::timeout(TIMEOUT, client.ping(wire::PingRequest {})).await.ok()?.ok()?;
+    let round_trip = started.elapsed();
+    let answer = answer.into_inner();
+    let metadata = match answer.metadata() {
+        wire::Metadata::None => MetadataRole::None,
+        wire::Metadata::Voter => MetadataRole::Voter,
+        wire::Metadata::Leader => MetadataRole::Leader,
+    };
+    let status = NodeStatus {
+        node: Some(NodeId(answer.node)).filter(|node| node.0 != 0),
+        catalog_version: answer.catalog_version,
+        connections: answer.connections,
+        metadata,
+        ready: answer.ready,
+    };
+    Some((status, round_trip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_moves_by_an_eighth() {
+        let ms = Duration::from_millis;
+        assert_eq!(average(None, ms(8)), ms(8));
+        assert_eq!(average(Some(ms(8)), ms(16)), ms(9));
+    }
+}
