@@ -6,9 +6,14 @@
 //! <data>/leaf/     the leaf: log, partitions, segments, temporary files
 //! ```
 
-use crate::http::{self, Metric, Pages};
-use crate::options::{self, DevOptions};
-use aggregator::{Aggregator, AggregatorOptions, AggregatorServer};
+use crate::http::{self, Pages};
+use crate::metrics;
+use crate::options::DevOptions;
+use crate::process::{
+    StartError, cannot_start, cores, listen, lock_folder, memory_limit, network_runtime, stopped,
+    wait_for_signal,
+};
+use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, NoLinks};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
 use env::{MemoryBudget, RealDisk, SystemClock};
@@ -16,15 +21,12 @@ use exec::{Executor, ExecutorOptions, LeafService, LocalLeaves};
 use leaf::Leaf;
 use master::{Master, MasterOptions};
 use planner::{Planner, Settings as PlannerSettings};
-use std::fmt::Display;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use types::NodeId;
 
@@ -33,22 +35,6 @@ const NODE: NodeId = NodeId(1);
 
 /// How long statements may go on after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
-
-/// Why it could not start: one line for a person.
-#[derive(Debug)]
-pub struct StartError(String);
-
-impl StartError {
-    fn new(what: impl Display) -> StartError {
-        StartError(what.to_string().replace('\n', " "))
-    }
-}
-
-impl Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A running cluster.
 pub struct Dev {
@@ -59,19 +45,16 @@ pub struct Dev {
     served: tokio::task::JoinHandle<()>,
     store: Arc<Store>,
     master: Arc<Master>,
-    pages: Arc<Pages>,
+    stopping: Arc<AtomicBool>,
     /// Held for as long as the folder is used.
     _folder: File,
 }
 
 /// Runs until SIGINT or SIGTERM.
-pub fn run(options: DevOptions) -> ExitCode {
-    let dev = match start(&options) {
+pub fn run(options: &DevOptions) -> ExitCode {
+    let dev = match start(options) {
         Ok(dev) => dev,
-        Err(error) => {
-            eprintln!("pando: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return cannot_start("pando", error),
     };
     println!("ready: mysql {}, http {}", dev.mysql, dev.http);
     dev.wait_for_signal();
@@ -81,25 +64,23 @@ pub fn run(options: DevOptions) -> ExitCode {
 
 /// Starts everything on `options.data`.
 pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
+    let started = Instant::now();
     let folder = lock_folder(&options.data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("pando-net")
-        .build()
-        .map_err(|error| StartError::new(format!("cannot start threads: {error}")))?;
-    let (mysql_listener, mysql) = listen(&runtime, options, options.mysql_port, "--mysql-port")?;
-    let (http_listener, http) = listen(&runtime, options, options.http_port, "--http-port")?;
-
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let limit = options.memory.unwrap_or_else(options::default_memory);
-    let limit = usize::try_from(limit)
-        .map_err(|_| StartError::new("--memory is more than this machine can address"))?;
-    let memory = MemoryBudget::new(limit);
+    let runtime = network_runtime()?;
+    if options.data.join("aggregator-1").exists() {
+        return Err(StartError::new(format!(
+            "--data {} belongs to a cluster of processes: add --processes or choose another folder",
+            options.data.display()
+        )));
+    }
+    let (mysql_listener, mysql) = listen(&runtime, options.bind, options.mysql_port, "--mysql-port")?;
+    let (http_listener, http) = listen(&runtime, options.bind, options.http_port, "--http-port")?;
+    let memory = MemoryBudget::new(memory_limit(options.memory)?);
 
     let master = Master::open(MasterOptions::single(options.data.join("master"), NODE))
         .map_err(|error| StartError::new(format!("the metadata in {}: {error}", options.data.display())))?;
     let metadata: Arc<dyn Metadata> = master.clone();
-    register(&runtime, &*metadata, http, cores)?;
+    register(&runtime, &*metadata, http)?;
 
     let leaf_folder = options.data.join("leaf");
     let store_options = StoreOptions::new(memory.clone());
@@ -123,7 +104,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
             node: NODE,
             host: mysql.ip().to_string(),
             port: mysql.port(),
-            partitions: options.partitions.unwrap_or(u32::try_from(cores).unwrap_or(1)),
+            partitions: options.partitions,
             data: options.data.display().to_string(),
         },
         metadata,
@@ -131,68 +112,45 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
         executor,
         Planner::new(PlannerSettings::default()),
         memory.clone(),
+        Arc::new(NoLinks),
     );
 
     runtime.spawn(Aggregator::keep_leases(Arc::downgrade(&aggregator)));
 
-    let (stop, stopped) = watch::channel(false);
-    let pages = Arc::new(Pages {
-        ready: AtomicBool::new(true),
-        metrics: Box::new({
-            let (store, aggregator) = (store.clone(), aggregator.clone());
-            move || metrics(&store, &aggregator, &memory)
-        }),
+    let (stop, stop_asked) = watch::channel(false);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let pages = Pages::new({
+        let stopping = stopping.clone();
+        move || if stopping.load(Ordering::Acquire) { Err("it is stopping".to_string()) } else { Ok(()) }
     });
-    let server = AggregatorServer::new(aggregator);
-    let router = http::router(pages.clone());
-    let mut http_stop = stopped.clone();
-    runtime.spawn(async move {
-        let stopping = async move {
-            // An error means that the sender is gone: stop as well.
-            let _ = http_stop.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(http_listener, router).with_graceful_shutdown(stopping).await {
-            tracing::error!(%error, "the HTTP side ended");
+    pages.add({
+        let (store, aggregator) = (store.clone(), aggregator.clone());
+        move || {
+            let mut all = metrics::process(&memory, started);
+            all.extend(metrics::aggregator(&aggregator));
+            all.extend(metrics::store(&store));
+            all
         }
     });
-    let served = runtime.spawn(serve_mysql(mysql_listener, server, stopped));
-    Ok(Dev { mysql, http, runtime, stop, served, store, master, pages, _folder: folder })
-}
-
-async fn serve_mysql(listener: TcpListener, server: AggregatorServer, mut stopped: watch::Receiver<bool>) {
+    let server = AggregatorServer::new(aggregator);
+    runtime.spawn(http::serve(http_listener, pages, stop_asked.clone()));
     let mut config = mysql_protocol::Config::new(aggregator::server_version());
     config.limits.drain = DRAIN;
     config.counters = server.counters();
-    let stopping = async move {
-        // An error means that the sender is gone: stop as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    mysql_protocol::serve(listener, Arc::new(server), config, stopping).await;
+    let served =
+        runtime.spawn(mysql_protocol::serve(mysql_listener, Arc::new(server), config, stopped(stop_asked)));
+    Ok(Dev { mysql, http, runtime, stop, served, store, master, stopping, _folder: folder })
 }
 
 impl Dev {
     /// Waits for Ctrl-C or SIGTERM.
     pub fn wait_for_signal(&self) {
-        self.runtime.block_on(async {
-            let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-            match terminate {
-                Ok(mut terminate) => {
-                    tokio::select! {
-                        _ = tokio::signal::ctrl_c() => {}
-                        _ = terminate.recv() => {}
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "SIGTERM cannot be caught; only Ctrl-C stops cleanly");
-                    let _ = tokio::signal::ctrl_c().await;
-                }
-            }
-        });
+        self.runtime.block_on(wait_for_signal(false));
     }
 
     /// Lets running statements end, closes the connections and the store.
     pub fn stop(self) {
-        self.pages.ready.store(false, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
         // The receivers may be gone already.
         let _ = self.stop.send(true);
         let served = self.served;
@@ -207,81 +165,23 @@ impl Dev {
     }
 }
 
-/// Makes the folder and takes its lock.
-fn lock_folder(path: &Path) -> Result<File, StartError> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| StartError::new(format!("--data {}: {error}", path.display())))?;
-    let lock = path.join("LOCK");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock)
-        .map_err(|error| StartError::new(format!("{}: {error}", lock.display())))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::new(format!(
-            "--data {} is in use by another pando; stop it or choose another folder",
-            path.display()
-        ))),
-        Err(errno) => Err(StartError::new(format!("{}: {errno}", lock.display()))),
-    }
-}
-
-fn listen(
-    runtime: &tokio::runtime::Runtime,
-    options: &DevOptions,
-    port: u16,
-    flag: &str,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let address = SocketAddr::new(options.bind, port);
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => StartError::new(format!(
-            "port {port} is in use; stop what listens there or choose another with {flag}"
-        )),
-        _ => StartError::new(format!("cannot listen on {address}: {error}")),
-    };
-    let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
-}
-
 /// Names this process to the catalog as its leaf.
 fn register(
     runtime: &tokio::runtime::Runtime,
     metadata: &dyn Metadata,
     http: SocketAddr,
-    cores: usize,
 ) -> Result<(), StartError> {
     let command = Command::RegisterNode {
         id: Some(NODE),
         host: http.ip().to_string(),
         port: http.port(),
+        mysql_port: None,
         role: NodeRole::Leaf,
-        cores: u32::try_from(cores).unwrap_or(1),
+        cores: cores(),
     };
     match runtime.block_on(metadata.propose(command)) {
         Ok(Outcome::NodeRegistered(NODE)) => Ok(()),
         Ok(other) => Err(StartError::new(format!("the catalog answered {other:?} to the registration"))),
         Err(error) => Err(StartError::new(error.message)),
     }
-}
-
-fn metrics(store: &Store, aggregator: &Aggregator, memory: &MemoryBudget) -> Vec<Metric> {
-    let mut metrics = vec![
-        gauge("pando_memory_used_bytes", "Memory reserved from the budget.", memory.used() as f64),
-        gauge("pando_memory_limit_bytes", "The memory budget.", memory.limit() as f64),
-    ];
-    for (name, help, counter, value) in aggregator.metrics().into_iter().chain(store_metrics(store)) {
-        metrics.push(Metric { name, help, counter, value });
-    }
-    metrics
-}
-
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Metric {
-    Metric { name, help, counter: false, value }
-}
-
-fn store_metrics(_store: &Store) -> Vec<(&'static str, &'static str, bool, f64)> {
-    Vec::new()
 }

@@ -1,15 +1,19 @@
-//! The HTTP side: `/healthz` (the process lives), `/readyz` (it serves statements), `/metrics` in
-//! Prometheus' text format.
+//! The HTTP side: `/healthz` (the process lives), `/readyz` (it serves), `/metrics` in Prometheus' text
+//! format.
 
+use crate::process::stopped;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parking_lot::Mutex;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// One number to publish.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
     pub name: &'static str,
     pub help: &'static str,
@@ -18,10 +22,28 @@ pub struct Metric {
     pub value: f64,
 }
 
-/// What the pages show.
+/// Numbers of one part of the process, as they are now.
+pub type Source = Box<dyn Fn() -> Vec<Metric> + Send + Sync>;
+
+/// What the pages show. Parts of the process add themselves as they start.
 pub struct Pages {
-    pub ready: AtomicBool,
-    pub metrics: Box<dyn Fn() -> Vec<Metric> + Send + Sync>,
+    ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    sources: Mutex<Vec<Source>>,
+}
+
+impl Pages {
+    /// `ready`: an error says what is missing.
+    pub fn new(ready: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Arc<Pages> {
+        Arc::new(Pages { ready: Box::new(ready), sources: Mutex::default() })
+    }
+
+    pub fn add(&self, source: impl Fn() -> Vec<Metric> + Send + Sync + 'static) {
+        self.sources.lock().push(Box::new(source));
+    }
+
+    fn render(&self) -> String {
+        render(&self.sources.lock().iter().flat_map(|source| source()).collect::<Vec<_>>())
+    }
 }
 
 fn render(metrics: &[Metric]) -> String {
@@ -34,17 +56,16 @@ fn render(metrics: &[Metric]) -> String {
     text
 }
 
-pub fn router(pages: Arc<Pages>) -> Router {
+fn router(pages: Arc<Pages>) -> Router {
     let ready = pages.clone();
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(
             "/readyz",
             get(move || async move {
-                if ready.ready.load(Ordering::Acquire) {
-                    (StatusCode::OK, "ready\n")
-                } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+                match (ready.ready)() {
+                    Ok(()) => (StatusCode::OK, "ready\n".to_string()),
+                    Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
                 }
             }),
         )
@@ -52,9 +73,16 @@ pub fn router(pages: Arc<Pages>) -> Router {
             "/metrics",
             get(move || async move {
                 let type_ = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-                (type_, render(&(pages.metrics)())).into_response()
+                (type_, pages.render()).into_response()
             }),
         )
+}
+
+/// Serves the pages until a stop is asked for.
+pub async fn serve(listener: TcpListener, pages: Arc<Pages>, stop: watch::Receiver<bool>) {
+    if let Err(error) = axum::serve(listener, router(pages)).with_graceful_shutdown(stopped(stop)).await {
+        tracing::error!(%error, "the HTTP side ended");
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +91,11 @@ mod tests {
 
     #[test]
     fn metrics_are_in_prometheus_text_format() {
-        let text = render(&[Metric { name: "pando_x_total", help: "Things.", counter: true, value: 3.0 }]);
-        assert_eq!(text, "# HELP pando_x_total Things.\n# TYPE pando_x_total counter\npando_x_total 3\n");
+        let pages = Pages::new(|| Ok(()));
+        pages.add(|| vec![Metric { name: "pando_x_total", help: "Things.", counter: true, value: 3.0 }]);
+        pages.add(|| vec![Metric { name: "pando_y", help: "More.", counter: false, value: 0.5 }]);
+        let expected = "# HELP pando_x_total Things.\n# TYPE pando_x_total counter\npando_x_total 3\n\
+                        # HELP pando_y More.\n# TYPE pando_y gauge\npando_y 0.5\n";
+        assert_eq!(pages.render(), expected);
     }
 }

@@ -1,59 +1,79 @@
-//! `pando`: one command for people. `dev` runs a whole cluster in one process on a data folder,
-//! `demo` loads TPC-H into one and checks its answers.
-//!
-//! Exit codes: 0 after a clean stop, 1 when something failed while running, 2 when it could not start
-//! (a bad option, a port or folder in use): then one line on standard error says why.
+//! `pando`: one command for people. `dev` runs a whole cluster on a data folder, in one process or in one
+//! for each role; `demo` loads TPC-H into one and checks its answers.
 
-mod demo;
-mod dev;
-mod http;
-mod options;
-
-use clap::Parser;
-use options::{Command, DemoOptions, Options};
+use pando::options::{Command, DemoOptions, DevOptions, Options};
+use pando::process::{StartError, cannot_start, options, start_logging};
+use pando::{demo, dev, supervisor};
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
+    let options: Options = match options() {
         Ok(options) => options,
-        Err(error) if !error.use_stderr() => {
-            // --help and --version: the text is the answer. A closed standard output is no reason to fail.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("{}", options::one_line(&error));
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("PANDO_LOG").unwrap_or_else(|_| "warn".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    match options.command {
-        Command::Dev(options) => dev::run(options),
-        Command::Demo(options) => show(options),
+    let (Command::Dev(dev) | Command::Demo(DemoOptions { dev, .. })) = &options.command;
+    if let Err(why) = dev.check() {
+        return cannot_start("pando", why);
+    }
+    start_logging("warn");
+    match &options.command {
+        Command::Dev(dev) if dev.processes => supervisor::run(dev),
+        Command::Dev(dev) => dev::run(dev),
+        Command::Demo(demo) => show(demo),
+    }
+}
+
+/// What runs for the demo.
+enum Running {
+    InProcess(dev::Dev),
+    Processes(supervisor::Cluster),
+}
+
+impl Running {
+    fn start(options: &DevOptions) -> Result<Running, StartError> {
+        Ok(if options.processes {
+            Running::Processes(supervisor::start(options)?)
+        } else {
+            Running::InProcess(dev::start(options)?)
+        })
+    }
+
+    fn mysql(&self) -> SocketAddr {
+        match self {
+            Running::InProcess(dev) => dev.mysql,
+            Running::Processes(cluster) => cluster.mysql,
+        }
+    }
+
+    fn wait_for_signal(&self) {
+        match self {
+            Running::InProcess(dev) => dev.wait_for_signal(),
+            Running::Processes(cluster) => cluster.wait_for_signal(),
+        }
+    }
+
+    fn stop(self) {
+        match self {
+            Running::InProcess(dev) => dev.stop(),
+            Running::Processes(cluster) => cluster.stop(),
+        }
     }
 }
 
 /// `pando demo`: starts a cluster, runs the demo against it, and stays up unless told to leave.
-fn show(options: DemoOptions) -> ExitCode {
-    let dev = match dev::start(&options.dev) {
-        Ok(dev) => dev,
-        Err(error) => {
-            eprintln!("pando: {error}");
-            return ExitCode::from(2);
-        }
+fn show(options: &DemoOptions) -> ExitCode {
+    let running = match Running::start(&options.dev) {
+        Ok(running) => running,
+        Err(error) => return cannot_start("pando", error),
     };
     let mut out = std::io::stdout();
     let in_place = out.is_terminal();
-    let code = match demo::run(options.scale, dev.mysql, &mut out, in_place) {
+    let code = match demo::run(options.scale, running.mysql(), &mut out, in_place) {
         Ok(report) if report.is_good() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -63,8 +83,8 @@ fn show(options: DemoOptions) -> ExitCode {
     };
     if !options.exit && code == ExitCode::SUCCESS {
         println!("it stays up; Ctrl-C stops it");
-        dev.wait_for_signal();
+        running.wait_for_signal();
     }
-    dev.stop();
+    running.stop();
     code
 }

@@ -17,6 +17,7 @@ mod estimates;
 mod ids;
 mod leases;
 mod leaves;
+mod links;
 mod processes;
 mod route;
 mod server;
@@ -24,4 +25,5 @@ mod session;
 mod statement;
 mod transaction;
 
+pub use links::{Link, Links, NoLinks};
 pub use server::{Aggregator, AggregatorOptions, AggregatorServer, server_version};

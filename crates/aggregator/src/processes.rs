@@ -29,6 +29,7 @@ pub(crate) struct ProcessLine {
 pub(crate) struct Processes {
     lines: Mutex<BTreeMap<u64, Process>>,
     statements: AtomicU64,
+    failures: AtomicU64,
 }
 
 /// A connection's line; it goes when this is dropped.
@@ -74,6 +75,16 @@ impl Processes {
     /// Statements begun since the start.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// A statement ended with an error.
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Statements that ended with an error since the start.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Connections, and statements that run.

@@ -3,6 +3,7 @@
 use crate::estimates::Estimates;
 use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
+use crate::links::Links;
 use crate::processes::Processes;
 use crate::session::Session;
 use async_trait::async_trait;
@@ -29,8 +30,8 @@ pub struct AggregatorOptions {
     /// Where it listens.
     pub host: String,
     pub port: u16,
-    /// Partitions of a database that does not say.
-    pub partitions: u32,
+    /// Partitions of a database that does not say; `None`: one a core of the leaves.
+    pub partitions: Option<u32>,
     /// The data folder, for @@datadir.
     pub data: String,
 }
@@ -48,6 +49,7 @@ pub struct Aggregator {
     pub(crate) open: Arc<OpenTransactions>,
     pub(crate) processes: Arc<Processes>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) links: Arc<dyn Links>,
     next_spread: AtomicU32,
     started: Instant,
 }
@@ -60,6 +62,7 @@ impl Aggregator {
         executor: Arc<Executor>,
         planner: Planner,
         memory: Arc<MemoryBudget>,
+        links: Arc<dyn Links>,
     ) -> Arc<Aggregator> {
         // Transaction numbers start at the time in nanoseconds, so that a restarted aggregator
         // never gives one again.
@@ -76,6 +79,7 @@ impl Aggregator {
             memory,
             processes: Arc::default(),
             counters: Arc::default(),
+            links,
             next_spread: AtomicU32::new(0),
             started: Instant::now(),
         })
@@ -97,13 +101,30 @@ impl Aggregator {
         ]
     }
 
+    /// Client connections that are open.
+    pub fn connections(&self) -> u64 {
+        self.processes.counts().0 as u64
+    }
+
     /// Numbers for a metrics page: name, help, whether it only grows, value.
     pub fn metrics(&self) -> Vec<(&'static str, &'static str, bool, f64)> {
         let (connected, running) = self.processes.counts();
         vec![
             ("pando_connections", "Open client connections.", false, connected as f64),
             ("pando_statements_running", "Statements that run now.", false, running as f64),
+            (
+                "pando_statements_queued",
+                "Statements that wait for admission; none do while there is no limit.",
+                false,
+                0.0,
+            ),
             ("pando_statements_total", "Statements begun.", true, self.processes.statements() as f64),
+            (
+                "pando_statements_failed_total",
+                "Statements that ended with an error.",
+                true,
+                self.processes.failures() as f64,
+            ),
         ]
     }
 }

@@ -5,7 +5,11 @@ use catalog::Metadata;
 use columnstore::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use types::{NodeId, Result};
+use std::time::Duration;
+use types::{ErrorKind, NodeId, Result, SqlError};
+
+/// How long a request waits for a catalog that this process does not know yet.
+const KNOWN_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Follower {
     node: NodeId,
@@ -25,6 +29,27 @@ impl Follower {
 
     pub(crate) fn version(&self) -> u64 {
         self.followed.load(Ordering::Acquire)
+    }
+
+    /// Waits until this process knows the catalog of this version, which another process knows already.
+    pub(crate) async fn known(&self, version: u64) -> Result<()> {
+        if self.metadata.snapshot().version() >= version {
+            return Ok(());
+        }
+        let known = self.metadata.changed(version.saturating_sub(1));
+        match tokio::time::timeout(KNOWN_LIMIT, known).await {
+            Ok(known) => known.map(|_| ()),
+            Err(_) => Err(SqlError {
+                retryable: true,
+                ..SqlError::new(
+                    ErrorKind::ServerOffline,
+                    format!(
+                        "Leaf {} has lost the masters of the metadata and does not know the newest change yet",
+                        self.node
+                    ),
+                )
+            }),
+        }
     }
 
     /// Brings the store to the newest catalog. Waits for the disk.

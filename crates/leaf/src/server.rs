@@ -83,11 +83,22 @@ impl Leaf {
         }
     }
 
+    /// The catalog version that the store follows.
+    pub fn version(&self) -> u64 {
+        self.follower.version()
+    }
+
     /// Waits until the store follows at least this version of the catalog.
     pub(crate) async fn at_least(&self, version: u64) -> Result<()> {
         if self.follower.version() >= version {
             return Ok(());
         }
+        self.follower.known(version).await?;
+        self.follow().await
+    }
+
+    /// Brings the store to the newest catalog that this process knows.
+    pub async fn follow(&self) -> Result<()> {
         let follower = self.follower.clone();
         match tokio::task::spawn_blocking(move || follower.follow()).await {
             Ok(result) => result,

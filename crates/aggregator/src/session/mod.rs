@@ -72,6 +72,9 @@ impl Session {
         let registered = self.registered.clone();
         let task = tokio::spawn(async move {
             let answer = work.run(&mut state, &registered).await;
+            if answer.is_err() {
+                state.aggregator.processes.failed();
+            }
             shown.update(&state);
             answer.map(|answer| match answer {
                 Answer::Response(response) => response,

@@ -24,8 +24,10 @@ impl State {
     }
 
     pub(crate) async fn create_database(&mut self, create: &CreateDatabase) -> Result<Answer> {
-        let partitions = create.partitions.unwrap_or(self.aggregator.options.partitions);
-        if partitions == 0 || partitions > MAX_PARTITIONS {
+        let partitions = create.partitions.or(self.aggregator.options.partitions);
+        if let Some(partitions) = partitions
+            && (partitions == 0 || partitions > MAX_PARTITIONS)
+        {
             return Err(SqlError::new(
                 ErrorKind::WrongArguments,
                 format!("PARTITIONS must be from 1 to {MAX_PARTITIONS}, not {partitions}"),
@@ -38,7 +40,7 @@ impl State {
         }
         self.change_catalog(Command::CreateDatabase {
             name: create.name.clone(),
-            partitions: Some(partitions),
+            partitions,
             if_not_exists: create.if_not_exists,
         })
         .await?;

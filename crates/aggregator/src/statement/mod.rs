@@ -2,6 +2,7 @@
 
 mod admin;
 mod change;
+mod cluster;
 mod ddl;
 mod explain;
 mod grid;

@@ -7,8 +7,8 @@ use crate::session::{Level, State};
 use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, TableName};
 use types::{Result, SqlError, SqlType, TableDef};
 
-const UNSIGNED: SqlType = SqlType::BigInt { unsigned: true };
-const TEXT: SqlType = SqlType::VarChar(1024);
+pub(super) const UNSIGNED: SqlType = SqlType::BigInt { unsigned: true };
+pub(super) const TEXT: SqlType = SqlType::VarChar(1024);
 
 /// SHOW WARNINGS and SHOW ERRORS leave the messages that they show.
 pub(super) fn is_about_messages(what: &ShowWhat) -> bool {
@@ -127,9 +127,9 @@ impl State {
             ShowWhat::MasterStatus => return Err(SqlError::unsupported("SHOW MASTER STATUS")),
             ShowWhat::ReplicaStatus => return Err(SqlError::unsupported("SHOW REPLICA STATUS")),
             ShowWhat::BinaryLogs => return Err(SqlError::unsupported("SHOW BINARY LOGS")),
-            ShowWhat::Leaves => return Err(SqlError::unsupported("SHOW LEAVES")),
-            ShowWhat::Aggregators => return Err(SqlError::unsupported("SHOW AGGREGATORS")),
-            ShowWhat::ClusterStatus => return Err(SqlError::unsupported("SHOW CLUSTER STATUS")),
+            ShowWhat::Leaves => self.leaves_grid(),
+            ShowWhat::Aggregators => self.aggregators_grid(),
+            ShowWhat::ClusterStatus => self.cluster_status_grid(),
         })
     }
 
@@ -173,28 +173,6 @@ impl State {
                 def.version.into(),
                 "utf8mb4_bin".into(),
                 def.comment.as_str().into(),
-            ]);
-        }
-        Ok(grid)
-    }
-
-    fn partitions_grid(&self, database: Option<&str>) -> Result<Grid> {
-        let name = self.database_name(database)?;
-        let database = self.catalog.require_database(name)?;
-        let mut grid = Grid::new([
-            ("Ordinal", UNSIGNED),
-            ("Host", TEXT),
-            ("Port", UNSIGNED),
-            ("Role", TEXT),
-            ("Locked", UNSIGNED),
-        ]);
-        for partition in self.catalog.partitions(database.id) {
-            grid.push(vec![
-                u64::from(partition.ordinal).into(),
-                self.aggregator.options.host.as_str().into(),
-                u64::from(self.aggregator.options.port).into(),
-                "Master".into(),
-                0.into(),
             ]);
         }
         Ok(grid)

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::PoolStatistics;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What the store has done since it was opened, and what it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct StoreStatistics {
     pub wal_batches: u64,
     /// Each an fdatasync of the log for records that someone waited for.
     pub wal_syncs: u64,
+    /// How long these took, all together.
+    pub wal_sync_time: Duration,
     /// Complete log files that are kept.
     pub wal_files: u64,
     pub pool: PoolStatistics,
@@ -73,6 +76,7 @@ impl Store {
             wal_bytes: wal.bytes,
             wal_batches: wal.batches,
             wal_syncs: wal.syncs,
+            wal_sync_time: wal.sync_time,
             wal_files: self.leaf.wal.closed_files().0 as u64,
             pool: self.leaf.pool.statistics(),
             ..StoreStatistics::default()

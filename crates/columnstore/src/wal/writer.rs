@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use types::{PartitionId, Timestamp};
 
 /// Gathered bytes that are written without being asked to.
@@ -52,6 +52,7 @@ pub(crate) struct WalStatistics {
     pub(crate) bytes: u64,
     pub(crate) batches: u64,
     pub(crate) syncs: u64,
+    pub(crate) sync_time: Duration,
 }
 
 #[derive(Default)]
@@ -79,6 +80,7 @@ struct Shared {
     bytes: AtomicU64,
     batches: AtomicU64,
     syncs: AtomicU64,
+    sync_nanos: AtomicU64,
 }
 
 pub(crate) struct Wal {
@@ -115,6 +117,7 @@ impl Wal {
             bytes: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            sync_nanos: AtomicU64::new(0),
         });
         let mut writer = Writer {
             shared: shared.clone(),
@@ -222,6 +225,7 @@ impl Wal {
             bytes: of(&self.shared.bytes),
             batches: of(&self.shared.batches),
             syncs: of(&self.shared.syncs),
+            sync_time: Duration::from_nanos(of(&self.shared.sync_nanos)),
         }
     }
 
@@ -389,9 +393,12 @@ impl Writer {
 
     fn sync(&mut self) -> io::Result<()> {
         if self.offset > self.synced {
+            let started = Instant::now();
             self.file.sync_data()?;
             self.synced = self.offset;
             self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+            let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.shared.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
         }
         for (partition, lsn) in std::mem::take(&mut self.unsynced) {
             self.tell(|observer| observer.durable(partition, lsn));
