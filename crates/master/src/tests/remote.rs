@@ -11,9 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -32,7 +30,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The voter of one process.
+/// The voter of one process, on a runtime of its own: its connections break when it is killed.
 struct Process {
     node: NodeId,
     address: SocketAddr,
@@ -40,8 +38,7 @@ struct Process {
     master: Arc<Master>,
     service: Arc<MasterService>,
     links: Arc<RaftLinks>,
-    stop: watch::Sender<bool>,
-    served: JoinHandle<()>,
+    runtime: Option<Runtime>,
 }
 
 async fn listen(address: &str) -> (TcpListener, SocketAddr) {
@@ -52,10 +49,12 @@ async fn listen(address: &str) -> (TcpListener, SocketAddr) {
 
 impl Process {
     async fn start(node: u32, is_first: bool, address: &str, store: MemoryStore) -> Process {
-        let (listener, address) = listen(address).await;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let address = address.to_string();
+        let (listener, address) = runtime.spawn(async move { listen(&address).await }).await.unwrap();
         let node = NodeId(node);
-        let channels = Arc::new(Channels::default());
-        let links = Arc::new(RaftLinks::new(channels, Handle::current()));
+        let links = Arc::new(RaftLinks::new(Arc::new(Channels::default()), runtime.handle().clone()));
         let peers = {
             let links = links.clone();
             move |to, message| links.send(to, message)
@@ -66,15 +65,25 @@ impl Process {
         };
         let master = Master::open_with(options, Box::new(store.clone()), Box::new(peers)).unwrap();
         links.learn(&master.snapshot());
-        let service = MasterService::new(master.clone());
-        tokio::spawn(MasterService::lead(Arc::downgrade(&service)));
-        let (stop, mut stopped) = watch::channel(false);
-        let services = Routes::default().add_service(rpc::metadata::server(service.clone()));
-        let served = tokio::spawn(async move {
-            let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            rpc::server::serve(listener, None, services, Connections::default(), stop).await.unwrap();
+        let (learner, learned) = (master.clone(), links.clone());
+        runtime.spawn(async move {
+            let mut version = 0;
+            while let Ok(catalog) = learner.changed(version).await {
+                learned.learn(&catalog);
+                version = catalog.version();
+            }
         });
-        Process { node, address, store, master, service, links, stop, served }
+        let service = MasterService::new(master.clone());
+        runtime.spawn(MasterService::lead(Arc::downgrade(&service)));
+        let services = Routes::default().add_service(rpc::metadata::server(service.clone()));
+        runtime.spawn(rpc::server::serve(
+            listener,
+            None,
+            services,
+            Connections::default(),
+            std::future::pending(),
+        ));
+        Process { node, address, store, master, service, links, runtime: Some(runtime) }
     }
 
     /// The first master of a new cluster.
@@ -84,14 +93,18 @@ impl Process {
         first
     }
 
-    /// Its connections break and its store is closed; the store's content stays.
-    async fn kill(self) -> (NodeId, String, MemoryStore) {
-        self.served.abort();
-        // Whether it ended by itself does not matter.
-        let _ = self.served.await;
+    /// The store's content stays.
+    fn kill(self) -> (NodeId, String, MemoryStore) {
+        (self.node, self.address.to_string(), self.store.clone())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
         self.master.shutdown();
-        drop(self.stop);
-        (self.node, self.address.to_string(), self.store)
     }
 }
 
@@ -177,7 +190,7 @@ fn a_change_waits_for_who_is_online_and_for_nobody_else() {
         drop(leaf);
         let started = Instant::now();
         one.propose(create("e")).await.unwrap();
-        assert_eq!(state_of(&*one, gone), Some(NodeState::Offline));
+        until("offline", || state_of(&*one, gone) == Some(NodeState::Offline)).await;
         assert!(started.elapsed() < crate::SILENT_LIMIT + Duration::from_secs(3), "{:?}", started.elapsed());
     });
 }
@@ -239,7 +252,7 @@ fn followers_keep_their_catalog_while_the_master_is_away_and_follow_it_when_it_i
         let one = aggregator(&seeds, 2).await;
         let other = aggregator(&seeds, 3).await;
         one.propose(set("v", 1)).await.unwrap();
-        let (node, address, store) = master.kill().await;
+        let (node, address, store) = master.kill();
         until("the stream broke", || !one.is_attached() && !other.is_attached()).await;
         assert_eq!(other.snapshot().global_variable("v"), Some("1"));
         let waiting = {
@@ -288,7 +301,6 @@ fn three_masters_go_on_without_any_one_of_them() {
         }
         until("three voters that know each other", || {
             processes.iter().all(|process| {
-                process.links.learn(&process.master.snapshot());
                 let status = process.master.status();
                 status.voters == [NodeId(1), NodeId(2), NodeId(3)]
                     && process.master.snapshot().node(NodeId(1)).is_some()
@@ -304,7 +316,7 @@ fn three_masters_go_on_without_any_one_of_them() {
             let leads = |process: &Process| *process.master.leadership().borrow() == Leadership::Leader;
             until("a leader", || processes.iter().any(leads)).await;
             let leader = processes.iter().position(leads).unwrap();
-            let (node, address, store) = processes.remove(leader).kill().await;
+            let (node, address, store) = processes.remove(leader).kill();
             // The followers find the next leader by themselves.
             one.propose(set("w", round)).await.unwrap();
             assert_eq!(other.snapshot().global_variable("w"), Some(round.to_string().as_str()));
