@@ -144,7 +144,7 @@ impl Masters {
                     status.message(),
                 ));
             }
-            if asked % 2 == 0 {
+            if asked.is_multiple_of(2) {
                 tokio::time::sleep(PAUSE).await;
             }
         }
