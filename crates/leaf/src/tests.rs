@@ -86,7 +86,14 @@ impl Two {
         };
         for (id, port) in [(ONE, 7307), (TWO, 7308)] {
             let host = "127.0.0.1".to_string();
-            apply(Command::RegisterNode { id: Some(id), host, port, role: NodeRole::Leaf, cores: 1 });
+            apply(Command::RegisterNode {
+                id: Some(id),
+                host,
+                port,
+                mysql_port: None,
+                role: NodeRole::Leaf,
+                cores: 1,
+            });
         }
         let database = "d".to_string();
         apply(Command::CreateDatabase { name: database.clone(), partitions: Some(2), if_not_exists: false });

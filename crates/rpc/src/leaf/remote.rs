@@ -41,11 +41,7 @@ impl Leaves for RemoteLeaves {
         let catalog = self.metadata.snapshot();
         let found = catalog.node(node).filter(|found| found.role == NodeRole::Leaf);
         let found = found.ok_or_else(|| SqlError::internal(format!("the cluster has no leaf {node}")))?;
-        let address = if found.host.contains(':') {
-            format!("[{}]:{}", found.host, found.port)
-        } else {
-            format!("{}:{}", found.host, found.port)
-        };
+        let address = found.address();
         let mut clients = self.clients.lock();
         if let Some((known, client)) = clients.get(&node)
             && *known == address
@@ -53,7 +49,7 @@ impl Leaves for RemoteLeaves {
             return Ok(Arc::new(client.clone()));
         }
         let channel = self.channels.to(&address)?;
-        let client = LeafClient::new(format!("leaf {node} ({address})"), channel, self.clocks.clone());
+        let client = LeafClient::new(found.to_string(), channel, self.clocks.clone());
         clients.insert(node, (address, client.clone()));
         Ok(Arc::new(client))
     }
