@@ -5,7 +5,8 @@ use crate::server::Aggregator;
 use catalog::Catalog;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use txn::commit::{Commit, Reply, Request, What};
+use std::time::Duration;
+use txn::commit::{Commit, Reply, Request, UNTOLD_MILLIS, What};
 use types::{PartitionId, Result, SqlError, StatementNo, Timestamp, TxnId};
 
 /// Commits a transaction at the partitions where it wrote or locked. Returns when it is durable, and
@@ -22,14 +23,21 @@ pub(crate) async fn commit(
     };
     let mut under_way = FuturesUnordered::new();
     under_way.extend(first.into_iter().map(|request| send(aggregator, txn, request)));
+    let mut changed = tokio::time::Instant::now();
     loop {
         if let Some(result) = commit.result() {
+            if commit.is_told_late() {
+                tokio::time::sleep_until(changed + Duration::from_millis(UNTOLD_MILLIS)).await;
+            }
             return result.clone();
         }
         let Some((request, reply)) = under_way.next().await else {
             return Err(SqlError::internal("a commit came to a stop"));
         };
         let next = commit.on(&request, reply);
+        if !next.is_empty() {
+            changed = tokio::time::Instant::now();
+        }
         under_way.extend(next.into_iter().map(|request| send(aggregator, txn, request)));
     }
 }

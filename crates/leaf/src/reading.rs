@@ -54,16 +54,38 @@ impl Leaf {
         });
         let met = met.await?;
         try_join_all(met.into_iter().map(|((txn, coordinator), here)| async move {
-            let outcome = match self.ask(coordinator, txn, view.ts).await? {
-                Answer::Commit(at) => Outcome::Commit(at),
-                Answer::Abort => Outcome::Abort,
-                Answer::LaterThan(_) => return Ok::<_, SqlError>(()),
-            };
-            self.decide(txn, &here, outcome).await
+            self.learn(txn, coordinator, &here, view.ts).await
         }))
         .await?;
         let (store, follower) = (self.store().clone(), self.follower().clone());
         Ok(Arc::new(LeafSnapshots { store, follower, catalog, view }))
+    }
+
+    /// Asks after transactions whose commit may have been acknowledged though this leaf could not be
+    /// told: whoever is given a timestamp of these partitions from now on sees what was.
+    pub(crate) async fn ask_after_long_prepared(&self, partitions: &[PartitionId]) -> Result<()> {
+        let long = self.store().prepared_long(partitions)?;
+        try_join_all(long.into_iter().map(|(txn, partition, coordinator, at)| async move {
+            self.learn(txn, coordinator, &[partition], at).await
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// Asks the coordinating partition after a transaction, and shows or takes back what was decided.
+    async fn learn(
+        &self,
+        txn: TxnId,
+        coordinator: PartitionId,
+        here: &[PartitionId],
+        at: Timestamp,
+    ) -> Result<()> {
+        let outcome = match self.ask(coordinator, txn, at).await? {
+            Answer::Commit(at) => Outcome::Commit(at),
+            Answer::Abort => Outcome::Abort,
+            Answer::LaterThan(_) => return Ok(()),
+        };
+        self.decide(txn, here, outcome).await
     }
 
     async fn ask(&self, coordinator: PartitionId, txn: TxnId, at: Timestamp) -> Result<Answer> {

@@ -115,6 +115,7 @@ impl LeafService for Leaf {
 
     async fn read_timestamp(&self, catalog: u64, partitions: &[PartitionId]) -> Result<Timestamp> {
         self.at_least(catalog).await?;
+        self.ask_after_long_prepared(partitions).await?;
         Ok(self.store.read_timestamp(partitions)?)
     }
 

@@ -10,6 +10,11 @@
 //!                                              +--ABORT--> Deciding(abort) -> End
 //! ```
 //!
+//! A participant that cannot be told of the commit holds up the client for [`UNTOLD_MILLIS`] at most.
+//! One that has been prepared for so long asks by itself before it says at what timestamp it can be read.
+//! [B is cut off from the aggregator and alive; the client is told; a reader of B alone, over another
+//! aggregator, reads at B's clock, which is below T, and misses what was acknowledged.]
+//!
 //! Invariants:
 //! * the coordinating partition is asked to commit only after every other leaf has prepared;
 //! * a client is told of success only if the coordinating partition said COMMIT, and of failure only
@@ -19,6 +24,10 @@
 use crate::decisions::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{ErrorKind, NodeId, PartitionId, SqlError, StatementNo, Timestamp};
+
+/// How long after its prepare a participant may be relied on not to have missed a decision of which a
+/// client was told; and how long a client is kept waiting for a participant that cannot be told.
+pub const UNTOLD_MILLIS: u64 = 100;
 
 /// The partitions of a leaf at which the transaction wrote or locked, with its last statement there.
 pub type Parts = Vec<(PartitionId, StatementNo)>;
@@ -94,6 +103,8 @@ pub struct Commit {
     parts: Parts,
     others: BTreeMap<NodeId, Parts>,
     state: State,
+    /// Some participant has not heard of the commit.
+    untold: bool,
 }
 
 impl Commit {
@@ -104,7 +115,7 @@ impl Commit {
         let leaf = *leaf;
         let parts = leaves.remove(&leaf)?;
         let coordinator = parts.first()?.0;
-        let mut commit = Commit { leaf, parts, others: leaves, state: State::Alone };
+        let mut commit = Commit { leaf, parts, others: leaves, state: State::Alone, untold: false };
         if commit.others.is_empty() {
             let request = Request { leaf, what: What::Commit(commit.parts.clone()) };
             return Some((commit, vec![request]));
@@ -125,6 +136,11 @@ impl Commit {
             State::End(result) => Some(result),
             _ => None,
         }
+    }
+
+    /// Whether the client is to be told only [`UNTOLD_MILLIS`] after the decides were sent.
+    pub fn is_told_late(&self) -> bool {
+        self.untold && matches!(self.state, State::Deciding { result: Ok(_), .. } | State::End(Ok(_)))
     }
 
     fn coordinator(&self) -> PartitionId {
@@ -183,6 +199,7 @@ impl Commit {
             // Whatever the reply: a participant that did not hear is told again by the coordinating
             // partition's leaf.
             (State::Deciding { waiting, result }, What::Decide { .. }) => {
+                self.untold |= reply != Reply::Shown;
                 waiting.remove(&request.leaf);
                 if waiting.is_empty() {
                     self.state = State::End(result.clone());
@@ -288,8 +305,10 @@ mod tests {
         assert_eq!(decides.len(), 2);
         assert!(commit.on(&decides[0], Reply::Shown).is_empty());
         assert_eq!(commit.result(), None);
+        assert!(!commit.is_told_late());
         commit.on(&decides[1], lost());
         assert_eq!(commit.result(), Some(&Ok(Timestamp(10))));
+        assert!(commit.is_told_late());
     }
 
     #[test]

@@ -91,14 +91,15 @@ impl Decisions {
     }
 
     /// A reader at `at` asks. The caller has raised the partition's clock to `at`, so a commit that is
-    /// decided later is later than the reader. The outcome is not changed by asking.
+    /// decided later is later than the reader. `shown`: the transaction has ended here, so its decision
+    /// is durable. The outcome is not changed by asking.
     ///
     /// [A looping scan that forces ABORT starves all writers.]
-    pub fn inquire(&self, txn: TxnId, at: Timestamp) -> Answer {
+    pub fn inquire(&self, txn: TxnId, at: Timestamp, shown: bool) -> Answer {
         match self.outcome(txn) {
-            Some(Outcome::Commit(ts)) if ts <= at => Answer::Commit(ts),
+            Some(Outcome::Commit(ts)) if shown || ts <= at => Answer::Commit(ts),
             Some(Outcome::Abort) => Answer::Abort,
-            // A later commit need not be durable yet, and is later whatever becomes of it.
+            // A later commit that is not durable yet is later whatever becomes of it.
             Some(Outcome::Commit(_)) | None => Answer::LaterThan(at),
         }
     }
@@ -194,12 +195,13 @@ mod tests {
     fn inquiring_never_changes_the_outcome() {
         let mut a = Decisions::default();
         for _ in 0..3 {
-            assert_eq!(a.inquire(X, Timestamp(50)), Answer::LaterThan(Timestamp(50)));
+            assert_eq!(a.inquire(X, Timestamp(50), false), Answer::LaterThan(Timestamp(50)));
         }
         assert!(a.may_commit(X));
         a.commit(X, Timestamp(51), [PartitionId(2)]);
-        assert_eq!(a.inquire(X, Timestamp(50)), Answer::LaterThan(Timestamp(50)));
-        assert_eq!(a.inquire(X, Timestamp(51)), Answer::Commit(Timestamp(51)));
+        assert_eq!(a.inquire(X, Timestamp(50), false), Answer::LaterThan(Timestamp(50)));
+        assert_eq!(a.inquire(X, Timestamp(51), false), Answer::Commit(Timestamp(51)));
+        assert_eq!(a.inquire(X, Timestamp(50), true), Answer::Commit(Timestamp(51)));
     }
 
     #[test]

@@ -349,6 +349,15 @@ impl Leaf {
         let def = self.def.clone();
         let told = match ask {
             Ask::ReadTimestamp(partitions) => {
+                let long = match self.run(|store| store.prepared_long(&partitions))? {
+                    Ok(long) => long,
+                    Err(error) => return Some(Told::Refused(error.into())),
+                };
+                for (txn, partition, coordinator, at) in long {
+                    if let Err(error) = self.learn(txn, partition, coordinator, at).await? {
+                        return Some(Told::Refused(error));
+                    }
+                }
                 self.run(|store| store.read_timestamp(&partitions).map(Told::At))?
             }
             Ask::Lock { ctx, partition, keys, read_at } => {
@@ -424,20 +433,32 @@ impl Leaf {
                 Err(error) => return Some(Err(error.into())),
             };
             for (txn, coordinator) in met {
-                let ask = Ask::Inquire { coordinator, txn, at };
-                let outcome = match self.ask_holder(coordinator, ask).await {
-                    Ok(Told::Answer(Answer::Commit(at))) => Outcome::Commit(at),
-                    Ok(Told::Answer(Answer::Abort)) => Outcome::Abort,
-                    Ok(Told::Answer(Answer::LaterThan(_))) => continue,
-                    Ok(Told::Refused(error)) => return Some(Err(error)),
-                    _ => return Some(Err(SqlError::internal("the coordinating partition is away"))),
-                };
-                if let Err(error) = self.run(|store| store.decide(txn, &[*partition], outcome))? {
-                    return Some(Err(error.into()));
+                if let Err(error) = self.learn(txn, *partition, coordinator, at).await? {
+                    return Some(Err(error));
                 }
             }
         }
         Some(Ok(()))
+    }
+
+    /// Asks the coordinating partition after a prepared transaction.
+    async fn learn(
+        self: &Rc<Self>,
+        txn: TxnId,
+        partition: PartitionId,
+        coordinator: PartitionId,
+        at: Timestamp,
+    ) -> Option<Result<(), SqlError>> {
+        let ask = Ask::Inquire { coordinator, txn, at };
+        let outcome = match self.ask_holder(coordinator, ask).await {
+            Ok(Told::Answer(Answer::Commit(at))) => Outcome::Commit(at),
+            Ok(Told::Answer(Answer::Abort)) => Outcome::Abort,
+            Ok(Told::Answer(Answer::LaterThan(_))) => return Some(Ok(())),
+            Ok(Told::Refused(error)) => return Some(Err(error)),
+            _ => return Some(Err(SqlError::internal("the coordinating partition is away"))),
+        };
+        let decided = self.run(|store| store.decide(txn, &[partition], outcome))?;
+        Some(decided.map_err(Into::into))
     }
 
     async fn ask_holder(&self, partition: PartitionId, ask: Ask) -> Result<Told, Lost> {

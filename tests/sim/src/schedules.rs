@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use txn::commit::UNTOLD_MILLIS;
 use txn::lease::LEASE_MILLIS;
 use txn::{Answer, Outcome, Registry, Settlement};
 use types::{NodeId, PartitionId, StatementNo, TableDef, Timestamp, TxnId};
@@ -272,6 +273,22 @@ fn a_demand_after_the_decision_is_told_the_decision() {
     assert_eq!(a.store.demand_end(A, txn).unwrap(), Outcome::Commit(at));
     b.store.decide(txn, &[B], Outcome::Commit(at)).unwrap();
     assert_eq!((a.at(a.now()), b.at(b.now())), (map(&[(1, 10)]), map(&[(1, 20)])));
+}
+
+/// [B is cut off from the aggregator and alive; the client is told; a reader of B alone, over another
+/// aggregator, reads at B's clock, which is below T, and misses what was acknowledged.]
+#[test]
+fn a_participant_that_was_not_told_asks_before_it_is_read() {
+    let (a, b, txn) = on_both(1);
+    let prepared = b.prepare(txn, A);
+    let at = a.coordinate(txn, B, prepared).unwrap();
+    assert!(b.now() < at);
+    assert_eq!(b.store.prepared_long(&[B]).unwrap(), vec![], "it is told in a moment");
+    b.clock.advance(UNTOLD_MILLIS);
+    assert_eq!(b.store.prepared_long(&[B]).unwrap(), vec![(txn, B, A, prepared)]);
+    assert_eq!(a.store.inquire(A, txn, prepared).unwrap(), Answer::Commit(at));
+    b.store.decide(txn, &[B], Outcome::Commit(at)).unwrap();
+    assert_eq!(b.at(b.now()), map(&[(1, 20)]));
 }
 
 /// A decide need not be durable: after a crash the coordinating partition tells it again.

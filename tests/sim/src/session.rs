@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use txn::commit::{Commit, Reply, Request};
+use txn::commit::{Commit, Reply, Request, UNTOLD_MILLIS};
 use txn::lease::RENEW_MILLIS;
 use txn::{ProcessClock, Registry};
 use types::{ErrorKind, NodeId, PartitionId, SqlError, StatementNo, Timestamp, TxnId};
@@ -271,9 +271,13 @@ impl Aggregator {
         let (mut commit, first) = Commit::begin(leaves).expect("a transfer has partitions");
         let mut under_way: Vec<LocalBoxFuture<'static, (Request, Reply)>> = Vec::new();
         under_way.extend(first.into_iter().map(|request| self.clone().send(open.txn, request)));
+        let mut changed = self.world.now();
         loop {
-            if let Some(result) = commit.result() {
-                return result.clone();
+            if let Some(result) = commit.result().cloned() {
+                if commit.is_told_late() {
+                    self.world.sleep((changed + UNTOLD_MILLIS).saturating_sub(self.world.now())).await;
+                }
+                return result;
             }
             let (request, reply) = poll_fn(|context| {
                 for at in 0..under_way.len() {
@@ -286,6 +290,9 @@ impl Aggregator {
             })
             .await;
             let next = commit.on(&request, reply);
+            if !next.is_empty() {
+                changed = self.world.now();
+            }
             under_way.extend(next.into_iter().map(|request| self.clone().send(open.txn, request)));
         }
     }

@@ -72,6 +72,8 @@ pub(crate) struct Txn {
 pub(crate) struct Promise {
     pub(crate) coordinator: PartitionId,
     pub(crate) file: u64,
+    /// On the clock that never steps; None: before the restart.
+    pub(crate) since_millis: Option<u64>,
 }
 
 impl Txn {

@@ -64,7 +64,8 @@ fn restore_prepared(
     txn.slot = slot;
     txn.tables = tables;
     txn.logged = true;
-    txn.promise = Some(Promise { coordinator: prepared.coordinator, file: prepared.file });
+    txn.promise =
+        Some(Promise { coordinator: prepared.coordinator, file: prepared.file, since_millis: None });
     txn.participant.replay(prepared.last);
     // Invariant: it agrees with the number that it was just given.
     txn.participant.prepare(prepared.last, prepared.at).map_err(mismatched)?;

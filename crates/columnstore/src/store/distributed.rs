@@ -19,6 +19,7 @@ use crate::partition::core::{Core, Promise, Show};
 use crate::wal::Record;
 use hashbrown::HashMap;
 use std::sync::Arc;
+use txn::commit::UNTOLD_MILLIS;
 use txn::{Answer, Outcome, Settlement, State};
 use types::{PartitionId, StatementNo, TableId, Timestamp, TxnId};
 
@@ -112,7 +113,8 @@ impl Store {
             let locks = locked_only(core, txn);
             batch.push(prepare(core, txn, *last, coordinator, at, locks)?);
             if let Some(txn) = core.txns.get_mut(&txn) {
-                txn.promise = Some(Promise { coordinator, file });
+                let since_millis = Some(self.leaf.boot_millis());
+                txn.promise = Some(Promise { coordinator, file, since_millis });
             }
         }
         let lsns: Vec<u64> = batch.iter().map(|item| item.head.lsn).collect();
@@ -196,7 +198,7 @@ impl Store {
     pub fn inquire(&self, coordinator: PartitionId, txn: TxnId, at: Timestamp) -> Result<Answer, StoreError> {
         let partition = self.partition(coordinator)?;
         let core = self.raised(&partition, at)?;
-        Ok(core.decisions.inquire(txn, at))
+        Ok(core.decisions.inquire(txn, at, !core.txns.contains_key(&txn)))
     }
 
     /// Has this partition decide, if it has not: then ABORT. Returns when the outcome is durable.
@@ -232,6 +234,30 @@ impl Store {
             }
         }
         Ok(outcome)
+    }
+
+    /// Transactions that have been prepared in these partitions for so long that their commit may have
+    /// been acknowledged without this leaf having heard of it, each with the partition, its coordinating
+    /// partition and the timestamp of its prepare. To be asked after before anyone is told at what
+    /// timestamp the partitions can be read.
+    pub fn prepared_long(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<(TxnId, PartitionId, PartitionId, Timestamp)>, StoreError> {
+        let boot = self.leaf.boot_millis();
+        let mut long = Vec::new();
+        for id in partitions {
+            let partition = self.partition(*id)?;
+            let core = partition.latch()?;
+            for (txn, open) in &core.txns {
+                if let (State::Prepared { at }, Some(promise)) = (open.participant.state(), open.promise)
+                    && promise.since_millis.is_none_or(|since| since + UNTOLD_MILLIS <= boot)
+                {
+                    long.push((*txn, *id, promise.coordinator, at));
+                }
+            }
+        }
+        Ok(long)
     }
 
     /// Transactions that are prepared in a partition below `ts`, with their coordinating partitions: a
