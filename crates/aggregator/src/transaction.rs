@@ -5,6 +5,7 @@
 //! partition that holds another one refuses.
 
 use crate::leases::{HeldSnapshot, OpenTransaction};
+use crate::session::Savepoints;
 use columnstore::WriteContext;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Transaction {
     /// with its statement.
     pub explicit: bool,
     pub snapshot: Option<HeldSnapshot>,
+    pub(crate) savepoints: Savepoints,
     statement: StatementNo,
     touched: BTreeMap<PartitionId, Touched>,
     /// Tables that it loaded in bulk, which are other tables once it commits.
@@ -50,6 +52,7 @@ impl Transaction {
             read_only: false,
             explicit,
             snapshot: None,
+            savepoints: Savepoints::default(),
             statement: StatementNo(0),
             touched: BTreeMap::new(),
             loaded: BTreeSet::new(),
@@ -103,6 +106,11 @@ impl Transaction {
     /// Partitions at which the current statement wrote or locked.
     pub fn touched_by_statement(&self) -> Vec<PartitionId> {
         self.touched.iter().filter(|(_, touched)| touched.last == self.statement).map(|(p, _)| *p).collect()
+    }
+
+    /// Partitions at which this statement or a later one wrote or locked.
+    pub fn touched_since(&self, statement: StatementNo) -> Vec<PartitionId> {
+        self.touched.iter().filter(|(_, touched)| touched.last >= statement).map(|(p, _)| *p).collect()
     }
 
     /// Every partition at which it wrote or locked.

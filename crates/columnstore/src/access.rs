@@ -1,5 +1,6 @@
 //! What callers say of themselves when they read and write, and what they are told.
 
+use arrow::record_batch::RecordBatch;
 use std::time::Duration;
 use types::{StatementNo, Timestamp, TxnId};
 
@@ -43,11 +44,70 @@ pub struct InsertOutcome {
     pub ignored: u64,
 }
 
+/// A row that was not inserted, since a row with one of its keys exists. That one is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockOutcome {
-    /// All rows are locked, and are as the reader saw them.
-    Locked,
+pub struct Conflict {
+    /// The place of the new row in the batch.
+    pub row: u32,
+    /// Which of the table's unique keys: 0 is the primary key, n the n-th of `TableDef::keys`.
+    pub key: u32,
+    /// The reference of the row that exists.
+    pub existing: u64,
+}
+
+/// What became of rows that are to be inserted or else to change what is there.
+#[derive(Debug, Clone)]
+pub struct InsertedOrLocked {
+    pub inserted: u64,
+    /// In the order of the new rows, and for one of them in the order of the keys.
+    pub conflicts: Vec<Conflict>,
+    /// For each conflict the row that exists, all columns.
+    pub existing: RecordBatch,
+    /// New rows that have a key in common with one before them: to be sent again once what became of
+    /// that one is settled.
+    pub again: Vec<u32>,
+}
+
+/// How a row is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowLockMode {
+    /// Others may lock it so too, and nobody may change it.
+    Shared,
+    Exclusive,
+}
+
+/// What to do about a row that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfLocked {
+    /// Wait, as long as the context says.
+    Wait,
+    /// NOWAIT: the statement fails (3572).
+    Fail,
+    /// SKIP LOCKED: leave it out.
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockRequest {
+    /// When the rows were read.
+    pub read_at: Timestamp,
+    pub mode: RowLockMode,
+    pub if_locked: IfLocked,
+}
+
+impl LockRequest {
+    /// As every statement that changes rows locks them.
+    pub fn to_change(read_at: Timestamp) -> LockRequest {
+        LockRequest { read_at, mode: RowLockMode::Exclusive, if_locked: IfLocked::Wait }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockOutcome {
     /// Some row has changed, moved or gone since the reader saw it: read again at a new snapshot and
-    /// lock what is found then. The locks that were taken stay.
-    Changed,
+    /// lock what is found then. The locks that were taken stay. False: all rows that are not skipped
+    /// are as the reader saw them.
+    pub changed: bool,
+    /// References of rows that others have locked.
+    pub skipped: Vec<u64>,
 }

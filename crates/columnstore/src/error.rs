@@ -12,6 +12,9 @@ pub enum StoreError {
     DuplicateKey { table: String, key: String, value: String },
     #[error("Lock wait timeout exceeded; try restarting transaction")]
     LockWaitTimeout,
+    /// NOWAIT met a row that is locked.
+    #[error("Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.")]
+    CannotLockNow,
     #[error("Deadlock found when trying to get lock; try restarting transaction")]
     Deadlock,
     #[error(
@@ -102,6 +105,7 @@ impl From<StoreError> for SqlError {
         let kind = match &error {
             StoreError::DuplicateKey { .. } => ErrorKind::DuplicateKey,
             StoreError::LockWaitTimeout => ErrorKind::LockWaitTimeout,
+            StoreError::CannotLockNow => ErrorKind::CannotLockNow,
             StoreError::Deadlock => ErrorKind::Deadlock,
             StoreError::TableDefinitionChanged => ErrorKind::TableDefinitionChanged,
             StoreError::UnknownTable(_) => ErrorKind::NoSuchTable,

@@ -27,7 +27,10 @@ mod testing;
 pub mod vectors;
 mod wal;
 
-pub use access::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+pub use access::{
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView,
+    RowLockMode, WriteContext,
+};
 pub use error::StoreError;
 pub use filter::filter_batch;
 pub use pool::{BufferPool, PoolStatistics};

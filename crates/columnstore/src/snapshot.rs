@@ -271,9 +271,9 @@ impl Snapshot {
             found = Some(batch);
             Ok(false)
         };
-        if let Some(entry) = state.tail.find(&bytes)
-            && let Some(row) = entry.versions().seen(view)
-        {
+        for entry in state.tail.find_all(&bytes) {
+            let versions = entry.versions();
+            let Some(row) = versions.seen(view) else { continue };
             let place = entry.place().to_ref();
             let def = narrowed(def, spec);
             let mut collector = RowCollector::new(&def)?;

@@ -20,7 +20,9 @@
 use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+use columnstore::{
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, WriteContext,
+};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,13 +89,22 @@ pub trait LeafService: Send + Sync {
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome>;
 
-    /// Locks rows that were read at `read_at`.
+    /// Adds the rows whose keys are free, and locks the rows that have the keys of the others. No two
+    /// of the rows have a key in common.
+    async fn insert_or_lock(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+    ) -> Result<InsertedOrLocked>;
+
+    /// Locks rows that were read.
     async fn lock_rows(
         &self,
         target: Target,
         ctx: WriteContext,
         rows: Vec<u64>,
-        read_at: Timestamp,
+        request: LockRequest,
     ) -> Result<LockOutcome>;
 
     /// Replaces locked rows by `new`, row by row.
@@ -106,7 +117,7 @@ pub trait LeafService: Send + Sync {
     /// Starts a load of many rows into one partition.
     async fn bulk(&self, target: Target, ctx: WriteContext) -> Result<Box<dyn BulkWriter>>;
 
-    /// Takes back what one statement wrote.
+    /// Takes back what a statement wrote, and what was written after it.
     async fn rollback_statement(
         &self,
         txn: TxnId,

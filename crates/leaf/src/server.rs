@@ -7,7 +7,9 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
-use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, Store, WriteContext};
+use columnstore::{
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, Store, WriteContext,
+};
 use exec::{BulkWriter, LeafService, Leaves, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};
 use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
@@ -131,15 +133,25 @@ impl LeafService for Leaf {
             .await
     }
 
+    async fn insert_or_lock(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+    ) -> Result<InsertedOrLocked> {
+        self.at_least(target.catalog).await?;
+        self.blocking(move |store| store.insert_or_lock(&ctx, target.partition, target.table, &rows)).await
+    }
+
     async fn lock_rows(
         &self,
         target: Target,
         ctx: WriteContext,
         rows: Vec<u64>,
-        read_at: Timestamp,
+        request: LockRequest,
     ) -> Result<LockOutcome> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| store.lock_rows(&ctx, target.partition, target.table, &rows, read_at))
+        self.blocking(move |store| store.lock_rows(&ctx, target.partition, target.table, &rows, request))
             .await
     }
 

@@ -68,6 +68,11 @@ pub trait Session: Send + 'static {
     /// Warnings of the last statement.
     fn warning_count(&self) -> u16;
 
+    /// Whether the connection ends once what was answered is sent.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     async fn close(self);
 }
 

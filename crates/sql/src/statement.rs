@@ -21,6 +21,10 @@ pub enum Statement {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
+    /// UPDATE of a join.
+    UpdateJoined(Box<UpdateJoined>),
+    /// DELETE from tables of a join.
+    DeleteJoined(Box<DeleteJoined>),
     LoadData(Box<LoadData>),
     /// DO: evaluate and forget.
     Do(Vec<ast::Expr>),
@@ -168,6 +172,25 @@ pub struct Delete {
     pub selection: Option<ast::Expr>,
     pub order_by: Vec<ast::OrderByExpr>,
     pub limit: Option<ast::Expr>,
+}
+
+/// UPDATE a JOIN b ON .. SET a.x = .., b.y = ..
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdateJoined {
+    pub from: Vec<ast::TableWithJoins>,
+    pub ignore: bool,
+    pub assignments: Vec<Assignment>,
+    pub selection: Option<ast::Expr>,
+}
+
+/// DELETE a, b FROM a JOIN b ON .. and DELETE FROM a, b USING a JOIN b ON ..
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeleteJoined {
+    /// The tables to delete from, by their names or aliases in `from`.
+    pub tables: Vec<TableName>,
+    pub from: Vec<ast::TableWithJoins>,
+    pub ignore: bool,
+    pub selection: Option<ast::Expr>,
 }
 
 /// What LOAD DATA does with a row whose key exists.
@@ -399,7 +422,8 @@ pub enum ExplainFormat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Begin {
-    pub read_only: bool,
+    /// READ ONLY or READ WRITE, as written.
+    pub read_only: Option<bool>,
     /// WITH CONSISTENT SNAPSHOT.
     pub snapshot: bool,
 }

@@ -1,4 +1,5 @@
-//! The locks of one partition: rows exclusively, a table's partition in intention or exclusive mode.
+//! The locks of one partition: rows in shared or exclusive mode, a table's partition in intention or
+//! exclusive mode. Shared and intention never meet on one key.
 //!
 //! A lock has holders and a queue. The queue is served first come, first served, except that a holder
 //! who wants a stronger mode stands before those who hold nothing. A lock passes from its last holder
@@ -18,13 +19,15 @@ use types::TxnId;
 pub enum Mode {
     /// By everyone who changes rows of a table's partition.
     Intention,
+    /// By everyone who wants a row to stay as it is.
+    Shared,
     /// By one alone.
     Exclusive,
 }
 
 impl Mode {
     fn compatible(self, other: Mode) -> bool {
-        self == Mode::Intention && other == Mode::Intention
+        self == other && self != Mode::Exclusive
     }
 }
 
@@ -342,8 +345,10 @@ mod tests {
                 let owner = x(rng.random_range(0..6));
                 match rng.random_range(0..10) {
                     0..=6 if open.iter().all(|(_, waiter)| *waiter != owner) => {
-                        let mode = if rng.random_bool(0.5) { Mode::Intention } else { Mode::Exclusive };
-                        if let Acquired::Wait(ticket) = t.acquire(owner, rng.random_range(0..4), mode) {
+                        let key = rng.random_range(0..4);
+                        let weak = if key < 2 { Mode::Intention } else { Mode::Shared };
+                        let mode = if rng.random_bool(0.5) { weak } else { Mode::Exclusive };
+                        if let Acquired::Wait(ticket) = t.acquire(owner, key, mode) {
                             open.push((ticket, owner));
                         }
                     }

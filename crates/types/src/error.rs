@@ -65,6 +65,9 @@ kinds! {
     FieldSpecifiedTwice = 1110, "42000";
     InvalidGroupFunction = 1111, "HY000";
     WrongValueCountOnRow = 1136, "21S01";
+    UnknownTableInClause = 1109, "42S02";
+    NonUpdatableTable = 1288, "HY000";
+    UnresolvedTableLock = 3568, "HY000";
     NoSuchGrant = 1141, "42000";
     IllegalGrantForTable = 1144, "42000";
     NoSuchTable = 1146, "42S02";

@@ -5,7 +5,7 @@ use crate::world::{Answering, Lost, World};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt64Type};
 use columnstore::{
-    LockOutcome, OnDuplicate, Options, Orphan, ReadView, ScanSpec, Store, StoreError, WriteContext,
+    LockRequest, OnDuplicate, Options, Orphan, ReadView, ScanSpec, Store, StoreError, WriteContext,
 };
 use env::{Clock, Fault, MemoryBudget, SimClock, SimDisk};
 use std::cell::{Cell, RefCell};
@@ -369,8 +369,14 @@ impl Leaf {
                     let mut found = scan(store, partition, ReadView { ts: read_at, txn: own })?;
                     found.retain(|key, _| keys.contains(key));
                     let refs: Vec<u64> = found.values().map(|(_, row)| *row).collect();
-                    let outcome = store.lock_rows(&ctx, partition, def.id, &refs, read_at)?;
-                    Ok(Told::Locked((outcome == LockOutcome::Locked).then_some(found)))
+                    let outcome = store.lock_rows(
+                        &ctx,
+                        partition,
+                        def.id,
+                        &refs,
+                        LockRequest::to_change(read_at),
+                    )?;
+                    Ok(Told::Locked((!outcome.changed).then_some(found)))
                 })?
             }
             Ask::Update { ctx, partition, refs, rows } => self.run(|store| {

@@ -1,7 +1,7 @@
 //! Schedules that broke an earlier wording of the rules, each played step by step on real stores.
 
 use crate::node::{batch, context, scan, table};
-use columnstore::{LockOutcome, OnDuplicate, Options, ReadView, Store, StoreError};
+use columnstore::{LockRequest, OnDuplicate, Options, ReadView, Store, StoreError};
 use env::{MemoryBudget, SimClock, SimDisk};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,8 +75,9 @@ impl Leaf {
         let view = ReadView { ts: at, txn: Some((txn, StatementNo(0))) };
         let refs = vec![scan(&self.store, self.partition, view)?[&key].1];
         let ctx = context(txn, 1, 0);
-        let locked = self.store.lock_rows(&ctx, self.partition, self.def.id, &refs, at)?;
-        assert_eq!(locked, LockOutcome::Locked);
+        let request = LockRequest::to_change(at);
+        let locked = self.store.lock_rows(&ctx, self.partition, self.def.id, &refs, request)?;
+        assert!(!locked.changed);
         let new = batch(&self.def, &[(key, value)]);
         self.store.update(&ctx, self.partition, self.def.id, &refs, &new)
     }
@@ -321,7 +322,8 @@ fn a_prepared_transaction_keeps_its_locks_over_a_crash_and_a_flush() {
     let view = ReadView { ts: b.now(), txn: None };
     let row = scan(&b.store, B, view).unwrap()[&2].1;
     let ctx = context(x(2), 1, 1);
-    assert_eq!(b.store.lock_rows(&ctx, B, b.def.id, &[row], view.ts).unwrap(), LockOutcome::Locked);
+    let request = LockRequest::to_change(view.ts);
+    assert!(!b.store.lock_rows(&ctx, B, b.def.id, &[row], request).unwrap().changed);
     let prepared = b.prepare(x(2), A);
     b.store.flush(B).unwrap();
     b.crash();

@@ -4,10 +4,12 @@
 //! the protocol drops its future, but the statement runs to its end; closing the session waits for
 //! the lock and rolls back.
 
+mod savepoints;
 mod state;
 mod transactions;
 mod variables;
 
+pub(crate) use savepoints::Savepoints;
 pub(crate) use state::{Level, PreparedStatement, State, find_table};
 
 use crate::processes::Registered;
@@ -15,10 +17,10 @@ use crate::server::{Aggregator, host_names};
 use crate::statement::{Answer, Loading};
 use async_trait::async_trait;
 use bytes::Bytes;
-use mysql_protocol::{ColumnMeta, InfileSink, Login, OkInfo, Prepared, Response, StatusFlags};
+use mysql_protocol::{Capabilities, ColumnMeta, InfileSink, Login, OkInfo, Prepared, Response, StatusFlags};
 use sql::statement::Statement;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use types::{ErrorKind, Result, SqlError, Value};
 
@@ -27,6 +29,7 @@ use types::{ErrorKind, Result, SqlError, Value};
 struct Shown {
     status: AtomicU16,
     warnings: AtomicU16,
+    is_over: AtomicBool,
 }
 
 impl Shown {
@@ -36,6 +39,7 @@ impl Shown {
         status.set(StatusFlags::IN_TRANSACTION, state.transaction.is_some());
         self.status.store(status.bits(), Ordering::Relaxed);
         self.warnings.store(state.warning_count(), Ordering::Relaxed);
+        self.is_over.store(state.is_over, Ordering::Relaxed);
     }
 }
 
@@ -57,6 +61,7 @@ impl Session {
             login.database.clone(),
         ));
         let mut state = State::new(aggregator, login.user, host, id, None);
+        state.counts_found_rows = login.capabilities.contains(Capabilities::FOUND_ROWS);
         if let Some(database) = &login.database {
             state.use_database(database)?;
         }
@@ -185,8 +190,8 @@ impl mysql_protocol::Session for Session {
             state.connection_id,
             state.database.clone(),
         );
-        let floor = state.floor;
-        *state = State { floor, ..fresh };
+        let (floor, counts_found_rows) = (state.floor, state.counts_found_rows);
+        *state = State { floor, counts_found_rows, ..fresh };
         self.shown.update(&state);
         Ok(())
     }
@@ -197,6 +202,10 @@ impl mysql_protocol::Session for Session {
 
     fn warning_count(&self) -> u16 {
         self.shown.warnings.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.shown.is_over.load(Ordering::Relaxed)
     }
 
     async fn close(self) {

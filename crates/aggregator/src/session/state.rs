@@ -57,9 +57,14 @@ pub(crate) struct State {
     pub(crate) database: Option<String>,
     pub(crate) variables: SessionVariables,
     pub(crate) autocommit: bool,
+    /// COMMIT RELEASE or ROLLBACK RELEASE: the connection ends with the answer.
+    pub(crate) is_over: bool,
+    /// CLIENT_FOUND_ROWS: an UPDATE's affected rows are those that it found, changed or not.
+    pub(crate) counts_found_rows: bool,
     pub(crate) isolation: Isolation,
     /// SET TRANSACTION without a scope: holds for the next transaction only.
     pub(crate) once_isolation: Option<Isolation>,
+    pub(crate) once_read_only: Option<bool>,
     pub(crate) transaction: Option<Transaction>,
     /// The newest timestamp that this session read or committed at.
     pub(crate) floor: Timestamp,
@@ -84,8 +89,10 @@ impl State {
         database: Option<String>,
     ) -> State {
         let catalog = aggregator.metadata.snapshot();
+        let variables = SessionVariables::new(&catalog, &aggregator.options);
         State {
-            variables: SessionVariables::new(&catalog, &aggregator.options),
+            isolation: variables.isolation(),
+            variables,
             aggregator,
             account: format!("{user}@{host}"),
             user,
@@ -93,8 +100,10 @@ impl State {
             connection_id,
             database,
             autocommit: true,
-            isolation: Isolation::default(),
+            is_over: false,
+            counts_found_rows: false,
             once_isolation: None,
+            once_read_only: None,
             transaction: None,
             floor: Timestamp::ZERO,
             catalog,

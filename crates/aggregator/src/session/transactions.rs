@@ -5,14 +5,20 @@ use crate::commit;
 use crate::leases::HeldSnapshot;
 use crate::transaction::{Isolation, Transaction};
 use futures::future::{join_all, try_join_all};
+use sql::statement::Completion;
 use types::{ErrorKind, PartitionId, Result, SqlError, StatementNo, Timestamp, TxnId};
 
 impl State {
-    /// Begins an explicit transaction, ending an open one by a commit as MySQL does.
-    pub(crate) async fn begin(&mut self, read_only: bool, snapshot: bool) -> Result<()> {
+    /// Begins an explicit transaction, ending an open one by a commit as MySQL does. `read_only`:
+    /// None as SET TRANSACTION or the session says.
+    pub(crate) async fn begin(&mut self, read_only: Option<bool>, snapshot: bool) -> Result<()> {
         self.commit().await?;
-        let mut txn = Transaction::new(self.aggregator.open.begin(), self.next_isolation(), true);
-        txn.read_only = read_only;
+        let mut txn = self.next_transaction(true);
+        txn.read_only = read_only.unwrap_or(txn.read_only);
+        if snapshot {
+            // One snapshot for the whole transaction is what this level means.
+            txn.isolation = Isolation::RepeatableRead;
+        }
         self.transaction = Some(txn);
         if snapshot {
             self.take_snapshot().await?;
@@ -20,22 +26,39 @@ impl State {
         Ok(())
     }
 
-    /// The isolation level of the next transaction: SET TRANSACTION's, which holds once, else the
-    /// session's.
-    fn next_isolation(&mut self) -> Isolation {
-        self.once_isolation.take().unwrap_or(self.isolation)
+    /// The next transaction: as SET TRANSACTION said, which holds once, else as the session has it.
+    fn next_transaction(&mut self, explicit: bool) -> Transaction {
+        let isolation = self.once_isolation.take().unwrap_or(self.isolation);
+        let read_only = self.once_read_only.take();
+        let mut txn = Transaction::new(self.aggregator.open.begin(), isolation, explicit);
+        let of_session = || self.variables.number("transaction_read_only") == Some(1);
+        txn.read_only = read_only.unwrap_or_else(of_session);
+        txn
     }
 
-    /// Starts a statement: opens a transaction if none is, and numbers the statement. It must be
-    /// followed by [`State::end_statement`].
+    /// The transaction that COMMIT and ROLLBACK begin with AND CHAIN: like the one that they end.
+    pub(crate) fn next_of(&mut self, completion: Completion) -> Option<Transaction> {
+        if !completion.chain {
+            return None;
+        }
+        let Some(ended) = &self.transaction else { return Some(self.next_transaction(true)) };
+        let mut txn = Transaction::new(self.aggregator.open.begin(), ended.isolation, true);
+        txn.read_only = ended.read_only;
+        Some(txn)
+    }
+
+    /// Starts a statement that writes: opens a transaction if none is, and numbers the statement. It
+    /// must be followed by [`State::end_statement`].
     pub(crate) fn start_statement(&mut self) -> Result<()> {
+        let explicit = !self.autocommit;
         if self.transaction.is_none() {
-            let explicit = !self.autocommit;
-            let isolation = self.next_isolation();
-            self.transaction = Some(Transaction::new(self.aggregator.open.begin(), isolation, explicit));
+            self.transaction = Some(self.next_transaction(explicit));
         }
         let txn = self.open_transaction()?;
         if txn.read_only {
+            if !txn.explicit {
+                self.transaction = None;
+            }
             return Err(SqlError::new(
                 ErrorKind::ReadOnlyTransaction,
                 "Cannot execute statement in a READ ONLY transaction.",
@@ -45,11 +68,20 @@ impl State {
         Ok(())
     }
 
+    /// Starts a statement that only locks rows: those of a READ ONLY transaction may too.
+    pub(crate) fn start_locking_statement(&mut self) -> Result<()> {
+        let explicit = !self.autocommit;
+        if self.transaction.is_none() {
+            self.transaction = Some(self.next_transaction(explicit));
+        }
+        self.open_transaction()?.begin_statement();
+        Ok(())
+    }
+
     /// With autocommit off, a read begins a transaction, as in MySQL.
     pub(crate) fn open_for_reading(&mut self) {
         if self.transaction.is_none() && !self.autocommit {
-            let isolation = self.next_isolation();
-            self.transaction = Some(Transaction::new(self.aggregator.open.begin(), isolation, true));
+            self.transaction = Some(self.next_transaction(true));
         }
     }
 
@@ -117,7 +149,7 @@ impl State {
         commit::commit(&self.aggregator, &self.catalog, txn, parts).await
     }
 
-    async fn rollback_statement(
+    pub(super) async fn rollback_statement(
         &self,
         txn: TxnId,
         statement: StatementNo,

@@ -1,6 +1,7 @@
 //! A session's variables: the system's, which begin as the server's, and the user's own.
 
 use crate::server::AggregatorOptions;
+use crate::transaction::Isolation;
 use catalog::Catalog;
 use sql::query::VariableScope;
 use sql::statement::Scope;
@@ -90,6 +91,15 @@ impl SessionVariables {
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.session.text(name).ok()
+    }
+
+    /// The isolation level of transactions to come.
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self.text("transaction_isolation").as_deref() {
+            Some("REPEATABLE-READ") => Isolation::RepeatableRead,
+            // READ COMMITTED is what a looser level gets too.
+            _ => Isolation::ReadCommitted,
+        }
     }
 
     pub(crate) fn zone(&self) -> Zone {

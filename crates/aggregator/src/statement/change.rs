@@ -1,130 +1,217 @@
-//! UPDATE and DELETE.
+//! UPDATE and DELETE, of one table or of tables of a join.
 //!
 //! The rows to change are found by a query that also yields where each lies. They are locked; if one
 //! of them changed since the query's snapshot, the query runs again at a newer one, with the locks
 //! kept, until what it found is what is locked. So WHERE holds for the newest committed version of
-//! every row that is changed (PROTOCOL: lock, re-read, evaluate again).
+//! every row that is changed.
+//!
+//! A row that a join finds more than once is changed once, by the first of its matches. A row that an
+//! UPDATE would leave as it is stays locked and is not written.
 
 use crate::route;
 use crate::session::State;
-use crate::statement::query::Parameters;
+use crate::statement::query::{Parameters, partitions_read};
 use crate::statement::write::partition_at;
-use arrow::array::{AsArray, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{concat_batches, filter_record_batch, or, take_record_batch};
 use arrow::datatypes::{UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use columnstore::{LockOutcome, OnDuplicate};
+use columnstore::{LockRequest, OnDuplicate};
 use datafusion::logical_expr::LogicalPlan;
-use sql::statement::{Delete, Update};
-use std::collections::BTreeMap;
+use sql::query::{BoundChange, ChangedTable};
+use sql::statement::{Delete, DeleteJoined, Update, UpdateJoined};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use types::{PartitionId, Result, SqlError, TableDef};
 
 /// How often a statement starts again because rows changed under it. Each round keeps its locks, so
 /// a statement gets here only if new rows keep matching; then a time-out is the honest answer.
-const ROUNDS: usize = 100;
+pub(super) const ROUNDS: usize = 100;
 
-/// What an UPDATE or DELETE did.
+/// What an UPDATE did.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Changed {
+    /// Rows that WHERE found.
     pub(crate) matched: u64,
+    /// Those of them whose values differ now.
+    pub(crate) changed: u64,
 }
 
-/// Locked rows of one partition: references, and the query's columns after the two hidden ones.
-struct Found {
-    refs: Vec<u64>,
-    rows: Option<RecordBatch>,
+/// Rows of one partition: references, and the query's rows that found them.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) refs: Vec<u64>,
+    rows: Vec<RecordBatch>,
 }
+
+impl Found {
+    /// The rows in one batch; None if there are none.
+    fn rows(&self) -> Result<Option<RecordBatch>> {
+        let Some(first) = self.rows.first() else { return Ok(None) };
+        concat_batches(&first.schema(), &self.rows).map(Some).map_err(SqlError::internal)
+    }
+}
+
+pub(super) type FoundRows = BTreeMap<PartitionId, Found>;
 
 impl State {
     pub(crate) async fn update(&mut self, update: &Update, parameters: Parameters<'_>) -> Result<Changed> {
         if update.ignore {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
-        let def = self.table(&update.table)?;
-        let plan = self
+        let bound = self
             .bind_with(|tables| {
-                let context = self.bind_context(tables, &parameters);
-                sql::query::bind_update_source(update, &context).map(|bound| bound.plan)
+                sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
             })
             .await?;
+        self.run_update(bound).await
+    }
+
+    pub(crate) async fn update_joined(
+        &mut self,
+        update: &UpdateJoined,
+        parameters: Parameters<'_>,
+    ) -> Result<Changed> {
+        if update.ignore {
+            return Err(SqlError::unsupported("UPDATE IGNORE"));
+        }
+        let bound = self
+            .bind_with(|tables| {
+                sql::query::bind_update_joined(update, &self.bind_context(tables, &parameters))
+            })
+            .await?;
+        self.run_update(bound).await
+    }
+
+    async fn run_update(&mut self, bound: BoundChange) -> Result<Changed> {
         self.start_statement()?;
-        let result = self.update_rows(&def, plan).await;
+        let result = self.update_rows(bound).await;
         self.end_statement(result).await
     }
 
-    pub(crate) async fn delete(&mut self, delete: &Delete, parameters: Parameters<'_>) -> Result<Changed> {
+    pub(crate) async fn delete(&mut self, delete: &Delete, parameters: Parameters<'_>) -> Result<u64> {
         if delete.ignore {
             return Err(SqlError::unsupported("DELETE IGNORE"));
         }
-        let def = self.table(&delete.table)?;
-        let plan = self
+        let bound = self
             .bind_with(|tables| {
                 sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
             })
             .await?;
+        self.run_delete(bound).await
+    }
+
+    pub(crate) async fn delete_joined(
+        &mut self,
+        delete: &DeleteJoined,
+        parameters: Parameters<'_>,
+    ) -> Result<u64> {
+        if delete.ignore {
+            return Err(SqlError::unsupported("DELETE IGNORE"));
+        }
+        let bound = self
+            .bind_with(|tables| {
+                sql::query::bind_delete_joined(delete, &self.bind_context(tables, &parameters))
+            })
+            .await?;
+        self.run_delete(bound).await
+    }
+
+    async fn run_delete(&mut self, bound: BoundChange) -> Result<u64> {
         self.start_statement()?;
-        let result = self.delete_rows(&def, plan).await;
+        let result = self.delete_rows(bound).await;
         self.end_statement(result).await
     }
 
-    async fn update_rows(&mut self, def: &Arc<TableDef>, plan: LogicalPlan) -> Result<Changed> {
-        let found = self.find_and_lock(def, plan).await?;
-        let partitions = self.partitions(def);
-        let mut matched = 0;
-        for (partition, Found { refs, rows }) in found {
-            let Some(rows) = rows else { continue };
-            matched += refs.len() as u64;
-            let rows = self.convert_rows(def, &rows)?;
-            let ordinals = if def.shard_key.is_empty() {
-                None
-            } else {
-                Some(route::ordinals(def, &rows, partitions.len() as u32)?)
-            };
-            let here = |row: usize| -> Result<bool> {
-                match &ordinals {
-                    None => Ok(true),
-                    Some(ordinals) => Ok(partition_at(&partitions, ordinals[row])? == partition),
+    async fn update_rows(&mut self, bound: BoundChange) -> Result<Changed> {
+        let tables = bound.tables;
+        let found = self.find_and_lock(bound.plan, &tables).await?;
+        let mut done = Changed::default();
+        for (table, found) in tables.iter().zip(found) {
+            let def = &table.definition;
+            let mut changes = Vec::new();
+            for (partition, found) in found {
+                let Some(rows) = found.rows()? else { continue };
+                done.matched += found.refs.len() as u64;
+                let width = def.columns.len();
+                let new = self.convert_rows(def, &rows, table.first + 2)?;
+                let mut differ = BooleanArray::from(vec![false; new.num_rows()]);
+                for (at, place) in table.assigned.iter().enumerate() {
+                    let old = rows.column(table.first + 2 + width + at);
+                    differ = or(&differ, &differs(old, new.column(*place))?).map_err(SqlError::internal)?;
                 }
-            };
-            let mut stay = Vec::new();
-            let mut leave = Vec::new();
-            for row in 0..refs.len() {
-                if here(row)? { stay.push(row as u32) } else { leave.push(row as u32) }
+                let (refs, new) = only(&found.refs, new, &differ)?;
+                done.changed += refs.len() as u64;
+                changes.push((partition, refs, new));
             }
-            if leave.is_empty() {
-                self.update_at(def, partition, refs, rows).await?;
+            self.write_changed(def, changes).await?;
+        }
+        Ok(done)
+    }
+
+    async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
+        let tables = bound.tables;
+        let mut deleted = 0;
+        let found = self.find_and_lock(bound.plan, &tables).await?;
+        for (table, found) in tables.iter().zip(found) {
+            for (partition, found) in found {
+                deleted += found.refs.len() as u64;
+                self.delete_at(&table.definition, partition, found.refs).await?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Gives locked rows new values, all columns of them. A row whose shard key changes leaves its
+    /// partition and appears in another; that happens once all others are changed, so that a key that
+    /// one row gives up can be another's.
+    pub(super) async fn write_changed(
+        &mut self,
+        def: &Arc<TableDef>,
+        changes: Vec<(PartitionId, Vec<u64>, RecordBatch)>,
+    ) -> Result<()> {
+        let partitions = self.partitions(def);
+        let mut moved = Vec::new();
+        for (partition, refs, new) in changes {
+            if refs.is_empty() {
                 continue;
             }
-            // A changed shard key: the row leaves this partition and appears in another.
+            let mut stay = Vec::new();
+            let mut leave = Vec::new();
+            if !def.shard_key.is_empty() {
+                let ordinals = route::ordinals(def, &new, partitions.len() as u32)?;
+                for (row, ordinal) in ordinals.into_iter().enumerate() {
+                    let stays = partition_at(&partitions, ordinal)? == partition;
+                    if stays { stay.push(row as u32) } else { leave.push(row as u32) }
+                }
+            }
+            if leave.is_empty() {
+                self.update_at(def, partition, refs, new).await?;
+                continue;
+            }
             let pick = |rows: &[u32]| rows.iter().map(|row| refs[*row as usize]).collect::<Vec<u64>>();
             self.delete_at(def, partition, pick(&leave)).await?;
+            moved.push(take(&new, leave)?);
             if !stay.is_empty() {
-                let new = take(&rows, stay.clone())?;
-                self.update_at(def, partition, pick(&stay), new).await?;
+                let kept = pick(&stay);
+                self.update_at(def, partition, kept, take(&new, stay)?).await?;
             }
-            let moved = take(&rows, leave)?;
-            self.write_rows(def, moved, OnDuplicate::Error).await?;
         }
-        Ok(Changed { matched })
+        for rows in moved {
+            self.write_rows(def, rows, OnDuplicate::Error).await?;
+        }
+        Ok(())
     }
 
-    async fn delete_rows(&mut self, def: &Arc<TableDef>, plan: LogicalPlan) -> Result<Changed> {
-        let mut matched = 0;
-        for (partition, found) in self.find_and_lock(def, plan).await? {
-            matched += found.refs.len() as u64;
-            self.delete_at(def, partition, found.refs).await?;
-        }
-        Ok(Changed { matched })
-    }
-
-    /// The new rows with every column of its own type.
-    fn convert_rows(&self, def: &TableDef, rows: &RecordBatch) -> Result<RecordBatch> {
+    /// New rows, whose columns begin at `first`, with every column of its own type.
+    fn convert_rows(&self, def: &TableDef, rows: &RecordBatch, first: usize) -> Result<RecordBatch> {
         let context = self.convert_context();
         let schema = rows.schema();
         let columns = def
             .columns
             .iter()
-            .zip(rows.columns().iter().zip(schema.fields()))
+            .zip(rows.columns().iter().zip(schema.fields()).skip(first))
             .map(|(column, (array, field))| sql::convert::convert_column(array, field, column, &context, 1))
             .collect::<Result<Vec<_>>>()?;
         RecordBatch::try_new(sql::rows::table_schema(def), columns).map_err(SqlError::internal)
@@ -143,78 +230,109 @@ impl State {
         self.leaf_of(partition)?.update(target, ctx, refs, new).await
     }
 
-    async fn delete_at(&mut self, def: &TableDef, partition: PartitionId, refs: Vec<u64>) -> Result<()> {
+    pub(super) async fn delete_at(
+        &mut self,
+        def: &TableDef,
+        partition: PartitionId,
+        refs: Vec<u64>,
+    ) -> Result<()> {
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
         let ctx = self.open_transaction()?.context(partition, def.version, lock_wait);
         self.leaf_of(partition)?.delete(target, ctx, refs).await
     }
 
-    /// Runs the query and locks what it finds, until both agree.
-    async fn find_and_lock(
-        &mut self,
-        def: &Arc<TableDef>,
-        plan: LogicalPlan,
-    ) -> Result<BTreeMap<PartitionId, Found>> {
-        let partitions = self.partitions(def);
+    /// Runs the query and locks what it finds of each table, until both agree.
+    async fn find_and_lock(&mut self, plan: LogicalPlan, tables: &[ChangedTable]) -> Result<Vec<FoundRows>> {
+        let partitions = partitions_read(&plan)?;
         for _ in 0..ROUNDS {
             let read_at = self.read_timestamp(&partitions).await?;
             let batches = self.collect(plan.clone(), read_at).await?;
-            let found = by_partition(&batches)?;
+            let mut all = Vec::with_capacity(tables.len());
             let mut changed = false;
-            for (partition, found) in &found {
-                let target = self.target(def, *partition);
-                let lock_wait = self.lock_wait();
-                let leaf = self.leaf_of(*partition)?;
-                let txn = self.open_transaction()?;
-                let ctx = txn.context(*partition, def.version, lock_wait);
-                txn.touch(*partition);
-                let outcome = leaf.lock_rows(target, ctx, found.refs.clone(), read_at).await?;
-                changed |= outcome == LockOutcome::Changed;
+            for table in tables {
+                let found = by_partition(&batches, table.first)?;
+                let request = LockRequest::to_change(read_at);
+                changed |= self.lock_found(&table.definition, &found, request).await?.0;
+                all.push(found);
             }
             if !changed {
-                return Ok(found);
+                return Ok(all);
             }
         }
-        Err(SqlError::new(
-            types::ErrorKind::LockWaitTimeout,
-            "Lock wait timeout exceeded; try restarting transaction (the rows kept changing)",
-        ))
+        Err(rows_kept_changing())
+    }
+
+    /// Locks rows; whether one has changed since it was read, and the ones that were skipped.
+    pub(super) async fn lock_found(
+        &mut self,
+        def: &TableDef,
+        found: &FoundRows,
+        request: LockRequest,
+    ) -> Result<(bool, HashSet<(PartitionId, u64)>)> {
+        let mut changed = false;
+        let mut skipped = HashSet::new();
+        for (partition, found) in found {
+            let target = self.target(def, *partition);
+            let lock_wait = self.lock_wait();
+            let leaf = self.leaf_of(*partition)?;
+            let txn = self.open_transaction()?;
+            let ctx = txn.context(*partition, def.version, lock_wait);
+            txn.touch(*partition);
+            let outcome = leaf.lock_rows(target, ctx, found.refs.clone(), request).await?;
+            changed |= outcome.changed;
+            skipped.extend(outcome.skipped.into_iter().map(|row| (*partition, row)));
+        }
+        Ok((changed, skipped))
     }
 }
 
-/// Splits the query's rows by their `__partition`.
-fn by_partition(batches: &[RecordBatch]) -> Result<BTreeMap<PartitionId, Found>> {
-    let mut found: BTreeMap<PartitionId, (Vec<u64>, Vec<RecordBatch>)> = BTreeMap::new();
+pub(super) fn rows_kept_changing() -> SqlError {
+    SqlError::new(
+        types::ErrorKind::LockWaitTimeout,
+        "Lock wait timeout exceeded; try restarting transaction (the rows kept changing)",
+    )
+}
+
+/// The query's rows by the partition that column `first` names; the next one is the row there. Each
+/// row of the table comes once, NULL for none is left out.
+pub(super) fn by_partition(batches: &[RecordBatch], first: usize) -> Result<FoundRows> {
+    let mut found = FoundRows::new();
+    let mut seen = HashSet::new();
     for batch in batches {
-        let partitions = batch.column(0).as_primitive::<UInt32Type>();
-        let refs = batch.column(1).as_primitive::<UInt64Type>();
+        let partitions = batch.column(first).as_primitive::<UInt32Type>();
+        let refs = batch.column(first + 1).as_primitive::<UInt64Type>();
         let mut rows_of: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for row in 0..batch.num_rows() {
-            rows_of.entry(partitions.value(row)).or_default().push(row as u32);
-        }
-        let columns: Vec<usize> = (2..batch.num_columns()).collect();
-        let values = batch.project(&columns).map_err(SqlError::internal)?;
-        for (partition, rows) in rows_of {
-            let (all, parts) = found.entry(PartitionId(partition)).or_default();
-            all.extend(rows.iter().map(|row| refs.value(*row as usize)));
-            if values.num_columns() > 0 {
-                parts.push(take(&values, rows)?);
+            if !partitions.is_null(row) && seen.insert((partitions.value(row), refs.value(row))) {
+                rows_of.entry(partitions.value(row)).or_default().push(row as u32);
             }
         }
+        for (partition, rows) in rows_of {
+            let found = found.entry(PartitionId(partition)).or_default();
+            found.refs.extend(rows.iter().map(|row| refs.value(*row as usize)));
+            found.rows.push(take(batch, rows)?);
+        }
     }
-    found
-        .into_iter()
-        .map(|(partition, (refs, parts))| {
-            let rows = match parts.first() {
-                Some(first) => Some(concat_batches(&first.schema(), &parts).map_err(SqlError::internal)?),
-                None => None,
-            };
-            Ok((partition, Found { refs, rows }))
-        })
-        .collect()
+    Ok(found)
 }
 
-fn take(rows: &RecordBatch, indices: Vec<u32>) -> Result<RecordBatch> {
+/// Where two columns of one type differ; NULL is equal to NULL.
+pub(super) fn differs(old: &ArrayRef, new: &ArrayRef) -> Result<BooleanArray> {
+    let old = if old.data_type() == new.data_type() {
+        old.clone()
+    } else {
+        arrow::compute::cast(old, new.data_type()).map_err(SqlError::internal)?
+    };
+    distinct(&old, new).map_err(SqlError::internal)
+}
+
+/// The references and rows that the mask has.
+pub(super) fn only(refs: &[u64], rows: RecordBatch, mask: &BooleanArray) -> Result<(Vec<u64>, RecordBatch)> {
+    let kept = refs.iter().enumerate().filter(|(row, _)| mask.value(*row)).map(|(_, row)| *row).collect();
+    Ok((kept, filter_record_batch(&rows, mask).map_err(SqlError::internal)?))
+}
+
+pub(super) fn take(rows: &RecordBatch, indices: Vec<u32>) -> Result<RecordBatch> {
     take_record_batch(rows, &UInt32Array::from(indices)).map_err(SqlError::internal)
 }

@@ -1,14 +1,15 @@
 //! INSERT.
 //!
 //! Literal rows become a batch without planning. Other expressions and queries run as plans; a query's
-//! rows go through bulk writers, which turn into ordinary inserts if there are few.
+//! rows go through bulk writers, which turn into ordinary inserts if there are few. What becomes of
+//! rows whose key is taken is the matter of `duplicates.rs`.
 
 use super::Answer;
+use super::duplicates::{Duplicates, Written};
 use super::query::{Parameters, partitions_read};
 use crate::route;
 use crate::session::State;
 use arrow::array::{ArrayRef, RecordBatch};
-use columnstore::OnDuplicate;
 use exec::BulkWriter;
 use futures::StreamExt;
 use mysql_protocol::OkInfo;
@@ -20,48 +21,52 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError, TableDef, Value};
 
-/// Rows added, skipped for a duplicate key, and seen.
+/// What became of the rows, how many there were, and the first number generated for them.
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    inserted: u64,
+    written: Written,
     seen: u64,
     first_generated: Option<u64>,
 }
 
 impl State {
     pub(crate) async fn insert(&mut self, insert: &Insert, parameters: Parameters<'_>) -> Result<Answer> {
-        if insert.replace {
-            return Err(SqlError::unsupported("REPLACE"));
-        }
-        if !insert.on_duplicate.is_empty() {
-            return Err(SqlError::unsupported("ON DUPLICATE KEY UPDATE"));
-        }
-        let on_duplicate = if insert.ignore { OnDuplicate::Ignore } else { OnDuplicate::Error };
         let def = self.table(&insert.table)?;
+        let duplicates = if insert.replace {
+            Duplicates::Replace
+        } else if !insert.on_duplicate.is_empty() {
+            let tables = self.tables();
+            let context = self.bind_context(&tables, &parameters);
+            Duplicates::Update(Arc::new(sql::query::bind_on_duplicate(insert, &def, &context)?))
+        } else if insert.ignore {
+            Duplicates::Ignore
+        } else {
+            Duplicates::Error
+        };
         let several = match &insert.source {
             InsertSource::Values(rows) => rows.len() > 1,
             InsertSource::Query(_) => true,
         };
         self.start_statement()?;
         let result = match &insert.source {
-            InsertSource::Values(_) => self.insert_values(insert, &def, parameters, on_duplicate).await,
+            InsertSource::Values(_) => self.insert_values(insert, &def, parameters, &duplicates).await,
             InsertSource::Query(query) => {
-                self.insert_query(insert, query, &def, parameters, on_duplicate).await
+                self.insert_query(insert, query, &def, parameters, &duplicates).await
             }
         };
-        let counts = self.end_statement(result).await?;
-        if let Some(first) = counts.first_generated {
+        let Counts { written, seen, first_generated } = self.end_statement(result).await?;
+        if let Some(first) = first_generated {
             self.last_insert_id = first;
         }
-        let skipped = counts.seen - counts.inserted;
         let info = if several {
-            format!("Records: {}  Duplicates: {skipped}  Warnings: {}", counts.seen, self.warning_count())
+            let warnings = self.warning_count();
+            format!("Records: {seen}  Duplicates: {}  Warnings: {warnings}", written.duplicates())
         } else {
             String::new()
         };
         Ok(OkInfo {
-            affected_rows: counts.inserted,
-            last_insert_id: counts.first_generated.unwrap_or(0),
+            affected_rows: written.affected(self.counts_found_rows),
+            last_insert_id: first_generated.unwrap_or(0),
             info,
         }
         .into())
@@ -72,7 +77,7 @@ impl State {
         insert: &Insert,
         def: &Arc<TableDef>,
         parameters: Parameters<'_>,
-        on_duplicate: OnDuplicate,
+        duplicates: &Duplicates,
     ) -> Result<Counts> {
         let rows = {
             let tables = self.tables();
@@ -88,9 +93,9 @@ impl State {
         let seen = rows.batch.num_rows() as u64;
         let first_generated = self.next_numbers(def, &rows).await?;
         let rows = rows.number(def, first_generated.unwrap_or(0))?;
-        let inserted = self.write_rows(def, rows, on_duplicate).await?.inserted;
-        self.note_duplicates(seen - inserted);
-        Ok(Counts { inserted, seen, first_generated })
+        let written = self.write_new_rows(def, rows, duplicates).await?;
+        self.note_ignored(written.ignored);
+        Ok(Counts { written, seen, first_generated })
     }
 
     async fn insert_query(
@@ -99,7 +104,7 @@ impl State {
         query: &ast::Query,
         def: &Arc<TableDef>,
         parameters: Parameters<'_>,
-        on_duplicate: OnDuplicate,
+        duplicates: &Duplicates,
     ) -> Result<Counts> {
         let context = self.convert_context();
         let names = insert.columns.iter().map(|column| column.value.as_str());
@@ -127,8 +132,8 @@ impl State {
             let first = self.next_numbers(def, &rows).await?;
             counts.first_generated = counts.first_generated.or(first);
             let rows = rows.number(def, first.unwrap_or(0))?;
-            if on_duplicate == OnDuplicate::Ignore {
-                counts.inserted += self.write_rows(def, rows, on_duplicate).await?.inserted;
+            if !matches!(duplicates, Duplicates::Error) || has_unique_keys(def) {
+                counts.written.add(self.write_new_rows(def, rows, duplicates).await?);
                 continue;
             }
             for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
@@ -142,9 +147,9 @@ impl State {
             }
         }
         for (_, writer) in writers {
-            counts.inserted += writer.finish().await?;
+            counts.written.inserted += writer.finish().await?;
         }
-        self.note_duplicates(counts.seen - counts.inserted);
+        self.note_ignored(counts.written.ignored);
         Ok(counts)
     }
 
@@ -170,12 +175,17 @@ impl State {
     }
 
     /// INSERT IGNORE skipped rows.
-    fn note_duplicates(&mut self, skipped: u64) {
+    fn note_ignored(&mut self, skipped: u64) {
         if skipped > 0 {
             let text = format!("{skipped} rows were skipped because their key exists");
             self.add_message(crate::session::Level::Warning, ErrorKind::DuplicateKey.errno(), text);
         }
     }
+}
+
+/// Bulk loads check the primary key only.
+pub(super) fn has_unique_keys(def: &TableDef) -> bool {
+    def.keys.iter().any(|key| key.unique)
 }
 
 /// Rows whose values are expressions without tables. The number of values in each row has been checked.

@@ -6,10 +6,11 @@
 //! of it is kept.
 
 use super::Answer;
+use super::duplicates::{Duplicates, Written};
+use super::insert::has_unique_keys;
 use crate::route;
 use crate::session::State;
 use arrow::record_batch::RecordBatch;
-use columnstore::OnDuplicate;
 use exec::BulkWriter;
 use mysql_protocol::OkInfo;
 use sql::load::{LoadError, LoadParser};
@@ -33,7 +34,7 @@ struct Parsed {
 enum Content {
     /// By partition ordinal, ready for the bulk writers.
     Split(Vec<(u32, RecordBatch)>),
-    /// For the row-wise way: AUTO_INCREMENT and IGNORE.
+    /// For the row-wise way.
     Whole(Vec<NewRows>),
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Loading {
     def: Arc<TableDef>,
     parser: LoadParser,
     partitions: Vec<PartitionId>,
-    on_duplicate: OnDuplicate,
+    duplicates: Duplicates,
     /// True until the lines to be ignored are behind.
     at_start: bool,
     spread: u32,
@@ -52,19 +53,19 @@ pub(crate) struct Loading {
     workers: VecDeque<JoinHandle<Result<Parsed, LoadError>>>,
     most_workers: usize,
     writers: BTreeMap<u32, Box<dyn BulkWriter>>,
-    inserted: u64,
+    written: Written,
     /// Rows of the chunks taken so far.
     rows: u64,
 }
 
 impl State {
     pub(crate) async fn load_data(&mut self, load: &LoadData) -> Result<Answer> {
-        let on_duplicate = match load.duplicates {
+        let duplicates = match load.duplicates {
             // The server cannot stop a client that is sending, so MySQL treats LOCAL as IGNORE only
             // where it says so; an error then is an error, as without LOCAL.
-            LoadDuplicates::Error => OnDuplicate::Error,
-            LoadDuplicates::Ignore => OnDuplicate::Ignore,
-            LoadDuplicates::Replace => return Err(SqlError::unsupported("LOAD DATA ... REPLACE")),
+            LoadDuplicates::Error => Duplicates::Error,
+            LoadDuplicates::Ignore => Duplicates::Ignore,
+            LoadDuplicates::Replace => Duplicates::Replace,
         };
         let def = self.table(&load.table)?;
         let columns: Vec<&str> = load.columns.iter().map(|column| column.value.as_str()).collect();
@@ -76,14 +77,14 @@ impl State {
             def,
             parser,
             partitions,
-            on_duplicate,
+            duplicates,
             spread: self.aggregator.next_spread(),
             at_start: true,
             pending: Vec::new(),
             workers: VecDeque::new(),
             most_workers: std::thread::available_parallelism().map_or(2, |n| n.get()),
             writers: BTreeMap::new(),
-            inserted: 0,
+            written: Written::default(),
             rows: 0,
         });
         if load.local { Ok(Answer::Load(loading)) } else { self.load_server_file(loading).await }
@@ -178,9 +179,11 @@ impl Loading {
         Ok(())
     }
 
-    /// Bulk writers take neither AUTO_INCREMENT nor IGNORE.
+    /// Bulk writers take neither AUTO_INCREMENT nor IGNORE nor REPLACE, and know the primary key only.
     fn is_row_wise(&self) -> bool {
-        self.on_duplicate != OnDuplicate::Error || self.def.auto_increment().is_some()
+        !matches!(self.duplicates, Duplicates::Error)
+            || self.def.auto_increment().is_some()
+            || has_unique_keys(&self.def)
     }
 
     async fn take_oldest(&mut self, state: &mut State) -> Result<()> {
@@ -199,7 +202,7 @@ impl Loading {
             Content::Whole(batches) => {
                 for rows in batches {
                     let rows = state.number_rows(&self.def, rows).await?;
-                    self.inserted += state.write_rows(&self.def, rows, self.on_duplicate).await?.inserted;
+                    self.written.add(state.write_new_rows(&self.def, rows, &self.duplicates).await?);
                 }
             }
         }
@@ -238,11 +241,11 @@ impl Loading {
             self.take_oldest(state).await?;
         }
         for (_, writer) in std::mem::take(&mut self.writers) {
-            self.inserted += writer.finish().await?;
+            self.written.inserted += writer.finish().await?;
         }
-        let skipped = self.rows - self.inserted;
-        let info = format!("Records: {}  Deleted: 0  Skipped: {skipped}  Warnings: 0", self.rows);
-        Ok(OkInfo { affected_rows: self.inserted, last_insert_id: 0, info })
+        let Written { deleted, ignored, .. } = self.written;
+        let info = format!("Records: {}  Deleted: {deleted}  Skipped: {ignored}  Warnings: 0", self.rows);
+        Ok(OkInfo { affected_rows: self.written.affected(false), last_insert_id: 0, info })
     }
 }
 

@@ -4,10 +4,12 @@ mod admin;
 mod change;
 mod cluster;
 mod ddl;
+mod duplicates;
 mod explain;
 mod grid;
 mod insert;
 mod load;
+mod locking;
 mod prepared;
 mod query;
 mod set;
@@ -16,9 +18,10 @@ mod users;
 mod write;
 
 use crate::session::{Level, State};
+use change::Changed;
 use mysql_protocol::{OkInfo, Response};
 use query::Parameters;
-use sql::statement::{Begin, Completion, Statement};
+use sql::statement::{Begin, Statement};
 use types::{Result, SqlError, Value};
 
 pub(crate) use load::Loading;
@@ -81,13 +84,14 @@ impl State {
             Statement::Insert(insert) => self.insert(insert, parameters).await,
             Statement::Update(update) => {
                 let changed = self.update(update, parameters).await?;
-                let info = format!("Rows matched: {0}  Changed: {0}  Warnings: 0", changed.matched);
-                Ok(OkInfo { affected_rows: changed.matched, info, ..OkInfo::default() }.into())
+                Ok(self.updated(changed))
             }
-            Statement::Delete(delete) => {
-                let changed = self.delete(delete, parameters).await?;
-                Ok(OkInfo { affected_rows: changed.matched, ..OkInfo::default() }.into())
+            Statement::UpdateJoined(update) => {
+                let changed = self.update_joined(update, parameters).await?;
+                Ok(self.updated(changed))
             }
+            Statement::Delete(delete) => Ok(deleted(self.delete(delete, parameters).await?)),
+            Statement::DeleteJoined(delete) => Ok(deleted(self.delete_joined(delete, parameters).await?)),
             Statement::LoadData(load) => self.load_data(load).await,
             Statement::Do(exprs) => self.evaluate_and_forget(exprs, parameters),
             Statement::Truncate(table) => self.truncate(table).await,
@@ -115,17 +119,30 @@ impl State {
                 Ok(done())
             }
             Statement::Commit(completion) => {
-                refuse_completion(completion)?;
+                let next = self.next_of(*completion);
                 self.commit().await?;
+                self.transaction = next;
+                self.is_over = completion.release;
                 Ok(done())
             }
             Statement::Rollback(completion) => {
-                refuse_completion(completion)?;
+                let next = self.next_of(*completion);
                 self.rollback().await;
+                self.transaction = next;
+                self.is_over = completion.release;
                 Ok(done())
             }
-            Statement::Savepoint(_) | Statement::RollbackTo(_) | Statement::ReleaseSavepoint(_) => {
-                Err(SqlError::unsupported("SAVEPOINT"))
+            Statement::Savepoint(name) => {
+                self.set_savepoint(name);
+                Ok(done())
+            }
+            Statement::RollbackTo(name) => {
+                self.roll_back_to(name).await?;
+                Ok(done())
+            }
+            Statement::ReleaseSavepoint(name) => {
+                self.release_savepoint(name)?;
+                Ok(done())
             }
 
             Statement::Set(items) => self.set(items, parameters).await,
@@ -145,10 +162,15 @@ impl State {
     }
 }
 
-fn refuse_completion(completion: &Completion) -> Result<()> {
-    match completion {
-        Completion { chain: true, .. } => Err(SqlError::unsupported("AND CHAIN")),
-        Completion { release: true, .. } => Err(SqlError::unsupported("RELEASE")),
-        Completion { .. } => Ok(()),
+impl State {
+    fn updated(&self, Changed { matched, changed }: Changed) -> Answer {
+        let warnings = self.warning_count();
+        let info = format!("Rows matched: {matched}  Changed: {changed}  Warnings: {warnings}");
+        let affected_rows = if self.counts_found_rows { matched } else { changed };
+        OkInfo { affected_rows, info, ..OkInfo::default() }.into()
     }
+}
+
+fn deleted(rows: u64) -> Answer {
+    OkInfo { affected_rows: rows, ..OkInfo::default() }.into()
 }

@@ -25,7 +25,8 @@ impl State {
     pub(crate) async fn describe_prepared(&self, prepared: &PreparedStatement) -> Result<Vec<ColumnMeta>> {
         let Statement::Query(query) = &*prepared.statement else { return Ok(Vec::new()) };
         let values = vec![Value::Null; prepared.parameters];
-        let bound = self.bind(query, Parameters { values: &values, text: &prepared.text }).await?;
+        let parameters = Parameters { values: &values, text: &prepared.text };
+        let bound = self.bind_perhaps_locking(query, parameters).await?;
         Ok(bound.columns.iter().map(column_meta).collect())
     }
 

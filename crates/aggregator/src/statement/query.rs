@@ -153,17 +153,26 @@ impl State {
     }
 
     pub(crate) async fn bind(&self, query: &ast::Query, parameters: Parameters<'_>) -> Result<BoundQuery> {
-        let bound = self
-            .bind_with(|tables| sql::query::bind_query(query, &self.bind_context(tables, &parameters)))
-            .await?;
+        let bound = self.bind_perhaps_locking(query, parameters).await?;
         if bound.lock.is_some() {
-            return Err(SqlError::unsupported("SELECT ... FOR UPDATE and FOR SHARE"));
+            return Err(SqlError::unsupported("FOR UPDATE and FOR SHARE in this statement"));
         }
         Ok(bound)
     }
 
+    pub(crate) async fn bind_perhaps_locking(
+        &self,
+        query: &ast::Query,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundQuery> {
+        self.bind_with(|tables| sql::query::bind_query(query, &self.bind_context(tables, &parameters))).await
+    }
+
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
-        let bound = self.bind(query, parameters).await?;
+        let mut bound = self.bind_perhaps_locking(query, parameters).await?;
+        if let Some(lock) = bound.lock.take() {
+            return self.select_locking(bound, lock).await;
+        }
         self.open_for_reading();
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let stream = self.start_plan(bound.plan, ts, false).await?;
@@ -311,7 +320,7 @@ pub(crate) fn column_meta(column: &OutputColumn) -> ColumnMeta {
 }
 
 /// TIMESTAMP columns as the session's time zone shows them.
-fn in_zone(batch: RecordBatch, zone: Zone) -> Result<RecordBatch> {
+pub(crate) fn in_zone(batch: RecordBatch, zone: Zone) -> Result<RecordBatch> {
     let is_timestamp =
         |array: &ArrayRef| matches!(array.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(_)));
     if zone == Zone::UTC || !batch.columns().iter().any(is_timestamp) {

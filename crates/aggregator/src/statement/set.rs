@@ -69,12 +69,7 @@ impl State {
         match name.to_ascii_lowercase().as_str() {
             "autocommit" => self.set_autocommit(self.variables.number("autocommit") == Some(1)).await,
             "transaction_isolation" | "tx_isolation" => {
-                let name = self.variables.text("transaction_isolation").unwrap_or_default();
-                self.isolation = if name == "REPEATABLE-READ" {
-                    Isolation::RepeatableRead
-                } else {
-                    Isolation::ReadCommitted
-                };
+                self.isolation = self.variables.isolation();
                 Ok(())
             }
             _ => Ok(()),
@@ -90,14 +85,44 @@ impl State {
         Ok(())
     }
 
+    /// SET TRANSACTION READ ONLY and READ WRITE.
+    async fn set_access_mode(&mut self, scope: Option<Scope>, read_only: bool) -> Result<()> {
+        match scope {
+            None => {
+                self.refuse_in_transaction()?;
+                self.once_read_only = Some(read_only);
+            }
+            Some(scope) => {
+                let value = Value::UInt(u64::from(read_only));
+                self.variables.set(scope, "transaction_read_only", &value)?;
+                if scope != Scope::Session {
+                    let value = Some(u64::from(read_only).to_string());
+                    let name = "transaction_read_only".to_string();
+                    self.change_catalog(Command::SetGlobalVariable { name, value }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_in_transaction(&self) -> Result<()> {
+        if self.transaction.is_none() {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            types::ErrorKind::MustChangeIsolationOutsideTxn,
+            "Transaction characteristics can't be changed while a transaction is in progress",
+        ))
+    }
+
     async fn set_transaction(
         &mut self,
         scope: Option<Scope>,
         isolation: Option<statement::Isolation>,
         read_only: Option<bool>,
     ) -> Result<()> {
-        if read_only == Some(true) {
-            return Err(SqlError::unsupported("SET TRANSACTION READ ONLY"));
+        if let Some(read_only) = read_only {
+            self.set_access_mode(scope, read_only).await?;
         }
         let Some(isolation) = isolation else { return Ok(()) };
         let level = match isolation {
@@ -113,12 +138,7 @@ impl State {
         let name = Value::Text(isolation.name().to_string());
         match scope {
             None => {
-                if self.transaction.is_some() {
-                    return Err(SqlError::new(
-                        types::ErrorKind::MustChangeIsolationOutsideTxn,
-                        "Transaction characteristics can't be changed while a transaction is in progress",
-                    ));
-                }
+                self.refuse_in_transaction()?;
                 self.once_isolation = Some(level);
             }
             Some(Scope::Session) => {

@@ -10,6 +10,7 @@ use crate::store::leaf::Leaf;
 use crate::tail::entry::Entry;
 use crate::tail::run::FrozenRun;
 use crate::tail::slab::Tail;
+use crate::tail::unique::note_entry;
 use crate::wal::Record;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl Core {
             // Its bytes were reserved by the old tail, which keeps them only until it is turned to
             // columns; a full budget must not stop the freeze that frees memory.
             let _ = tail.reserve(bytes);
+            note_entry(&tail, &def, &entry)?;
             tail.push(entry);
             tail.count(bytes);
         }

@@ -21,6 +21,8 @@ pub(crate) enum LockKey {
     Row(u64),
     /// A table's rows in this partition, all of them.
     Table(TableId),
+    /// A value of a unique key, by its hash.
+    Value(TableId, u64),
 }
 
 /// How a lock was had.
@@ -36,6 +38,28 @@ impl Core {
     pub(crate) fn release(&mut self, leaf: &Leaf, txn: TxnId) {
         let released = self.locks.release_all(txn);
         self.pass_on(leaf, released);
+    }
+
+    /// Locks a row of the tail if nobody has to be waited for.
+    pub(crate) fn try_lock_entry(
+        &mut self,
+        leaf: &Leaf,
+        ctx: &WriteContext,
+        (table, entry): (TableId, &Arc<Entry>),
+        mode: Mode,
+    ) -> Result<bool, StoreError> {
+        match self.locks.acquire(ctx.txn, LockKey::Row(entry.id), mode) {
+            Acquired::Held => Ok(true),
+            Acquired::Granted => {
+                self.txn(ctx)?.touched.push((table, entry.clone()));
+                Ok(true)
+            }
+            Acquired::Wait(ticket) => {
+                let (_, released) = self.locks.cancel(ticket);
+                self.pass_on(leaf, released);
+                Ok(false)
+            }
+        }
     }
 
     pub(crate) fn pass_on(&mut self, leaf: &Leaf, released: Released) {
@@ -68,7 +92,7 @@ impl Partition {
         (key, mode): (LockKey, Mode),
         entry: Option<(TableId, &Arc<Entry>)>,
     ) -> Result<Had, StoreError> {
-        let entry = entry.map(|(table, entry)| (table, entry.clone()));
+        let mut entry = entry.map(|(table, entry)| (table, entry.clone()));
         let ticket = match core.locks.acquire(ctx.txn, key, mode) {
             Acquired::Held => return Ok(Had::AtOnce),
             Acquired::Granted => {
@@ -79,6 +103,10 @@ impl Partition {
             }
             Acquired::Wait(ticket) => ticket,
         };
+        if core.locks.held_by(ctx.txn, &key).is_some() {
+            // It has the row already and wants to change it now.
+            entry = None;
+        }
         leaf.counters.lock_waits.add(1);
         let deadline = Instant::now() + ctx.lock_wait;
         core.waiting.insert(ticket, Waiting { txn: ctx.txn, entry });
@@ -125,10 +153,10 @@ impl Partition {
         leaf: &Leaf,
         core: &mut MutexGuard<'_, Core>,
         ctx: &WriteContext,
-        table: TableId,
-        entry: &Arc<Entry>,
+        (table, entry): (TableId, &Arc<Entry>),
+        mode: Mode,
     ) -> Result<Had, StoreError> {
-        let key = (LockKey::Row(entry.id), Mode::Exclusive);
+        let key = (LockKey::Row(entry.id), mode);
         self.acquire(leaf, core, ctx, key, Some((table, entry)))
     }
 }

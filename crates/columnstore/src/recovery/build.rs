@@ -13,13 +13,14 @@ use crate::store::leaf::Leaf;
 use crate::tail::entry::version_bytes;
 use crate::tail::run::FrozenRun;
 use crate::tail::slab::Tail;
+use crate::tail::unique::{hashes_written, note_entry};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use txn::{Mode, Outcome, Timeline};
-use types::{TableId, Timestamp, TxnId};
+use types::{TableDef, TableId, Timestamp, TxnId};
 
 /// Makes the partition; its transactions must have been ended or be prepared.
 pub(crate) fn build(leaf: &Leaf, mut replay: Replay, ceiling: Timestamp) -> Result<Partition, StoreError> {
@@ -82,6 +83,9 @@ fn restore_prepared(
         // One whose only version was taken back is not in the tail any more.
         if core.state(table).is_ok_and(|state| entry.home() == state.tail.source) {
             core.locks.acquire(id, LockKey::Row(entry.id), Mode::Exclusive);
+            for hash in hashes_written(&core.state(table)?.def, &entry, id)? {
+                core.locks.acquire(id, LockKey::Value(table, hash), Mode::Exclusive);
+            }
             of_tables.insert(table);
             txn.touched.push((table, entry));
         }
@@ -124,7 +128,7 @@ fn remove_unnamed(leaf: &Leaf, folder: &Path, named: &BTreeSet<String>) -> Resul
     Ok(())
 }
 
-fn tail(leaf: &Leaf, replayed: ReplayedTail) -> Arc<Tail> {
+fn tail(leaf: &Leaf, def: &TableDef, replayed: ReplayedTail) -> Result<Arc<Tail>, StoreError> {
     let ReplayedTail { source, first_id, carried, order, .. } = replayed;
     let tail = Tail::new(source, first_id, carried, leaf.options.memory.reservation());
     for entry in order {
@@ -142,15 +146,16 @@ fn tail(leaf: &Leaf, replayed: ReplayedTail) -> Arc<Tail> {
         }
         // The rows are in memory already; a smaller budget than before the restart cannot refuse them.
         let _ = tail.reserve(bytes);
+        note_entry(&tail, def, &entry)?;
         tail.push(entry);
         tail.count(bytes);
     }
     leaf.unflushed.fetch_add(tail.bytes(), Ordering::Relaxed);
-    Arc::new(tail)
+    Ok(Arc::new(tail))
 }
 
 fn run(leaf: &Leaf, replayed: ReplayedRun) -> Result<Arc<FrozenRun>, StoreError> {
-    let tail = tail(leaf, replayed.tail);
+    let tail = tail(leaf, &replayed.def, replayed.tail)?;
     let reservation = leaf.options.memory.reservation();
     let run = FrozenRun::new(replayed.source, replayed.def, tail, HashSet::new(), reservation);
     if !replayed.moved.is_empty() {
@@ -182,7 +187,8 @@ fn table(leaf: &Leaf, replayed: ReplayedTable, folder: &Path) -> Result<Table, S
         });
     }
     let runs = replayed.runs.into_iter().map(|r| run(leaf, r)).collect::<Result<_, _>>()?;
-    let state = TableState { def: replayed.def, tail: tail(leaf, replayed.tail), runs, segments };
+    let tail = tail(leaf, &replayed.def, replayed.tail)?;
+    let state = TableState { def: replayed.def, tail, runs, segments };
     Ok(Table {
         state: Arc::new(state),
         layouts: replayed.layouts,

@@ -20,6 +20,7 @@ use crate::segment::{
 use crate::tail::entry::Place;
 use crate::tail::key::{Keys, key_text};
 use crate::tail::row::{RowCollector, RowEncoder, RowLayout, adapt};
+use crate::tail::unique::has_unique_keys;
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat_batches;
@@ -71,6 +72,9 @@ impl Store {
             let table = core.table(table)?;
             (table.state.def.clone(), table.layout()?)
         };
+        if has_unique_keys(&def) {
+            return Err(StoreError::Unsupported("bulk loads into tables with unique keys".into()));
+        }
         let memory = &self.leaf.options.memory;
         Ok(BulkLoad {
             partition,

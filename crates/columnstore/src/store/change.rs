@@ -6,23 +6,25 @@
 use super::Store;
 use super::insert::{CHUNK, EncodedRows, LogRows};
 use crate::StoreError;
-use crate::access::{LockOutcome, OnDuplicate, WriteContext};
+use crate::access::{IfLocked, LockOutcome, LockRequest, OnDuplicate, RowLockMode, WriteContext};
 use crate::partition::Partition;
 use crate::partition::core::Core;
 use crate::partition::locking::LockKey;
 use crate::partition::state::TableState;
 use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
 use crate::tail::row::{Row, adapt};
+use crate::tail::unique::{has_unique_keys, hashes_of, note_entry};
 use crate::wal::Record;
 use crate::wal::record::{MovedRow, Origin, PART_BYTES};
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use txn::Mode;
-use types::{ColumnId, PartitionId, TableId, Timestamp};
+use types::{ColumnId, PartitionId, TableDef, TableId, Timestamp};
 
 /// How often a row's place is looked up again because it changed meanwhile.
 const ROUNDS: usize = 8;
@@ -69,6 +71,13 @@ fn resolve(core: &Core, table: TableId, place: Place) -> Result<Target, StoreErr
     Ok(if there { Target::Row(place) } else { Target::Gone })
 }
 
+fn mode_of(request: &LockRequest) -> Mode {
+    match request.mode {
+        RowLockMode::Shared => Mode::Shared,
+        RowLockMode::Exclusive => Mode::Exclusive,
+    }
+}
+
 /// Whether a locked entry is as a reader at `read_at` saw it.
 fn is_as_read(entry: &Entry, ctx: &WriteContext, read_at: Timestamp) -> bool {
     let versions = entry.versions();
@@ -83,37 +92,33 @@ fn is_as_read(entry: &Entry, ctx: &WriteContext, read_at: Timestamp) -> bool {
 }
 
 impl Store {
-    /// Locks rows that a reader at `read_at` found. Rows that changed since stay locked where they can
-    /// be; the caller reads again. Under REPEATABLE READ a changed row is a conflict (1213).
+    /// Locks rows that a reader found. Rows that changed since stay locked where they can be; the
+    /// caller reads again. Under REPEATABLE READ a changed row is a conflict (1213).
     pub fn lock_rows(
         &self,
         ctx: &WriteContext,
         p: PartitionId,
         table: TableId,
         rows: &[u64],
-        read_at: Timestamp,
+        request: LockRequest,
     ) -> Result<LockOutcome, StoreError> {
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
         self.begin_write(&partition, ctx, table, Mode::Intention)?;
-        let mut changed = false;
+        let mut outcome = LockOutcome::default();
         for chunk in rows.chunks(CHUNK) {
             let mut left = chunk.to_vec();
             for _ in 0..ROUNDS {
-                let to_move = self.lock_in_tail(&partition, ctx, table, &left, read_at, &mut changed)?;
+                let to_move = self.lock_in_tail(&partition, ctx, table, &left, request, &mut outcome)?;
                 if to_move.is_empty() {
                     left.clear();
                     break;
                 }
-                left = self.move_rows(&partition, ctx, table, &to_move, read_at, &mut changed)?;
+                left = self.move_rows(&partition, ctx, table, &to_move, request, &mut outcome.changed)?;
             }
-            changed |= !left.is_empty();
+            outcome.changed |= !left.is_empty();
         }
-        match (changed, ctx.snapshot) {
-            (false, _) => Ok(LockOutcome::Locked),
-            (true, None) => Ok(LockOutcome::Changed),
-            (true, Some(_)) => Err(StoreError::Deadlock),
-        }
+        if outcome.changed && ctx.snapshot.is_some() { Err(StoreError::Deadlock) } else { Ok(outcome) }
     }
 
     /// Locks the rows that stand in the tail; returns the places of the others.
@@ -123,9 +128,10 @@ impl Store {
         ctx: &WriteContext,
         table: TableId,
         refs: &[u64],
-        read_at: Timestamp,
-        changed: &mut bool,
+        request: LockRequest,
+        outcome: &mut LockOutcome,
     ) -> Result<Vec<Place>, StoreError> {
+        let mode = mode_of(&request);
         let mut to_move = Vec::new();
         let mut core = partition.latch()?;
         for row in refs {
@@ -134,28 +140,40 @@ impl Store {
             }
             match resolve(&core, table, Place::of_ref(*row))? {
                 Target::Entry(entry) => {
-                    partition.lock_entry(&self.leaf, &mut core, ctx, table, &entry)?;
-                    if is_as_read(&entry, ctx, read_at) {
+                    let had = match request.if_locked {
+                        IfLocked::Wait => {
+                            partition.lock_entry(&self.leaf, &mut core, ctx, (table, &entry), mode)?;
+                            true
+                        }
+                        IfLocked::Fail | IfLocked::Skip => {
+                            core.try_lock_entry(&self.leaf, ctx, (table, &entry), mode)?
+                        }
+                    };
+                    if !had && request.if_locked == IfLocked::Fail {
+                        return Err(StoreError::CannotLockNow);
+                    } else if !had {
+                        outcome.skipped.push(*row);
+                    } else if is_as_read(&entry, ctx, request.read_at) {
                         core.txn(ctx)?.refs.insert((table, *row), entry);
                     } else {
-                        *changed = true;
+                        outcome.changed = true;
                     }
                 }
                 Target::Row(place) => to_move.push(place),
-                Target::Gone => *changed = true,
+                Target::Gone => outcome.changed = true,
             }
         }
         Ok(to_move)
     }
 
     /// Moves rows to the tail, locked; returns the references of those that were gone meanwhile.
-    fn move_rows(
+    pub(super) fn move_rows(
         &self,
         partition: &Partition,
         ctx: &WriteContext,
         table: TableId,
         places: &[Place],
-        read_at: Timestamp,
+        request: LockRequest,
         changed: &mut bool,
     ) -> Result<Vec<u64>, StoreError> {
         let (state, layout) = {
@@ -184,7 +202,7 @@ impl Store {
         let mut again: Vec<u64> = Vec::new();
         let mut found = Vec::with_capacity(read.len());
         for row in read {
-            if row.original > read_at {
+            if row.original > request.read_at {
                 *changed = true;
             } else if matches!(resolve(&core, table, row.place)?, Target::Row(_)) {
                 found.push(row);
@@ -197,7 +215,7 @@ impl Store {
             |place: &Place| state.run(place.source).is_some() || state.segment(place.source).is_some();
         again.extend(places.iter().filter(|place| !is_known(place)).map(|place| place.to_ref()));
         if !found.is_empty() {
-            self.put_moved(&mut core, ctx, table, found, &layout, bytes)?;
+            self.put_moved(&mut core, ctx, table, found, &layout, mode_of(&request), bytes)?;
             if core.freeze_is_due(&self.leaf, table) && core.freeze(&self.leaf, table)? {
                 self.workers.look_at(partition.id);
             }
@@ -205,6 +223,7 @@ impl Store {
         Ok(again)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn put_moved(
         &self,
         core: &mut Core,
@@ -212,6 +231,7 @@ impl Store {
         table: TableId,
         rows: Vec<ReadRow>,
         layout: &Arc<crate::tail::row::RowLayout>,
+        mode: Mode,
         bytes: usize,
     ) -> Result<(), StoreError> {
         let now = self.leaf.now_millis();
@@ -247,11 +267,12 @@ impl Store {
             debug_assert!(gone, "the row stood there under this latch");
             entry.push(Version::moved(at, row.original, Row { layout: layout.clone(), bytes: row.bytes }));
             // Nobody else knows the entry yet, so its lock is free.
-            core.locks.acquire(ctx.txn, LockKey::Row(id), Mode::Exclusive);
+            core.locks.acquire(ctx.txn, LockKey::Row(id), mode);
             core.table_mut(table)?.moved.insert(row.place, entry.clone());
             let txn = core.txn(ctx)?;
             txn.touched.push((table, entry.clone()));
             txn.refs.insert((table, row.place.to_ref()), entry.clone());
+            note_entry(&state.tail, &state.def, &entry)?;
             state.tail.push(entry);
             state.tail.count(size);
         }
@@ -278,7 +299,7 @@ impl Store {
                 }
                 match resolve(core, table, Place::of_ref(*row))? {
                     Target::Entry(entry)
-                        if core.locks.held_by(ctx.txn, &LockKey::Row(entry.id)).is_some() =>
+                        if core.locks.held_by(ctx.txn, &LockKey::Row(entry.id)) == Some(Mode::Exclusive) =>
                     {
                         Ok(entry)
                     }
@@ -306,13 +327,21 @@ impl Store {
         let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
         let encoded = EncodedRows::of(&def, &layout, new)?;
         let mut rekeyed: Vec<u32> = Vec::new();
+        // Rows whose values of unique keys may have changed, and their entries.
+        let mut revalued: Vec<(usize, u64)> = Vec::new();
         for from in (0..rows.len()).step_by(CHUNK) {
             let chunk = from..(from + CHUNK).min(rows.len());
             let tail = partition.latch()?.state(table)?.tail.clone();
             self.reserve(&tail, encoded.bytes(chunk.clone()))?;
             drop(tail);
             let mut core = partition.latch()?;
-            let entries = self.locked(&mut core, ctx, table, &rows[chunk.clone()])?;
+            let mut entries = self.locked(&mut core, ctx, table, &rows[chunk.clone()])?;
+            if !encoded.unique.is_empty() {
+                let hashes = changed_values(&def, &encoded, chunk.clone(), &entries, &mut revalued)?;
+                self.lock_values(&partition, &mut core, ctx, table, hashes)?;
+                // The latch may have been released: a freeze moves entries, and not their identity.
+                entries = self.locked(&mut core, ctx, table, &rows[chunk.clone()])?;
+            }
             let slot = core.txn(ctx)?.slot.clone();
             let tail = core.state(table)?.tail.clone();
             let mut log = LogRows::new(ctx, table, layout.version);
@@ -327,8 +356,9 @@ impl Store {
                     Some(row) => payload.update(entry.id, &row.bytes),
                     None => payload.delete(entry.id),
                 });
-                if row.is_none() {
-                    rekeyed.push(at as u32);
+                match &row {
+                    Some(_) => encoded.value_hashes(at).for_each(|hash| tail.note_value(hash, &entry)),
+                    None => rekeyed.push(at as u32),
                 }
                 entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, row));
                 tail.count(encoded.version_bytes(at));
@@ -336,11 +366,13 @@ impl Store {
             }
             self.finish_write(&partition, &mut core, ctx, table, log, bytes)?;
         }
+        revalued.retain(|(row, _)| !rekeyed.contains(&(*row as u32)));
         if !rekeyed.is_empty() {
             let moved = take_record_batch(new, &UInt32Array::from(rekeyed))?;
             let moved = EncodedRows::of(&def, &layout, &moved)?;
             self.insert_rows(&partition, ctx, table, &moved, OnDuplicate::Error)?;
         }
+        self.check_unique(&partition, table, &encoded.unique, &revalued)?;
         self.leaf.counters.rows_updated.add(rows.len() as u64);
         Ok(())
     }
@@ -355,13 +387,23 @@ impl Store {
     ) -> Result<(), StoreError> {
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
-        let (_, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
+        let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
         for chunk in rows.chunks(CHUNK) {
             let tail = partition.latch()?.state(table)?.tail.clone();
             self.reserve(&tail, chunk.len() * version_bytes(0, 0))?;
             drop(tail);
             let mut core = partition.latch()?;
-            let entries = self.locked(&mut core, ctx, table, chunk)?;
+            let mut entries = self.locked(&mut core, ctx, table, chunk)?;
+            if has_unique_keys(&def) {
+                let mut hashes = Vec::new();
+                for entry in &entries {
+                    if let Some(row) = entry.versions().newest().and_then(|version| version.row.as_ref()) {
+                        hashes.extend(hashes_of(&def, row)?);
+                    }
+                }
+                self.lock_values(&partition, &mut core, ctx, table, hashes)?;
+                entries = self.locked(&mut core, ctx, table, chunk)?;
+            }
             let slot = core.txn(ctx)?.slot.clone();
             let tail = core.state(table)?.tail.clone();
             let mut log = LogRows::new(ctx, table, layout.version);
@@ -377,6 +419,31 @@ impl Store {
         self.leaf.counters.rows_deleted.add(rows.len() as u64);
         Ok(())
     }
+}
+
+/// The hashes of values of unique keys that rows of a chunk bring or take away, where those differ.
+/// `revalued` takes up the rows that bring some, and their entries.
+fn changed_values(
+    def: &TableDef,
+    new: &EncodedRows,
+    chunk: Range<usize>,
+    entries: &[Arc<Entry>],
+    revalued: &mut Vec<(usize, u64)>,
+) -> Result<Vec<u64>, StoreError> {
+    let mut hashes = Vec::new();
+    for (at, entry) in chunk.zip(entries) {
+        let old = match entry.versions().newest().and_then(|version| version.row.as_ref()) {
+            Some(row) => hashes_of(def, row)?,
+            None => Vec::new(),
+        };
+        let new: Vec<u64> = new.value_hashes(at).collect();
+        if new.iter().any(|hash| !old.contains(hash)) {
+            revalued.push((at, entry.id));
+        }
+        hashes.extend(new.iter().filter(|hash| !old.contains(hash)));
+        hashes.extend(old.iter().filter(|hash| !new.contains(hash)));
+    }
+    Ok(hashes)
 }
 
 fn row_bytes(row: &ReadRow) -> usize {

@@ -57,9 +57,10 @@ impl Existing {
         Existing { places: vec![Vec::new(); rows] }
     }
 
-    /// Whether a row with the key stands in a run or segment. `state` has the layout that was searched.
-    pub(crate) fn is_there(&self, at: usize, state: &TableState) -> bool {
-        self.places[at].iter().any(|place| {
+    /// Where in a run or segment a row with the key stands, if one does. `state` has the layout that
+    /// was searched.
+    pub(crate) fn place(&self, at: usize, state: &TableState) -> Option<Place> {
+        self.places[at].iter().copied().find(|place| {
             let gone = match (state.run(place.source), state.segment(place.source)) {
                 (Some(run), _) => run.deletes.contains(place.row),
                 (None, Some(segment)) => segment.deletes.contains(place.row),

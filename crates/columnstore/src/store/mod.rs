@@ -3,9 +3,9 @@
 //! * [`open`]: from a folder to a running store, and its end;
 //! * [`schema`]: partitions and tables come and go;
 //! * [`reading`]: timestamps and snapshots;
-//! * [`insert`], [`change`], [`existing`]: writes of rows; [`bulk`]: loads; [`commit`]: the end of a
-//!   transaction, [`distributed`] of one that is on other leaves too; [`lease`]: what silent aggregators
-//!   leave behind;
+//! * [`insert`], [`change`], [`existing`], [`unique`]: writes of rows; [`bulk`]: loads; [`commit`]: the
+//!   end of a transaction, [`distributed`] of one that is on other leaves too; [`lease`]: what silent
+//!   aggregators leave behind;
 //! * [`leaf`], [`waits`], [`options`]: what partitions share.
 //!
 //! Order of locks, outer first: a partition's layout job, the map of partitions, append latches in the
@@ -24,6 +24,7 @@ pub(crate) mod options;
 pub(crate) mod reading;
 pub(crate) mod schema;
 pub(crate) mod statistics;
+pub(crate) mod unique;
 pub(crate) mod waits;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::partition::state::TableState;
 use crate::recovery::partition_folder_name;
 use crate::tail::row::RowLayout;
 use crate::tail::slab::Tail;
+use crate::tail::unique::note_entry;
 use crate::wal::Record;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -85,6 +86,11 @@ impl Store {
             match core.tables.get_mut(&def.id) {
                 Some(table) => {
                     table.layouts.insert(def.version, layout);
+                    // Unique keys may be new.
+                    let tail = table.state.tail.clone();
+                    for (_, entry) in tail.entries(0, tail.len()) {
+                        note_entry(&tail, &def, entry)?;
+                    }
                     core.install(def.id, |state| state.def = def.clone())?;
                 }
                 None => {

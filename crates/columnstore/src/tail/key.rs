@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use types::value::PhysicalValue;
 use types::{SqlType, TableDef, Value};
 
-fn encode_value(value: &PhysicalValue, out: &mut Vec<u8>) {
+pub(super) fn encode_value(value: &PhysicalValue, out: &mut Vec<u8>) {
     out.push(1);
     match value {
         PhysicalValue::I64(v) => out.extend_from_slice(&(*v as u64 ^ (1 << 63)).to_be_bytes()),

@@ -11,3 +11,4 @@ pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod slab;
 pub(crate) mod statistics;
+pub(crate) mod unique;

@@ -7,7 +7,7 @@ use super::entry::{Entry, Place};
 use super::key::key_hash;
 use super::statistics::Known;
 use env::Reservation;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,6 +15,9 @@ use std::sync::{Arc, OnceLock};
 const FIRST_CHUNK: usize = 64;
 /// `64 * (2^26 - 1)` entries: more than row references can name.
 const CHUNKS: usize = 26;
+
+/// What an entry takes in the index of a unique key.
+const VALUE_BYTES: usize = 64;
 
 type Chunk = Box<[OnceLock<Arc<Entry>>]>;
 
@@ -28,6 +31,8 @@ pub(crate) struct Tail {
     chunks: [OnceLock<Chunk>; CHUNKS],
     len: AtomicUsize,
     index: RwLock<HashTable<Arc<Entry>>>,
+    /// Entries by the hashes of values that versions of them have, or had, in unique keys.
+    values: RwLock<HashMap<u64, Vec<Arc<Entry>>>>,
     /// Bytes of all versions, freed only with the tail.
     bytes: AtomicUsize,
     /// Versions written, those taken back included.
@@ -54,6 +59,7 @@ impl Tail {
             chunks: [const { OnceLock::new() }; CHUNKS],
             len: AtomicUsize::new(0),
             index: RwLock::new(HashTable::new()),
+            values: RwLock::new(HashMap::new()),
             bytes: AtomicUsize::new(0),
             versions: AtomicUsize::new(0),
             first_file: AtomicU64::new(u64::MAX),
@@ -97,8 +103,33 @@ impl Tail {
         (from..to.min(self.len())).filter_map(|at| self.get(at as u32).map(|entry| (at as u32, entry)))
     }
 
+    /// The newest entry with this key. There are older ones where the key came back by a bulk load
+    /// while an entry of it was here: nobody writes to those any more.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        self.index.read().find(key_hash(key), |e| e.key.as_deref() == Some(key)).cloned()
+        let index = self.index.read();
+        let found = index.iter_hash(key_hash(key)).filter(|e| e.key.as_deref() == Some(key));
+        found.max_by_key(|e| e.id).cloned()
+    }
+
+    /// Lets an entry be found by a value of a unique key.
+    pub(crate) fn note_value(&self, hash: u64, entry: &Arc<Entry>) {
+        let mut values = self.values.write();
+        let entries = values.entry(hash).or_default();
+        if !entries.iter().any(|known| known.id == entry.id) {
+            entries.push(entry.clone());
+            self.bytes.fetch_add(VALUE_BYTES, Ordering::Relaxed);
+        }
+    }
+
+    /// Entries that may have a value with this hash.
+    pub(crate) fn with_value(&self, hash: u64) -> Vec<Arc<Entry>> {
+        self.values.read().get(&hash).cloned().unwrap_or_default()
+    }
+
+    /// All entries with this key.
+    pub(crate) fn find_all(&self, key: &[u8]) -> Vec<Arc<Entry>> {
+        let index = self.index.read();
+        index.iter_hash(key_hash(key)).filter(|e| e.key.as_deref() == Some(key)).cloned().collect()
     }
 
     /// Counts a version of so many bytes.

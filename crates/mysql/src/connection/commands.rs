@@ -68,7 +68,7 @@ where
             Err(error) => self.fail(&error),
         }
         self.wire.output.flush_last().await?;
-        Ok(())
+        if self.session.is_over() { Err(End::Quit) } else { Ok(()) }
     }
 
     async fn run(&mut self, command: Command) -> Result<(), End> {

@@ -6,7 +6,9 @@ use crate::clocks::Clocks;
 use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+use columnstore::{
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, WriteContext,
+};
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
 use proto::leaf as wire;
 use proto::leaf::bulk_message::What;
@@ -96,17 +98,27 @@ impl LeafService for LeafClient {
         Ok(InsertOutcome { inserted: reply.inserted, ignored: reply.ignored })
     }
 
+    async fn insert_or_lock(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+    ) -> Result<InsertedOrLocked> {
+        let (target, context) = (put_target(&target), put_context(&ctx));
+        let message = wire::InsertOrLockRequest { target, context, rows: put_rows(&rows)? };
+        take_inserted_or_locked(call!(self, insert_or_lock, message)?)
+    }
+
     async fn lock_rows(
         &self,
         target: Target,
         ctx: WriteContext,
         rows: Vec<u64>,
-        read_at: Timestamp,
+        request: LockRequest,
     ) -> Result<LockOutcome> {
-        let (target, context) = (put_target(&target), put_context(&ctx));
-        let message = wire::LockRowsRequest { target, context, rows, read_at: read_at.0 };
+        let message = put_lock_rows(&target, &ctx, rows, request);
         let reply = call!(self, lock_rows, message)?;
-        Ok(if reply.changed { LockOutcome::Changed } else { LockOutcome::Locked })
+        Ok(LockOutcome { changed: reply.changed, skipped: reply.skipped })
     }
 
     async fn update(

@@ -3,9 +3,10 @@
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
-use columnstore::WriteContext;
+use columnstore::{Conflict, IfLocked, InsertedOrLocked, LockRequest, RowLockMode, WriteContext};
 use exec::{ColumnEstimate, TableEstimate, Target};
 use proto::leaf as wire;
+use proto::leaf::lock_rows_request::IfLocked as WireIfLocked;
 use proto::leaf::value::Value as WireValue;
 use std::time::Duration;
 use tonic::Status;
@@ -177,6 +178,67 @@ pub(super) fn take_rows(bytes: &bytes::Bytes) -> Result<RecordBatch, SqlError> {
         Some(batch) => batch.map_err(malformed),
         None => Ok(RecordBatch::new_empty(reader.schema())),
     }
+}
+
+pub(super) fn put_lock_rows(
+    target: &Target,
+    ctx: &WriteContext,
+    rows: Vec<u64>,
+    request: LockRequest,
+) -> wire::LockRowsRequest {
+    let if_locked = match request.if_locked {
+        IfLocked::Wait => WireIfLocked::Wait,
+        IfLocked::Fail => WireIfLocked::Fail,
+        IfLocked::Skip => WireIfLocked::Skip,
+    };
+    wire::LockRowsRequest {
+        target: put_target(target),
+        context: put_context(ctx),
+        rows,
+        read_at: request.read_at.0,
+        shared: request.mode == RowLockMode::Shared,
+        if_locked: if_locked.into(),
+    }
+}
+
+pub(super) fn take_lock_request(message: &wire::LockRowsRequest) -> Result<LockRequest, Status> {
+    let if_locked = WireIfLocked::try_from(message.if_locked).map_err(|_| malformed("lock request"))?;
+    Ok(LockRequest {
+        read_at: Timestamp(message.read_at),
+        mode: if message.shared { RowLockMode::Shared } else { RowLockMode::Exclusive },
+        if_locked: match if_locked {
+            WireIfLocked::Wait => IfLocked::Wait,
+            WireIfLocked::Fail => IfLocked::Fail,
+            WireIfLocked::Skip => IfLocked::Skip,
+        },
+    })
+}
+
+pub(super) fn put_inserted_or_locked(
+    outcome: &InsertedOrLocked,
+) -> Result<wire::InsertOrLockReply, SqlError> {
+    let put = |c: &Conflict| wire::Conflict { row: c.row, key: c.key, existing: c.existing };
+    Ok(wire::InsertOrLockReply {
+        inserted: outcome.inserted,
+        conflicts: outcome.conflicts.iter().map(put).collect(),
+        existing: put_rows(&outcome.existing)?,
+        again: outcome.again.clone(),
+    })
+}
+
+/// Refuses a reply whose conflicts and rows do not belong together.
+pub(super) fn take_inserted_or_locked(reply: wire::InsertOrLockReply) -> Result<InsertedOrLocked, SqlError> {
+    let existing = take_rows(&reply.existing)?;
+    if existing.num_rows() != reply.conflicts.len() {
+        return Err(SqlError::internal("a leaf sent not one row for each conflict"));
+    }
+    let take = |c: wire::Conflict| Conflict { row: c.row, key: c.key, existing: c.existing };
+    Ok(InsertedOrLocked {
+        inserted: reply.inserted,
+        conflicts: reply.conflicts.into_iter().map(take).collect(),
+        existing,
+        again: reply.again,
+    })
 }
 
 fn put_value(value: &Value) -> wire::Value {

@@ -4,7 +4,7 @@ use super::MOST_BYTES;
 use super::message::*;
 use crate::clocks::{Clocks, malformed};
 use crate::error::to_status;
-use columnstore::{LockOutcome, OnDuplicate};
+use columnstore::OnDuplicate;
 use exec::LeafService;
 use proto::leaf as wire;
 use proto::leaf::bulk_message::What;
@@ -103,12 +103,23 @@ impl Leaf for LeafServer {
         self.answer(outcome.map(|o| wire::InsertReply { inserted: o.inserted, ignored: o.ignored }))
     }
 
-    async fn lock_rows(&self, request: Request<wire::LockRowsRequest>) -> Reply<wire::LockRowsReply> {
+    async fn insert_or_lock(
+        &self,
+        request: Request<wire::InsertOrLockRequest>,
+    ) -> Reply<wire::InsertOrLockReply> {
         let message = self.open_write(request)?;
         let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);
-        let read_at = types::Timestamp(message.read_at);
-        let outcome = self.leaf.lock_rows(target, ctx, message.rows, read_at).await;
-        self.answer(outcome.map(|o| wire::LockRowsReply { changed: o == LockOutcome::Changed }))
+        let rows = take_rows(&message.rows).map_err(to_status)?;
+        let outcome = self.leaf.insert_or_lock(target, ctx, rows).await;
+        self.answer(outcome.and_then(|outcome| put_inserted_or_locked(&outcome)))
+    }
+
+    async fn lock_rows(&self, request: Request<wire::LockRowsRequest>) -> Reply<wire::LockRowsReply> {
+        let message = self.open_write(request)?;
+        let lock = take_lock_request(&message)?;
+        let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);
+        let outcome = self.leaf.lock_rows(target, ctx, message.rows, lock).await;
+        self.answer(outcome.map(|o| wire::LockRowsReply { changed: o.changed, skipped: o.skipped }))
     }
 
     async fn update(&self, request: Request<wire::UpdateRequest>) -> Reply<wire::Empty> {

@@ -5,7 +5,10 @@ use crate::Channels;
 use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
-use columnstore::{InsertOutcome, LockOutcome, OnDuplicate, ReadView, WriteContext};
+use columnstore::{
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView,
+    RowLockMode, WriteContext,
+};
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
 use parking_lot::Mutex;
@@ -102,9 +105,21 @@ impl LeafService for Noted {
         target: Target,
         ctx: WriteContext,
         rows: Vec<u64>,
-        read_at: Timestamp,
+        request: LockRequest,
     ) -> Result<LockOutcome> {
-        self.note((target, ctx, rows, read_at)).map(|()| LockOutcome::Changed)
+        self.note((target, ctx, rows, request))?;
+        Ok(LockOutcome { changed: true, skipped: vec![u64::MAX] })
+    }
+    async fn insert_or_lock(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+    ) -> Result<InsertedOrLocked> {
+        self.note((target, ctx))?;
+        let conflicts = vec![Conflict { row: 2, key: 1, existing: u64::MAX }];
+        let existing = rows.slice(2, 1);
+        Ok(InsertedOrLocked { inserted: 2, conflicts, existing, again: vec![3, 4] })
     }
     async fn update(&self, target: Target, _: WriteContext, rows: Vec<u64>, new: RecordBatch) -> Result<()> {
         self.note((target, rows, new))
@@ -252,9 +267,21 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
     assert_eq!(inserted, InsertOutcome { inserted: 3, ignored: 1 });
     told(format!("{:?}", (target(), context(), OnDuplicate::Ignore)));
     let refs = vec![1, u64::MAX];
-    let locked = client.lock_rows(target(), context(), refs.clone(), Timestamp(8)).await.unwrap();
-    assert_eq!(locked, LockOutcome::Changed);
-    told(format!("{:?}", (target(), context(), &refs, Timestamp(8))));
+    for (mode, if_locked) in [
+        (RowLockMode::Exclusive, IfLocked::Wait),
+        (RowLockMode::Shared, IfLocked::Fail),
+        (RowLockMode::Shared, IfLocked::Skip),
+    ] {
+        let request = LockRequest { read_at: Timestamp(8), mode, if_locked };
+        let locked = client.lock_rows(target(), context(), refs.clone(), request).await.unwrap();
+        assert_eq!(locked, LockOutcome { changed: true, skipped: vec![u64::MAX] });
+        told(format!("{:?}", (target(), context(), &refs, request)));
+    }
+    let met = client.insert_or_lock(target(), context(), rows(5)).await.unwrap();
+    told(format!("{:?}", (target(), context())));
+    assert_eq!((met.inserted, met.again), (2, vec![3, 4]));
+    assert_eq!(met.conflicts, [Conflict { row: 2, key: 1, existing: u64::MAX }]);
+    assert_eq!(met.existing, rows(5).slice(2, 1));
     client.update(target(), context(), refs.clone(), rows(2)).await.unwrap();
     told(format!("{:?}", (target(), &refs, rows(2))));
     client.delete(target(), context(), refs.clone()).await.unwrap();

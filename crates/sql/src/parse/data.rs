@@ -2,7 +2,7 @@
 
 use super::reader::{Read, Reader, unsupported};
 use crate::statement::*;
-use sqlparser::ast::{Expr, Ident, OrderByExpr};
+use sqlparser::ast::{Expr, Ident, OrderByExpr, TableWithJoins};
 use sqlparser::tokenizer::Token;
 use types::{ErrorKind, SqlError};
 
@@ -133,25 +133,80 @@ impl Reader<'_> {
         self.expect("UPDATE")?;
         self.eat("LOW_PRIORITY");
         let ignore = self.eat("IGNORE");
-        if *self.peek() == Token::LParen {
-            return unsupported("UPDATE of several tables");
+        if !self.is_one_table_to_set() {
+            return self.update_joined(ignore);
         }
         let table = self.table_name()?;
-        let alias =
-            self.alias(&["SET", "JOIN", "INNER", "LEFT", "RIGHT", "CROSS", "NATURAL", "STRAIGHT_JOIN"])?;
-        if !self.is("SET") {
-            let joined = ["JOIN", "INNER", "LEFT", "RIGHT", "CROSS", "NATURAL", "STRAIGHT_JOIN"]
-                .iter()
-                .any(|word| self.is(word));
-            if joined || *self.peek() == Token::Comma {
-                return unsupported("UPDATE of several tables");
-            }
-        }
+        let alias = self.alias(&["SET"])?;
         self.expect("SET")?;
         let assignments = self.list(Self::assignment)?;
         let (selection, order_by, limit) = self.which_rows()?;
         let update = Update { table, alias, ignore, assignments, selection, order_by, limit };
         Ok(Statement::Update(Box::new(update)))
+    }
+
+    /// Whether a name, perhaps with an alias, and SET come next.
+    fn is_one_table_to_set(&self) -> bool {
+        let mut behind = 1;
+        if *self.peek_nth(behind) == Token::Period {
+            behind += 2;
+        }
+        if self.is_word_nth(behind, "AS") {
+            behind += 1;
+        }
+        if !self.is_word_nth(behind, "SET") && matches!(self.peek_nth(behind), Token::Word(_)) {
+            behind += 1;
+        }
+        matches!(self.peek(), Token::Word(_)) && self.is_word_nth(behind, "SET")
+    }
+
+    fn joined_tables(&mut self) -> Read<Vec<TableWithJoins>> {
+        self.list(|r| Ok(r.parser.parse_table_and_joins()?))
+    }
+
+    fn update_joined(&mut self, ignore: bool) -> Read<Statement> {
+        let from = self.joined_tables()?;
+        self.expect("SET")?;
+        let assignments = self.list(Self::assignment)?;
+        let selection = if self.eat("WHERE") { Some(self.expr()?) } else { None };
+        self.refuse_order_and_limit("UPDATE")?;
+        let update = UpdateJoined { from, ignore, assignments, selection };
+        Ok(Statement::UpdateJoined(Box::new(update)))
+    }
+
+    /// MySQL orders and limits the change of one table only.
+    fn refuse_order_and_limit(&mut self, statement: &str) -> Read<()> {
+        for (word, clause) in [("ORDER", "ORDER BY"), ("LIMIT", "LIMIT")] {
+            if self.is(word) {
+                let text = format!("Incorrect usage of {statement} and {clause}");
+                return Err(SqlError::new(ErrorKind::WrongUsage, text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A table that rows are deleted from: `t`, `db.t`, with or without `.*`.
+    fn deleted_table(&mut self) -> Read<TableName> {
+        let first = self.name()?;
+        let mut table = TableName { database: None, name: first };
+        if self.eat_token(&Token::Period) {
+            if self.eat_token(&Token::Mul) {
+                return Ok(table);
+            }
+            let name = self.name()?;
+            table = TableName { database: Some(table.name), name };
+            if self.eat_token(&Token::Period) {
+                self.expect_token(&Token::Mul)?;
+            }
+        }
+        Ok(table)
+    }
+
+    fn delete_joined(&mut self, tables: Vec<TableName>, ignore: bool) -> Read<Statement> {
+        let from = self.joined_tables()?;
+        let selection = if self.eat("WHERE") { Some(self.expr()?) } else { None };
+        self.refuse_order_and_limit("DELETE")?;
+        Ok(Statement::DeleteJoined(Box::new(DeleteJoined { tables, from, ignore, selection })))
     }
 
     pub fn delete(&mut self) -> Read<Statement> {
@@ -160,13 +215,18 @@ impl Reader<'_> {
         self.eat("QUICK");
         let ignore = self.eat("IGNORE");
         if !self.eat("FROM") {
-            // DELETE a, b FROM ..
-            self.ident()?;
-            return unsupported("DELETE from several tables");
+            let tables = self.list(Self::deleted_table)?;
+            self.expect("FROM")?;
+            return self.delete_joined(tables, ignore);
         }
-        let table = self.table_name()?;
-        if matches!(self.peek(), Token::Comma | Token::Period) || self.is("USING") {
-            return unsupported("DELETE from several tables");
+        let table = self.deleted_table()?;
+        if *self.peek() == Token::Comma || self.is("USING") {
+            let mut tables = vec![table];
+            while self.eat_token(&Token::Comma) {
+                tables.push(self.deleted_table()?);
+            }
+            self.expect("USING")?;
+            return self.delete_joined(tables, ignore);
         }
         if self.is("PARTITION") {
             return unsupported("PARTITION of DELETE");

@@ -25,7 +25,7 @@ impl Reader<'_> {
                 } else {
                     r.expect("READ")?;
                     begin.read_only = match r.eat_one_of(&["ONLY", "WRITE"]) {
-                        Some(word) => word == "ONLY",
+                        Some(word) => Some(word == "ONLY"),
                         None => return r.expected("ONLY or WRITE"),
                     };
                 }

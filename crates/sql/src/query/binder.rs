@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError, SqlType};
+use types::{ErrorKind, SqlError, SqlType, TableDef};
 
 /// How deep queries and expressions may nest.
 const MAX_DEPTH: usize = 600;
@@ -31,7 +31,26 @@ pub(super) struct Binder<'a> {
     pub(super) ctes: Vec<Cte>,
     /// Scopes of the enclosing queries, the nearest last.
     pub(super) outer: Vec<Arc<Scope>>,
+    /// While it is there, the tables of FROM are read with the places of their rows, and listed here.
+    pub(super) located: Option<Vec<LocatedTable>>,
+    /// VALUES(column) of ON DUPLICATE KEY UPDATE: the columns of the new row.
+    pub(super) inserted: Option<Scope>,
     depth: usize,
+}
+
+/// A table of FROM whose rows are to be locked or changed.
+#[derive(Debug, Clone)]
+pub(super) struct LocatedTable {
+    /// The database as the session would name it.
+    pub(super) database: Option<String>,
+    /// Alias, or name.
+    pub(super) shown: String,
+    /// Its name in the plan.
+    pub(super) relation: String,
+    pub(super) definition: Arc<TableDef>,
+    /// Columns of the plan that are in no scope.
+    pub(super) partition: Column,
+    pub(super) row: Column,
 }
 
 /// A common table expression.
@@ -100,7 +119,16 @@ impl<'a> Binder<'a> {
         let session = &ctx.session;
         let rules =
             Rules { zone: session.zone, now: session.zone.to_local(session.now), modes: session.modes };
-        Binder { ctx, rules, names: HashMap::new(), ctes: Vec::new(), outer: Vec::new(), depth: 0 }
+        Binder {
+            ctx,
+            rules,
+            names: HashMap::new(),
+            ctes: Vec::new(),
+            outer: Vec::new(),
+            located: None,
+            inserted: None,
+            depth: 0,
+        }
     }
 
     /// A name for a relation in the plan: `wanted`, or with a number if that is taken.

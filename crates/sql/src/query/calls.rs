@@ -77,6 +77,9 @@ impl Binder<'_> {
                 return self.native_call(&name, vec![value]);
             }
         };
+        if name == "VALUES" {
+            return self.inserted_value(list);
+        }
         if let Some(over) = &function.over {
             return self.window_function(&name, function, list, over, env);
         }

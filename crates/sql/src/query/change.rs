@@ -1,47 +1,24 @@
 //! UPDATE and DELETE as queries for the rows that they change.
 
-use super::binder::{Binder, Env, named, project};
+use super::binder::{Binder, Env, LocatedTable, named, project};
 use super::context::{PARTITION_COLUMN, ROW_COLUMN};
 use super::errors::Clause;
 use super::from::{Source, filter};
+use super::locking::place_columns;
 use super::rows::limited;
 use super::scope::{ColumnName, Scope, ScopeColumn};
 use super::select::{Key, refuse_order_options, sort};
-use super::{BoundUpdate, planning_bug};
+use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
-use crate::statement::{Assignment, Delete, InsertValue, TableName, Update};
-use datafusion::common::Column;
+use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::Expr;
 use sqlparser::ast;
 use std::sync::Arc;
 use types::{ColumnDefault, ErrorKind, SqlError, TableDef};
 
-/// The table with its row references kept apart from the columns that names may mean.
-struct Target {
-    source: Source,
-    partition: Column,
-    row: Column,
-    definition: Option<Arc<TableDef>>,
-}
-
 impl Binder<'_> {
-    fn target(&mut self, table: &TableName, alias: Option<&ast::Ident>) -> Result<Target, SqlError> {
-        let database = table.database.as_deref();
-        let rows = self.ctx.tables.table_with_row_refs(database, &table.name)?;
-        let definition = self.ctx.tables.definition(database, &table.name)?;
-        let alias = alias.map(|alias| alias.value.as_str());
-        let mut source = self.scan(rows, definition.as_deref(), database, &table.name, alias)?;
-        let mut take = |name: &str| {
-            let at = source.scope.columns.iter().rposition(|column| column.name == name);
-            at.map(|at| source.scope.columns.remove(at).column)
-                .ok_or_else(|| planning_bug(format_args!("a table without its column {name}")))
-        };
-        let (row, partition) = (take(ROW_COLUMN)?, take(PARTITION_COLUMN)?);
-        Ok(Target { source, partition, row, definition })
-    }
-
     /// WHERE, ORDER BY and LIMIT of a statement that changes rows.
     fn chosen(
         &mut self,
@@ -70,70 +47,134 @@ impl Binder<'_> {
         Ok(Source { plan, scope })
     }
 
-    pub(super) fn delete(&mut self, delete: &Delete) -> Result<LogicalPlan, SqlError> {
-        let Target { source, partition, row, .. } = self.target(&delete.table, delete.alias.as_ref())?;
+    pub(super) fn delete(&mut self, delete: &Delete) -> Result<BoundChange, SqlError> {
+        let (source, tables) = self.located_from(&[one_table(&delete.table, delete.alias.as_ref())])?;
+        if tables.is_empty() {
+            return Err(not_updatable(&delete.table.name, "DELETE"));
+        }
         let source =
             self.chosen(source, delete.selection.as_ref(), &delete.order_by, delete.limit.as_ref())?;
-        let exprs =
-            vec![named(Expr::Column(partition), PARTITION_COLUMN), named(Expr::Column(row), ROW_COLUMN)];
-        project(source.plan, exprs)
+        places_only(source, &tables)
     }
 
-    pub(super) fn update(&mut self, update: &Update) -> Result<BoundUpdate, SqlError> {
-        let Target { source, partition, row, definition } =
-            self.target(&update.table, update.alias.as_ref())?;
+    pub(super) fn delete_joined(&mut self, delete: &DeleteJoined) -> Result<BoundChange, SqlError> {
+        let (source, tables) = self.located_from(&delete.from)?;
+        let mut chosen: Vec<LocatedTable> = Vec::with_capacity(delete.tables.len());
+        for wanted in &delete.tables {
+            let is_meant = |table: &&LocatedTable| {
+                table.shown == wanted.name
+                    && wanted.database.as_ref().is_none_or(|own| table.database.as_ref() == Some(own))
+            };
+            let Some(table) = tables.iter().find(is_meant) else {
+                return Err(SqlError::new(
+                    ErrorKind::UnknownTableInClause,
+                    format!("Unknown table '{}' in MULTI DELETE", wanted.name),
+                ));
+            };
+            if chosen.iter().any(|other| other.relation == table.relation) {
+                return Err(SqlError::new(
+                    ErrorKind::NonUniqueTable,
+                    format!("Not unique table/alias: '{}'", wanted.name),
+                ));
+            }
+            chosen.push(table.clone());
+        }
+        let source = self.chosen(source, delete.selection.as_ref(), &[], None)?;
+        places_only(source, &chosen)
+    }
+
+    pub(super) fn update(&mut self, update: &Update) -> Result<BoundChange, SqlError> {
+        let from = self.located_from(&[one_table(&update.table, update.alias.as_ref())])?;
+        let Update { assignments, selection, order_by, limit, .. } = update;
+        self.update_from(from, assignments, selection.as_ref(), order_by, limit.as_ref())
+    }
+
+    pub(super) fn update_joined(&mut self, update: &UpdateJoined) -> Result<BoundChange, SqlError> {
+        let from = self.located_from(&update.from)?;
+        self.update_from(from, &update.assignments, update.selection.as_ref(), &[], None)
+    }
+
+    fn update_from(
+        &mut self,
+        (source, tables): (Source, Vec<LocatedTable>),
+        assignments: &[Assignment],
+        selection: Option<&ast::Expr>,
+        order_by: &[ast::OrderByExpr],
+        limit: Option<&ast::Expr>,
+    ) -> Result<BoundChange, SqlError> {
         let scope = source.scope.clone();
         let mut values: Vec<Option<Typed>> = vec![None; scope.columns.len()];
-        let mut assigned = Vec::with_capacity(update.assignments.len());
-        for assignment in &update.assignments {
-            let (at, value) = self.assignment(assignment, &scope, definition.as_deref())?;
+        // For each table its assigned columns, as places in the scope.
+        let mut assigned: Vec<Vec<usize>> = vec![Vec::new(); tables.len()];
+        for assignment in assignments {
+            let at = assigned_column(assignment, &scope)?;
+            let Some(of) = tables.iter().position(|table| is_of(&scope.columns[at], table)) else {
+                return Err(not_updatable(&scope.columns[at].table, "UPDATE"));
+            };
+            let value = self.assigned_value(assignment, &scope, at, Some(&tables[of].definition))?;
             // An assignment sees what those before it assigned.
             let value = self.with_new_values(value, &scope, &values)?;
             values[at] = Some(value);
-            if !assigned.contains(&at) {
+            if !assigned[of].contains(&at) {
+                assigned[of].push(at);
+            }
+        }
+        for (table, assigned) in tables.iter().zip(&mut assigned).filter(|(_, assigned)| !assigned.is_empty())
+        {
+            let own = |at: usize| is_of(&scope.columns[at], table);
+            for (at, value) in self.clock_columns(&scope, &table.definition, &values, own)? {
+                values[at] = Some(value);
                 assigned.push(at);
             }
         }
-        let clocks = self.clock_columns(&scope, definition.as_deref(), &values)?;
-        for (at, value) in clocks {
-            values[at] = Some(value);
-            assigned.push(at);
+        let source = self.chosen(source, selection, order_by, limit)?;
+        let mut exprs = Vec::new();
+        let mut changed = Vec::new();
+        for (number, (table, assigned)) in
+            tables.iter().zip(assigned).filter(|(_, assigned)| !assigned.is_empty()).enumerate()
+        {
+            let first = exprs.len();
+            exprs.push(named(Expr::Column(table.partition.clone()), &format!("{PARTITION_COLUMN}:{number}")));
+            exprs.push(named(Expr::Column(table.row.clone()), &format!("{ROW_COLUMN}:{number}")));
+            let mut places = vec![0; scope.columns.len()];
+            for (place, column) in table.definition.columns.iter().enumerate() {
+                let at = (0..scope.columns.len())
+                    .find(|at| is_of(&scope.columns[*at], table) && scope.columns[*at].name == column.name)
+                    .ok_or_else(|| {
+                        planning_bug(format_args!("a table without its column {}", column.name))
+                    })?;
+                places[at] = place;
+                let expr = match &values[at] {
+                    Some(value) => value.expr.clone(),
+                    None => Expr::Column(scope.columns[at].column.clone()),
+                };
+                exprs.push(named(expr, &format!("{number}:{}", column.name)));
+            }
+            for at in &assigned {
+                let column = &scope.columns[*at];
+                exprs.push(named(
+                    Expr::Column(column.column.clone()),
+                    &format!("{number}:old:{}", column.name),
+                ));
+            }
+            let assigned = assigned.into_iter().map(|at| places[at]).collect();
+            changed.push(ChangedTable { definition: Arc::clone(&table.definition), first, assigned });
         }
-        let source =
-            self.chosen(source, update.selection.as_ref(), &update.order_by, update.limit.as_ref())?;
-        let mut exprs =
-            vec![named(Expr::Column(partition), PARTITION_COLUMN), named(Expr::Column(row), ROW_COLUMN)];
-        for (column, value) in scope.columns.iter().zip(values) {
-            let expr = value.map_or_else(|| Expr::Column(column.column.clone()), |value| value.expr);
-            exprs.push(named(expr, &column.name));
-        }
-        Ok(BoundUpdate { plan: project(source.plan, exprs)?, assigned })
+        Ok(BoundChange { plan: project(source.plan, exprs)?, tables: changed })
     }
 
-    fn assignment(
+    /// The value of an assignment to the column at this place of the scope.
+    pub(super) fn assigned_value(
         &mut self,
         assignment: &Assignment,
         scope: &Scope,
+        at: usize,
         definition: Option<&TableDef>,
-    ) -> Result<(usize, Typed), SqlError> {
-        let name = match assignment.column.as_slice() {
-            [name] => ColumnName { database: None, table: None, name: &name.value },
-            [table, name] => ColumnName { database: None, table: Some(&table.value), name: &name.value },
-            [database, table, name] => {
-                ColumnName { database: Some(&database.value), table: Some(&table.value), name: &name.value }
-            }
-            _ => return Err(planning_bug("an assignment without a column")),
-        };
-        let Some(column) = scope.find(name, Clause::FieldList)?.cloned() else {
-            return Err(scope.unknown(name, Clause::FieldList));
-        };
-        let value = match &assignment.value {
-            InsertValue::Expr(expr) => self.expr(expr, Env::new(scope, Clause::FieldList))?,
-            InsertValue::Default => self.default_of(&column, definition)?,
-        };
-        // Invariant: `find` gives a column of this scope.
-        let at = scope.columns.iter().position(|own| own.column == column.column).unwrap_or_default();
-        Ok((at, value))
+    ) -> Result<Typed, SqlError> {
+        match &assignment.value {
+            InsertValue::Expr(expr) => self.expr(expr, Env::new(scope, Clause::FieldList)),
+            InsertValue::Default => self.default_of(&scope.columns[at], definition),
+        }
     }
 
     fn default_of(&mut self, column: &ScopeColumn, definition: Option<&TableDef>) -> Result<Typed, SqlError> {
@@ -155,7 +196,7 @@ impl Binder<'_> {
     }
 
     /// Columns that were assigned before become their new values, as the column will hold them.
-    fn with_new_values(
+    pub(super) fn with_new_values(
         &mut self,
         value: Typed,
         scope: &Scope,
@@ -186,26 +227,27 @@ impl Binder<'_> {
         Ok(Typed { expr: replaced.data().map_err(super::binder::planning)?, ..value })
     }
 
-    /// ON UPDATE CURRENT_TIMESTAMP: now, if any assigned column changes.
-    fn clock_columns(
+    /// ON UPDATE CURRENT_TIMESTAMP: now, if any assigned column changes. `own` tells which columns of
+    /// the scope are the table's.
+    pub(super) fn clock_columns(
         &mut self,
         scope: &Scope,
-        definition: Option<&TableDef>,
+        definition: &TableDef,
         values: &[Option<Typed>],
+        own: impl Fn(usize) -> bool,
     ) -> Result<Vec<(usize, Typed)>, SqlError> {
-        let Some(definition) = definition else { return Ok(Vec::new()) };
         let mut clocks = Vec::new();
         for (at, column) in scope.columns.iter().enumerate() {
             let follows =
                 definition.column_named(&column.name).is_some_and(|(_, column)| column.on_update_now);
-            if !follows || values[at].is_some() {
+            if !follows || values[at].is_some() || !own(at) {
                 continue;
             }
             let mut changed: Option<Typed> = None;
-            for (own, new) in scope.columns.iter().zip(values) {
-                let Some(new) = new else { continue };
-                let held = self.rules.bring(new.clone(), own.ty, &own.arrow)?;
-                let same = self.rules.compare(Comparison::NullSafeEqual, own.typed(), held)?;
+            for (other, (old, new)) in scope.columns.iter().zip(values).enumerate() {
+                let Some(new) = new.as_ref().filter(|_| own(other)) else { continue };
+                let held = self.rules.bring(new.clone(), old.ty, &old.arrow)?;
+                let same = self.rules.compare(Comparison::NullSafeEqual, old.typed(), held)?;
                 let differs = self.rules.not(same)?;
                 changed = Some(match changed {
                     None => differs,
@@ -219,4 +261,64 @@ impl Binder<'_> {
         }
         Ok(clocks)
     }
+}
+
+/// A table as an item of FROM.
+fn one_table(table: &TableName, alias: Option<&ast::Ident>) -> ast::TableWithJoins {
+    let parts = table.database.iter().chain([&table.name]).map(ast::Ident::new).collect::<Vec<_>>();
+    let relation = ast::TableFactor::Table {
+        name: ast::ObjectName::from(parts),
+        alias: alias.map(|alias| ast::TableAlias {
+            explicit: true,
+            name: alias.clone(),
+            columns: Vec::new(),
+            at: None,
+        }),
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    };
+    ast::TableWithJoins { relation, joins: Vec::new() }
+}
+
+fn is_of(column: &ScopeColumn, table: &LocatedTable) -> bool {
+    column.column.relation.as_ref().is_some_and(|relation| relation.table() == table.relation)
+}
+
+fn places_only(source: Source, tables: &[LocatedTable]) -> Result<BoundChange, SqlError> {
+    let changed = tables.iter().enumerate().map(|(at, table)| ChangedTable {
+        definition: Arc::clone(&table.definition),
+        first: at * 2,
+        assigned: Vec::new(),
+    });
+    Ok(BoundChange { plan: project(source.plan, place_columns(tables.iter()))?, tables: changed.collect() })
+}
+
+fn not_updatable(table: &str, statement: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::NonUpdatableTable,
+        format!("The target table {table} of the {statement} is not updatable"),
+    )
+}
+
+/// The place in the scope of the column that is assigned to.
+pub(super) fn assigned_column(assignment: &Assignment, scope: &Scope) -> Result<usize, SqlError> {
+    let name = match assignment.column.as_slice() {
+        [name] => ColumnName { database: None, table: None, name: &name.value },
+        [table, name] => ColumnName { database: None, table: Some(&table.value), name: &name.value },
+        [database, table, name] => {
+            ColumnName { database: Some(&database.value), table: Some(&table.value), name: &name.value }
+        }
+        _ => return Err(planning_bug("an assignment without a column")),
+    };
+    let Some(column) = scope.find(name, Clause::FieldList)? else {
+        return Err(scope.unknown(name, Clause::FieldList));
+    };
+    // Invariant: `find` gives a column of this scope.
+    Ok(scope.columns.iter().position(|own| own.column == column.column).unwrap_or_default())
 }

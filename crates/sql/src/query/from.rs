@@ -1,7 +1,9 @@
 //! FROM: tables, derived tables, common table expressions and joins.
 
-use super::binder::{Binder, Env, Rows, alias_plan, planning};
+use super::binder::{Binder, Env, LocatedTable, Rows, alias_plan, planning};
+use super::context::{PARTITION_COLUMN, ROW_COLUMN};
 use super::errors::Clause;
+use super::planning_bug;
 use super::scope::{ColumnName, Origin, Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::compare::Comparison;
 use datafusion::common::{Column, NullEquality, TableReference};
@@ -105,15 +107,57 @@ impl Binder<'_> {
         if alias.is_some_and(|alias| !alias.columns.is_empty()) {
             return Err(SqlError::unsupported("column names after the alias of a table"));
         }
-        let source = self.ctx.tables.table(database, table)?;
         let definition = self.ctx.tables.definition(database, table)?;
-        self.scan(
-            source,
-            definition.as_deref(),
-            database,
-            table,
-            alias.map(|alias| alias.name.value.as_str()),
-        )
+        let alias = alias.map(|alias| alias.name.value.as_str());
+        match definition {
+            Some(definition) if self.located.is_some() => {
+                self.located_table(definition, database, table, alias)
+            }
+            definition => {
+                let source = self.ctx.tables.table(database, table)?;
+                self.scan(source, definition.as_deref(), database, table, alias)
+            }
+        }
+    }
+
+    /// A table with the places of its rows, which are kept out of what names may mean.
+    fn located_table(
+        &mut self,
+        definition: Arc<TableDef>,
+        database: Option<&str>,
+        table: &str,
+        alias: Option<&str>,
+    ) -> Result<Source, SqlError> {
+        let rows = self.ctx.tables.table_with_row_refs(database, table)?;
+        let mut source = self.scan(rows, Some(&definition), database, table, alias)?;
+        let mut take = |name: &str| {
+            let at = source.scope.columns.iter().rposition(|column| column.name == name);
+            at.map(|at| source.scope.columns.remove(at).column)
+                .ok_or_else(|| planning_bug(format_args!("a table without its column {name}")))
+        };
+        let (row, partition) = (take(ROW_COLUMN)?, take(PARTITION_COLUMN)?);
+        let relation = row.relation.as_ref().map(|relation| relation.table().to_string());
+        let located = LocatedTable {
+            database: database.or(self.ctx.session.database).map(str::to_string),
+            shown: alias.unwrap_or(table).to_string(),
+            relation: relation.unwrap_or_default(),
+            definition,
+            partition,
+            row,
+        };
+        self.located.get_or_insert_default().push(located);
+        Ok(source)
+    }
+
+    /// FROM of a statement that locks or changes rows: its source, and its tables.
+    pub(super) fn located_from(
+        &mut self,
+        from: &[ast::TableWithJoins],
+    ) -> Result<(Source, Vec<LocatedTable>), SqlError> {
+        let before = self.located.replace(Vec::new());
+        let source = self.from(from)?;
+        let tables = std::mem::replace(&mut self.located, before).unwrap_or_default();
+        Ok((source, tables))
     }
 
     /// A table as a relation. Columns past the definition's, such as hidden ones, keep their Arrow type.

@@ -20,6 +20,8 @@ mod errors;
 mod expr;
 mod from;
 mod literals;
+mod locking;
+mod on_duplicate;
 mod rows;
 mod scope;
 mod select;
@@ -32,14 +34,17 @@ pub use context::{
     BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables,
 };
 pub use errors::{execution_error, nearest};
+pub use locking::{BoundLock, RowLock, WhenLocked};
+pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
 
-use crate::statement::{Delete, Update};
+use crate::statement::{Delete, DeleteJoined, Update, UpdateJoined};
 use binder::{Binder, Env, Output, Rows, planning};
 use datafusion::logical_expr::LogicalPlan;
 use errors::Clause;
 use scope::Scope;
 use sqlparser::ast;
-use types::{SqlError, SqlType, Value};
+use std::sync::Arc;
+use types::{SqlError, SqlType, TableDef, Value};
 
 /// A column of a result, for its metadata. `table`, `org_table`, `org_name` and `schema` are empty
 /// unless it is a plain column of a table.
@@ -57,35 +62,41 @@ pub struct OutputColumn {
     pub org_name: String,
 }
 
-/// FOR UPDATE and FOR SHARE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowLock {
-    Share,
-    Update,
-}
-
 /// A bound query. The plan's fields stand in the order of `columns`; their names are unique and may
 /// differ from the titles.
 #[derive(Debug, Clone)]
 pub struct BoundQuery {
     pub plan: LogicalPlan,
     pub columns: Vec<OutputColumn>,
-    pub lock: Option<RowLock>,
+    pub lock: Option<BoundLock>,
 }
 
-/// The rows that an UPDATE changes: `__partition`, `__row`, then all columns of the table in order, the
-/// assigned ones with their new values, not yet converted to the column's type.
+/// The rows that an UPDATE or DELETE changes.
 #[derive(Debug, Clone)]
-pub struct BoundUpdate {
+pub struct BoundChange {
     pub plan: LogicalPlan,
+    pub tables: Vec<ChangedTable>,
+}
+
+/// A table's part of the plan of a [`BoundChange`].
+#[derive(Debug, Clone)]
+pub struct ChangedTable {
+    pub definition: Arc<TableDef>,
+    /// Where its columns begin: partition and row, both NULL where an outer join found no row. Of an
+    /// UPDATE then all columns of the table in order, the assigned ones with their new values, not yet
+    /// converted to the column's type, and the old values of those.
+    pub first: usize,
     /// Places in the table's definition of the assigned columns.
     pub assigned: Vec<usize>,
 }
 
 pub fn bind_query(query: &ast::Query, ctx: &BindContext<'_>) -> Result<BoundQuery, SqlError> {
     let titles = titles::titles(ctx.text);
-    let rows = Binder::new(ctx).titled_query(query, titles.as_deref())?;
-    Ok(bound(rows, lock_of(query)?))
+    if query.locks.is_empty() {
+        return Ok(bound(Binder::new(ctx).titled_query(query, titles.as_deref())?, None));
+    }
+    let (rows, lock) = Binder::new(ctx).locking_query(query, titles.as_deref())?;
+    Ok(bound(rows, Some(lock)))
 }
 
 /// One row of expressions that need no table of their own: SELECT without FROM.
@@ -127,16 +138,24 @@ pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlTy
 
 /// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned count as
 /// assigned: their value is now where another assigned column changes.
-pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundUpdate, SqlError> {
+pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     Binder::new(ctx).update(update)
 }
 
-/// The rows that a DELETE removes: `__partition`, `__row`.
-pub fn bind_delete_source(delete: &Delete, ctx: &BindContext<'_>) -> Result<LogicalPlan, SqlError> {
+/// UPDATE of a join: only tables with assigned columns are in the result.
+pub fn bind_update_joined(update: &UpdateJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
+    Binder::new(ctx).update_joined(update)
+}
+
+pub fn bind_delete_source(delete: &Delete, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     Binder::new(ctx).delete(delete)
 }
 
-fn bound(rows: Rows, lock: Option<RowLock>) -> BoundQuery {
+pub fn bind_delete_joined(delete: &DeleteJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
+    Binder::new(ctx).delete_joined(delete)
+}
+
+fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
     let columns = rows.columns.into_iter().map(|column| {
         let origin = column.origin.as_deref();
         OutputColumn {
@@ -150,23 +169,6 @@ fn bound(rows: Rows, lock: Option<RowLock>) -> BoundQuery {
         }
     });
     BoundQuery { columns: columns.collect(), plan: rows.plan, lock }
-}
-
-fn lock_of(query: &ast::Query) -> Result<Option<RowLock>, SqlError> {
-    let mut lock = None;
-    for clause in &query.locks {
-        if clause.nonblock.is_some() {
-            return Err(SqlError::unsupported("NOWAIT and SKIP LOCKED"));
-        }
-        if clause.of.is_some() {
-            return Err(SqlError::unsupported("FOR UPDATE OF"));
-        }
-        lock = Some(match clause.lock_type {
-            ast::LockType::Share => RowLock::Share,
-            ast::LockType::Update => RowLock::Update,
-        });
-    }
-    Ok(lock)
 }
 
 /// A broken invariant of binding.

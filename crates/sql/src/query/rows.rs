@@ -2,6 +2,7 @@
 
 use super::binder::{Binder, Cte, Env, Output, Rows, alias_plan, named, planning, project, unique_names};
 use super::errors::Clause;
+use super::locking::LockedRows;
 use super::scope::Scope;
 use crate::analyzer::Typed;
 use crate::analyzer::unify::common_type;
@@ -18,7 +19,11 @@ use std::sync::Arc;
 use types::{ErrorKind, SqlError, Value};
 
 impl Binder<'_> {
+    /// A query within a statement.
     pub(super) fn query(&mut self, query: &ast::Query) -> Result<Rows, SqlError> {
+        if !query.locks.is_empty() {
+            return Err(SqlError::unsupported("FOR UPDATE and FOR SHARE within a statement"));
+        }
         self.titled_query(query, None)
     }
 
@@ -27,6 +32,19 @@ impl Binder<'_> {
         &mut self,
         query: &ast::Query,
         titles: Option<&[String]>,
+    ) -> Result<Rows, SqlError> {
+        let located = self.located.take();
+        let rows = self.whole_query(query, titles, None)?;
+        self.located = located;
+        Ok(rows)
+    }
+
+    /// `lock`: where the SELECT's rows are located; then the query must be one SELECT.
+    pub(super) fn whole_query(
+        &mut self,
+        query: &ast::Query,
+        titles: Option<&[String]>,
+        lock: Option<&mut LockedRows>,
     ) -> Result<Rows, SqlError> {
         refuse_unsupported(query)?;
         let visible = self.ctes.len();
@@ -43,15 +61,25 @@ impl Binder<'_> {
             }
             Some(other) => return Err(SqlError::unsupported(other)),
         };
-        let rows = match query.body.as_ref() {
-            ast::SetExpr::Select(select) => self.select(select, order, titles)?,
-            body => {
+        let mut limits = true;
+        let rows = match (query.body.as_ref(), lock) {
+            (ast::SetExpr::Select(select), Some(lock)) => {
+                let rows = self.locking_select(select, order, titles, lock)?;
+                if lock.limits_later && lock.apart.is_none() {
+                    (lock.skip, lock.fetch) = self.limits(query.limit_clause.as_ref())?;
+                    limits = false;
+                }
+                rows
+            }
+            (ast::SetExpr::Select(select), None) => self.select(select, order, titles)?,
+            (body, None) => {
                 let rows = self.body(body, titles)?;
                 self.order_rows(rows, order)?
             }
+            (_, Some(_)) => return Err(SqlError::unsupported("FOR UPDATE of other than one SELECT")),
         };
         self.ctes.truncate(visible);
-        self.limit(rows, query.limit_clause.as_ref())
+        if limits { self.limit(rows, query.limit_clause.as_ref()) } else { Ok(rows) }
     }
 
     fn body(&mut self, body: &ast::SetExpr, titles: Option<&[String]>) -> Result<Rows, SqlError> {
@@ -338,8 +366,17 @@ impl Binder<'_> {
     }
 
     fn limit(&mut self, rows: Rows, clause: Option<&ast::LimitClause>) -> Result<Rows, SqlError> {
+        if clause.is_none() {
+            return Ok(rows);
+        }
+        let (skip, fetch) = self.limits(clause)?;
+        Ok(Rows { plan: limited(rows.plan, skip, fetch), columns: rows.columns })
+    }
+
+    /// How many rows to leave out, and how many to take then.
+    fn limits(&mut self, clause: Option<&ast::LimitClause>) -> Result<(u64, Option<u64>), SqlError> {
         let (skip, fetch) = match clause {
-            None => return Ok(rows),
+            None => (None, None),
             Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) => {
                 if !limit_by.is_empty() {
                     return Err(SqlError::unsupported("LIMIT BY"));
@@ -350,7 +387,7 @@ impl Binder<'_> {
         };
         let skip = skip.map(|expr| self.row_count(expr)).transpose()?.unwrap_or(0);
         let fetch = fetch.map(|expr| self.row_count(expr)).transpose()?;
-        Ok(Rows { plan: limited(rows.plan, skip, fetch), columns: rows.columns })
+        Ok((skip, fetch))
     }
 
     /// The constant of LIMIT and OFFSET.

@@ -3,7 +3,8 @@
 use super::aggregate::Grouping;
 use super::binder::{Alias, Binder, Env, Output, Rows, named, planning, project, unique_names};
 use super::errors::Clause;
-use super::from::filter;
+use super::from::{Source, filter};
+use super::locking::Places;
 use super::scope::{ColumnName, Origin, Scope};
 use crate::analyzer::Typed;
 use datafusion::common::Column;
@@ -44,6 +45,20 @@ impl Binder<'_> {
     ) -> Result<Rows, SqlError> {
         refuse_unsupported(select)?;
         let source = self.from(&select.from)?;
+        self.select_from(source, select, order, titles, &mut None)
+    }
+
+    /// A SELECT over its FROM. `places`: columns that say where the rows are. They stay as the last
+    /// ones of the result if its rows are rows of FROM; else they are taken away, and come back as a
+    /// query of their own.
+    pub(super) fn select_from(
+        &mut self,
+        source: Source,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        titles: Option<&[String]>,
+        places: &mut Option<Places>,
+    ) -> Result<Rows, SqlError> {
         let scope = source.scope;
         let mut plan = source.plan;
         if let Some(condition) = &select.selection {
@@ -51,6 +66,7 @@ impl Binder<'_> {
             let condition = self.rules.condition(condition)?;
             plan = filter(plan, condition.expr)?;
         }
+        let chosen = places.is_some().then(|| plan.clone());
         let whole = Env {
             aggregates: true,
             windows: true,
@@ -84,13 +100,22 @@ impl Binder<'_> {
                 keys.push(Key { expr, ascending: key.options.asc.unwrap_or(true) });
             }
         }
+        let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
         plan = self.grouped(plan, &scope, grouping, &mut items, &mut having, &mut keys)?;
+        let grouped = matches!(plan, LogicalPlan::Aggregate(_));
         if let Some(having) = having {
             plan = filter(plan, having)?;
         }
+        let mut extra = Vec::new();
+        if let (Some(places), Some(chosen)) = (places, chosen) {
+            if grouped || distinct {
+                places.apart = Some(project(chosen, places.columns.clone())?);
+            } else {
+                extra.clone_from(&places.columns);
+            }
+        }
         plan = add_windows(plan, &mut items, &mut keys)?;
-        let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
-        finish(plan, items, keys, distinct)
+        finish(plan, items, keys, distinct, extra)
     }
 
     fn items(
@@ -363,8 +388,14 @@ fn add_windows(plan: LogicalPlan, items: &mut [Item], keys: &mut [Key]) -> Resul
     Ok(plan)
 }
 
-/// Projection, DISTINCT and ORDER BY.
-fn finish(plan: LogicalPlan, items: Vec<Item>, keys: Vec<Key>, distinct: bool) -> Result<Rows, SqlError> {
+/// Projection, DISTINCT and ORDER BY. The columns `extra` follow those of the items.
+fn finish(
+    plan: LogicalPlan,
+    items: Vec<Item>,
+    keys: Vec<Key>,
+    distinct: bool,
+    extra: Vec<Expr>,
+) -> Result<Rows, SqlError> {
     let names = unique_names(items.iter().map(|item| item.title.as_str()));
     // A plain column under its own name stays itself: what is pulled out of a subquery finds it there.
     let outputs: Vec<Column> = items
@@ -383,6 +414,10 @@ fn finish(plan: LogicalPlan, items: Vec<Item>, keys: Vec<Key>, distinct: bool) -
             expr => named(expr.clone(), &output.name),
         })
         .collect();
+    let shown = items.len() + extra.len();
+    let extra_columns: Vec<Column> =
+        extra.iter().map(|expr| Column::from_name(expr.schema_name().to_string())).collect();
+    exprs.extend(extra);
     let mut sorts = Vec::with_capacity(keys.len());
     for key in keys {
         let place = items.iter().position(|item| item.value.expr == key.expr);
@@ -406,14 +441,15 @@ fn finish(plan: LogicalPlan, items: Vec<Item>, keys: Vec<Key>, distinct: bool) -
         let expr = Expr::Column(column);
         sorts.push(Key { expr, ascending: key.ascending }.sort());
     }
-    let hidden = exprs.len() > items.len();
+    let hidden = exprs.len() > shown;
     let mut plan = project(plan, exprs)?;
     if distinct {
         plan = LogicalPlan::Distinct(Distinct::All(Arc::new(plan)));
     }
     plan = sort(plan, sorts);
     if hidden {
-        plan = project(plan, outputs.iter().map(|column| Expr::Column(column.clone())).collect())?;
+        let columns = outputs.iter().chain(&extra_columns);
+        plan = project(plan, columns.map(|column| Expr::Column(column.clone())).collect())?;
     }
     let columns = items.into_iter().zip(outputs).map(|(item, column)| Output {
         name: item.title,
@@ -447,7 +483,7 @@ fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions) -> Result<(
     if plain { Ok(()) } else { Err(SqlError::unsupported("options of *")) }
 }
 
-fn refuse_unsupported(select: &ast::Select) -> Result<(), SqlError> {
+pub(super) fn refuse_unsupported(select: &ast::Select) -> Result<(), SqlError> {
     let refused = [
         (select.into.is_some(), "SELECT .. INTO"),
         (select.top.is_some(), "TOP"),

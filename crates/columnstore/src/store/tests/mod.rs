@@ -9,7 +9,7 @@ mod locking;
 mod model;
 
 use super::{Options, Store};
-use crate::access::{LockOutcome, OnDuplicate, ReadView, WriteContext};
+use crate::access::{LockRequest, OnDuplicate, ReadView, WriteContext};
 use crate::scan::ScanSpec;
 use crate::testing;
 use crate::{Predicate, Snapshot, StoreError};
@@ -196,7 +196,7 @@ impl Tx {
             found.retain(|k, _| keys.contains(k));
             let rows: Vec<u64> = found.values().map(|(_, row)| *row).collect();
             let ctx = self.ctx(p);
-            if self.store.lock_rows(&ctx, p, self.def.id, &rows, ts)? == LockOutcome::Locked {
+            if !self.store.lock_rows(&ctx, p, self.def.id, &rows, LockRequest::to_change(ts))?.changed {
                 return Ok(found);
             }
         }

@@ -6,13 +6,13 @@ fn context(text: &str) -> BindContext<'_> {
     BindContext { tables: &*DATABASE, session: session(), parameters: &[], text }
 }
 
-fn printed_rows(plan: LogicalPlan, types: &[SqlType]) -> String {
+/// The first `most` columns.
+fn printed_rows(plan: LogicalPlan, most: usize) -> String {
     let mut lines = Vec::new();
     for batch in run_plan(plan).unwrap() {
         for row in 0..batch.num_rows() {
-            let values = batch.columns().iter().enumerate().map(|(at, column)| {
-                let ty = types.get(at).copied().unwrap_or(SqlType::DateTime { fsp: 0 });
-                printed(&ScalarValue::try_from_array(column, row).unwrap(), ty)
+            let values = batch.columns().iter().take(most).map(|column| {
+                printed(&ScalarValue::try_from_array(column, row).unwrap(), SqlType::DateTime { fsp: 0 })
             });
             lines.push(values.collect::<Vec<_>>().join(","));
         }
@@ -23,14 +23,26 @@ fn printed_rows(plan: LogicalPlan, types: &[SqlType]) -> String {
 fn update(text: &str) -> Result<(String, Vec<usize>), SqlError> {
     let Statement::Update(update) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
     let bound = bind_update_source(&update, &context(text))?;
-    let names: Vec<&str> = bound.plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    assert_eq!(names[..2], [PARTITION_COLUMN, ROW_COLUMN]);
-    Ok((printed_rows(bound.plan, &[]), bound.assigned))
+    let [table] = bound.tables.as_slice() else { panic!("{:?}", bound.tables) };
+    assert_eq!(table.first, 0);
+    Ok((printed_rows(bound.plan, 2 + table.definition.columns.len()), table.assigned.clone()))
+}
+
+fn update_joined(text: &str) -> Result<(String, Vec<(usize, Vec<usize>)>), SqlError> {
+    let Statement::UpdateJoined(update) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
+    let bound = bind_update_joined(&update, &context(text))?;
+    let places = bound.tables.iter().map(|table| (table.first, table.assigned.clone())).collect();
+    Ok((printed_rows(bound.plan, usize::MAX), places))
 }
 
 fn delete(text: &str) -> Result<String, SqlError> {
     let Statement::Delete(delete) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
-    Ok(printed_rows(bind_delete_source(&delete, &context(text))?, &[]))
+    Ok(printed_rows(bind_delete_source(&delete, &context(text))?.plan, usize::MAX))
+}
+
+fn delete_joined(text: &str) -> Result<String, SqlError> {
+    let Statement::DeleteJoined(delete) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
+    Ok(printed_rows(bind_delete_joined(&delete, &context(text))?.plan, usize::MAX))
 }
 
 #[test]
@@ -66,4 +78,41 @@ fn deletes() {
     assert_eq!(delete("DELETE FROM orders ORDER BY amount DESC LIMIT 1").unwrap(), "3,103");
     assert_eq!(delete("DELETE FROM orders WHERE t_id NOT IN (SELECT id FROM t)").unwrap(), "3,103");
     assert_eq!(delete("DELETE FROM nothing").unwrap_err().kind, ErrorKind::NoSuchTable);
+}
+
+#[test]
+fn rows_of_joins() {
+    let text = "UPDATE orders o JOIN log l ON o.id = l.a SET l.b = o.t_id, o.Name = 'z' WHERE o.id = 1";
+    let (rows, places) = update_joined(text).unwrap();
+    assert_eq!(
+        rows, "3,100,1,1,1.00,z,a,3,100,1,1,2024-05-06 07:08:09,10,1970-01-01 00:00:00",
+        "each table: its place, its new row, what was assigned to before"
+    );
+    assert_eq!(places, [(0, vec![3]), (7, vec![1, 2])]);
+    let (rows, places) =
+        update_joined("UPDATE t LEFT JOIN orders o ON o.t_id = t.id SET o.amount = 0 WHERE t.id = 2")
+            .unwrap();
+    assert_eq!(rows, "NULL,NULL,NULL,NULL,0,NULL,NULL", "no row was found to be changed");
+    assert_eq!(places, [(0, vec![2])]);
+    let sorted = |text: &str| {
+        let rows = delete_joined(text).unwrap();
+        let mut rows: Vec<&str> = rows.split('|').collect();
+        rows.sort_unstable();
+        rows.join("|")
+    };
+    assert_eq!(sorted("DELETE o FROM orders o JOIN t ON o.t_id = t.id"), "3,100|3,101|3,102");
+    assert_eq!(
+        sorted("DELETE FROM o USING orders AS o LEFT JOIN t ON o.t_id = t.id WHERE t.id IS NULL"),
+        "3,103|3,104"
+    );
+    assert_eq!(sorted("DELETE d.orders.*, t FROM orders JOIN t ON t_id = t.id WHERE a < 0"), "3,102,3,102");
+    for (text, errno) in [
+        ("DELETE x FROM orders o", 1109),
+        ("DELETE other.o FROM orders o", 1109),
+        ("DELETE o, o FROM orders o", 1066),
+    ] {
+        assert_eq!(delete_joined(text).unwrap_err().kind.errno(), errno, "{text}");
+    }
+    let error = update_joined("UPDATE t JOIN (SELECT 1 AS n) s ON s.n = t.id SET s.n = 2").unwrap_err();
+    assert_eq!(error.message, "The target table s of the UPDATE is not updatable");
 }

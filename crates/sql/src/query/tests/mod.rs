@@ -3,6 +3,8 @@
 mod changes;
 mod errors;
 mod expressions;
+mod locking;
+mod on_duplicate;
 mod plans;
 mod queries;
 mod tpch;

@@ -1,0 +1,240 @@
+//! New rows whose keys may be taken: REPLACE and ON DUPLICATE KEY UPDATE.
+//!
+//! A partition inserts the rows whose keys are free and locks the rows that have the keys of the
+//! others; those are then changed. A row that has a key in common with one before it in the same
+//! statement waits for the next round, so that it meets what the earlier one left.
+
+use super::change::{differs, only, take};
+use super::write::partition_at;
+use crate::route;
+use crate::session::State;
+use arrow::array::BooleanArray;
+use arrow::compute::or;
+use arrow::record_batch::RecordBatch;
+use columnstore::{Conflict, InsertedOrLocked, OnDuplicate};
+use sql::query::OnDuplicateUpdate;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use types::{PartitionId, Result, SqlError, TableDef};
+
+/// What becomes of a row whose key is taken.
+#[derive(Clone)]
+pub(crate) enum Duplicates {
+    /// The statement fails.
+    Error,
+    /// The new row is left out.
+    Ignore,
+    /// The rows that have its keys give way to it.
+    Replace,
+    /// The row that has its key is changed.
+    Update(Arc<OnDuplicateUpdate>),
+}
+
+/// What became of new rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// New rows that are there now, those of REPLACE among them.
+    pub(crate) inserted: u64,
+    /// Rows that gave way.
+    pub(crate) deleted: u64,
+    /// Rows that were there and were changed.
+    pub(crate) updated: u64,
+    /// Rows that were there and would have stayed the same.
+    pub(crate) same: u64,
+    /// New rows that were left out.
+    pub(crate) ignored: u64,
+}
+
+impl Written {
+    pub(crate) fn add(&mut self, more: Written) {
+        self.inserted += more.inserted;
+        self.deleted += more.deleted;
+        self.updated += more.updated;
+        self.same += more.same;
+        self.ignored += more.ignored;
+    }
+
+    /// MySQL counts a changed row twice, and one that stays only for clients that want found rows.
+    pub(crate) fn affected(&self, counts_found_rows: bool) -> u64 {
+        let found = if counts_found_rows { self.same } else { 0 };
+        self.inserted + self.deleted + 2 * self.updated + found
+    }
+
+    pub(crate) fn duplicates(&self) -> u64 {
+        self.deleted + self.updated + self.ignored
+    }
+}
+
+/// The rows that stand in the way of one new row: their places in the conflicts, by the order of keys.
+type InTheWay = BTreeMap<u32, Vec<usize>>;
+
+/// The conflicts by new row. A row that meets one which an earlier new row meets too comes later.
+fn sort_out(conflicts: &[Conflict], again: &mut Vec<u32>) -> InTheWay {
+    let mut by_row = InTheWay::new();
+    for (at, conflict) in conflicts.iter().enumerate() {
+        let same = |place: &usize| conflicts[*place].existing == conflict.existing;
+        let met = by_row.entry(conflict.row).or_default();
+        if !met.iter().any(same) {
+            met.push(at);
+        }
+    }
+    let mut taken = HashSet::new();
+    let mut later = Vec::new();
+    for (row, met) in &by_row {
+        let free = met.iter().all(|at| !taken.contains(&conflicts[*at].existing));
+        taken.extend(met.iter().map(|at| conflicts[*at].existing));
+        if !free {
+            later.push(*row);
+        }
+    }
+    by_row.retain(|row, _| !later.contains(row));
+    again.extend(later);
+    again.sort_unstable();
+    by_row
+}
+
+impl State {
+    /// Writes new rows (all columns of the table, in order) as part of the open statement.
+    pub(crate) async fn write_new_rows(
+        &mut self,
+        def: &Arc<TableDef>,
+        rows: RecordBatch,
+        duplicates: &Duplicates,
+    ) -> Result<Written> {
+        let on_duplicate = match duplicates {
+            Duplicates::Error => OnDuplicate::Error,
+            Duplicates::Ignore => OnDuplicate::Ignore,
+            Duplicates::Replace | Duplicates::Update(_) => {
+                return self.insert_or_change(def, rows, duplicates).await;
+            }
+        };
+        let outcome = self.write_rows(def, rows, on_duplicate).await?;
+        Ok(Written { inserted: outcome.inserted, ignored: outcome.ignored, ..Written::default() })
+    }
+
+    async fn insert_or_change(
+        &mut self,
+        def: &Arc<TableDef>,
+        rows: RecordBatch,
+        duplicates: &Duplicates,
+    ) -> Result<Written> {
+        let partitions = self.partitions(def);
+        let spread = self.aggregator.next_spread();
+        let mut written = Written::default();
+        for (ordinal, mut part) in route::split(def, rows, partitions.len() as u32, spread)? {
+            let partition = partition_at(&partitions, ordinal)?;
+            while part.num_rows() > 0 {
+                let target = self.target(def, partition);
+                let lock_wait = self.lock_wait();
+                let leaf = self.leaf_of(partition)?;
+                let txn = self.open_transaction()?;
+                let ctx = txn.context(partition, def.version, lock_wait);
+                txn.touch(partition);
+                let mut done = leaf.insert_or_lock(target, ctx, part.clone()).await?;
+                written.inserted += done.inserted;
+                let in_the_way = sort_out(&done.conflicts, &mut done.again);
+                written.add(match duplicates {
+                    Duplicates::Update(update) => {
+                        self.update_met(def, partition, update, &part, &done, in_the_way).await?
+                    }
+                    _ => self.replace_met(def, partition, &part, &done, in_the_way).await?,
+                });
+                part = take(&part, done.again)?;
+            }
+        }
+        Ok(written)
+    }
+
+    /// ON DUPLICATE KEY UPDATE: of several rows that a new one meets, the one of the first key counts.
+    async fn update_met(
+        &mut self,
+        def: &Arc<TableDef>,
+        partition: PartitionId,
+        update: &OnDuplicateUpdate,
+        new: &RecordBatch,
+        met: &InsertedOrLocked,
+        in_the_way: InTheWay,
+    ) -> Result<Written> {
+        let firsts = || in_the_way.values().filter_map(|places| places.first().copied());
+        let old = take(&met.existing, firsts().map(|at| at as u32).collect())?;
+        let new = take(new, in_the_way.keys().copied().collect())?;
+        let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
+        let changed = update.apply(&old, &new, &self.convert_context())?;
+        let differ = rows_differ(&old, &changed)?;
+        let (kept, changed) = only(&refs, changed, &differ)?;
+        let updated = kept.len() as u64;
+        self.write_changed(def, vec![(partition, kept, changed)]).await?;
+        Ok(Written { updated, same: refs.len() as u64 - updated, ..Written::default() })
+    }
+
+    /// REPLACE: the first row that a new one meets takes its values, the others go. One that is as the
+    /// new row stays, and nothing counts as deleted.
+    async fn replace_met(
+        &mut self,
+        def: &Arc<TableDef>,
+        partition: PartitionId,
+        new: &RecordBatch,
+        met: &InsertedOrLocked,
+        in_the_way: InTheWay,
+    ) -> Result<Written> {
+        let mut others = Vec::new();
+        let mut firsts = Vec::with_capacity(in_the_way.len());
+        for places in in_the_way.values() {
+            let mut places = places.iter().copied();
+            firsts.extend(places.next());
+            others.extend(places.map(|at| met.conflicts[at].existing));
+        }
+        let old = take(&met.existing, firsts.iter().map(|at| *at as u32).collect())?;
+        let new = take(new, in_the_way.keys().copied().collect())?;
+        let refs: Vec<u64> = firsts.into_iter().map(|at| met.conflicts[at].existing).collect();
+        let differ = rows_differ(&old, &new)?;
+        let inserted = refs.len() as u64;
+        let mut deleted = others.len() as u64;
+        if !others.is_empty() {
+            self.delete_at(def, partition, others).await?;
+        }
+        let (kept, changed) = only(&refs, new, &differ)?;
+        deleted += kept.len() as u64;
+        self.write_changed(def, vec![(partition, kept, changed)]).await?;
+        Ok(Written { inserted, deleted, ..Written::default() })
+    }
+}
+
+/// Which rows of two batches with the same columns differ.
+fn rows_differ(old: &RecordBatch, new: &RecordBatch) -> Result<BooleanArray> {
+    let mut differ = BooleanArray::from(vec![false; new.num_rows()]);
+    for (old, new) in old.columns().iter().zip(new.columns()) {
+        differ = or(&differ, &differs(old, new)?).map_err(SqlError::internal)?;
+    }
+    Ok(differ)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conflict(row: u32, key: u32, existing: u64) -> Conflict {
+        Conflict { row, key, existing }
+    }
+
+    #[test]
+    fn a_row_that_meets_what_another_meets_waits() {
+        let conflicts = [conflict(1, 0, 10), conflict(1, 2, 10), conflict(3, 1, 11), conflict(4, 1, 10)];
+        let mut again = vec![2];
+        let rows = sort_out(&conflicts, &mut again);
+        assert_eq!(rows, InTheWay::from([(1, vec![0]), (3, vec![2])]));
+        assert_eq!(again, vec![2, 4]);
+        // A row that waits keeps those behind it waiting.
+        let conflicts = [conflict(0, 0, 1), conflict(1, 0, 1), conflict(1, 1, 2), conflict(2, 1, 2)];
+        let mut again = Vec::new();
+        assert_eq!(sort_out(&conflicts, &mut again), InTheWay::from([(0, vec![0])]));
+        assert_eq!(again, vec![1, 2]);
+    }
+
+    #[test]
+    fn affected_rows_are_mysqls() {
+        let written = Written { inserted: 1, deleted: 1, updated: 1, same: 1, ignored: 1 };
+        assert_eq!((written.affected(false), written.affected(true)), (4, 5));
+        assert_eq!(written.duplicates(), 3);
+    }
+}

@@ -1,0 +1,215 @@
+//! ON DUPLICATE KEY UPDATE: what a row that is there becomes, given the new row that met it.
+//!
+//! The assignments become expressions over two rows side by side: first the columns of the one that is
+//! there, then those of the new one. They see no other table, so batches of such pairs are evaluated at
+//! once, without a plan. A name means a column of the table; the new row's columns are named by
+//! `VALUES(column)` or by the row alias, whose own column names may also stand alone where the table
+//! has none of that name.
+
+use super::binder::{Binder, planning};
+use super::change::assigned_column;
+use super::context::BindContext;
+use super::from::has_subquery;
+use super::scope::{Scope, ScopeColumn, ScopeRelation};
+use crate::analyzer::Typed;
+use crate::convert::{Context, convert_column};
+use crate::statement::Insert;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::PhysicalExpr;
+use sqlparser::ast;
+use std::collections::HashMap;
+use std::sync::Arc;
+use types::{ErrorKind, SqlError, TableDef};
+
+/// The name of the new row in expressions; no table is called so.
+const NEW_ROW: &str = "__new";
+
+/// An assignment, ready to run.
+#[derive(Debug)]
+struct Change {
+    /// Of the column in the table.
+    place: usize,
+    value: Arc<dyn PhysicalExpr>,
+    field: Field,
+}
+
+/// The assignments of one statement.
+#[derive(Debug)]
+pub struct OnDuplicateUpdate {
+    definition: Arc<TableDef>,
+    changes: Vec<Change>,
+}
+
+impl OnDuplicateUpdate {
+    /// What the rows `old` become, each by the row of `new` beside it; all columns.
+    pub fn apply(
+        &self,
+        old: &RecordBatch,
+        new: &RecordBatch,
+        context: &Context,
+    ) -> Result<RecordBatch, SqlError> {
+        let fields: Vec<Arc<Field>> =
+            old.schema().fields().iter().chain(new.schema().fields()).cloned().collect();
+        let pairs = old.columns().iter().chain(new.columns()).cloned().collect();
+        let pairs = RecordBatch::try_new(Arc::new(Schema::new(fields)), pairs).map_err(SqlError::internal)?;
+        let mut columns: Vec<ArrayRef> = old.columns().to_vec();
+        for Change { place, value, field } in &self.changes {
+            let value = value.evaluate(&pairs).map_err(planning)?;
+            let value = value.into_array(pairs.num_rows()).map_err(planning)?;
+            let field = field.clone().with_data_type(value.data_type().clone());
+            columns[*place] = convert_column(&value, &field, &self.definition.columns[*place], context, 1)?;
+        }
+        RecordBatch::try_new(crate::rows::table_schema(&self.definition), columns).map_err(SqlError::internal)
+    }
+}
+
+/// Binds the assignments of an INSERT.
+pub fn bind_on_duplicate(
+    insert: &Insert,
+    definition: &Arc<TableDef>,
+    ctx: &BindContext<'_>,
+) -> Result<OnDuplicateUpdate, SqlError> {
+    let database = insert.table.database.as_deref().or(ctx.session.database);
+    let name = &insert.table.name;
+    let mut scope = row_scope(definition, name, name, database);
+    let width = scope.columns.len();
+    let mut inserted = row_scope(definition, NEW_ROW, NEW_ROW, None);
+    if let Some((alias, columns)) = &insert.row_alias {
+        scope.columns.extend(alias_columns(insert, definition, alias, columns)?);
+    }
+    inserted.relations.clear();
+    let mut binder = Binder::new(ctx);
+    binder.inserted = Some(inserted.clone());
+    let mut values: Vec<Option<Typed>> = vec![None; scope.columns.len()];
+    for assignment in &insert.on_duplicate {
+        let at = assigned_column(assignment, &scope)?;
+        if at >= width {
+            return Err(SqlError::new(
+                ErrorKind::NonUpdatableTable,
+                format!("The target table {} of the INSERT is not updatable", scope.columns[at].table),
+            ));
+        }
+        let value = binder.assigned_value(assignment, &scope, at, Some(definition))?;
+        if has_subquery(&value.expr) {
+            return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
+        }
+        // An assignment sees what those before it assigned.
+        values[at] = Some(binder.with_new_values(value, &scope, &values)?);
+    }
+    for (at, value) in binder.clock_columns(&scope, definition, &values, |at| at < width)? {
+        values[at] = Some(value);
+    }
+    let table = row_scope(definition, name, name, database);
+    let schema = pair_schema(&table, &inserted)?;
+    let props = ExecutionProps::new();
+    let planning_context = PhysicalPlanningContext::default();
+    let mut changes = Vec::new();
+    for (place, value) in values.into_iter().enumerate() {
+        let Some(value) = value else { continue };
+        let field = if value.arrow == value.ty.arrow() {
+            value.ty.field("", true)
+        } else {
+            Field::new("", value.arrow.clone(), true)
+        };
+        let value =
+            datafusion::physical_expr::create_physical_expr(&value.expr, &schema, &props, &planning_context)
+                .map_err(planning)?;
+        changes.push(Change { place, value, field });
+    }
+    Ok(OnDuplicateUpdate { definition: Arc::clone(definition), changes })
+}
+
+/// The columns of a row of the table.
+fn row_scope(definition: &TableDef, relation: &str, shown: &str, database: Option<&str>) -> Scope {
+    let columns = definition.columns.iter().enumerate().map(|(ordinal, column)| ScopeColumn {
+        table: shown.to_string(),
+        database: database.map(str::to_string),
+        name: column.name.clone(),
+        column: Column::new(Some(TableReference::bare(relation)), &column.name),
+        ty: column.ty,
+        arrow: column.ty.arrow(),
+        nullable: column.nullable,
+        origin: None,
+        visible: true,
+        ordinal,
+    });
+    let relation = ScopeRelation { relation: relation.to_string(), primary_key: Vec::new() };
+    Scope { columns: columns.collect(), relations: vec![relation] }
+}
+
+/// The new row under its alias: the listed columns, perhaps renamed, or all columns by their names.
+fn alias_columns(
+    insert: &Insert,
+    definition: &TableDef,
+    alias: &ast::Ident,
+    renamed: &[ast::Ident],
+) -> Result<Vec<ScopeColumn>, SqlError> {
+    if alias.value == insert.table.name {
+        return Err(SqlError::new(
+            ErrorKind::NonUniqueTable,
+            format!("Not unique table/alias: '{}'", alias.value),
+        ));
+    }
+    let all = row_scope(definition, NEW_ROW, &alias.value, None).columns;
+    if renamed.is_empty() {
+        return Ok(all.into_iter().map(|column| ScopeColumn { visible: false, ..column }).collect());
+    }
+    let listed: Vec<usize> = match insert.columns.as_slice() {
+        [] => (0..all.len()).collect(),
+        names => names.iter().filter_map(|n| definition.column_named(&n.value)).map(|(at, _)| at).collect(),
+    };
+    if listed.len() != renamed.len() {
+        return Err(SqlError::new(
+            ErrorKind::WrongValueCount,
+            format!("'{}' has {} columns, but {} names are given", alias.value, listed.len(), renamed.len()),
+        ));
+    }
+    let columns = listed.into_iter().zip(renamed).map(|(at, name)| ScopeColumn {
+        name: name.value.clone(),
+        visible: definition.column_named(&name.value).is_none(),
+        ..all[at].clone()
+    });
+    Ok(columns.collect())
+}
+
+fn pair_schema(old: &Scope, new: &Scope) -> Result<DFSchema, SqlError> {
+    let fields = old.columns.iter().chain(&new.columns).map(|column| {
+        let field = Field::new(&column.column.name, column.arrow.clone(), column.nullable);
+        (column.column.relation.clone(), Arc::new(field))
+    });
+    DFSchema::new_with_metadata(fields.collect(), HashMap::new()).map_err(planning)
+}
+
+impl Binder<'_> {
+    /// VALUES(column).
+    pub(super) fn inserted_value(&self, list: Option<&ast::FunctionArgumentList>) -> Result<Typed, SqlError> {
+        use ast::{FunctionArg, FunctionArgExpr};
+        let Some(inserted) = &self.inserted else {
+            return Err(SqlError::unsupported("VALUES() outside of ON DUPLICATE KEY UPDATE"));
+        };
+        let args = list.map(|list| list.args.as_slice()).unwrap_or_default();
+        let name = match args {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(name)))] => Some(name),
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::CompoundIdentifier(parts)))] => {
+                parts.last()
+            }
+            _ => None,
+        };
+        let Some(name) = name else {
+            return Err(SqlError::new(ErrorKind::ParseError, "VALUES() takes the name of a column"));
+        };
+        let found = inserted.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&name.value));
+        match found {
+            Some(column) => Ok(column.typed()),
+            None => Err(super::errors::unknown_column(
+                &name.value,
+                super::errors::Clause::FieldList,
+                inserted.columns.iter().map(|column| column.name.as_str()),
+            )),
+        }
+    }
+}
