@@ -55,7 +55,8 @@ impl Outside {
                 }
             }
             let mut found: HashMap<usize, Vec<Place>> = HashMap::new();
-            if !wanted.is_empty() && !(state.runs.is_empty() && state.segments.is_empty()) {
+            let stands_elsewhere = !state.runs.is_empty() || !state.segments.is_empty();
+            if stands_elsewhere && !wanted.is_empty() {
                 let spec = conditions(&state.def, key, rows.clone());
                 scan(state, &spec, &mut |batch| {
                     let refs = batch.column(key.columns.len()).as_primitive::<UInt64Type>();

@@ -195,8 +195,8 @@ mod tests {
             let hashes: Vec<u64> =
                 unique.iter().filter_map(|u| u.values[row].as_ref().map(|v| v.hash)).collect();
             assert_eq!(hashes_of(&def, &encoded).unwrap(), hashes);
-            for key in 0..2 {
-                assert_eq!(value_of(&def, &unique[key].columns, &encoded).unwrap(), bytes(key, row));
+            for (key, unique) in unique.iter().enumerate() {
+                assert_eq!(value_of(&def, &unique.columns, &encoded).unwrap(), bytes(key, row));
             }
         }
         let mut added = def.columns[1].clone();

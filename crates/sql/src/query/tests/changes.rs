@@ -28,7 +28,10 @@ fn update(text: &str) -> Result<(String, Vec<usize>), SqlError> {
     Ok((printed_rows(bound.plan, 2 + table.definition.columns.len()), table.assigned.clone()))
 }
 
-fn update_joined(text: &str) -> Result<(String, Vec<(usize, Vec<usize>)>), SqlError> {
+/// Of each table where its columns begin, and its assigned columns.
+type Places = Vec<(usize, Vec<usize>)>;
+
+fn update_joined(text: &str) -> Result<(String, Places), SqlError> {
     let Statement::UpdateJoined(update) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
     let bound = bind_update_joined(&update, &context(text))?;
     let places = bound.tables.iter().map(|table| (table.first, table.assigned.clone())).collect();
