@@ -369,13 +369,8 @@ impl Leaf {
                     let mut found = scan(store, partition, ReadView { ts: read_at, txn: own })?;
                     found.retain(|key, _| keys.contains(key));
                     let refs: Vec<u64> = found.values().map(|(_, row)| *row).collect();
-                    let outcome = store.lock_rows(
-                        &ctx,
-                        partition,
-                        def.id,
-                        &refs,
-                        LockRequest::to_change(read_at),
-                    )?;
+                    let outcome =
+                        store.lock_rows(&ctx, partition, def.id, &refs, LockRequest::to_change(read_at))?;
                     Ok(Told::Locked((!outcome.changed).then_some(found)))
                 })?
             }
