@@ -26,7 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use exec::{DistributedPlan, to_sql_error};
+use exec::{DistributedPlan, fuse_aggregates, to_sql_error};
 use std::sync::Arc;
 use types::SqlError;
 
@@ -68,10 +68,10 @@ impl Prepared {
     }
 }
 
-/// Ties the nodes of one run together by runtime filters, and cuts.
+/// Ties the nodes of one run together by runtime filters, fuses aggregations with their scans, and cuts.
 fn finish(plan: Arc<dyn ExecutionPlan>, options: ConfigOptions) -> Result<DistributedPlan> {
     let plan = FilterPushdown::new_post_optimization().optimize(plan, &options)?;
-    DistributedPlan::cut(align_filters(plan)?, options)
+    DistributedPlan::cut(fuse_aggregates(align_filters(plan)?)?, options)
 }
 
 fn rules(settings: &Settings, partitions: usize) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

@@ -473,3 +473,23 @@ fn a_full_budget_refuses_writes_until_memory_is_freed() {
     f.put(9_999_999, P1, &[(k, k)]);
     assert_eq!(f.now(P1).len() as i64, k + 1);
 }
+
+#[test]
+fn the_planner_is_told_of_rows_that_are_in_no_segment_yet() {
+    let f = Fixture::small();
+    let known = |f: &Fixture| {
+        let ts = f.store.read_timestamp(&[P1]).unwrap();
+        let snapshot = f.store.snapshot(P1, f.def.id, ReadView { ts, txn: None }).unwrap();
+        let k = snapshot.statistics().columns.into_iter().find(|c| c.column == f.def.columns[0].id);
+        k.map(|k| (k.min, k.max, k.distinct))
+    };
+    assert_eq!(known(&f), None);
+    let mut tx = f.begin(1);
+    tx.insert(P1, &[(-7, 1)]).unwrap();
+    // What one has not committed is nothing to others, now or later.
+    assert_eq!(known(&f).and_then(|(min, ..)| min), None);
+    tx.commit().unwrap();
+    assert_eq!(known(&f), Some((Some(Value::Int(-7)), Some(Value::Int(-7)), 1)));
+    f.put(2, P1, &[(5, 1), (6, 1)]);
+    assert_eq!(known(&f), Some((Some(Value::Int(-7)), Some(Value::Int(6)), 3)));
+}
