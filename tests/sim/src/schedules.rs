@@ -28,6 +28,7 @@ fn options() -> Options {
     Options {
         snapshot_lag: Duration::from_secs(10),
         workers: 0,
+        bulk_rows: 50,
         wal_file_bytes: 32 << 10,
         ..Options::new(MemoryBudget::new(64 << 20))
     }
@@ -341,6 +342,40 @@ fn a_prepared_transaction_keeps_its_locks_over_a_crash_and_a_flush() {
     b.store.decide(x(2), &[B], Outcome::Commit(at)).unwrap();
     assert_eq!(b.at(b.now()), map(&[(1, 11), (2, 20), (3, 33)]));
     b.update(x(5), 2, 22).unwrap();
+}
+
+/// The segments of a load belong to its transaction until that is decided, whatever happens meanwhile.
+#[test]
+fn a_prepared_load_is_there_after_a_crash_if_it_was_committed_and_only_then() {
+    for commits in [true, false] {
+        let (a, mut b) = (Leaf::new(A), Leaf::new(B));
+        b.put(1, &[(1_000, 0)]);
+        a.insert(x(2), 1, 0, &[(9, 90)]).unwrap();
+        let rows: Vec<(i64, i64)> = (0..100).map(|k| (k, k)).collect();
+        let mut load = b.store.begin_bulk(&context(x(2), 1, 0), B, b.def.id).unwrap();
+        load.append(batch(&b.def, &rows)).unwrap();
+        assert_eq!(load.finish().unwrap(), 100);
+        let prepared = b.prepare(x(2), A);
+        b.crash();
+        b.store.flush(B).unwrap();
+        b.crash();
+        assert_eq!(b.at(b.now()), map(&[(1_000, 0)]));
+        let refused = b.insert(x(3), 1, 0, &[(5, 5)]).unwrap_err();
+        assert!(matches!(refused, StoreError::LockWaitTimeout), "{refused}");
+        b.store.rollback(x(3), &[B]);
+        let outcome = if commits {
+            Outcome::Commit(a.coordinate(x(2), B, prepared).unwrap())
+        } else {
+            a.store.demand_end(A, x(2)).unwrap()
+        };
+        b.store.decide(x(2), &[B], outcome).unwrap();
+        let count = if commits { 101 } else { 1 };
+        assert_eq!(b.at(b.now()).len(), count);
+        b.store.flush(B).unwrap();
+        b.crash();
+        assert_eq!(b.at(b.now()).len(), count);
+        assert_eq!(b.open(), 0);
+    }
 }
 
 #[test]
