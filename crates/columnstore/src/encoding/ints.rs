@@ -153,6 +153,10 @@ impl Target for i128 {
     }
 }
 
+/// Rows of a vector above which it pays to look for runs of [`RUN`] of them.
+const DENSE: usize = VECTOR / 4 * 3;
+const RUN: usize = 16;
+
 /// A block of integers, loaded and validated.
 #[derive(Debug)]
 pub struct IntBlock {
@@ -275,7 +279,7 @@ impl IntBlock {
         })
     }
 
-    /// Appends the given rows of a vector.
+    /// Appends the given rows of a vector, in ascending order.
     pub fn gather<T: Target>(&self, vector: usize, rows: &[u16], bias: i64, out: &mut Vec<T>) {
         let reference = self.reference(vector).wrapping_add(bias) as u64;
         let divisor = self.shape.divisor;
@@ -293,7 +297,16 @@ impl IntBlock {
             } else {
                 let mut scratch = [0 as L; VECTOR];
                 lanes::unpack(self.shape.width, packed, &mut scratch);
-                out.extend(rows.iter().map(|&row| {
+                let mut rest = rows;
+                // Nearly all rows are there: most stand in runs, which are widened at once.
+                while rows.len() > DENSE && rest.len() >= RUN {
+                    let first = usize::from(rest[0]) % VECTOR;
+                    let run = usize::from(rest[RUN - 1]) % VECTOR == first + RUN - 1;
+                    let count = if run { RUN } else { 1 };
+                    widen(&scratch[first..first + count], reference, divisor, out);
+                    rest = &rest[count..];
+                }
+                out.extend(rest.iter().map(|&row| {
                     // The lane may be u64 itself.
                     #[allow(clippy::useless_conversion)]
                     let value: u64 = scratch[usize::from(row) % VECTOR].into();
@@ -320,14 +333,8 @@ impl IntBlock {
         let mut ranges = Vec::new();
         if !self.shape.per_vector {
             set.packed(self.shape.reference, self.shape.divisor, lanes::limit(self.shape.width), &mut ranges);
-            if ranges.len() > MANY && self.shape.width <= 16 {
-                let mut table = vec![0u64; (1usize << self.shape.width).div_ceil(64)];
-                for &(low, high) in &ranges {
-                    for code in low..=high {
-                        table[code as usize / 64] |= 1 << (code % 64);
-                    }
-                }
-                return IntTest::Table(table);
+            if ranges.len() > MANY && self.shape.width <= TABLE_WIDTH {
+                return IntTest::Table(table(&ranges, self.shape.width));
             }
             return IntTest::Block(ranges);
         }
@@ -342,8 +349,7 @@ impl IntBlock {
         let bound;
         let ranges: &[(u64, u64)] = match test {
             IntTest::Table(table) => {
-                let inside = |code: u64| table[code as usize / 64] >> (code % 64) & 1 == 1;
-                with_lane!(self.lane, L => self.retain::<L>(vector, bits, inside));
+                with_lane!(self.lane, L => self.look_up::<L>(vector, bits, table));
                 return;
             }
             IntTest::Block(ranges) => ranges,
@@ -362,6 +368,13 @@ impl IntBlock {
         match ranges {
             [] => *bits = bits::NONE,
             [(0, high)] if *high >= lanes::limit(self.shape.width) => {}
+            _ if ranges.len() > MANY
+                && self.shape.width <= VECTOR_TABLE_WIDTH
+                && bits::count(bits) > few(self.lane) =>
+            {
+                let table = table(ranges, self.shape.width);
+                with_lane!(self.lane, L => self.look_up::<L>(vector, bits, &table));
+            }
             _ if ranges.len() > MANY => {
                 let inside = |code: u64| {
                     let at = ranges.partition_point(|range| range.1 < code);
@@ -381,6 +394,22 @@ impl IntBlock {
         }
     }
 
+    /// Keeps the rows whose packed number's bit is set.
+    fn look_up<L: LaneInt>(&self, vector: usize, bits: &mut Bits, table: &[u64]) {
+        let bit = |code: u64| table[code as usize / 64] >> (code % 64) & 1;
+        if bits::count(bits) <= VECTOR / 4 {
+            self.retain::<L>(vector, bits, |code| bit(code) == 1);
+            return;
+        }
+        let mut scratch = [L::truncate(0); VECTOR];
+        self.unpack(vector, &mut scratch);
+        let mut mask = [0u8; VECTOR];
+        for (byte, &code) in mask.iter_mut().zip(&scratch) {
+            *byte = (bit(code.into()) as u8).wrapping_neg();
+        }
+        bits::and(bits, &bits::from_mask(&mask));
+    }
+
     fn retain<L: LaneInt>(&self, vector: usize, bits: &mut Bits, inside: impl Fn(u64) -> bool) {
         if bits::count(bits) <= few(self.lane) {
             let packed = self.packed::<L>(vector);
@@ -395,6 +424,22 @@ impl IntBlock {
 
 /// Above so many ranges a test is no longer made of comparisons.
 const MANY: usize = 4;
+
+/// Widths up to which many ranges become a table of bits: for a block, where it should stay in the
+/// second cache, and for one vector, where it is used 1,024 times.
+const TABLE_WIDTH: u8 = 20;
+const VECTOR_TABLE_WIDTH: u8 = 13;
+
+/// A bit for each number of `width` bits, set within the ranges, which are of such numbers.
+fn table(ranges: &[(u64, u64)], width: u8) -> Vec<u64> {
+    let mut table = vec![0u64; (1usize << width).div_ceil(64)];
+    for &(low, high) in ranges {
+        for code in low..=high {
+            table[code as usize / 64] |= 1 << (code % 64);
+        }
+    }
+    table
+}
 
 /// A test of a block's packed numbers.
 #[derive(Debug)]
