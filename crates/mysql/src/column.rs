@@ -48,7 +48,11 @@ impl ColumnMeta {
             flags: type_flags(ty),
             decimals: decimals(ty),
             length: display_length(ty),
-            charset: if ty.is_string() { charset::UTF8MB4_0900_AI_CI } else { charset::BINARY },
+            charset: if ty.is_string() && ty != SqlType::Json {
+                charset::UTF8MB4_0900_AI_CI
+            } else {
+                charset::BINARY
+            },
         }
     }
 
@@ -116,6 +120,7 @@ fn wire_type(ty: SqlType) -> ColumnType {
         SqlType::VarChar(_) | SqlType::VarBinary(_) => ColumnType::VarString,
         // All sizes are sent as BLOB; the length tells them apart.
         SqlType::Text(_) | SqlType::Blob(_) => ColumnType::Blob,
+        SqlType::Json => ColumnType::Json,
     }
 }
 
@@ -126,7 +131,7 @@ fn type_flags(ty: SqlType) -> ColumnFlags {
         SqlType::Date | SqlType::Time { .. } | SqlType::DateTime { .. } => ColumnFlags::BINARY,
         SqlType::Timestamp { .. } => ColumnFlags::BINARY | ColumnFlags::TIMESTAMP,
         SqlType::Binary(_) | SqlType::VarBinary(_) => ColumnFlags::BINARY,
-        SqlType::Blob(_) => ColumnFlags::BINARY | ColumnFlags::BLOB,
+        SqlType::Blob(_) | SqlType::Json => ColumnFlags::BINARY | ColumnFlags::BLOB,
         SqlType::Text(_) => ColumnFlags::BLOB,
         SqlType::Char(_) | SqlType::VarChar(_) => ColumnFlags::empty(),
         _ => ColumnFlags::NUM,
@@ -163,7 +168,7 @@ fn display_length(ty: SqlType) -> u32 {
         SqlType::Year => 4,
         SqlType::Char(n) | SqlType::VarChar(n) => n.saturating_mul(CHAR_BYTES),
         SqlType::Binary(n) | SqlType::VarBinary(n) => n,
-        SqlType::Text(LobSize::Long) | SqlType::Blob(LobSize::Long) => u32::MAX,
+        SqlType::Text(LobSize::Long) | SqlType::Blob(LobSize::Long) | SqlType::Json => u32::MAX,
         SqlType::Text(size) => (size.max_bytes() as u32).saturating_mul(CHAR_BYTES),
         SqlType::Blob(size) => size.max_bytes() as u32,
     }

@@ -106,6 +106,10 @@ fn check_length(name: &str) -> Result<()> {
     if name.chars().count() > MAX_NAME { Err(errors::too_long_name(name)) } else { Ok(()) }
 }
 
+fn is_lob(ty: SqlType) -> bool {
+    matches!(ty, SqlType::Text(_) | SqlType::Blob(_) | SqlType::Json)
+}
+
 fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
     let name = spec.name.value.clone();
     let default = match &spec.default {
@@ -114,7 +118,7 @@ fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
             return Err(errors::invalid_default(&name));
         }
         Some(DefaultSpec::Null) => ColumnDefault::Null,
-        Some(DefaultSpec::Literal(_)) if matches!(spec.ty, SqlType::Text(_) | SqlType::Blob(_)) => {
+        Some(DefaultSpec::Literal(_)) if is_lob(spec.ty) => {
             return Err(errors::lob_default(&name));
         }
         Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),

@@ -4,8 +4,8 @@
 //! `LIKE`, `REGEXP`, then `|`, `&`, shifts, `+ -`, `* / % DIV MOD`, `^`, unary operators, `->`.
 
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArguments, Ident, Interval,
-    ObjectName, UnaryOperator,
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
 };
 use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
@@ -276,6 +276,14 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     let next_is_call = second.token == Token::LParen;
     match word.keyword {
         Keyword::INTERVAL => interval(parser),
+        _ if next_is_call && word.value.eq_ignore_ascii_case("ROW") => {
+            parser.advance_token();
+            Some(tuple(parser))
+        }
+        Keyword::CHAR if next_is_call => char_using(parser),
+        _ if !next_is_call && never_begins_an_expression(word) => {
+            Some(parser.expected_ref("an expression", parser.peek_token_ref()))
+        }
         Keyword::BINARY => {
             parser.advance_token();
             Some(parser.parse_subexpr(UNARY).map(as_binary))
@@ -293,6 +301,82 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         }
         _ => None,
     }
+}
+
+/// `ROW(a, b)` is `(a, b)`.
+fn tuple(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let values = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Tuple(values))
+}
+
+/// `CHAR(n, .. USING charset)` is `CONVERT(CHAR(n, ..) USING charset)`. `None`: without USING.
+fn char_using(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let parsed = parser.maybe_parse(|parser| {
+        parser.advance_token();
+        parser.expect_token(&Token::LParen)?;
+        let values = parser.parse_comma_separated(Parser::parse_expr)?;
+        parser.expect_keyword_is(Keyword::USING)?;
+        let charset = parser.parse_object_name(false)?;
+        parser.expect_token(&Token::RParen)?;
+        let args =
+            values.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
+        let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+        let Expr::Function(call) = bare_call(ObjectName::from(vec![Ident::new("CHAR")])) else {
+            return parser.expected_ref("a call", parser.peek_token_ref());
+        };
+        Ok(Expr::Convert {
+            is_try: false,
+            expr: Box::new(Expr::Function(Function { args: FunctionArguments::List(list), ..call })),
+            data_type: None,
+            charset: Some(charset),
+            target_before_value: false,
+            styles: Vec::new(),
+        })
+    });
+    match parsed {
+        Ok(Some(expr)) => Some(Ok(expr)),
+        Ok(None) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// Reserved words that stand behind an expression or between two, never before one.
+fn never_begins_an_expression(word: &Word) -> bool {
+    matches!(
+        word.keyword,
+        Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::ORDER
+            | Keyword::HAVING
+            | Keyword::LIMIT
+            | Keyword::ON
+            | Keyword::AND
+            | Keyword::OR
+            | Keyword::XOR
+            | Keyword::THEN
+            | Keyword::ELSE
+            | Keyword::WHEN
+            | Keyword::AS
+            | Keyword::BY
+            | Keyword::UNION
+            | Keyword::JOIN
+            | Keyword::INNER
+            | Keyword::CROSS
+            | Keyword::USING
+            | Keyword::INTO
+            | Keyword::BETWEEN
+            | Keyword::LIKE
+            | Keyword::IS
+            | Keyword::DIV
+            | Keyword::RLIKE
+            | Keyword::REGEXP
+            | Keyword::FOR
+            | Keyword::ASC
+            | Keyword::DESC
+    )
 }
 
 /// Functions that MySQL calls without parentheses and sqlparser takes for columns.

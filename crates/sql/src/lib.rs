@@ -10,6 +10,7 @@ pub mod ddl;
 pub mod dialect;
 pub mod functions;
 pub mod insert;
+pub(crate) mod json;
 pub mod like;
 pub mod literal;
 pub mod load;

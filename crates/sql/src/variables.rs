@@ -251,7 +251,7 @@ impl Variable {
                 match Zone::parse(&name) {
                     Some(zone) => Ok(Value::Text(zone.to_string())),
                     None => Err(SqlError::new(
-                        ErrorKind::WrongValueForVariable,
+                        ErrorKind::UnknownTimeZone,
                         format!("Unknown or incorrect time zone: '{name}'"),
                     )),
                 }

@@ -68,6 +68,7 @@ kinds! {
     UnknownTableInClause = 1109, "42S02";
     NonUpdatableTable = 1288, "HY000";
     UnresolvedTableLock = 3568, "HY000";
+    MixOfGroupFunctions = 1140, "42000";
     NoSuchGrant = 1141, "42000";
     IllegalGrantForTable = 1144, "42000";
     NoSuchTable = 1146, "42S02";
@@ -125,6 +126,38 @@ kinds! {
     MustChangeIsolationOutsideTxn = 1568, "25001";
     CannotLockNow = 3572, "HY000";
     FileNotFound = 29, "HY000";
+    WrongNumberOfColumns = 1222, "21000";
+    NoTablesUsed = 1096, "HY000";
+    WrongColumnList = 1353, "HY000";
+    IllegalValueForType = 1367, "22007";
+    UnknownTimeZone = 1298, "HY000";
+    TooBigScale = 1425, "42000";
+    TooBigPrecision = 1426, "42000";
+    ScaleAbovePrecision = 1427, "42000";
+    OrderNotInDistinct = 3065, "HY000";
+    WrongValueForFunction = 1411, "HY000";
+    WindowNoSuchWindow = 3579, "HY000";
+    WindowFrameStart = 3584, "HY000";
+    WindowFrameEnd = 3585, "HY000";
+    WindowRangeFrame = 3587, "HY000";
+    WindowInvalidUse = 3593, "HY000";
+    InvalidJsonText = 3140, "22032";
+    InvalidJsonArgument = 3141, "22032";
+    InvalidJsonPath = 3143, "42000";
+    InvalidTypeForJson = 3146, "22032";
+    InvalidJsonPathWildcard = 3149, "42000";
+    JsonUsedAsKey = 3152, "42000";
+    JsonVacuousPath = 3153, "42000";
+    JsonBadOneOrAll = 3154, "42000";
+    JsonTooDeep = 3157, "22032";
+    JsonNullKey = 3158, "22032";
+    InvalidJsonPathArrayCell = 3165, "42000";
+    RegexpIllegalArgument = 3685, "HY000";
+    RegexpIndexOutOfBounds = 3686, "HY000";
+    RegexpSyntax = 3688, "HY000";
+    RegexpMismatchedParenthesis = 3691, "HY000";
+    RegexpUnclosedBracket = 3696, "HY000";
+    RegexpTooBig = 3699, "HY000";
 }
 
 /// An error that reaches a client. `message` says what happened and, where it can, what to do.

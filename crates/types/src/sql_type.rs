@@ -13,7 +13,7 @@
 //! | DATETIME(n) | Timestamp(us, none) | I64 |
 //! | TIMESTAMP(n) | Timestamp(us, "+00:00") | I64 |
 //! | YEAR | UInt16 | I64 |
-//! | CHAR, VARCHAR, TEXT | Utf8View | Bytes |
+//! | CHAR, VARCHAR, TEXT, JSON | Utf8View | Bytes |
 //! | BINARY, VARBINARY, BLOB | BinaryView | Bytes |
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -100,6 +100,8 @@ pub enum SqlType {
     /// Length in bytes.
     VarBinary(u32),
     Blob(LobSize),
+    /// A JSON document as text, in the one form that writing it gives.
+    Json,
 }
 
 /// How storage holds a value.
@@ -138,7 +140,7 @@ impl SqlType {
             DateTime { .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
             Timestamp { .. } => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("+00:00"))),
             Year => DataType::UInt16,
-            Char(_) | VarChar(_) | Text(_) => DataType::Utf8View,
+            Char(_) | VarChar(_) | Text(_) | Json => DataType::Utf8View,
             Binary(_) | VarBinary(_) | Blob(_) => DataType::BinaryView,
         }
     }
@@ -149,7 +151,7 @@ impl SqlType {
             Decimal { precision, .. } if precision > 18 => Physical::I128,
             Float => Physical::F32,
             Double => Physical::F64,
-            Char(_) | VarChar(_) | Text(_) | Binary(_) | VarBinary(_) | Blob(_) => Physical::Bytes,
+            Char(_) | VarChar(_) | Text(_) | Binary(_) | VarBinary(_) | Blob(_) | Json => Physical::Bytes,
             _ => Physical::I64,
         }
     }
@@ -243,6 +245,7 @@ impl SqlType {
             "blob" => SqlType::Blob(LobSize::Normal),
             "mediumblob" => SqlType::Blob(LobSize::Medium),
             "longblob" => SqlType::Blob(LobSize::Long),
+            "json" => SqlType::Json,
             _ => return None,
         })
     }
@@ -268,8 +271,9 @@ impl SqlType {
         )
     }
 
+    /// Whether values are UTF-8 text.
     pub fn is_string(self) -> bool {
-        matches!(self, SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_))
+        matches!(self, SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_) | SqlType::Json)
     }
 
     /// The least and greatest value of an integer type.
@@ -324,6 +328,7 @@ impl fmt::Display for SqlType {
             Binary(n) => write!(f, "binary({n})"),
             VarBinary(n) => write!(f, "varbinary({n})"),
             Blob(size) => write!(f, "{}blob", size.prefix()),
+            Json => f.write_str("json"),
         }
     }
 }
@@ -357,6 +362,7 @@ mod tests {
             Binary(4),
             VarBinary(16),
             Blob(LobSize::Long),
+            Json,
         ] {
             assert_eq!(SqlType::parse(&ty.to_string()), Some(ty));
             assert_eq!(SqlType::of_field(&ty.field("c", true)), Some(ty));

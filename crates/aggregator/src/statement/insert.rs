@@ -86,7 +86,7 @@ impl State {
             match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
                 Some(rows) => rows,
                 None => evaluated_rows(insert, def, &conversion, |expr| {
-                    sql::query::evaluate(expr, &context).map(|(value, _)| value)
+                    sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
                 })?,
             }
         };

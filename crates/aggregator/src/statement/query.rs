@@ -5,7 +5,7 @@ use super::grid::Grid;
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::server::Aggregator;
-use crate::session::{State, find_table};
+use crate::session::{Level, State, find_table};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -94,6 +94,8 @@ impl State {
             pipes_as_concat: on("PIPES_AS_CONCAT"),
             no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
             no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
+            strict_division: on("ERROR_FOR_DIVISION_BY_ZERO")
+                && (on("STRICT_TRANS_TABLES") || on("STRICT_ALL_TABLES")),
         }
     }
 
@@ -170,6 +172,9 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         let mut bound = self.bind_perhaps_locking(query, parameters).await?;
+        for warning in &bound.warnings {
+            self.add_message(Level::Warning, warning.kind.errno(), warning.message.clone());
+        }
         if let Some(lock) = bound.lock.take() {
             return self.select_locking(bound, lock).await;
         }

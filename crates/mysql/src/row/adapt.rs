@@ -54,7 +54,8 @@ fn fits(array: &DataType, ty: SqlType) -> bool {
         | SqlType::Text(_)
         | SqlType::Binary(_)
         | SqlType::VarBinary(_)
-        | SqlType::Blob(_) => matches!(
+        | SqlType::Blob(_)
+        | SqlType::Json => matches!(
             array,
             D::Utf8
                 | D::LargeUtf8

@@ -18,6 +18,7 @@ impl Rules {
         right: Typed,
     ) -> Result<Typed, SqlError> {
         let (left, right) = (self.number(left)?, self.number(right)?);
+        let unsigned = is_unsigned(&left.arrow) || is_unsigned(&right.arrow);
         let either = |family| left.family() == family || right.family() == family;
         let (left, right) = if either(Family::Float) {
             (self.double(left)?, self.double(right)?)
@@ -41,7 +42,12 @@ impl Rules {
             DataType::UInt64 => BIGINT_UNSIGNED,
             _ => BIGINT,
         };
-        fold::call(operation.udf(), vec![left, right], ty)
+        let result = fold::call(operation.udf_by(self.strict_division), vec![left, right], ty)?;
+        if operation == Operation::IntegerDivide && unsigned && result.arrow == DataType::Int64 {
+            let not_negative = crate::functions::arithmetic::not_negative();
+            return fold::call(not_negative, vec![result], BIGINT_UNSIGNED);
+        }
+        Ok(result)
     }
 
     fn signed_if_unsigned(&self, value: Typed) -> Result<Typed, SqlError> {
@@ -60,9 +66,7 @@ impl Rules {
                 Ok(Typed { expr, ..value })
             }
             _ if value.arrow == DataType::UInt64 => {
-                let decimal = self.decimal(value)?;
-                let negated = self.negate(decimal)?;
-                self.signed(negated)
+                fold::call(crate::functions::arithmetic::negate_unsigned(), vec![value], BIGINT)
             }
             _ => self.arithmetic(Operation::Subtract, Typed::int(0), wide_integer(value)),
         }

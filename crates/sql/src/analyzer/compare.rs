@@ -3,6 +3,7 @@
 //! that `column op constant` keeps the column bare and a scan can use it.
 
 use super::convert::Rules;
+use super::fold::call;
 use super::typed::BIGINT;
 use super::unify::{common_decimal, common_integer, decimal_of};
 use super::{Family, Typed};
@@ -12,6 +13,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
+use types::sql_type::LobSize;
 use types::{ErrorKind, SqlError, SqlType};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,18 @@ impl Comparison {
 type Adapted = Option<(Comparison, ScalarValue)>;
 
 impl Rules {
+    /// JSON beside text that is none: a JSON string compares as its text.
+    fn json_as_text(&self, value: Typed, other: &Typed) -> Result<Typed, SqlError> {
+        if value.ty != SqlType::Json || other.ty == SqlType::Json || other.family() != Family::Text {
+            return Ok(value);
+        }
+        let ty = SqlType::Text(LobSize::Long);
+        call(crate::functions::json::json_unquote(), vec![value], ty)
+    }
+
     pub(crate) fn compare(&self, op: Comparison, left: Typed, right: Typed) -> Result<Typed, SqlError> {
+        let left = self.json_as_text(left, &right)?;
+        let right = self.json_as_text(right, &left)?;
         if left.as_literal().is_some() && right.as_literal().is_none() {
             return self.compare(op.mirrored(), right, left);
         }
@@ -178,11 +191,12 @@ impl Rules {
         let mut nullable = value.nullable;
         for item in list {
             nullable |= item.nullable;
-            let adapted = if value.as_literal().is_none() && item.as_literal().is_some() {
-                self.adapt(Comparison::Equal, &value, &item)?
-            } else {
-                None
-            };
+            let adapted =
+                if value.ty != SqlType::Json && value.as_literal().is_none() && item.as_literal().is_some() {
+                    self.adapt(Comparison::Equal, &value, &item)?
+                } else {
+                    None
+                };
             match adapted {
                 Some((Comparison::Equal, constant)) if !constant.data_type().is_nested() => {
                     constants.push(Expr::Literal(constant, None));

@@ -24,6 +24,8 @@ pub(crate) struct Rules {
     /// When the statement began: microseconds since 1970 on the session's clock.
     pub(crate) now: i64,
     pub(crate) modes: Modes,
+    /// A division by zero is an error: in what is written to a table, by sql_mode.
+    pub(crate) strict_division: bool,
 }
 
 /// The target of CAST and CONVERT.
@@ -42,7 +44,26 @@ pub(crate) enum CastTarget {
     Binary(Option<u32>),
 }
 
+/// A hexadecimal or bit literal as the number that its bytes are, the most significant first.
+fn bytes_as_number(value: Typed) -> Typed {
+    match (value.ty, value.as_literal()) {
+        (SqlType::Binary(_), Some(ScalarValue::BinaryView(Some(bytes)))) if bytes.len() <= 8 => {
+            Typed::uint(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        }
+        _ => value,
+    }
+}
+
 impl Rules {
+    /// A count of characters or rows: BIGINT, where a greater number is as good as the greatest.
+    pub(crate) fn count(&self, value: Typed) -> Result<Typed, SqlError> {
+        if value.arrow == DataType::UInt64 {
+            let decimal = self.decimal(value)?;
+            return self.signed(decimal);
+        }
+        self.signed(value)
+    }
+
     /// As a condition: NULL, FALSE or TRUE, numbers by whether they are not 0.
     pub(crate) fn condition(&self, value: Typed) -> Result<Typed, SqlError> {
         match value.family() {
@@ -66,6 +87,7 @@ impl Rules {
 
     /// As a number of its own kind: what an arithmetic operator sees.
     pub(crate) fn number(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT, DataType::Int64)),
             Family::Boolean => Ok(cast(value, DataType::Int64, BIGINT)),
@@ -80,6 +102,7 @@ impl Rules {
     }
 
     pub(crate) fn double(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         match value.family() {
             Family::Null => Ok(Typed::typed_null(SqlType::Double, DataType::Float64)),
             Family::Boolean | Family::Integer | Family::Decimal | Family::Float => {
@@ -94,6 +117,7 @@ impl Rules {
 
     /// As a DECIMAL that holds every value of a numeric type exactly.
     pub(crate) fn decimal(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         match value.family() {
             Family::Decimal => Ok(value),
             Family::Null => {
@@ -109,6 +133,7 @@ impl Rules {
 
     /// As DECIMAL(precision, scale): rounded, and cut to the greatest value if too large.
     pub(crate) fn decimal_as(&self, value: Typed, precision: u8, scale: u8) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         let arrow = DataType::Decimal128(precision, scale as i8);
         let ty = SqlType::Decimal { precision, scale };
         let whole = precision.saturating_sub(scale);
@@ -133,6 +158,7 @@ impl Rules {
 
     /// BIGINT: rounded, cut to its range.
     pub(crate) fn signed(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT, DataType::Int64)),
             Family::Boolean => Ok(cast(value, DataType::Int64, BIGINT)),
@@ -146,6 +172,7 @@ impl Rules {
 
     /// BIGINT UNSIGNED; negative numbers wrap, as CAST does it.
     pub(crate) fn unsigned(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = bytes_as_number(value);
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT_UNSIGNED, DataType::UInt64)),
             Family::Boolean => Ok(cast(value, DataType::UInt64, BIGINT_UNSIGNED)),

@@ -277,6 +277,7 @@ impl Typed {
                 u64::from(n)
             }
             SqlType::Text(size) | SqlType::Blob(size) => size.max_bytes(),
+            SqlType::Json => u64::from(u32::MAX),
         }
     }
 }

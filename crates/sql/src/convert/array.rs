@@ -31,6 +31,7 @@ pub fn convert_column(
         | SqlType::BigInt { .. }
         | SqlType::Float
         | SqlType::Double
+        | SqlType::Json
         | SqlType::Date
         | SqlType::DateTime { fsp: 6 }
         | SqlType::Timestamp { fsp: 6 }

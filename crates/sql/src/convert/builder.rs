@@ -121,6 +121,16 @@ pub(super) fn checked_float(value: f64) -> Result<f32, Wrong> {
     if narrow.is_finite() { Ok(narrow) } else { Err(Wrong::OutOfRange) }
 }
 
+/// The one form of a JSON text.
+fn json_form(text: &[u8]) -> Result<String, Wrong> {
+    let text = std::str::from_utf8(text).map_err(|_| Wrong::NotUtf8)?;
+    let document =
+        crate::json::parse(text).map_err(|invalid| Wrong::NotJson { why: invalid.why, at: invalid.at })?;
+    let mut form = String::with_capacity(text.len());
+    document.write(&mut form);
+    Ok(form)
+}
+
 /// The text that a string column stores of `text`: blanks at the end of a CHAR are no part of it, and
 /// those past the length of a VARCHAR are cut. `ascii`: it is known to have only ASCII.
 #[inline]
@@ -194,7 +204,7 @@ impl ColumnBuilder {
             Double => Values::F64(Vec::with_capacity(rows)),
             Date => Values::Date(Vec::with_capacity(rows)),
             Time { .. } | DateTime { .. } | Timestamp { .. } => Values::Micros(Vec::with_capacity(rows)),
-            Char(_) | VarChar(_) | Text(_) => Values::Text(ViewBuilder::with_capacity(rows)),
+            Char(_) | VarChar(_) | Text(_) | Json => Values::Text(ViewBuilder::with_capacity(rows)),
             Binary(_) | VarBinary(_) | Blob(_) => Values::Bytes(ViewBuilder::with_capacity(rows)),
         };
         ColumnBuilder { ty, nullable, values, nulls: NullBufferBuilder::new(rows) }
@@ -301,6 +311,12 @@ impl ColumnBuilder {
                 }),
                 _ => Ok(()),
             },
+            Values::Text(out) if ty == SqlType::Json => {
+                fill_views(out, nulls, nullable, rows, get, |out, text| {
+                    out.push(json_form(text)?.as_bytes());
+                    Ok(())
+                })
+            }
             Values::Text(out) => fill_views(out, nulls, nullable, rows, get, |out, text| {
                 out.push(fit_text(text, ty, ascii)?);
                 Ok(())

@@ -312,6 +312,9 @@ impl ColumnBuilder {
                 SqlType::DateTime { fsp } => value.to_datetime(fsp, context)?,
                 _ => return Err(Wrong::Incorrect),
             }),
+            Values::Text(_) if ty == SqlType::Json => {
+                return Err(Wrong::NotJson { why: "not a JSON text, may need CAST", at: 0 });
+            }
             Values::Text(out) => out.push(fit_text(&local(value, context).text(), ty, true)?),
             Values::Bytes(out) => {
                 let (limit, padded) = binary_limit(ty);

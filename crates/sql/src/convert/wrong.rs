@@ -14,6 +14,11 @@ pub enum Wrong {
     Truncated,
     /// Not UTF-8.
     NotUtf8,
+    /// No JSON, for which reason, and at which byte.
+    NotJson {
+        why: &'static str,
+        at: usize,
+    },
 }
 
 /// MySQL quotes at most so many characters of a value.
@@ -46,6 +51,12 @@ impl Wrong {
                     format!("Incorrect {word} value: '{}' for column '{name}' at row {row}", shown(text)),
                 )
             }
+            Wrong::NotJson { why, at } => SqlError::new(
+                ErrorKind::InvalidJsonText,
+                format!(
+                    "Invalid JSON text: \"{why}\" at position {at} in value for column '{name}' at row {row}."
+                ),
+            ),
             Wrong::NotUtf8 => SqlError::new(
                 ErrorKind::IncorrectValue,
                 format!("Incorrect string value: '{}' for column '{name}' at row {row}", shown_bytes(text)),

@@ -42,21 +42,21 @@ pub fn column_too_long(name: &str, max: u64) -> SqlError {
 
 pub fn precision_too_big(name: &str, given: u64, max: u64) -> SqlError {
     SqlError::new(
-        ErrorKind::ColumnTooBig,
+        ErrorKind::TooBigPrecision,
         format!("Too-big precision {given} specified for '{name}'. Maximum is {max}."),
     )
 }
 
 pub fn scale_too_big(name: &str, given: u64) -> SqlError {
     SqlError::new(
-        ErrorKind::ColumnTooBig,
+        ErrorKind::TooBigScale,
         format!("Too big scale {given} specified for column '{name}'. Maximum is 30."),
     )
 }
 
 pub fn scale_above_precision(name: &str) -> SqlError {
     SqlError::new(
-        ErrorKind::ColumnTooBig,
+        ErrorKind::ScaleAbovePrecision,
         format!("For float(M,D), double(M,D) or decimal(M,D), M must be >= D (column '{name}')."),
     )
 }
@@ -100,4 +100,13 @@ pub fn wrong_table_name(name: &str) -> SqlError {
 
 pub fn wrong_column_name(name: &str) -> SqlError {
     SqlError::new(ErrorKind::WrongColumnName, format!("Incorrect column name '{name}'"))
+}
+
+pub fn json_key(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::JsonUsedAsKey,
+        format!(
+            "JSON column '{name}' supports indexing only via generated columns on a specified JSON path."
+        ),
+    )
 }

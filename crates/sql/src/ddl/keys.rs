@@ -47,6 +47,9 @@ fn refuse_lobs(def: &TableDef, ids: &[ColumnId]) -> Result<()> {
         if matches!(column.ty, SqlType::Text(_) | SqlType::Blob(_)) {
             return Err(errors::lob_key(&column.name));
         }
+        if column.ty == SqlType::Json {
+            return Err(errors::json_key(&column.name));
+        }
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ fn column_line(column: &ColumnDef) -> String {
 }
 
 fn is_lob(ty: SqlType) -> bool {
-    matches!(ty, SqlType::Text(_) | SqlType::Blob(_))
+    matches!(ty, SqlType::Text(_) | SqlType::Blob(_) | SqlType::Json)
 }
 
 fn current_timestamp(ty: SqlType) -> String {
@@ -148,7 +148,8 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     ColumnRow {
         field: column.name.clone(),
         ty: column.ty.to_string(),
-        collation: column.ty.is_string().then(|| DEFAULT_COLLATION.to_string()),
+        collation: (column.ty.is_string() && column.ty != SqlType::Json)
+            .then(|| DEFAULT_COLLATION.to_string()),
         null: if column.nullable { "YES" } else { "NO" },
         key: key_of(def, column.id),
         default,

@@ -9,11 +9,12 @@
 //! | DIV | Int64 or UInt64 | Int64 | Int64 |
 //! | % | type of the left operand | larger scale | Float64 |
 //!
-//! Division by zero is NULL. Decimal products are computed from 64-bit halves when a batch's values
+//! Division by zero is NULL, or an error in the strict functions. Decimal products are computed from 64-bit halves when a batch's values
 //! allow it, which is nearly always and several times faster than checked 128-bit multiplication.
 
-use super::failure::out_of_range;
+use super::failure::{out_of_range, raise};
 use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers};
+use super::warnings;
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -22,6 +23,7 @@ use arrow::datatypes::{
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use std::sync::{Arc, LazyLock};
+use types::{ErrorKind, SqlError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -48,6 +50,16 @@ impl Operation {
             Operation::IntegerDivide => "DIV",
             Operation::Modulo => "%",
         }
+    }
+
+    /// The function; `strict`: a division by zero is an error.
+    pub(crate) fn udf_by(self, strict: bool) -> Arc<ScalarUDF> {
+        Arc::clone(match self {
+            Operation::Divide if strict => &DIVIDE_STRICT,
+            Operation::IntegerDivide if strict => &INTEGER_DIVIDE_STRICT,
+            Operation::Modulo if strict => &MODULO_STRICT,
+            _ => return self.udf(),
+        })
     }
 
     pub(crate) fn udf(self) -> Arc<ScalarUDF> {
@@ -79,12 +91,84 @@ macro_rules! operation {
 operation!(ADD, "add", Add, Propagate);
 operation!(SUBTRACT, "subtract", Subtract, Propagate);
 operation!(MULTIPLY, "multiply", Multiply, Propagate);
-operation!(DIVIDE, "divide", Divide, Always);
-operation!(INTEGER_DIVIDE, "div", IntegerDivide, Always);
-operation!(MODULO, "modulo", Modulo, Always);
+
+macro_rules! division {
+    ($static:ident, $name:literal, $operation:ident, $strict:literal) => {
+        static $static: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+            Function::new(
+                $name,
+                Returns::By(|fields, _| result_of(Operation::$operation, fields)),
+                Nulls::Always,
+                |args| divide(Operation::$operation, $strict, args),
+            )
+            .udf()
+        });
+    };
+}
+
+division!(DIVIDE, "divide", Divide, false);
+division!(INTEGER_DIVIDE, "div", IntegerDivide, false);
+division!(MODULO, "modulo", Modulo, false);
+division!(DIVIDE_STRICT, "divide_strict", Divide, true);
+division!(INTEGER_DIVIDE_STRICT, "div_strict", IntegerDivide, true);
+division!(MODULO_STRICT, "modulo_strict", Modulo, true);
+
+/// A quotient or remainder. NULL of two values is a division by zero: a warning, or strictly an error.
+fn divide(operation: Operation, strict: bool, args: &Arguments<'_>) -> Result<ArrayRef> {
+    let result = compute(operation, args)?;
+    if result.null_count() > 0 && (strict || warnings::are_gathered()) {
+        let (left, right) = (args.array(0)?, args.array(1)?);
+        for row in (0..args.rows).filter(|row| result.is_null(*row)) {
+            if left.is_null(row) || right.is_null(row) {
+                continue;
+            }
+            if strict {
+                return Err(raise(SqlError::new(ErrorKind::DivisionByZero, "Division by 0")));
+            }
+            warnings::division_by_zero();
+        }
+    }
+    Ok(result)
+}
 
 static AVERAGE: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Function::new("average", Returns::By(average_result), Nulls::Always, average).udf());
+
+static NEGATE_UNSIGNED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("negate_unsigned", Returns::Type(DataType::Int64), Nulls::Propagate, |args| {
+        let values = args.numbers::<UInt64Type>(0)?;
+        build_numbers::<Int64Type>(args, |row| match values.get(row) {
+            None => Ok(None),
+            Some(value) => match i64::try_from(-i128::from(value)) {
+                Ok(negated) => Ok(Some(negated)),
+                Err(_) => Err(out_of_range("BIGINT", format_args!("-({value})"))),
+            },
+        })
+    })
+    .udf()
+});
+
+static NOT_NEGATIVE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("not_negative", Returns::Type(DataType::UInt64), Nulls::Propagate, |args| {
+        let values = args.numbers::<Int64Type>(0)?;
+        build_numbers::<UInt64Type>(args, |row| match values.get(row).map(u64::try_from) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => Err(out_of_range("BIGINT UNSIGNED", "DIV")),
+        })
+    })
+    .udf()
+});
+
+/// negate_unsigned(BIGINT UNSIGNED): BIGINT, or 1690 below its range.
+pub(crate) fn negate_unsigned() -> Arc<ScalarUDF> {
+    Arc::clone(&NEGATE_UNSIGNED)
+}
+
+/// not_negative(BIGINT): the same as BIGINT UNSIGNED, or 1690.
+pub(crate) fn not_negative() -> Arc<ScalarUDF> {
+    Arc::clone(&NOT_NEGATIVE)
+}
 
 /// average(sum, count): the decimal quotient with four digits more.
 pub(crate) fn average_udf() -> Arc<ScalarUDF> {
@@ -92,10 +176,10 @@ pub(crate) fn average_udf() -> Arc<ScalarUDF> {
 }
 
 pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
-    [&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE, &INTEGER_DIVIDE, &MODULO, &AVERAGE]
-        .into_iter()
-        .map(|udf| Arc::clone(udf))
-        .collect()
+    let plain = [&ADD, &SUBTRACT, &MULTIPLY, &DIVIDE, &INTEGER_DIVIDE, &MODULO, &AVERAGE];
+    let strict = [&DIVIDE_STRICT, &INTEGER_DIVIDE_STRICT, &MODULO_STRICT];
+    let signs = [&NEGATE_UNSIGNED, &NOT_NEGATIVE];
+    plain.into_iter().chain(strict).chain(signs).map(|udf| Arc::clone(udf)).collect()
 }
 
 /// Precision and scale of a decimal result: MySQL's, with the precision cut at 38 instead of 65.

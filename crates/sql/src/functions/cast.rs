@@ -9,19 +9,20 @@ use super::kernel::{
     Arguments, Function, Nulls, Returns, build_binary, build_numbers, build_text, functions,
 };
 use super::numerals::{
-    decimal_of, decimal_of_double, double_of, integer_of, write_decimal, write_double, write_float,
+    decimal_of, decimal_of_double, double_of, integer_of, is_number, write_decimal, write_double, write_float,
 };
+use super::warnings;
 use crate::temporal::{
     self, MAX_DATETIME, MAX_TIME, MICROS_PER_DAY, MICROS_PER_SECOND, MIN_DATETIME, Zone, split_datetime,
 };
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type,
     Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
 use datafusion::common::{DataFusionError, Result, ScalarValue};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use std::sync::{Arc, LazyLock};
 
 const DATETIME: Returns = Returns::Type(DataType::Timestamp(TimeUnit::Microsecond, None));
@@ -38,6 +39,8 @@ functions! {
             Ok(read(row).map(|value| match value {
                 Integer::Bits(bits) => bits as i64,
                 Integer::Wide(value) => value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
+                // Digits are read as BIGINT UNSIGNED if they are too many for a BIGINT.
+                Integer::Text(value) => value.clamp(i128::from(i64::MIN), i128::from(u64::MAX)) as i64,
             }))
         })
     };
@@ -46,8 +49,10 @@ functions! {
         build_numbers::<UInt64Type>(args, |row| {
             Ok(read(row).map(|value| match value {
                 Integer::Bits(bits) => bits,
-                Integer::Wide(value) if value < 0 => value.max(i128::from(i64::MIN)) as i64 as u64,
-                Integer::Wide(value) => value.min(i128::from(u64::MAX)) as u64,
+                Integer::Wide(value) | Integer::Text(value) if value < 0 => {
+                    value.max(i128::from(i64::MIN)) as i64 as u64
+                }
+                Integer::Wide(value) | Integer::Text(value) => value.min(i128::from(u64::MAX)) as u64,
             }))
         })
     };
@@ -67,7 +72,9 @@ functions! {
             _ => {
                 let texts = args.texts(0)?;
                 build_numbers::<Date32Type>(args, |row| {
-                    Ok(texts.get(row).and_then(|text| temporal::parse_date(text.as_bytes())))
+                    Ok(texts.get(row).and_then(|text| {
+                        noted("datetime", text, temporal::parse_date(text.as_bytes()))
+                    }))
                 })
             }
         }
@@ -85,7 +92,9 @@ functions! {
             _ => {
                 let texts = args.texts(0)?;
                 build_numbers::<TimestampMicrosecondType>(args, |row| {
-                    Ok(texts.get(row).and_then(|text| temporal::parse_datetime(text.as_bytes(), fsp)))
+                    Ok(texts.get(row).and_then(|text| {
+                        noted("datetime", text, temporal::parse_datetime(text.as_bytes(), fsp))
+                    }))
                 })
             }
         }
@@ -146,6 +155,43 @@ functions! {
             Ok(Some(()))
         })
     };
+}
+
+/// The value that was read, and a warning if there is none.
+fn noted<T>(ty: &str, text: &str, value: Option<T>) -> Option<T> {
+    if value.is_none() {
+        warnings::incorrect(ty, text);
+    }
+    value
+}
+
+/// The time that a text begins with, where the whole is none: 00:20:24 of '2024-01-01'.
+pub(super) fn leading_time(text: &str, fsp: u8) -> Option<i64> {
+    let text = text.trim_start();
+    let sign = usize::from(text.starts_with(['-', '+']));
+    let length = text[sign..].bytes().take_while(|byte| matches!(byte, b'0'..=b'9' | b':' | b'.')).count();
+    let time = &text[..sign + length];
+    if time.len() == text.len() || length == 0 {
+        return None;
+    }
+    temporal::parse_time(time.trim_end_matches([':', '.']).as_bytes(), fsp)
+}
+
+/// A warning if a text is no number as a whole.
+fn note_number(ty: &str, text: &[u8]) {
+    if warnings::are_gathered() && !is_number(text) {
+        warnings::truncated(ty, text);
+    }
+}
+
+fn note_integer(text: &[u8]) {
+    if warnings::are_gathered() {
+        let digits = text.trim_ascii();
+        let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            warnings::truncated("INTEGER", text);
+        }
+    }
 }
 
 fn unsupported(args: &Arguments<'_>) -> DataFusionError {
@@ -218,11 +264,26 @@ fn text_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     }
 }
 
+/// An array of any type as text.
+pub(super) fn texts_of(values: &ArrayRef, fsp: i64) -> Result<ArrayRef> {
+    if *values.data_type() == DataType::Utf8View {
+        return Ok(Arc::clone(values));
+    }
+    let args =
+        [ColumnarValue::Array(Arc::clone(values)), ColumnarValue::Scalar(ScalarValue::Int64(Some(fsp)))];
+    text_kernel(&Arguments::of(&args, values.len(), &DataType::Utf8View))
+}
+
 fn double_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     match args.data_type(0)? {
         DataType::Utf8View | DataType::BinaryView | DataType::Null => {
             let values = args.blobs(0)?;
-            build_numbers::<Float64Type>(args, |row| Ok(values.get(row).map(double_of)))
+            build_numbers::<Float64Type>(args, |row| {
+                Ok(values.get(row).map(|text| {
+                    note_number("DOUBLE", text);
+                    double_of(text)
+                }))
+            })
         }
         DataType::Date32 => {
             let values = args.numbers::<Date32Type>(0)?;
@@ -259,6 +320,7 @@ fn datetime_number(micros: i64) -> i64 {
 enum Integer {
     Bits(u64),
     Wide(i128),
+    Text(i128),
 }
 
 /// Reads the first argument as integers, rounded.
@@ -308,7 +370,12 @@ fn integers<'a>(args: &Arguments<'a>) -> Result<Box<dyn Fn(usize) -> Option<Inte
         }
         _ => {
             let values = args.blobs(0)?;
-            Box::new(move |row| values.get(row).map(|text| Integer::Wide(integer_of(text))))
+            Box::new(move |row| {
+                values.get(row).map(|text| {
+                    note_integer(text);
+                    Integer::Text(integer_of(text))
+                })
+            })
         }
     })
 }
@@ -375,7 +442,10 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         _ => {
             let values = args.blobs(0)?;
             build_numbers::<Decimal128Type>(args, |row| {
-                Ok(values.get(row).map(|text| decimal_of(text, scale, limit)))
+                Ok(values.get(row).map(|text| {
+                    note_number("DECIMAL", text);
+                    decimal_of(text, scale, limit)
+                }))
             })
         }
     }
@@ -408,7 +478,10 @@ fn time_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         _ => {
             let values = args.texts(0)?;
             build_numbers::<DurationMicrosecondType>(args, |row| {
-                Ok(values.get(row).and_then(|text| temporal::parse_time(text.as_bytes(), fsp)))
+                Ok(values.get(row).and_then(|text| {
+                    let time = temporal::parse_time(text.as_bytes(), fsp);
+                    noted("time", text, time.or_else(|| leading_time(text, fsp)))
+                }))
             })
         }
     }

@@ -213,7 +213,8 @@ pub(crate) fn read_formatted(text: &str, format: &str) -> Option<i64> {
         + fields.second * MICROS_PER_SECOND
         + fields.micro;
     if !parts.date {
-        return Some(of_day);
+        // A format that reads nothing gives nothing.
+        return parts.time.then_some(of_day);
     }
     let day = match fields.day_of_year {
         Some(of_year) if fields.month == 0 => {

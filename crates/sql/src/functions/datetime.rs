@@ -4,12 +4,15 @@
 use super::calendar::{
     Clock, DAYS_TO_1970, MONTHS, WEEKDAYS, WeekMode, add_interval, add_months, date_number, week,
 };
+use super::cast::leading_time;
 use super::date_format::{read_formatted, write_formatted, write_formatted_time};
 use super::interval::{Span, Unit, count_units};
 use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers, build_text, functions};
+use super::warnings;
 use crate::temporal::{
     MAX_DATE, MAX_TIME, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MIN_DATE,
-    Zone, civil_from_days, day_of_year as of_year, days_from_civil, days_in_month, split_datetime,
+    Zone, civil_from_days, day_of_year as of_year, days_from_civil, days_in_month, parse_broken,
+    parse_datetime, parse_time, push_date, push_datetime, push_time, split_datetime,
     weekday as day_of_week_from_monday,
 };
 use arrow::array::ArrayRef;
@@ -82,6 +85,14 @@ functions! {
         let numbers = args.numbers::<Int64Type>(0)?;
         build_numbers::<Date32Type>(args, |row| {
             Ok(numbers.get(row).and_then(|number| day_in_range(number.checked_sub(DAYS_TO_1970)?)))
+        })
+    };
+    /// date_trunc(datetime, unit): the beginning of the unit that the moment lies in; weeks from Monday.
+    date_trunc, "date_trunc", DATETIME, Always, |args| {
+        let (values, units) = (args.numbers::<TimestampMicrosecondType>(0)?, args.texts(1)?);
+        build_numbers::<TimestampMicrosecondType>(args, |row| {
+            let (Some(micros), Some(unit)) = (values.get(row), units.get(row)) else { return Ok(None) };
+            Ok(Unit::parse(unit).and_then(|unit| truncated(micros, unit)))
         })
     };
     /// makedate(year, day of the year)
@@ -163,6 +174,25 @@ functions! {
     /// date_add(value, amount, unit): the value a DATE, a DATETIME or a TIME, the amount a whole number or text.
     date_add, "date_add", Returns::By(added_result), Always, |args| add_kernel(args, false);
     date_sub, "date_sub", Returns::By(added_result), Always, |args| add_kernel(args, true);
+    /// text_add(text, amount, unit): a date stays one if the unit allows it; a fraction shows if there is one.
+    text_add, "text_add", TEXT, Always, |args| add_to_text(args, false);
+    text_sub, "text_sub", TEXT, Always, |args| add_to_text(args, true);
+    /// text_plus_time(text, TIME): to the moment or the time that the text is.
+    text_plus_time, "text_plus_time", TEXT, Always, |args| {
+        let (texts, times) = (args.texts(0)?, args.numbers::<DurationMicrosecondType>(1)?);
+        build_text(args.rows, |row, out| {
+            let (Some(text), Some(time)) = (texts.get(row), times.get(row)) else { return Ok(None) };
+            let bytes = text.as_bytes();
+            let is_moment = parse_broken(bytes).is_some_and(|broken| broken.has_time);
+            if is_moment && let Some(moment) = parse_datetime(bytes, 6) {
+                return Ok(add_interval(moment, 0, time).map(|sum| push_datetime(out, sum, shown_fsp(sum))));
+            }
+            Ok(parse_time(bytes, 6).or_else(|| leading_time(text, 6)).map(|own| {
+                let sum = (own + time).clamp(-MAX_TIME, MAX_TIME);
+                push_time(out, sum, shown_fsp(sum));
+            }))
+        })
+    };
     datediff, "datediff", INT, Propagate, |args| {
         let (left, right) = (args.numbers::<Date32Type>(0)?, args.numbers::<Date32Type>(1)?);
         build_numbers::<Int64Type>(args, |row| {
@@ -211,13 +241,13 @@ functions! {
     unix_seconds, "unix_seconds", INT, Propagate, |args| {
         let values = args.numbers::<TimestampMicrosecondType>(0)?;
         build_numbers::<Int64Type>(args, |row| {
-            Ok(values.get(row).map(|micros| micros.div_euclid(MICROS_PER_SECOND).max(0)))
+            Ok(values.get(row).map(|micros| unix_range(micros).div_euclid(MICROS_PER_SECOND)))
         })
     };
     /// unix_micros(datetime in UTC) as DECIMAL(17,6)
     unix_micros, "unix_micros", Returns::Type(DataType::Decimal128(17, 6)), Propagate, |args| {
         let values = args.numbers::<TimestampMicrosecondType>(0)?;
-        build_numbers::<Decimal128Type>(args, |row| Ok(values.get(row).map(|micros| i128::from(micros.max(0)))))
+        build_numbers::<Decimal128Type>(args, |row| Ok(values.get(row).map(|micros| i128::from(unix_range(micros)))))
     };
     /// convert_tz(datetime, from, to)
     convert_tz, "convert_tz", DATETIME, Always, |args| {
@@ -230,7 +260,8 @@ functions! {
             let from = fixed_from.unwrap_or_else(|| from.get(row).and_then(Zone::parse));
             let to = fixed_to.unwrap_or_else(|| to.get(row).and_then(Zone::parse));
             let (Some(local), Some(from), Some(to)) = (values.get(row), from, to) else { return Ok(None) };
-            Ok(from.to_utc(local).map(|utc| to.to_local(utc)))
+            // Out of the range of TIMESTAMP it stays as it is.
+            Ok(from.to_utc(local).map(|utc| if utc == unix_range(utc) { to.to_local(utc) } else { local }))
         })
     };
     /// period_add(YYYYMM, months)
@@ -249,6 +280,26 @@ functions! {
             Ok(left.get(row).zip(right.get(row)).map(|(l, r)| months_of_period(l).saturating_sub(months_of_period(r))))
         })
     };
+}
+
+/// The beginning of the unit that a moment lies in. `None` for units that are none of one kind.
+fn truncated(micros: i64, unit: Unit) -> Option<i64> {
+    let of_clock = |size: i64| Some(micros.div_euclid(size) * size);
+    let (day, _) = split_datetime(micros);
+    let (year, month, _) = civil_from_days(day);
+    let first = match unit {
+        Unit::Microsecond => return Some(micros),
+        Unit::Second => return of_clock(MICROS_PER_SECOND),
+        Unit::Minute => return of_clock(MICROS_PER_MINUTE),
+        Unit::Hour => return of_clock(MICROS_PER_HOUR),
+        Unit::Day => day,
+        Unit::Week => day - day_of_week_from_monday(day) as i32,
+        Unit::Month => days_from_civil(year, month, 1),
+        Unit::Quarter => days_from_civil(year, (month - 1) / 3 * 3 + 1, 1),
+        Unit::Year => days_from_civil(year, 1, 1),
+        _ => return None,
+    };
+    day_in_range(i64::from(first)).map(|day| i64::from(day) * MICROS_PER_DAY)
 }
 
 fn day_in_range(day: i64) -> Option<i32> {
@@ -339,19 +390,60 @@ fn added_result(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Result
     }
 }
 
-fn add_kernel(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
-    let unit = unit(args, 2)?;
-    let spans: Box<dyn Fn(usize) -> Option<Span> + '_> = match args.data_type(1)? {
+/// A moment that UNIX_TIMESTAMP knows, else 0: from 1970 to 3001-01-18 23:59:59.999999 UTC.
+fn unix_range(micros: i64) -> i64 {
+    const LAST: i64 = 32_536_771_199_999_999;
+    if (0..=LAST).contains(&micros) { micros } else { 0 }
+}
+
+/// Fractional digits of a moment as text: all or none.
+fn shown_fsp(micros: i64) -> u8 {
+    if micros % MICROS_PER_SECOND == 0 { 0 } else { 6 }
+}
+
+/// The second argument as intervals of the third, by rows.
+fn spans_of<'a>(
+    args: &Arguments<'a>,
+    unit: Unit,
+    subtract: bool,
+) -> Result<Box<dyn Fn(usize) -> Option<Span> + 'a>> {
+    let signed = move |span: Span| if subtract { span.negated() } else { span };
+    Ok(match args.data_type(1)? {
         DataType::Int64 => {
             let amounts = args.numbers::<Int64Type>(1)?;
-            Box::new(move |row| unit.span(amounts.get(row)?))
+            Box::new(move |row| unit.span(amounts.get(row)?).map(signed))
         }
         _ => {
             let amounts = args.texts(1)?;
-            Box::new(move |row| unit.span_of_text(amounts.get(row)?))
+            Box::new(move |row| unit.span_of_text(amounts.get(row)?).map(signed))
         }
-    };
-    let spans = |row: usize| spans(row).map(|span| if subtract { span.negated() } else { span });
+    })
+}
+
+fn add_to_text(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
+    let unit = unit(args, 2)?;
+    let spans = spans_of(args, unit, subtract)?;
+    let texts = args.texts(0)?;
+    build_text(args.rows, |row, out| {
+        let (Some(text), Some(span)) = (texts.get(row), spans(row)) else { return Ok(None) };
+        let has_time = parse_broken(text.as_bytes()).is_some_and(|broken| broken.has_time);
+        let Some(moment) = parse_datetime(text.as_bytes(), 6) else {
+            warnings::incorrect("datetime", text);
+            return Ok(None);
+        };
+        Ok(add_interval(moment, span.months, span.micros).map(|moved| {
+            if has_time || !unit.is_of_dates() {
+                push_datetime(out, moved, shown_fsp(moved));
+            } else {
+                push_date(out, split_datetime(moved).0);
+            }
+        }))
+    })
+}
+
+fn add_kernel(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
+    let unit = unit(args, 2)?;
+    let spans = spans_of(args, unit, subtract)?;
     let whole_days = |span: Span| span.micros / MICROS_PER_DAY;
     match (args.data_type(0)?, args.result) {
         (DataType::Date32, DataType::Date32) => {

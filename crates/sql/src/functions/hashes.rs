@@ -1,7 +1,8 @@
 //! Digests and identifiers.
 
-use super::kernel::{Arguments, Function, Nulls, Returns, build_text, functions};
+use super::kernel::{Arguments, Function, Nulls, Returns, build_binary, build_text, functions};
 use super::text::write_hex;
+use super::uuid::write_uuid;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
@@ -9,6 +10,7 @@ use datafusion::logical_expr::ScalarUDF;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::sync::{Arc, LazyLock};
+use types::{ErrorKind, SqlError};
 
 const TEXT: Returns = Returns::Type(DataType::Utf8View);
 
@@ -32,6 +34,31 @@ functions! {
     };
 }
 
+/// RANDOM_BYTES(n): that many bytes.
+pub(crate) fn random_bytes() -> Arc<ScalarUDF> {
+    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        Function::volatile_of("random_bytes", 1, Returns::Type(DataType::BinaryView), |args| {
+            use rand::Rng;
+            let lengths = args.numbers::<Int64Type>(0)?;
+            let mut source = rand::rng();
+            build_binary(args.rows, |row, out| {
+                let Some(length) = lengths.get(row) else { return Ok(None) };
+                if !(1..=1024).contains(&length) {
+                    return Err(super::failure::raise(SqlError::new(
+                        ErrorKind::NumericOverflow,
+                        "length value is out of range in 'random_bytes'",
+                    )));
+                }
+                out.resize(length as usize, 0);
+                source.fill(out.as_mut_slice());
+                Ok(Some(()))
+            })
+        })
+        .udf()
+    });
+    Arc::clone(&UDF)
+}
+
 /// UUID(): random, version 4.
 pub(crate) fn uuid() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
@@ -42,15 +69,7 @@ pub(crate) fn uuid() -> Arc<ScalarUDF> {
                 let mut bytes = source.random::<u128>().to_be_bytes();
                 bytes[6] = bytes[6] & 0x0f | 0x40;
                 bytes[8] = bytes[8] & 0x3f | 0x80;
-                for (at, part) in [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]]
-                    .into_iter()
-                    .enumerate()
-                {
-                    if at > 0 {
-                        out.push('-');
-                    }
-                    write_hex(out, part, b'a');
-                }
+                write_uuid(out, [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]]);
                 Ok(Some(()))
             })
         })

@@ -71,6 +71,17 @@ impl Function {
         }
     }
 
+    /// A function of `arguments` whose result differs from call to call.
+    pub(crate) fn volatile_of(
+        name: &'static str,
+        arguments: usize,
+        returns: Returns,
+        kernel: Kernel,
+    ) -> Function {
+        let signature = Signature::any(arguments, Volatility::Volatile);
+        Function { name, returns, nulls: Nulls::Always, kernel, signature }
+    }
+
     pub(crate) fn udf(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(self))
     }
@@ -218,6 +229,11 @@ impl<'a> Blobs<'a> {
 }
 
 impl<'a> Arguments<'a> {
+    /// Arguments for a kernel that another one calls.
+    pub(crate) fn of(values: &'a [ColumnarValue], rows: usize, result: &'a DataType) -> Arguments<'a> {
+        Arguments { values, rows, result }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }

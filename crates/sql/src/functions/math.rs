@@ -353,6 +353,9 @@ fn conv_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         if !(2..=36).contains(&from_base) || !(2..=36).contains(&to_base) {
             return Ok(None);
         }
+        if text.is_empty() {
+            return Ok(None);
+        }
         let text = text.trim_start();
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),

@@ -8,18 +8,26 @@ pub(crate) mod arithmetic;
 pub(crate) mod bits;
 pub(crate) mod calendar;
 pub(crate) mod cast;
+pub(crate) mod compress;
 pub(crate) mod date_format;
 pub(crate) mod datetime;
 pub(crate) mod failure;
 pub(crate) mod hashes;
 pub(crate) mod interval;
+pub(crate) mod json;
 pub(crate) mod kernel;
+pub(crate) mod list;
 pub(crate) mod math;
+pub(crate) mod network;
 pub(crate) mod numerals;
+pub(crate) mod regexp;
 pub(crate) mod row_key;
+pub(crate) mod sets;
 pub(crate) mod single_value;
 pub(crate) mod sum;
 pub(crate) mod text;
+pub(crate) mod uuid;
+pub mod warnings;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use std::collections::HashMap;
@@ -30,11 +38,18 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         arithmetic::all(),
         bits::all(),
         cast::all(),
+        compress::all(),
         datetime::all(),
         hashes::all(),
+        json::all(),
+        list::all(),
         math::all(),
+        network::all(),
+        regexp::all(),
+        sets::all(),
         text::all(),
-        vec![math::rand(), hashes::uuid(), row_key::row_key()],
+        uuid::all(),
+        vec![math::rand(), hashes::uuid(), hashes::random_bytes(), row_key::row_key()],
     ]
     .into_iter()
     .flatten()

@@ -31,6 +31,12 @@ fn number_span(text: &[u8]) -> (usize, usize) {
     (start, at)
 }
 
+/// Whether a text is a number as a whole, blanks around it aside.
+pub(crate) fn is_number(text: &[u8]) -> bool {
+    let (start, end) = number_span(text);
+    end > start && text[end..].iter().all(u8::is_ascii_whitespace)
+}
+
 /// The number at the front of a text; 0 if there is none. Too large is the greatest DOUBLE.
 pub(crate) fn double_of(text: &[u8]) -> f64 {
     let (start, end) = number_span(text);

@@ -10,7 +10,6 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::{Arc, LazyLock};
-use types::{ErrorKind, SqlError};
 
 /// max_allowed_packet: a longer result of REPEAT, LPAD or SPACE is NULL.
 const MAX_RESULT: usize = 64 << 20;
@@ -187,8 +186,6 @@ functions! {
             Ok(Some(()))
         })
     };
-    /// regexp_like(text, pattern)
-    regexp, "regexp_match", BOOLEAN, Propagate, regexp_kernel;
     /// like_match(text, pattern, escape): LIKE with a pattern or escape that is not constant.
     like, "like_match", BOOLEAN, Propagate, |args| {
         let (texts, patterns, escapes) = (args.texts(0)?, args.texts(1)?, args.texts(2)?);
@@ -197,6 +194,45 @@ functions! {
             let escape = escapes.get(row).and_then(|escape| escape.chars().next());
             Ok(Some(like_matches(text, pattern, escape)))
         })
+    };
+    /// cut_bytes(text, n): the characters that lie within the first n bytes.
+    cut_bytes, "cut_bytes", TEXT, Propagate, |args| {
+        let (texts, lengths) = (args.texts(0)?, args.numbers::<Int64Type>(1)?);
+        build_slices(args.rows, |row| {
+            let (text, length) = (texts.get(row)?, lengths.get(row)?);
+            let mut end = usize::try_from(length).unwrap_or(0).min(text.len());
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            Some(&text[..end])
+        })
+    };
+    /// bytes_part(binary, position, length): SUBSTRING of bytes.
+    bytes_part, "bytes_part", BINARY, Propagate, |args| {
+        let values = args.blobs(0)?;
+        let (positions, lengths) = (args.numbers::<Int64Type>(1)?, args.numbers::<Int64Type>(2)?);
+        build_binary(args.rows, |row, out| {
+            let (Some(value), Some(position), Some(length)) =
+                (values.get(row), positions.get(row), lengths.get(row))
+            else {
+                return Ok(None);
+            };
+            let start = match position {
+                1.. => usize::try_from(position - 1).ok(),
+                0 => None,
+                back => value.len().checked_sub(usize::try_from(back.unsigned_abs()).unwrap_or(usize::MAX)),
+            };
+            if let Some(start) = start.filter(|start| *start < value.len()) {
+                let length = usize::try_from(length).unwrap_or(0).min(value.len() - start);
+                out.extend_from_slice(&value[start..start + length]);
+            }
+            Ok(Some(()))
+        })
+    };
+    /// reverse_bytes(binary)
+    reverse_bytes, "reverse_bytes", BINARY, Propagate, |args| {
+        let values = args.blobs(0)?;
+        build_binary(args.rows, |row, out| Ok(values.get(row).map(|value| out.extend(value.iter().rev()))))
     };
     to_base64, "to_base64", TEXT, Propagate, |args| {
         let values = args.blobs(0)?;
@@ -478,7 +514,12 @@ fn part_before<'a>(text: &'a str, separator: &str, count: i64) -> &'a str {
     if count > 0 {
         text.match_indices(separator).nth(nth).map_or(text, |(at, _)| &text[..at])
     } else {
-        text.rmatch_indices(separator).nth(nth).map_or(text, |(at, _)| &text[at + separator.len()..])
+        // Occurrences are told apart from the left here too.
+        let ends: Vec<usize> = text.match_indices(separator).map(|(at, _)| at + separator.len()).collect();
+        match ends.len().checked_sub(nth.saturating_add(1)) {
+            Some(at) => &text[ends[at]..],
+            None => text,
+        }
     }
 }
 
@@ -513,7 +554,7 @@ fn write_soundex(out: &mut String, text: &str) {
         'R' => Some('6'),
         _ => None,
     };
-    let mut letters = text.chars().filter(|c| c.is_alphabetic());
+    let mut letters = text.chars().filter(|c| c.is_ascii_alphabetic() || !c.is_ascii());
     let Some(first) = letters.next() else { return };
     out.push(first.to_ascii_uppercase());
     let mut last = code(first);
@@ -534,31 +575,6 @@ fn write_soundex(out: &mut String, text: &str) {
     for _ in length..4 {
         out.push('0');
     }
-}
-
-fn regexp_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
-    let (texts, patterns) = (args.texts(0)?, args.texts(1)?);
-    let compile = |pattern: &str| {
-        regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| {
-            let error = match error {
-                regex::Error::CompiledTooBig(_) => "it is too large".to_string(),
-                other => other.to_string().lines().last().unwrap_or_default().to_string(),
-            };
-            super::failure::raise(SqlError::new(
-                ErrorKind::WrongArguments,
-                format!("Cannot use '{pattern}' as a regular expression: {error}"),
-            ))
-        })
-    };
-    // A pattern that repeats is compiled once.
-    let mut current: Option<(&str, regex::Regex)> = None;
-    build_booleans(args.rows, |row| {
-        let (Some(text), Some(pattern)) = (texts.get(row), patterns.get(row)) else { return Ok(None) };
-        if !matches!(&current, Some((compiled, _)) if *compiled == pattern) {
-            current = Some((pattern, compile(pattern)?));
-        }
-        Ok(current.as_ref().map(|(_, regex)| regex.is_match(text)))
-    })
 }
 
 /// LIKE, for patterns that vary by row.
@@ -617,7 +633,7 @@ enum Item {
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Lines of 76 characters, as TO_BASE64 makes them.
-fn write_base64(out: &mut String, bytes: &[u8]) {
+pub(crate) fn write_base64(out: &mut String, bytes: &[u8]) {
     for (at, chunk) in bytes.chunks(3).enumerate() {
         if at > 0 && at % 19 == 0 {
             out.push('\n');

@@ -61,6 +61,10 @@ impl<'a> Reader<'a> {
         while self.parser.consume_token(&Token::SemiColon) {}
         match self.peek() {
             Token::EOF => Ok(()),
+            Token::Word(word) if word.quote_style.is_none() => {
+                let near = misspelt(&word.value, CLAUSES);
+                self.expected(&format!("the end of the statement{near}"))
+            }
             _ => self.expected("the end of the statement"),
         }
     }
@@ -345,8 +349,56 @@ impl<'a> Reader<'a> {
             "HANDLER" | "CALL" | "XA" | "RESET" | "SIGNAL" | "RESIGNAL" | "INSTALL" | "UNINSTALL"
             | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "PROFILE" | "REBALANCE"
             | "BINLOG" | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" | "GET" => unsupported(&word),
-            _ => self.expected("a statement"),
+            _ => self.expected(&format!("a statement{}", misspelt(&word, STATEMENTS))),
         }
+    }
+}
+
+/// What statements begin with.
+const STATEMENTS: &[&str] = &[
+    "SELECT",
+    "INSERT",
+    "REPLACE",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "TRUNCATE",
+    "SHOW",
+    "DESCRIBE",
+    "EXPLAIN",
+    "USE",
+    "SET",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "ROLLBACK",
+    "LOAD",
+    "GRANT",
+    "REVOKE",
+    "PREPARE",
+    "EXECUTE",
+    "DEALLOCATE",
+    "KILL",
+    "ANALYZE",
+    "OPTIMIZE",
+    "WITH",
+    "VALUES",
+    "TABLE",
+];
+
+/// What the clauses of a statement begin with.
+const CLAUSES: &[&str] = &[
+    "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "JOIN", "INNER", "LEFT", "RIGHT", "CROSS", "UNION",
+    "VALUES", "USING", "WINDOW",
+];
+
+/// `; did you mean FROM?`, if the word looks like a slip for one of these.
+fn misspelt(word: &str, known: &[&'static str]) -> String {
+    match crate::query::nearest(word, known.iter().copied()) {
+        Some(near) if word.len() > 2 => format!("; did you mean {near}?"),
+        _ => String::new(),
     }
 }
 

@@ -5,11 +5,12 @@ use super::context::Modes;
 use super::errors::{Clause, invalid_group_function};
 use super::scope::Scope;
 use crate::analyzer::Typed;
-use datafusion::common::Column;
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, GroupingSet};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, binary_expr};
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
 
@@ -24,6 +25,22 @@ impl Grouping {
         if !self.keys.contains(&key.expr) {
             self.keys.push(key.expr);
         }
+    }
+
+    /// 1 where ROLLUP has put rows of all values of this key together, else 0. `None`: it is no key.
+    fn mark(&self, key: &Expr, fields: &[Expr]) -> Option<Expr> {
+        let at = self.keys.iter().position(|own| own == key)?;
+        if !self.rollup {
+            return Some(Expr::Literal(ScalarValue::Int32(Some(0)), None));
+        }
+        // The id of the grouping has a bit for each key, the last key's the lowest.
+        let id = fields.get(self.keys.len())?.clone();
+        let bits = Expr::Cast(Cast::new(Box::new(id), DataType::Int64));
+        let shift = Expr::Literal(ScalarValue::Int64(Some((self.keys.len() - 1 - at) as i64)), None);
+        let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+        let shifted = binary_expr(bits, Operator::BitwiseShiftRight, shift);
+        let bit = binary_expr(shifted, Operator::BitwiseAnd, one);
+        Some(Expr::Cast(Cast::new(Box::new(bit), DataType::Int32)))
     }
 
     /// Whether a key is the column that this name means.
@@ -84,6 +101,9 @@ pub(super) fn aggregate(
     let mut functions: Vec<Expr> = Vec::new();
     for (_, expr) in exprs.iter() {
         expr.apply(|expr| {
+            if is_grouping(expr) {
+                return Ok(TreeNodeRecursion::Jump);
+            }
             if let Expr::AggregateFunction(_) = expr {
                 if !functions.contains(expr) {
                     functions.push(expr.clone());
@@ -110,6 +130,13 @@ pub(super) fn aggregate(
     };
     // The keys' fields come first; with ROLLUP a field for the grouping id follows.
     let first_function = fields.len() - functions.len();
+    for (_, expr) in exprs.iter() {
+        let known = |key: &Expr| grouping.keys.contains(key);
+        let unknown = expr.exists(|expr| Ok(grouping_argument(expr).is_some_and(|key| !known(key))));
+        if unknown.map_err(planning)? {
+            return Err(invalid_group_function());
+        }
+    }
     for (_, expr) in exprs.iter_mut() {
         replace(expr, |expr| {
             if let Some(at) = functions.iter().position(|function| function == expr) {
@@ -118,10 +145,24 @@ pub(super) fn aggregate(
             if matches!(expr, Expr::Literal(..)) {
                 return None;
             }
+            if let Some(key) = grouping_argument(expr) {
+                return grouping.mark(key, &fields);
+            }
             grouping.keys.iter().position(|key| key == expr).map(|at| fields[at].clone())
         })?;
     }
     Ok(LogicalPlan::Aggregate(aggregate))
+}
+
+fn grouping_argument(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::AggregateFunction(call) if call.func.name() == "grouping" => call.params.args.first(),
+        _ => None,
+    }
+}
+
+fn is_grouping(expr: &Expr) -> bool {
+    grouping_argument(expr).is_some()
 }
 
 fn is_window(expr: &Expr) -> datafusion::common::Result<bool> {
@@ -203,8 +244,9 @@ fn not_grouped(clause: Clause, place: usize, scope: &Scope, column: &Column, no_
         format!(
             "Expression #{place} of {list} is not in GROUP BY clause and contains nonaggregated column '{name}' \
              which is not functionally dependent on columns in GROUP BY clause; this is incompatible with \
-             sql_mode=only_full_group_by"
+             sql_mode=only_full_group_by; group by it too, or take ANY_VALUE() of it"
         )
     };
-    SqlError::new(ErrorKind::WrongFieldWithGroup, message)
+    let kind = if no_keys { ErrorKind::MixOfGroupFunctions } else { ErrorKind::WrongFieldWithGroup };
+    SqlError::new(kind, message)
 }

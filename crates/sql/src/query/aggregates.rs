@@ -3,18 +3,22 @@
 use super::aggregate::any_value;
 use super::binder::{Binder, Env, planning};
 use super::calls::plain_argument;
+use super::context::VariableScope;
 use super::errors::invalid_group_function;
+use super::literals::unit_of;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
 use crate::analyzer::{Family, Typed};
 use crate::functions::arithmetic::average_udf;
 use crate::functions::sum::{sum, sum_type};
-use crate::functions::{row_key, text};
+use crate::functions::{json, list, row_key, text};
+use crate::temporal::MICROS_PER_DAY;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::expr::COUNT_STAR_EXPANSION;
 use datafusion::functions_aggregate::{
     approx_distinct::approx_distinct_udaf,
+    array_agg::array_agg_udaf,
     bit_and_or_xor::{bit_and_udaf, bit_or_udaf, bit_xor_udaf},
     count::count_udaf,
     grouping::grouping_udaf,
@@ -36,12 +40,16 @@ use datafusion::logical_expr::expr::{
     AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, SortExpr, WindowFrame, WindowFunctionDefinition, WindowUDF,
+    AggregateUDF, Expr, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    WindowUDF,
 };
 use sqlparser::ast;
 use std::sync::Arc;
 use types::sql_type::LobSize;
-use types::{ErrorKind, SqlError, SqlType};
+use types::{ErrorKind, SqlError, SqlType, Value};
+
+/// MySQL's default of group_concat_max_len.
+const DEFAULT_CONCAT_LIMIT: i64 = 1024;
 
 const AGGREGATES: &[&str] = &[
     "COUNT",
@@ -62,6 +70,8 @@ const AGGREGATES: &[&str] = &[
     "VAR_SAMP",
     "ANY_VALUE",
     "APPROX_COUNT_DISTINCT",
+    "JSON_ARRAYAGG",
+    "JSON_OBJECTAGG",
     "MEDIAN",
     "GROUPING",
 ];
@@ -187,12 +197,10 @@ impl Binder<'_> {
         if name == "COUNT" {
             return self.count(args, frame);
         }
-        let wrong = || {
-            SqlError::new(
-                ErrorKind::WrongNumberOfArguments,
-                format!("Incorrect parameter count in the call to native function '{name}'"),
-            )
-        };
+        if name == "JSON_ARRAYAGG" || name == "JSON_OBJECTAGG" {
+            return self.json_aggregate(name, args, frame);
+        }
+        let wrong = || wrong_count(name);
         if name == "GROUPING" {
             let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
             let expr = frame.aggregate(grouping_udaf(), vec![arg.expr])?;
@@ -236,10 +244,7 @@ impl Binder<'_> {
 
     fn count(&mut self, mut args: Vec<Typed>, frame: Frame) -> Result<Typed, SqlError> {
         if args.is_empty() || (args.len() > 1 && !frame.distinct) {
-            return Err(SqlError::new(
-                ErrorKind::WrongNumberOfArguments,
-                "Incorrect parameter count in the call to native function 'COUNT'",
-            ));
+            return Err(wrong_count("COUNT"));
         }
         let arg = if args.len() == 1 {
             args.remove(0)
@@ -333,11 +338,11 @@ impl Binder<'_> {
         if frame.window.is_some() {
             return Err(SqlError::unsupported("GROUP_CONCAT as a window function"));
         }
-        let value = match <[Typed; 1]>::try_from(args) {
-            Ok([value]) => self.rules.text(value)?,
+        let (value, raw) = match <[Typed; 1]>::try_from(args) {
+            Ok([value]) => (self.rules.text(value.clone())?, Some(value)),
             Err(args) => {
                 let args = args.into_iter().map(|arg| self.rules.text(arg)).collect::<Result<Vec<_>, _>>()?;
-                call(text::concat(), args, SqlType::Text(LobSize::Long))?
+                (call(text::concat(), args, SqlType::Text(LobSize::Long))?, None)
             }
         };
         let mut separator = ",".to_string();
@@ -366,14 +371,83 @@ impl Binder<'_> {
                 other => return Err(SqlError::unsupported(format_args!("{other} in GROUP_CONCAT"))),
             }
         }
+        let limit = self.concat_limit();
         if frame.distinct && frame.order.iter().any(|key| key.expr != value.expr) {
-            return Err(SqlError::unsupported("GROUP_CONCAT(DISTINCT ..) ordered by something else"));
+            return match (raw, frame.order.as_slice()) {
+                (Some(raw), [key]) if key.expr == raw.expr => {
+                    self.distinct_list(raw, &separator, limit, &frame)
+                }
+                _ => Err(SqlError::unsupported("GROUP_CONCAT(DISTINCT ..) ordered by something else")),
+            };
         }
         let separator = Expr::Literal(ScalarValue::Utf8View(Some(separator)), None);
         let expr = frame.aggregate(string_agg_udaf(), vec![value.expr, separator])?;
         let text = SqlType::Text(LobSize::Long);
         let joined = Typed { expr, ty: text, arrow: DataType::LargeUtf8, nullable: true };
-        Ok(cast(joined, DataType::Utf8View, text))
+        let joined = cast(joined, DataType::Utf8View, text);
+        call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
+    }
+
+    /// Bytes that GROUP_CONCAT may give: group_concat_max_len.
+    fn concat_limit(&self) -> i64 {
+        match self.ctx.session.variables.system(VariableScope::Any, "group_concat_max_len") {
+            Ok(Value::UInt(bytes)) => i64::try_from(bytes).unwrap_or(i64::MAX),
+            Ok(Value::Int(bytes)) => bytes,
+            _ => DEFAULT_CONCAT_LIMIT,
+        }
+    }
+
+    /// GROUP_CONCAT of distinct values in their own order, which need not be that of their texts.
+    fn distinct_list(
+        &mut self,
+        value: Typed,
+        separator: &str,
+        limit: i64,
+        frame: &Frame,
+    ) -> Result<Typed, SqlError> {
+        let text = SqlType::Text(LobSize::Long);
+        let value = self.rules.local(value)?;
+        let digits = Typed::int(i64::from(value.fsp()));
+        let arrow = DataType::new_list(value.arrow.clone(), true);
+        let expr = frame.aggregate(array_agg_udaf(), vec![value.expr])?;
+        let list = Typed { expr, ty: text, arrow, nullable: true };
+        let joined = call(list::join_list(), vec![list, Typed::text(separator), digits], text)?;
+        call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
+    }
+
+    /// JSON_ARRAYAGG and JSON_OBJECTAGG: the pieces are written first, joined by the aggregate, and put
+    /// into brackets. No rows give NULL.
+    fn json_aggregate(&mut self, name: &str, args: Vec<Typed>, frame: Frame) -> Result<Typed, SqlError> {
+        if frame.window.is_some() {
+            return Err(SqlError::unsupported(format_args!("{name} as a window function")));
+        }
+        if frame.distinct {
+            return Err(SqlError::new(ErrorKind::ParseError, format!("{name} takes no DISTINCT")));
+        }
+        let wrong = || {
+            SqlError::new(
+                ErrorKind::WrongNumberOfArguments,
+                format!("Incorrect parameter count in the call to native function '{name}'"),
+            )
+        };
+        let is_array = name == "JSON_ARRAYAGG";
+        let piece = if is_array {
+            let [value] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
+            self.json_value(value)?
+        } else {
+            let [key, value] = <[Typed; 2]>::try_from(args).map_err(|_| wrong())?;
+            let values = vec![self.rules.text(key)?, self.json_value(value)?];
+            call(json::json_member(), values, SqlType::Json)?
+        };
+        let separator = Expr::Literal(ScalarValue::Utf8View(Some(", ".to_string())), None);
+        let expr = frame.aggregate(string_agg_udaf(), vec![piece.expr, separator])?;
+        let joined = Typed { expr, ty: SqlType::Json, arrow: DataType::LargeUtf8, nullable: true };
+        let joined = cast(joined, DataType::Utf8View, SqlType::Json);
+        let (open, close) = if is_array { ("[", "]") } else { ("{", "}") };
+        let document =
+            call(text::concat(), vec![Typed::text(open), joined, Typed::text(close)], SqlType::Json)?;
+        // The members of an object are yet to be put in order.
+        if is_array { Ok(document) } else { call(json::json_normal(), vec![document], SqlType::Json) }
     }
 
     pub(super) fn window_function(
@@ -386,8 +460,11 @@ impl Binder<'_> {
     ) -> Result<Typed, SqlError> {
         if !env.windows {
             return Err(SqlError::new(
-                ErrorKind::InvalidGroupFunction,
-                format!("You cannot use the window function '{}' in this context", name.to_ascii_lowercase()),
+                ErrorKind::WindowInvalidUse,
+                format!(
+                    "You cannot use the window function '{}' in this context.'",
+                    name.to_ascii_lowercase()
+                ),
             ));
         }
         match function.null_treatment {
@@ -519,19 +596,35 @@ impl Binder<'_> {
             None => Window { partition_by: Vec::new(), order_by: Vec::new(), frame: WindowFrame::new(None) },
             Some(name) => self.window_spec(named_window(name, env, depth)?, env, depth + 1)?,
         };
+        let mut key_types = Vec::with_capacity(spec.order_by.len());
         for expr in &spec.partition_by {
             window.partition_by.push(self.expr(expr, env)?.expr);
         }
         for key in &spec.order_by {
             super::select::refuse_order_options(key)?;
             let ascending = key.options.asc.unwrap_or(true);
-            let expr = self.expr(&key.expr, env)?.expr;
-            window.order_by.push(SortExpr::new(expr, ascending, ascending));
+            let value = self.expr(&key.expr, env)?;
+            key_types.push(value.arrow.clone());
+            window.order_by.push(SortExpr::new(value.expr, ascending, ascending));
         }
         window.frame = match &spec.window_frame {
             None => WindowFrame::new((!window.order_by.is_empty()).then_some(false)),
             Some(frame) => {
-                let frame = WindowFrame::try_from(frame.clone()).map_err(planning)?;
+                refuse_frame(frame, spec.window_name.as_ref())?;
+                let units = match frame.units {
+                    ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
+                    ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
+                    ast::WindowFrameUnits::Groups => {
+                        return Err(SqlError::unsupported("GROUPS in a window frame"));
+                    }
+                };
+                let keys = &key_types;
+                let start = frame_bound(&frame.start_bound, units, keys)?;
+                let end = match &frame.end_bound {
+                    Some(bound) => frame_bound(bound, units, keys)?,
+                    None => WindowFrameBound::CurrentRow,
+                };
+                let frame = WindowFrame::new_bounds(units, start, end);
                 frame.regularize_order_bys(&mut window.order_by).map_err(planning)?;
                 frame
             }
@@ -540,9 +633,82 @@ impl Binder<'_> {
     }
 }
 
+/// A bound of a frame. A distance in a RANGE is in the type of the one key that the window is ordered by,
+/// or an interval if that is a date.
+fn frame_bound(
+    bound: &ast::WindowFrameBound,
+    units: WindowFrameUnits,
+    keys: &[DataType],
+) -> Result<WindowFrameBound, SqlError> {
+    use ast::WindowFrameBound as B;
+    let (distance, before) = match bound {
+        B::CurrentRow => return Ok(WindowFrameBound::CurrentRow),
+        B::Preceding(None) => return Ok(WindowFrameBound::Preceding(ScalarValue::UInt64(None))),
+        B::Following(None) => return Ok(WindowFrameBound::Following(ScalarValue::UInt64(None))),
+        B::Preceding(Some(distance)) => (distance, true),
+        B::Following(Some(distance)) => (distance, false),
+    };
+    let wrong = || SqlError::unsupported(format_args!("{distance} as a bound of this window frame"));
+    let number = |expr: &ast::Expr| match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => Some(digits.clone()),
+            ast::Value::SingleQuotedString(text) => Some(text.trim().to_string()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let value = match (units, distance.as_ref(), keys) {
+        (WindowFrameUnits::Rows, expr, _) => {
+            let digits = number(expr).and_then(|digits| digits.parse::<u64>().ok());
+            ScalarValue::UInt64(Some(digits.ok_or_else(wrong)?))
+        }
+        (_, ast::Expr::Interval(interval), [key]) if Family::of(key).is_temporal() => {
+            let unit = match &interval.leading_field {
+                Some(field) => unit_of(field)?,
+                None => return Err(wrong()),
+            };
+            let amount = number(&interval.value).ok_or_else(wrong)?;
+            let span = unit.span_of_text(&amount).ok_or_else(wrong)?;
+            let months = i32::try_from(span.months).map_err(|_| wrong())?;
+            let days = i32::try_from(span.micros / MICROS_PER_DAY).map_err(|_| wrong())?;
+            ScalarValue::new_interval_mdn(months, days, span.micros % MICROS_PER_DAY * 1_000)
+        }
+        (_, expr, [key]) if Family::of(key).is_numeric() => {
+            let digits = number(expr).ok_or_else(wrong)?;
+            ScalarValue::try_from_string(digits, key).map_err(|_| wrong())?
+        }
+        _ => {
+            return Err(SqlError::new(
+                ErrorKind::WindowRangeFrame,
+                "Window '<unnamed window>' with RANGE N PRECEDING/FOLLOWING frame requires exactly one ORDER BY                  expression, of numeric or temporal type",
+            ));
+        }
+    };
+    Ok(if before { WindowFrameBound::Preceding(value) } else { WindowFrameBound::Following(value) })
+}
+
+/// Frames that begin after all rows or end before them.
+fn refuse_frame(frame: &ast::WindowFrame, name: Option<&ast::Ident>) -> Result<(), SqlError> {
+    let name = name.map_or("<unnamed window>", |name| name.value.as_str());
+    if frame.start_bound == ast::WindowFrameBound::Following(None) {
+        return Err(SqlError::new(
+            ErrorKind::WindowFrameStart,
+            format!("Window '{name}': frame start cannot be UNBOUNDED FOLLOWING."),
+        ));
+    }
+    if frame.end_bound == Some(ast::WindowFrameBound::Preceding(None)) {
+        return Err(SqlError::new(
+            ErrorKind::WindowFrameEnd,
+            format!("Window '{name}': frame end cannot be UNBOUNDED PRECEDING."),
+        ));
+    }
+    Ok(())
+}
+
 fn named_window<'e>(name: &ast::Ident, env: Env<'e>, depth: usize) -> Result<&'e ast::WindowSpec, SqlError> {
-    let unknown =
-        || SqlError::new(ErrorKind::ParseError, format!("Window name '{}' is not defined", name.value));
+    let unknown = || {
+        SqlError::new(ErrorKind::WindowNoSuchWindow, format!("Window name '{}' is not defined.", name.value))
+    };
     let mut wanted = name;
     // Names may stand for names; as many as there are windows, or they go in a circle.
     for _ in depth..=env.named_windows.len() {
@@ -555,6 +721,11 @@ fn named_window<'e>(name: &ast::Ident, env: Env<'e>, depth: usize) -> Result<&'e
         }
     }
     Err(unknown())
+}
+
+/// Aggregate functions are part of MySQL's grammar: 1064.
+fn wrong_count(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::ParseError, format!("Incorrect parameter count in the call to '{name}'"))
 }
 
 fn constant_number(name: &str, value: &Typed, least: i64) -> Result<i64, SqlError> {

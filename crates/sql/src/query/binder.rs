@@ -117,8 +117,12 @@ impl<'e> Env<'e> {
 impl<'a> Binder<'a> {
     pub(super) fn new(ctx: &'a BindContext<'a>) -> Binder<'a> {
         let session = &ctx.session;
-        let rules =
-            Rules { zone: session.zone, now: session.zone.to_local(session.now), modes: session.modes };
+        let rules = Rules {
+            zone: session.zone,
+            now: session.zone.to_local(session.now),
+            modes: session.modes,
+            strict_division: false,
+        };
         Binder {
             ctx,
             rules,

@@ -1,10 +1,10 @@
 //! Function calls: which function a name means and what it takes.
 //!
-//! Scalar functions are looked up in three groups by what they are about; each brings its arguments to
+//! Scalar functions are looked up in groups by what they are about; each brings its arguments to
 //! the types of its kernel and gives the result its MySQL type.
 
 use super::binder::{Binder, Env};
-use super::errors::invalid_group_function;
+use super::errors::{Clause, invalid_group_function};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::fold::call;
@@ -85,7 +85,11 @@ impl Binder<'_> {
         }
         if super::aggregates::is_aggregate(&name) {
             if !env.aggregates {
-                return Err(invalid_group_function());
+                let mut error = invalid_group_function();
+                if env.clause == Clause::Where {
+                    error.message.push_str("; conditions on groups belong into HAVING");
+                }
+                return Err(error);
             }
             return self.aggregate_function(&name, list, env);
         }
@@ -108,11 +112,26 @@ impl Binder<'_> {
                 return Err(SqlError::unsupported(format_args!("clauses inside of {name}()")));
             }
         }
-        let args = args.iter().map(plain_argument).collect::<Result<Vec<_>, _>>()?;
+        let args = match args.iter().map(plain_argument).collect::<Result<Vec<_>, _>>() {
+            // A misspelt COUNT(*).
+            Err(_) if super::function_names::NAMES.binary_search(&name.as_str()).is_err() => {
+                return Err(self.no_function(&name.to_ascii_lowercase()));
+            }
+            args => args?,
+        };
         if let Some(value) = self.special_call(&name, &args, env)? {
             return Ok(value);
         }
-        let args = self.exprs(args, env)?;
+        let truths: Vec<Option<bool>> = args.iter().map(|arg| truth_literal(arg)).collect();
+        let mut args = self.exprs(args, env)?;
+        if name.starts_with("JSON_") {
+            // JSON has truth values; elsewhere TRUE is 1.
+            for (arg, truth) in args.iter_mut().zip(truths) {
+                if truth.is_some() {
+                    *arg = Typed::literal(datafusion::common::ScalarValue::Boolean(truth), BIGINT);
+                }
+            }
+        }
         self.native_call(&name, args)
     }
 
@@ -124,6 +143,18 @@ impl Binder<'_> {
             Err(args) => args,
         };
         let args = match self.text_call(args)? {
+            Ok(value) => return Ok(value),
+            Err(args) => args,
+        };
+        let args = match self.regexp_call(args)? {
+            Ok(value) => return Ok(value),
+            Err(args) => args,
+        };
+        let args = match self.bytes_call(args)? {
+            Ok(value) => return Ok(value),
+            Err(args) => args,
+        };
+        let args = match self.json_call(args)? {
             Ok(value) => return Ok(value),
             Err(args) => args,
         };
@@ -148,7 +179,12 @@ impl Binder<'_> {
             Some(database) if !name.contains('.') => format!("{database}.{name}"),
             _ => name.to_string(),
         };
-        SqlError::new(ErrorKind::FunctionDoesNotExist, format!("FUNCTION {shown} does not exist"))
+        let mut message = format!("FUNCTION {shown} does not exist");
+        let names = super::function_names::NAMES.iter().copied();
+        if let Some(near) = super::errors::nearest(name, names) {
+            message.push_str(&format!("; did you mean {near}()?"));
+        }
+        SqlError::new(ErrorKind::FunctionDoesNotExist, message)
     }
 
     /// Functions whose arguments are not all values: units, intervals, columns by name.
@@ -164,6 +200,10 @@ impl Binder<'_> {
                 let subtract = name.contains("SUB");
                 self.add_interval(date, interval, subtract, env).map(Some)
             }
+            ("DATE_ADD" | "DATE_SUB", _) => Err(SqlError::new(
+                ErrorKind::ParseError,
+                format!("{name} takes a date and an interval: {name}(date, INTERVAL 1 DAY)"),
+            )),
             ("TIMESTAMPDIFF" | "TIMESTAMPADD", [unit, first, second]) => {
                 let unit = unit_name(unit)?;
                 let (first, second) = (self.expr(first, env)?, self.expr(second, env)?);
@@ -204,6 +244,10 @@ impl Binder<'_> {
                 let equal = self.rules.compare(Comparison::Equal, value.clone(), other)?;
                 let null = Typed::typed_null(value.ty, value.arrow.clone());
                 self.choose(vec![equal], vec![null, value])?
+            }
+            "NAME_CONST" => {
+                let [_, value] = args.exactly()?;
+                value
             }
             "ISNULL" => {
                 let [value] = args.exactly()?;
@@ -270,6 +314,16 @@ impl Binder<'_> {
         ty: SqlType,
     ) -> Result<Result<Typed, Args>, SqlError> {
         call(udf, args, ty).map(Ok)
+    }
+}
+
+fn truth_literal(expr: &ast::Expr) -> Option<bool> {
+    match expr {
+        ast::Expr::Value(value) => match value.value {
+            ast::Value::Boolean(truth) => Some(truth),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

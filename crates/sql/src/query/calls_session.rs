@@ -5,6 +5,7 @@ use super::calls::Args;
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Family, Typed};
 use arrow::datatypes::DataType;
+use types::sql_type::LobSize;
 use types::{SqlError, SqlType};
 
 impl Binder<'_> {
@@ -35,6 +36,15 @@ impl Binder<'_> {
                     _ => crate::charset::DEFAULT_COLLATION,
                 })));
             }
+            "COERCIBILITY" => {
+                let [value] = args.exactly()?;
+                return Ok(Ok(Typed::int(coercibility(&value))));
+            }
+            // No account may read files of the server, and then MySQL says NULL.
+            "LOAD_FILE" => {
+                args.count(1, 1)?;
+                return Ok(Ok(Typed::typed_null(SqlType::Blob(LobSize::Long), DataType::BinaryView)));
+            }
             "SLEEP" | "BENCHMARK" => return Err(SqlError::unsupported(format_args!("{name}()"))),
             "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
@@ -47,6 +57,17 @@ impl Binder<'_> {
         };
         args.count(0, 0)?;
         Ok(Ok(value))
+    }
+}
+
+/// How willingly a value takes another's collation: 2 for what has a column's, 4 for literals, 5 for
+/// numbers and dates, 6 for NULL.
+fn coercibility(value: &Typed) -> i64 {
+    match value.family() {
+        Family::Null => 6,
+        Family::Text | Family::Binary if value.expr.any_column_refs() => 2,
+        Family::Text | Family::Binary => 4,
+        _ => 5,
     }
 }
 

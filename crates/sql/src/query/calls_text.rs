@@ -4,7 +4,7 @@ use super::binder::Binder;
 use super::calls::Args;
 use crate::analyzer::typed::{BIGINT, text_type};
 use crate::analyzer::{Family, Typed};
-use crate::functions::{bits, cast, hashes, math, text};
+use crate::functions::{bits, cast, math, sets, text};
 use datafusion::common::ScalarValue;
 use sqlparser::ast;
 use types::{SqlError, SqlType};
@@ -33,10 +33,13 @@ impl Binder<'_> {
             }
             "SUBSTRING" | "SUBSTR" | "MID" => {
                 args.count(2, 3)?;
+                if args.get(0).is_some_and(|value| value.family() == Family::Binary) {
+                    return self.part_of_bytes(args).map(Ok);
+                }
                 let mut values = args.all().into_iter();
                 let mut converted = Vec::with_capacity(3);
                 for (at, value) in values.by_ref().enumerate() {
-                    converted.push(if at == 0 { rules.text(value)? } else { rules.signed(value)? });
+                    converted.push(if at == 0 { rules.text(value)? } else { rules.count(value)? });
                 }
                 let most = converted[0].characters();
                 let length = converted.get(2).and_then(Typed::as_integer_literal);
@@ -45,8 +48,12 @@ impl Binder<'_> {
             }
             "LEFT" | "RIGHT" => {
                 let udf = if args.name == "LEFT" { text::left() } else { text::right() };
+                let is_left = args.name == "LEFT";
                 let [value, length] = args.exactly()?;
-                let (value, length) = (rules.text(value)?, rules.signed(length)?);
+                if value.family() == Family::Binary {
+                    return self.edge_of_bytes(is_left, value, length).map(Ok);
+                }
+                let (value, length) = (rules.text(value)?, rules.count(length)?);
                 let most = value.characters();
                 let ty = length
                     .as_integer_literal()
@@ -156,7 +163,7 @@ impl Binder<'_> {
             "BIN" | "OCT" => {
                 let base = if args.name == "BIN" { 2 } else { 8 };
                 let [value] = args.exactly()?;
-                let value = self.integer_bits(value)?;
+                let value = self.bits_of(value)?;
                 self.kernel(math::in_base(), vec![value, Typed::int(base)], SqlType::VarChar(64))
             }
             "FIELD" => {
@@ -224,14 +231,6 @@ impl Binder<'_> {
                 let ty = text_type(value.characters().max(4));
                 self.kernel(text::soundex(), vec![value], ty)
             }
-            "REGEXP_LIKE" => {
-                args.count(2, 3)?;
-                if args.len() == 3 {
-                    return Err(SqlError::unsupported("REGEXP_LIKE with a match type"));
-                }
-                let [value, pattern] = args.exactly()?;
-                self.regexp(value, pattern).map(Ok)
-            }
             "TO_BASE64" => {
                 let [value] = args.exactly()?;
                 let value = rules.string(value)?;
@@ -244,17 +243,31 @@ impl Binder<'_> {
                 let ty = SqlType::VarBinary(value.characters().min(65_535) as u32);
                 self.kernel(text::from_base64(), vec![value], ty)
             }
-            "MD5" => self.digest(hashes::md5(), args, 32),
-            "SHA" | "SHA1" => self.digest(hashes::sha1(), args, 40),
-            "SHA2" => {
-                let [value, bits] = args.exactly()?;
-                let values = vec![rules.string(value)?, rules.signed(bits)?];
-                self.kernel(hashes::sha2(), values, SqlType::VarChar(128))
+            "EXPORT_SET" => {
+                args.count(3, 5)?;
+                let bits = self.bits_of(args.or(0, Typed::null()))?;
+                let mut values = vec![bits];
+                for (at, default) in [(1, ""), (2, ""), (3, ",")] {
+                    values.push(rules.text(args.or(at, Typed::text(default)))?);
+                }
+                values.push(rules.signed(args.or(4, Typed::int(64)))?);
+                let longest = values[1].characters().max(values[2].characters());
+                let ty = text_type(longest.saturating_add(values[3].characters()).saturating_mul(64));
+                self.kernel(sets::export_set(), values, ty)
             }
-            "CRC32" => self.bytes_to_number(math::crc32(), args),
-            "UUID" => {
-                args.count(0, 0)?;
-                self.kernel(hashes::uuid(), Vec::new(), SqlType::VarChar(36))
+            "MAKE_SET" => {
+                args.count(2, usize::MAX)?;
+                let mut values = Vec::with_capacity(args.len());
+                for (at, value) in args.all().into_iter().enumerate() {
+                    values.push(if at == 0 { self.bits_of(value)? } else { rules.text(value)? });
+                }
+                let length = values[1..].iter().map(|value| value.characters() + 1).sum();
+                self.kernel(sets::make_set(), values, text_type(length))
+            }
+            "WEIGHT_STRING" => {
+                // By bytes, the weights of a text are its bytes.
+                let [value] = args.exactly()?;
+                rules.binary(value).map(Ok)
             }
             "BIT_COUNT" => {
                 let [value] = args.exactly()?;
@@ -262,6 +275,30 @@ impl Binder<'_> {
             }
             _ => Ok(Err(args)),
         }
+    }
+
+    /// SUBSTRING of bytes.
+    fn part_of_bytes(&mut self, args: Args) -> Result<Typed, SqlError> {
+        let length = self.rules.count(args.or(2, Typed::int(i64::MAX)))?;
+        let position = self.rules.count(args.or(1, Typed::null()))?;
+        let value = args.or(0, Typed::null());
+        let ty = value.ty;
+        crate::analyzer::fold::call(text::bytes_part(), vec![value, position, length], ty)
+    }
+
+    /// LEFT and RIGHT of bytes.
+    fn edge_of_bytes(&mut self, left: bool, value: Typed, length: Typed) -> Result<Typed, SqlError> {
+        let length = self.rules.count(length)?;
+        if left {
+            let ty = value.ty;
+            return crate::analyzer::fold::call(text::bytes_part(), vec![value, Typed::int(1), length], ty);
+        }
+        // The right end is the left end of the bytes read backwards.
+        let ty = value.ty;
+        let backwards = crate::analyzer::fold::call(text::reverse_bytes(), vec![value], ty)?;
+        let part =
+            crate::analyzer::fold::call(text::bytes_part(), vec![backwards, Typed::int(1), length], ty)?;
+        crate::analyzer::fold::call(text::reverse_bytes(), vec![part], ty)
     }
 
     fn concat(&mut self, values: Vec<Typed>) -> Result<Typed, SqlError> {
@@ -284,31 +321,23 @@ impl Binder<'_> {
         udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
         args: Args,
     ) -> Result<Result<Typed, Args>, SqlError> {
+        let is_reverse = args.name == "REVERSE";
         let [value] = args.exactly()?;
+        if value.family() == Family::Binary {
+            // Bytes have no capitals.
+            let ty = value.ty;
+            return match is_reverse {
+                true => self.kernel(text::reverse_bytes(), vec![value], ty),
+                false => Ok(Ok(value)),
+            };
+        }
         let value = self.rules.text(value)?;
-        let ty = if value.ty.is_string() { value.ty } else { text_type(value.characters()) };
+        let ty = if value.ty.is_string() && value.ty != SqlType::Json {
+            value.ty
+        } else {
+            text_type(value.characters())
+        };
         self.kernel(udf, vec![value], ty)
-    }
-
-    fn digest(
-        &mut self,
-        udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
-        args: Args,
-        length: u32,
-    ) -> Result<Result<Typed, Args>, SqlError> {
-        let [value] = args.exactly()?;
-        let value = self.rules.string(value)?;
-        self.kernel(udf, vec![value], SqlType::VarChar(length))
-    }
-
-    fn bytes_to_number(
-        &mut self,
-        udf: std::sync::Arc<datafusion::logical_expr::ScalarUDF>,
-        args: Args,
-    ) -> Result<Result<Typed, Args>, SqlError> {
-        let [value] = args.exactly()?;
-        let value = self.rules.string(value)?;
-        self.kernel(udf, vec![value], BIGINT)
     }
 
     pub(super) fn trim(
@@ -328,7 +357,7 @@ impl Binder<'_> {
     }
 
     /// A number for functions of bits: numbers round, text is read as a number.
-    fn integer_bits(&mut self, value: Typed) -> Result<Typed, SqlError> {
+    fn bits_of(&mut self, value: Typed) -> Result<Typed, SqlError> {
         let signed = if value.arrow == arrow::datatypes::DataType::UInt64 {
             return Ok(value);
         } else {
@@ -344,7 +373,7 @@ impl Binder<'_> {
     fn hex(&mut self, value: Typed) -> Result<Typed, SqlError> {
         match value.family() {
             Family::Integer | Family::Boolean | Family::Decimal | Family::Float => {
-                let bits = self.integer_bits(value)?;
+                let bits = self.bits_of(value)?;
                 crate::analyzer::fold::call(math::in_base(), vec![bits, Typed::int(16)], SqlType::VarChar(16))
             }
             _ => {

@@ -105,6 +105,12 @@ impl Binder<'_> {
                     Some(time) => self.add_time(moment, time, false).map(Ok),
                 }
             }
+            "DATE_TRUNC" => {
+                let [unit, value] = args.exactly()?;
+                let (value, unit) = (rules.datetime(value)?, rules.text(unit)?);
+                let ty = value.ty;
+                self.kernel(datetime::date_trunc(), vec![value, unit], ty)
+            }
             "DATE_FORMAT" => {
                 let [value, format] = args.exactly()?;
                 let values = vec![rules.datetime_as(value, 6)?, rules.text(format)?];
@@ -147,14 +153,18 @@ impl Binder<'_> {
             }
             "SEC_TO_TIME" => {
                 let [value] = args.exactly()?;
-                let fsp = value.fsp();
+                let fsp = if value.family().is_string() { 6 } else { value.fsp() };
                 let seconds = rules.decimal_as(value, 20, 6)?;
                 self.kernel(datetime::sec_to_time(), vec![seconds], SqlType::Time { fsp })
             }
             "FROM_UNIXTIME" => {
                 args.count(1, 2)?;
                 let value = args.or(0, Typed::null());
-                let fsp = value.fsp();
+                let fsp = match value.as_text_literal() {
+                    Some(text) if !text.contains('.') => 0,
+                    _ if value.family().is_string() => 6,
+                    _ => value.fsp(),
+                };
                 let seconds = rules.decimal_as(value, 20, 6)?;
                 let utc = call(datetime::datetime_of_unix(), vec![seconds], SqlType::DateTime { fsp })?;
                 let local = self.in_zone(utc)?;
@@ -223,19 +233,19 @@ impl Binder<'_> {
         let fraction = unit == Unit::Second && matches!(amount.family(), Family::Decimal | Family::Float);
         let textual =
             unit.is_composite() || fraction || (unit == Unit::Second && amount.family().is_string());
-        let amount_fsp = if fraction || unit.has_micros() { 6 } else { 0 };
+        let amount_fsp =
+            if fraction || unit.has_micros() || (textual && unit == Unit::Second) { 6 } else { 0 };
         let amount = if textual { rules.text(amount)? } else { rules.signed(amount)? };
-        let as_text = date.family().is_string();
+        if date.family().is_string() || date.family().is_numeric() || date.family() == Family::Null {
+            // Each value may have a time of day or not, and the result is as text.
+            let udf = if subtract { datetime::text_sub() } else { datetime::text_add() };
+            return call(udf, vec![rules.text(date)?, amount, Typed::text(unit.name())], text_type(26));
+        }
         let date = match date.family() {
             Family::Date | Family::DateTime => date,
             Family::Timestamp => rules.local(date)?,
             Family::Time if unit.is_of_dates() => rules.datetime(date)?,
             Family::Time => date,
-            // Text without a time of day is a date.
-            Family::Text => match date.as_text_literal() {
-                Some(text) if !text.contains(':') && unit.is_of_dates() => rules.date(date)?,
-                _ => rules.datetime(date)?,
-            },
             _ => rules.datetime(date)?,
         };
         let fsp = date.fsp().max(amount_fsp);
@@ -245,8 +255,7 @@ impl Binder<'_> {
             _ => SqlType::DateTime { fsp },
         };
         let udf = if subtract { datetime::date_sub() } else { datetime::date_add() };
-        let moved = call(udf, vec![date, amount, Typed::text(unit.name())], ty)?;
-        if as_text { rules.text(moved) } else { Ok(moved) }
+        call(udf, vec![date, amount, Typed::text(unit.name())], ty)
     }
 
     pub(super) fn timestamp_diff(&mut self, unit: Unit, from: Typed, to: Typed) -> Result<Typed, SqlError> {
@@ -296,18 +305,17 @@ impl Binder<'_> {
         let time = rules.time_as(time, 6)?;
         let time =
             if subtract { call(datetime::time_negate(), vec![time], SqlType::Time { fsp })? } else { time };
-        let textual = value.family().is_string();
-        let is_moment = match value.family() {
-            Family::Date | Family::DateTime | Family::Timestamp => true,
-            _ => value.as_text_literal().is_some_and(|text| text.trim().len() > 15),
-        };
+        if value.family().is_string() {
+            return call(datetime::text_plus_time(), vec![rules.text(value)?, time], text_type(26));
+        }
+        let is_moment = matches!(value.family(), Family::Date | Family::DateTime | Family::Timestamp);
         let sum = if is_moment {
             let moment = rules.datetime_as(value, 6)?;
             call(casts::time_on_day(), vec![time, moment], SqlType::DateTime { fsp })?
         } else {
             call(datetime::time_sum(), vec![rules.time_as(value, 6)?, time], SqlType::Time { fsp })?
         };
-        if textual { rules.text(sum) } else { Ok(sum) }
+        Ok(sum)
     }
 
     fn in_zone(&mut self, utc: Typed) -> Result<Typed, SqlError> {
@@ -356,8 +364,11 @@ fn optional_fsp(args: &Args) -> Result<u8, SqlError> {
         Some(fsp) => match fsp.as_integer_literal() {
             Some(fsp @ 0..=6) => Ok(fsp as u8),
             _ => Err(SqlError::new(
-                ErrorKind::WrongArguments,
-                format!("Fractional second digits of '{}' must be 0 to 6", args.name.to_ascii_lowercase()),
+                ErrorKind::TooBigPrecision,
+                format!(
+                    "Too-big precision specified for '{}'. Maximum is 6.",
+                    args.name.to_ascii_lowercase()
+                ),
             )),
         },
     }

@@ -50,6 +50,8 @@ pub struct Modes {
     pub pipes_as_concat: bool,
     pub no_unsigned_subtraction: bool,
     pub no_backslash_escapes: bool,
+    /// A strict mode with ERROR_FOR_DIVISION_BY_ZERO: what is written to a table divides by no zero.
+    pub strict_division: bool,
 }
 
 impl Default for Modes {
@@ -59,6 +61,7 @@ impl Default for Modes {
             pipes_as_concat: false,
             no_unsigned_subtraction: false,
             no_backslash_escapes: false,
+            strict_division: true,
         }
     }
 }

@@ -109,6 +109,11 @@ pub fn execution_error(error: DataFusionError) -> SqlError {
             ErrorKind::OutOfMemory,
             format!("The query needs more memory than it may take: {}", first_sentence(detail)),
         ),
+        DataFusionError::NotImplemented(detail)
+            if detail.contains("Physical plan does not support logical expression") =>
+        {
+            SqlError::unsupported("this form of correlated subquery")
+        }
         DataFusionError::NotImplemented(detail) => SqlError::unsupported(first_sentence(detail)),
         DataFusionError::Plan(detail) => plan_error(detail),
         DataFusionError::Execution(detail) if detail.contains("more than one row") => {

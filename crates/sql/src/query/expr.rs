@@ -5,10 +5,10 @@ use super::context::VariableScope;
 use super::errors::wrong_columns;
 use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
 use super::scope::ColumnName;
-use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
+use crate::analyzer::{Family, Typed};
 use crate::functions::arithmetic::Operation;
 use crate::functions::bits;
 use crate::functions::interval::Unit;
@@ -83,11 +83,15 @@ impl Binder<'_> {
             }
             E::Cast { kind: ast::CastKind::Cast, expr, data_type, array: false, format: None } => {
                 let value = self.expr(expr, env)?;
+                if *data_type == ast::DataType::JSON {
+                    return self.json_cast(value);
+                }
                 self.rules.cast(value, cast_target(data_type)?)
             }
             E::Convert { is_try: false, expr, data_type, charset, styles, .. } if styles.is_empty() => {
                 let value = self.expr(expr, env)?;
                 match (data_type, charset) {
+                    (Some(ast::DataType::JSON), None) => self.json_cast(value),
                     (Some(data_type), None) => self.rules.cast(value, cast_target(data_type)?),
                     (None, Some(charset)) => self.convert_using(value, &charset.to_string()),
                     _ => Err(SqlError::unsupported("CONVERT with a type and a character set")),
@@ -114,6 +118,7 @@ impl Binder<'_> {
             E::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expr(expr, env)?];
                 match (substring_from, substring_for) {
+                    (None, None) => {}
                     (Some(from), None) => args.push(self.expr(from, env)?),
                     (from, length) => {
                         args.push(match from {
@@ -141,6 +146,7 @@ impl Binder<'_> {
                 if collation.ends_with("_bin") || collation == "binary" {
                     Ok(value)
                 } else {
+                    crate::charset::collation(&collation)?;
                     Err(SqlError::unsupported(format_args!("COLLATE {collation}")))
                 }
             }
@@ -224,7 +230,9 @@ impl Binder<'_> {
                 name.push('.');
                 name.push_str(&part.value.to_ascii_lowercase());
             }
-            return Ok(Typed::value(&variables.user(&name)));
+            let value = Typed::value(&variables.user(&name));
+            // A user variable holds a number or a string.
+            return if value.family().is_temporal() { self.rules.text(value) } else { Ok(value) };
         };
         let (scope, name) = match rest {
             [] => (VariableScope::Any, unquoted(system)),
@@ -431,7 +439,11 @@ impl Binder<'_> {
                 return Ok(Typed::boolean(left.expr.or(right.expr), nullable));
             }
             B::Regexp | B::Match => return self.regexp(left, right),
-            B::Arrow | B::LongArrow => return Err(SqlError::unsupported("JSON operators -> and ->>")),
+            B::Arrow => return self.json_arrow(left, right),
+            B::LongArrow => {
+                let value = self.json_arrow(left, right)?;
+                return self.json_unquoted(value);
+            }
             B::Assignment => return Err(SqlError::unsupported("assignment := in an expression")),
             other => return Err(SqlError::unsupported(format_args!("operator {other}"))),
         };
@@ -602,11 +614,6 @@ impl Binder<'_> {
         Ok(Typed::boolean(Expr::Like(like), nullable))
     }
 
-    pub(super) fn regexp(&mut self, value: Typed, pattern: Typed) -> Result<Typed, SqlError> {
-        let args = vec![self.rules.text(value)?, self.rules.text(pattern)?];
-        call(text::regexp(), args, BIGINT)
-    }
-
     fn case(
         &mut self,
         operand: Option<&ast::Expr>,
@@ -714,6 +721,13 @@ impl Binder<'_> {
                 return call(datetime::extract(), args, BIGINT);
             }
         };
+        if value.family() == Family::Time && matches!(name, "HOUR" | "MINUTE" | "SECOND" | "MICROSECOND") {
+            // Unlike the functions, EXTRACT keeps the sign.
+            let negative = self.rules.compare(Comparison::Less, value.clone(), Typed::time(0, 0))?;
+            let part = self.native_call(name, vec![value])?;
+            let negated = self.rules.negate(part.clone())?;
+            return self.choose(vec![negative], vec![negated, part]);
+        }
         self.native_call(name, vec![value])
     }
 }

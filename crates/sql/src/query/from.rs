@@ -245,7 +245,7 @@ impl Binder<'_> {
     ) -> Result<Source, SqlError> {
         if !renamed.is_empty() && renamed.len() != rows.columns.len() {
             return Err(SqlError::new(
-                ErrorKind::WrongValueCount,
+                ErrorKind::WrongColumnList,
                 format!(
                     "'{shown}' has {} columns, but {} names are given",
                     rows.columns.len(),

@@ -33,7 +33,10 @@ pub(super) fn number(digits: &str) -> Result<Typed, SqlError> {
     if digits.contains(['e', 'E']) {
         return match digits.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Typed::double(value)),
-            _ => Err(illegal_number(digits)),
+            _ => Err(SqlError::new(
+                ErrorKind::IllegalValueForType,
+                format!("Illegal double '{digits}' value found during parsing"),
+            )),
         };
     }
     if let Ok(value) = digits.parse::<i64>() {
@@ -64,7 +67,7 @@ pub(super) fn hex_literal(digits: &str) -> Result<Typed, SqlError> {
     let bytes: Option<Vec<u8>> =
         (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect();
     match bytes {
-        Some(bytes) => Ok(Typed::binary(bytes)),
+        Some(bytes) => Ok(literal_of_bytes(bytes)),
         None => Err(illegal_number(&digits)),
     }
 }
@@ -83,7 +86,14 @@ pub(super) fn bit_literal(bits: &str) -> Result<Typed, SqlError> {
         bytes.push(byte);
     }
     bytes.reverse();
-    Ok(Typed::binary(bytes))
+    Ok(literal_of_bytes(bytes))
+}
+
+/// A hexadecimal or bit literal: bytes, but a number where a number is wanted. That it is one shows in
+/// its type, BINARY, which no other constant has.
+fn literal_of_bytes(bytes: Vec<u8>) -> Typed {
+    let ty = SqlType::Binary(bytes.len().min(255) as u32);
+    Typed { ty, ..Typed::binary(bytes) }
 }
 
 /// The unit of INTERVAL and EXTRACT.
@@ -102,6 +112,15 @@ pub(super) fn cast_target(ty: &ast::DataType) -> Result<CastTarget, SqlError> {
         }
         _ => None,
     };
+    if let D::Datetime(Some(digits @ 7..))
+    | D::Timestamp(Some(digits @ 7..), _)
+    | D::Time(Some(digits @ 7..), _) = ty
+    {
+        return Err(SqlError::new(
+            ErrorKind::TooBigPrecision,
+            format!("Too-big precision {digits} specified for 'CAST'. Maximum is 6."),
+        ));
+    }
     Ok(match ty {
         D::Signed | D::SignedInteger | D::BigInt(_) | D::Int(_) | D::Integer(_) => CastTarget::Signed,
         D::Unsigned

@@ -10,7 +10,10 @@ mod aggregate;
 mod aggregates;
 mod binder;
 mod calls;
+mod calls_bytes;
+mod calls_json;
 mod calls_math;
+mod calls_regexp;
 mod calls_session;
 mod calls_text;
 mod calls_time;
@@ -19,6 +22,7 @@ mod context;
 mod errors;
 mod expr;
 mod from;
+mod function_names;
 mod literals;
 mod locking;
 mod on_duplicate;
@@ -30,6 +34,7 @@ mod subquery;
 mod tests;
 mod titles;
 
+pub use crate::functions::warnings::Warning;
 pub use context::{
     BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables,
 };
@@ -37,6 +42,7 @@ pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
 
+use crate::functions::warnings;
 use crate::statement::{Delete, DeleteJoined, Update, UpdateJoined};
 use binder::{Binder, Env, Output, Rows, planning};
 use datafusion::logical_expr::LogicalPlan;
@@ -69,6 +75,8 @@ pub struct BoundQuery {
     pub plan: LogicalPlan,
     pub columns: Vec<OutputColumn>,
     pub lock: Option<BoundLock>,
+    /// What its constants raised.
+    pub warnings: Vec<Warning>,
 }
 
 /// The rows that an UPDATE or DELETE changes.
@@ -92,11 +100,14 @@ pub struct ChangedTable {
 
 pub fn bind_query(query: &ast::Query, ctx: &BindContext<'_>) -> Result<BoundQuery, SqlError> {
     let titles = titles::titles(ctx.text);
-    if query.locks.is_empty() {
-        return Ok(bound(Binder::new(ctx).titled_query(query, titles.as_deref())?, None));
-    }
-    let (rows, lock) = Binder::new(ctx).locking_query(query, titles.as_deref())?;
-    Ok(bound(rows, Some(lock)))
+    let (bound, warnings) = warnings::gather(|| {
+        if query.locks.is_empty() {
+            return Ok(bound(Binder::new(ctx).titled_query(query, titles.as_deref())?, None));
+        }
+        let (rows, lock) = Binder::new(ctx).locking_query(query, titles.as_deref())?;
+        Ok(bound(rows, Some(lock)))
+    });
+    bound.map(|bound: BoundQuery| BoundQuery { warnings, ..bound })
 }
 
 /// One row of expressions that need no table of their own: SELECT without FROM.
@@ -123,10 +134,21 @@ pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<Bo
     Ok(bound(Rows { plan, columns }, None))
 }
 
-/// The value of an expression that needs no table and no subquery: SET, LIMIT, KILL, INSERT .. VALUES.
+/// The value of an expression that needs no table and no subquery: SET, LIMIT, KILL.
 pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlType), SqlError> {
+    evaluate_by(Binder::new(ctx), expr)
+}
+
+/// The same for what is written to a table, INSERT .. VALUES: a division by zero may be an error there.
+pub fn evaluate_assigned(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlType), SqlError> {
+    let mut binder = Binder::new(ctx);
+    binder.rules.strict_division = ctx.session.modes.strict_division;
+    evaluate_by(binder, expr)
+}
+
+fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlType), SqlError> {
     let scope = Scope::default();
-    let value = Binder::new(ctx).expr(expr, Env::new(&scope, Clause::FieldList))?;
+    let value = binder.expr(expr, Env::new(&scope, Clause::FieldList))?;
     if from::has_subquery(&value.expr) {
         return Err(SqlError::unsupported("a subquery in this place"));
     }
@@ -139,7 +161,9 @@ pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlTy
 /// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned count as
 /// assigned: their value is now where another assigned column changes.
 pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    Binder::new(ctx).update(update)
+    let mut binder = Binder::new(ctx);
+    binder.rules.strict_division = ctx.session.modes.strict_division;
+    binder.update(update)
 }
 
 /// UPDATE of a join: only tables with assigned columns are in the result.
@@ -168,7 +192,7 @@ fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
             table: column.table,
         }
     });
-    BoundQuery { columns: columns.collect(), plan: rows.plan, lock }
+    BoundQuery { columns: columns.collect(), plan: rows.plan, lock, warnings: Vec::new() }
 }
 
 /// A broken invariant of binding.

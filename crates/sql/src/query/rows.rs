@@ -10,9 +10,12 @@ use arrow::datatypes::Schema;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::{Column, NullEquality, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::logical_plan::{Join, Limit, RecursiveQuery, Values};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::logical_plan::{Join, Limit, RecursiveQuery, Values, Window};
 use datafusion::logical_expr::{
-    Distinct, Expr, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, lit,
+    Distinct, Expr, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, WindowFrame,
+    WindowFunctionDefinition, lit,
 };
 use sqlparser::ast;
 use std::sync::Arc;
@@ -49,7 +52,15 @@ impl Binder<'_> {
         refuse_unsupported(query)?;
         let visible = self.ctes.len();
         if let Some(with) = &query.with {
-            for cte in &with.cte_tables {
+            for (at, cte) in with.cte_tables.iter().enumerate() {
+                let name = &cte.alias.name.value;
+                if with.cte_tables[..at].iter().any(|other| other.alias.name.value.eq_ignore_ascii_case(name))
+                {
+                    return Err(SqlError::new(
+                        ErrorKind::NonUniqueTable,
+                        format!("Not unique table/alias: '{name}'"),
+                    ));
+                }
                 let bound = self.nested(|binder| binder.cte(cte, with.recursive))?;
                 self.ctes.push(bound);
             }
@@ -158,7 +169,7 @@ impl Binder<'_> {
     ) -> Result<Rows, SqlError> {
         if left.columns.len() != right.columns.len() {
             return Err(SqlError::new(
-                ErrorKind::WrongValueCount,
+                ErrorKind::WrongNumberOfColumns,
                 "The used SELECT statements have a different number of columns",
             ));
         }
@@ -197,7 +208,18 @@ impl Binder<'_> {
             (ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
                 self.semi_join(left, right, &names, JoinType::LeftAnti)?
             }
-            (op, true) => return Err(SqlError::unsupported(format_args!("{op} ALL"))),
+            (op, true) => {
+                // Equal rows are told apart by numbers: as many pairs meet as both sides have.
+                let kind = match op {
+                    ast::SetOperator::Intersect => JoinType::LeftSemi,
+                    _ => JoinType::LeftAnti,
+                };
+                let (left, right) = (numbered(left, &names)?, numbered(right, &names)?);
+                let mut keys = names.clone();
+                keys.push(NUMBER.to_string());
+                let rows = self.semi_join(left, right, &keys, kind)?;
+                project(rows, names.iter().map(|name| Expr::Column(Column::from_name(name))).collect())?
+            }
         };
         Ok(Rows { plan, columns })
     }
@@ -344,7 +366,7 @@ impl Binder<'_> {
         let next = next?;
         if next.columns.len() != base.columns.len() {
             return Err(SqlError::new(
-                ErrorKind::WrongValueCount,
+                ErrorKind::WrongNumberOfColumns,
                 "The used SELECT statements have a different number of columns",
             ));
         }
@@ -400,7 +422,7 @@ impl Binder<'_> {
         };
         count.ok_or_else(|| {
             SqlError::new(
-                ErrorKind::WrongArguments,
+                ErrorKind::ParseError,
                 "LIMIT and OFFSET take a number of rows that is not negative",
             )
         })
@@ -420,7 +442,7 @@ fn rename(mut rows: Rows, table: &str, names: &[&str]) -> Result<Rows, SqlError>
     if !names.is_empty() {
         if names.len() != rows.columns.len() {
             return Err(SqlError::new(
-                ErrorKind::WrongValueCount,
+                ErrorKind::WrongColumnList,
                 format!("'{table}' has {} columns, but {} names are given", rows.columns.len(), names.len()),
             ));
         }
@@ -429,6 +451,32 @@ fn rename(mut rows: Rows, table: &str, names: &[&str]) -> Result<Rows, SqlError>
         }
     }
     Ok(rows)
+}
+
+/// The column that numbers equal rows.
+const NUMBER: &str = "__number";
+
+/// The rows with a column that numbers those that are equal, from 1.
+fn numbered(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, SqlError> {
+    let column = |name: &String| Expr::Column(Column::from_name(name));
+    let number = Expr::WindowFunction(Box::new(WindowFunction {
+        fun: WindowFunctionDefinition::WindowUDF(row_number_udwf()),
+        params: WindowFunctionParams {
+            args: Vec::new(),
+            partition_by: names.iter().map(column).collect(),
+            order_by: Vec::new(),
+            window_frame: WindowFrame::new(None),
+            filter: None,
+            null_treatment: None,
+            distinct: false,
+        },
+    }));
+    let window = Window::try_new(vec![number], Arc::new(plan)).map_err(planning)?;
+    // The numbers come after the columns of the rows.
+    let number = Expr::Column(Column::from(window.schema.qualified_field(names.len())));
+    let mut exprs: Vec<Expr> = names.iter().map(column).collect();
+    exprs.push(named(number, NUMBER));
+    project(LogicalPlan::Window(window), exprs)
 }
 
 /// Whether a query's FROM anywhere names this table.

@@ -142,7 +142,7 @@ impl Binder<'_> {
                 ast::SelectItem::Wildcard(options) => {
                     refuse_wildcard_options(options)?;
                     if env.scope.columns.is_empty() {
-                        return Err(SqlError::new(ErrorKind::Unknown, "No tables used"));
+                        return Err(SqlError::new(ErrorKind::NoTablesUsed, "No tables used"));
                     }
                     items.extend(env.scope.all().map(star_item));
                 }
@@ -425,7 +425,7 @@ fn finish(
             Some(at) => outputs[at].clone(),
             None if distinct => {
                 return Err(SqlError::new(
-                    ErrorKind::Unknown,
+                    ErrorKind::OrderNotInDistinct,
                     format!(
                         "Expression #{} of ORDER BY clause is not in SELECT list; this is incompatible with DISTINCT",
                         sorts.len() + 1

@@ -28,9 +28,9 @@ impl Reader<'_> {
         let word = word.value.to_ascii_uppercase();
         if !is_type(&word) {
             return match word.as_str() {
-                "BIT" | "ENUM" | "SET" | "JSON" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON"
-                | "MULTIPOINT" | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION"
-                | "GEOMCOLLECTION" | "GEOGRAPHY" | "GEOGRAPHYPOINT" | "VECTOR" | "BSON" => {
+                "BIT" | "ENUM" | "SET" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT"
+                | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION" | "GEOMCOLLECTION"
+                | "GEOGRAPHY" | "GEOGRAPHYPOINT" | "VECTOR" | "BSON" => {
                     unsupported(&format!("the type {word}"))
                 }
                 _ => self.expected("a type"),
@@ -74,6 +74,7 @@ impl Reader<'_> {
                 }
             }
             "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => SqlType::Blob(self.lob_size(&word, 1)?),
+            "JSON" => SqlType::Json,
             integer => self.integer(integer)?,
         };
         self.sign_of_fraction(ty)?;
@@ -238,7 +239,7 @@ impl Reader<'_> {
     /// CHARACTER SET comes right after the type; the column's attributes take it there too. BINARY
     /// after a string type means its binary collation, which is ours.
     fn string_attributes(&mut self, ty: SqlType) -> Read<()> {
-        if ty.is_string() {
+        if ty.is_string() && ty != SqlType::Json {
             self.eat("BINARY");
             if self.is("ASCII") || self.is("UNICODE") || self.is("BYTE") {
                 return unsupported("ASCII, UNICODE and BYTE after a type");
@@ -298,5 +299,6 @@ fn is_type(word: &str) -> bool {
             | "TINYBLOB"
             | "MEDIUMBLOB"
             | "LONGBLOB"
+            | "JSON"
     )
 }

@@ -55,7 +55,7 @@ fn literals() {
         NULL => binary(0) => NULL
         TRUE => bigint => 1
         FALSE => bigint => 0
-        x'4142' => varbinary(2) => AB
+        x'4142' => binary(2) => AB
         DATE '2024-02-29' => date => 2024-02-29
         TIMESTAMP '2024-02-29 01:02:03' => datetime => 2024-02-29 01:02:03
         TIMESTAMP '2024-02-29 01:02:03.5' => datetime(1) => 2024-02-29 01:02:03.5
@@ -565,8 +565,8 @@ fn dates() {
         at + INTERVAL '1:30' MINUTE_SECOND => datetime => 2024-02-29 10:22:00
         at + INTERVAL 1 WEEK => datetime => 2024-03-07 10:20:30
         DATE '1998-12-01' - INTERVAL '90' DAY => date => 1998-09-02
-        '2024-01-31' + INTERVAL 1 MONTH => varchar(10) => 2024-02-29
-        '2024-01-31 10:00:00' + INTERVAL 1 SECOND => varchar(19) => 2024-01-31 10:00:01
+        '2024-01-31' + INTERVAL 1 MONTH => varchar(26) => 2024-02-29
+        '2024-01-31 10:00:00' + INTERVAL 1 SECOND => varchar(26) => 2024-01-31 10:00:01
         clock + INTERVAL 1 MINUTE => time => 10:21:30
         day + INTERVAL a DAY => date => 2024-03-10
         DATEDIFF('2007-12-31 23:59:59', '2007-12-30') => bigint => 1
@@ -576,7 +576,7 @@ fn dates() {
         TIMESTAMPADD(MINUTE, 1, at) => datetime => 2024-02-29 10:21:30
         TIMEDIFF('10:00:00', '09:30:00') => time => 00:30:00
         TIMEDIFF(at, '2024-02-29 09:20:30') => time => 01:00:00
-        ADDTIME('10:00:00', '01:30:00') => varchar(10) => 11:30:00
+        ADDTIME('10:00:00', '01:30:00') => varchar(26) => 11:30:00
         SUBTIME(at, '00:00:30') => datetime => 2024-02-29 10:20:00
         TIME_TO_SEC('01:00:01') => bigint => 3601
         SEC_TO_TIME(3601) => time => 01:00:01
