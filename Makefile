@@ -58,7 +58,8 @@ rust-tests:
 # is compiled a second time with other features.
 system-tests:
 	$(CARGO) build --locked --workspace --bins --tests
-	PANDO_BIN=$(PANDO) $(PYTHON) -m pytest -q -p no:cacheprovider tests/clients tests/chaos tests/k8s
+	PANDO_BIN=$(PANDO) $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    tests/clients tests/slt tests/error_ui tests/chaos tests/k8s
 
 bench: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/run.py $(ARGS)

@@ -8,6 +8,10 @@ from pando_process import Pando
 NUMBERS = itertools.count(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slt-address", help="HOST:PORT of a Pando for tests/slt, instead of one of its own")
+
+
 @pytest.fixture
 def pando(tmp_path):
     """A server of the test's own."""
