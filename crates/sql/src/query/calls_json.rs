@@ -211,7 +211,7 @@ impl Binder<'_> {
     fn json_change(&mut self, udf: Arc<ScalarUDF>, args: Args) -> Result<Typed, SqlError> {
         let name = args.name.to_ascii_lowercase();
         args.count(3, usize::MAX)?;
-        if args.len() % 2 == 0 {
+        if args.len().is_multiple_of(2) {
             args.count(0, 0)?;
         }
         let mut values = Vec::with_capacity(args.len());
