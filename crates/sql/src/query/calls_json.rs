@@ -113,7 +113,11 @@ impl Binder<'_> {
                 }
                 let mut values = Vec::with_capacity(args.len());
                 for (at, value) in args.all().into_iter().enumerate() {
-                    values.push(if at % 2 == 0 { rules.text(value)? } else { self.json_value(value)? });
+                    values.push(if at.is_multiple_of(2) {
+                        rules.text(value)?
+                    } else {
+                        self.json_value(value)?
+                    });
                 }
                 self.json_built(json::json_object(), values, "{}")?
             }
