@@ -58,6 +58,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
             nullable: false,
             default: ColumnDefault::None,
             auto_increment: false,
+            initial: None,
             on_update_now: false,
             comment: String::new(),
         })

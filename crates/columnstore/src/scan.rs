@@ -52,8 +52,10 @@ pub(crate) fn output_schema(
     Ok(Arc::new(Schema::new(fields)))
 }
 
+/// A column that the caller's version of the definition has and this one has not: it was dropped.
 pub(crate) fn unknown_column(def: &TableDef, id: ColumnId) -> StoreError {
-    StoreError::internal(format_args!("table {} version {} has no column {id}", def.name, def.version))
+    tracing::debug!(table = %def.name, version = def.version, %id, "a column is asked for that is not there");
+    StoreError::TableDefinitionChanged
 }
 
 /// The reference of a row: which segment, frozen run or tail it stands in, and where.

@@ -17,6 +17,7 @@ pub(crate) fn column(id: u32, name: &str, ty: SqlType, nullable: bool) -> Column
         nullable,
         default: ColumnDefault::None,
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     }

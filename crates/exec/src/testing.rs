@@ -29,6 +29,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
             nullable: *nullable,
             default: ColumnDefault::None,
             auto_increment: false,
+            initial: None,
             on_update_now: false,
             comment: String::new(),
         })

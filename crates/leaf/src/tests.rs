@@ -48,6 +48,7 @@ fn definition() -> TableDef {
         nullable: false,
         default: ColumnDefault::None,
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     };

@@ -1,5 +1,6 @@
 //! CREATE TABLE to a table's definition, with MySQL's checks, and back to text.
 
+mod alter;
 pub mod errors;
 mod keys;
 mod show;
@@ -11,6 +12,7 @@ use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, KeyKind};
 use std::collections::HashSet;
 use types::{ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId};
 
+pub use alter::{Altered, altered};
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
 
 /// MySQL's limit of names, in characters.
@@ -149,6 +151,7 @@ fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
         nullable: spec.nullable.unwrap_or(true) && !spec.auto_increment,
         default,
         auto_increment: spec.auto_increment,
+        initial: None,
         on_update_now: spec.on_update_now,
         comment: spec.comment.clone(),
     })

@@ -41,7 +41,11 @@ pub enum Statement {
         if_exists: bool,
         temporary: bool,
     },
-    /// ANALYZE, OPTIMIZE and CHECK TABLE.
+    /// ALTER TABLE, CREATE INDEX and DROP INDEX.
+    AlterTable(Box<AlterTable>),
+    /// RENAME TABLE a TO b, ..
+    RenameTables(Vec<(TableName, TableName)>),
+    /// ANALYZE, OPTIMIZE, CHECK and CHECKSUM TABLE.
     MaintainTables {
         action: MaintainAction,
         tables: Vec<TableName>,
@@ -111,6 +115,58 @@ pub enum MaintainAction {
     Analyze,
     Optimize,
     Check,
+    Checksum,
+}
+
+/// ALTER TABLE as written; [`crate::ddl::altered`] makes a definition of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterTable {
+    pub table: TableName,
+    pub actions: Vec<AlterAction>,
+    /// Clauses that change nothing here: for a note to the client.
+    pub accepted: Vec<String>,
+}
+
+/// Where a column goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnPlace {
+    /// Behind all others if it is new, else where it was.
+    Unsaid,
+    First,
+    After(ast::Ident),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AlterAction {
+    AddColumn {
+        column: ColumnSpec,
+        place: ColumnPlace,
+    },
+    DropColumn(ast::Ident),
+    /// MODIFY and CHANGE.
+    ChangeColumn {
+        name: ast::Ident,
+        column: ColumnSpec,
+        place: ColumnPlace,
+    },
+    RenameColumn {
+        from: ast::Ident,
+        to: ast::Ident,
+    },
+    /// ALTER COLUMN .. SET DEFAULT; None: DROP DEFAULT.
+    SetDefault {
+        column: ast::Ident,
+        default: Option<DefaultSpec>,
+    },
+    AddKey(KeySpec),
+    DropKey(String),
+    RenameKey {
+        from: String,
+        to: String,
+    },
+    RenameTable(TableName),
+    AutoIncrement(u64),
+    Comment(String),
 }
 
 /// INSERT or REPLACE.
@@ -543,6 +599,8 @@ impl Statement {
                 | DropDatabase { .. }
                 | CreateTable(_)
                 | DropTable { .. }
+                | AlterTable(_)
+                | RenameTables(_)
                 | MaintainTables { .. }
                 | Begin(_)
                 | CreateUser { .. }

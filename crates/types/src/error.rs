@@ -66,6 +66,9 @@ kinds! {
     InvalidGroupFunction = 1111, "HY000";
     WrongValueCountOnRow = 1136, "21S01";
     UnknownTableInClause = 1109, "42S02";
+    KeyDoesNotExist = 1176, "42000";
+    CantRemoveAllColumns = 1090, "42000";
+    CantDropColumnOrKey = 1091, "42000";
     NonUpdatableTable = 1288, "HY000";
     UnresolvedTableLock = 3568, "HY000";
     MixOfGroupFunctions = 1140, "42000";

@@ -23,6 +23,10 @@ pub struct ColumnDef {
     pub ty: SqlType,
     pub nullable: bool,
     pub default: ColumnDefault,
+    /// What rows have that were written before the column was added, where later changes of the
+    /// default could no longer tell. None: the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<ColumnDefault>,
     pub auto_increment: bool,
     /// ON UPDATE CURRENT_TIMESTAMP.
     pub on_update_now: bool,

@@ -34,6 +34,7 @@ pub fn table() -> TableDef {
         nullable: false,
         default: ColumnDefault::None,
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     };

@@ -19,6 +19,7 @@ impl State {
             (MaintainAction::Analyze, None) => {}
             (MaintainAction::Analyze, Some(mode)) => return Err(SqlError::unsupported(mode)),
             (MaintainAction::Optimize, _) => return Err(SqlError::unsupported("OPTIMIZE TABLE")),
+            (MaintainAction::Checksum, _) => return Err(SqlError::unsupported("CHECKSUM TABLE")),
             (MaintainAction::Check, _) => return Err(SqlError::unsupported("CHECK TABLE")),
         }
         let mut grid = Grid::of_text(&["Table", "Op", "Msg_type", "Msg_text"]);

@@ -1,6 +1,7 @@
 //! Statements, carried out: one file a family. [`State::run`] chooses.
 
 mod admin;
+mod alter;
 mod change;
 mod cluster;
 mod ddl;
@@ -102,6 +103,8 @@ impl State {
             Statement::DropTable { tables, if_exists, temporary } => {
                 self.drop_tables(tables, *if_exists, *temporary).await
             }
+            Statement::AlterTable(alter) => self.alter_table(alter).await,
+            Statement::RenameTables(renames) => self.rename_tables(renames).await,
             Statement::MaintainTables { action, tables, mode } => {
                 self.maintain_tables(*action, tables, mode.as_deref()).await
             }

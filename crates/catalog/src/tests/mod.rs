@@ -84,6 +84,7 @@ fn column(id: u32, name: &str) -> ColumnDef {
         nullable: false,
         default: ColumnDefault::Literal("0".into()),
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     }

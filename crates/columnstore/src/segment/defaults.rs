@@ -11,9 +11,10 @@ use std::sync::Arc;
 use types::value::PhysicalValue;
 use types::{ColumnDef, ColumnDefault, SqlType, Value};
 
-/// The default as a value of the column's type; NULL if it has none and takes NULLs.
+/// What rows from before the column have, as a value of its type; NULL if there is no default and the
+/// column takes NULLs.
 pub fn default_value(column: &ColumnDef) -> Result<Value, StoreError> {
-    match &column.default {
+    match column.initial.as_ref().unwrap_or(&column.default) {
         ColumnDefault::Null => Ok(Value::Null),
         ColumnDefault::None if column.nullable => Ok(Value::Null),
         ColumnDefault::None => implicit(column.ty).ok_or_else(|| unusable(column)),
@@ -182,6 +183,7 @@ mod tests {
             nullable,
             default,
             auto_increment: false,
+            initial: None,
             on_update_now: false,
             comment: String::new(),
         })

@@ -18,6 +18,7 @@ fn column(ty: SqlType) -> ColumnDef {
         nullable: true,
         default: ColumnDefault::None,
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     }

@@ -90,6 +90,7 @@ fn secondary_keys(def: &mut TableDef, create: &CreateTable) -> Result<()> {
     });
     let own = create.keys.iter().filter(|k| matches!(k.kind, KeyKind::Unique | KeyKind::Plain)).cloned();
     let specs: Vec<KeySpec> = beside.chain(own).collect();
+    // A key without a name takes one that no other key asks for.
     let mut names: HashSet<String> = HashSet::new();
     for name in specs.iter().filter_map(|spec| spec.name.as_ref()) {
         if name.eq_ignore_ascii_case("PRIMARY") || !names.insert(name.to_lowercase()) {
@@ -97,16 +98,35 @@ fn secondary_keys(def: &mut TableDef, create: &CreateTable) -> Result<()> {
         }
     }
     for spec in specs {
-        let columns = resolve(def, &spec.columns)?;
-        if spec.kind == KeyKind::Unique {
-            refuse_lobs(def, &columns)?;
-        }
-        let name = match spec.name {
-            Some(name) => name,
+        let name = match &spec.name {
+            Some(name) => name.clone(),
             None => free_name(&mut names, &spec.columns[0].value),
         };
-        def.keys.push(KeyDef { name, columns, unique: spec.kind == KeyKind::Unique });
+        push(def, &spec, name)?;
     }
+    Ok(())
+}
+
+/// Adds a key to a definition; gives its name.
+pub(super) fn add(def: &mut TableDef, spec: &KeySpec) -> Result<String> {
+    let mut names: HashSet<String> = def.keys.iter().map(|key| key.name.to_lowercase()).collect();
+    let name = match &spec.name {
+        Some(name) if name.eq_ignore_ascii_case("PRIMARY") || names.contains(&name.to_lowercase()) => {
+            return Err(errors::duplicate_key_name(name));
+        }
+        Some(name) => name.clone(),
+        None => free_name(&mut names, &spec.columns[0].value),
+    };
+    push(def, spec, name.clone())?;
+    Ok(name)
+}
+
+fn push(def: &mut TableDef, spec: &KeySpec, name: String) -> Result<()> {
+    let columns = resolve(def, &spec.columns)?;
+    if spec.kind == KeyKind::Unique {
+        refuse_lobs(def, &columns)?;
+    }
+    def.keys.push(KeyDef { name, columns, unique: spec.kind == KeyKind::Unique });
     // MySQL lists unique keys first.
     def.keys.sort_by_key(|key| !key.unique);
     Ok(())
@@ -124,7 +144,7 @@ fn free_name(names: &mut HashSet<String>, column: &str) -> String {
 }
 
 /// Rows that are equal in a unique key must meet in one partition.
-fn check_collocation(def: &TableDef) -> Result<()> {
+pub(super) fn check_collocation(def: &TableDef) -> Result<()> {
     let primary = (!def.primary_key.is_empty()).then_some(("PRIMARY", &def.primary_key));
     let unique = def.keys.iter().filter(|k| k.unique).map(|k| (k.name.as_str(), &k.columns));
     for (name, columns) in primary.into_iter().chain(unique) {

@@ -246,6 +246,7 @@ prop_compose! {
         };
         ColumnDef {
             id: ColumnId(0), name, ty, nullable, default, auto_increment: false,
+            initial: None,
             on_update_now: now && moment && !lob, comment,
         }
     }

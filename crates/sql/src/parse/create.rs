@@ -1,5 +1,6 @@
 //! CREATE, DROP, ALTER, TRUNCATE and the maintenance of tables.
 
+mod alter;
 mod column;
 mod column_type;
 mod options;
@@ -41,7 +42,8 @@ impl Reader<'_> {
         };
         match object.as_str() {
             "OR" | "VIEW" | "ALGORITHM" | "DEFINER" | "SQL" => unsupported("CREATE VIEW"),
-            "UNIQUE" | "INDEX" | "FULLTEXT" | "SPATIAL" => unsupported("CREATE INDEX"),
+            "UNIQUE" | "INDEX" => self.create_index(),
+            "FULLTEXT" | "SPATIAL" => unsupported("FULLTEXT, SPATIAL and VECTOR keys"),
             "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "ROLE" | "AGGREGATE"
             | "TABLESPACE" | "LOGFILE" | "UNDO" | "RESOURCE" | "PIPELINE" | "LINK" | "SPECIALIZATION"
             | "MILESTONE" => unsupported(&format!("CREATE {object}")),
@@ -207,8 +209,9 @@ impl Reader<'_> {
             _ => return self.expected("what to drop"),
         };
         match object.as_str() {
-            "VIEW" | "INDEX" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "ROLE" | "SERVER"
-            | "TABLESPACE" | "PIPELINE" | "MILESTONE" | "LINK" => unsupported(&format!("DROP {object}")),
+            "INDEX" => self.drop_index(),
+            "VIEW" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "ROLE" | "SERVER" | "TABLESPACE"
+            | "PIPELINE" | "MILESTONE" | "LINK" => unsupported(&format!("DROP {object}")),
             _ => self.expected("DATABASE, TABLE or USER"),
         }
     }
@@ -223,17 +226,20 @@ impl Reader<'_> {
             _ => return self.expected("what to alter"),
         };
         match object.as_str() {
-            "TABLE" | "DATABASE" | "SCHEMA" | "VIEW" | "FUNCTION" | "PROCEDURE" | "EVENT" | "SERVER"
-            | "INSTANCE" | "TABLESPACE" | "PIPELINE" | "RESOURCE" => unsupported(&format!("ALTER {object}")),
+            "TABLE" => self.alter_table(),
+            "DATABASE" | "SCHEMA" | "VIEW" | "FUNCTION" | "PROCEDURE" | "EVENT" | "SERVER" | "INSTANCE"
+            | "TABLESPACE" | "PIPELINE" | "RESOURCE" => unsupported(&format!("ALTER {object}")),
             _ => self.expected("TABLE, DATABASE or USER"),
         }
     }
 
-    /// ANALYZE, OPTIMIZE and CHECK TABLE.
+    /// ANALYZE, OPTIMIZE, CHECK and CHECKSUM TABLE.
     pub fn maintain(&mut self) -> Read<Statement> {
-        let action = match self.eat_one_of(&["ANALYZE", "OPTIMIZE", "CHECK"]) {
+        let action = match self.eat_one_of(&["ANALYZE", "OPTIMIZE", "CHECKSUM", "CHECK"]) {
             Some("ANALYZE") => MaintainAction::Analyze,
             Some("OPTIMIZE") => MaintainAction::Optimize,
+            Some("CHECKSUM") => MaintainAction::Checksum,
+            Some("CHECK") => MaintainAction::Check,
             _ => {
                 self.expect("CHECK")?;
                 MaintainAction::Check

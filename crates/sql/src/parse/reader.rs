@@ -325,7 +325,8 @@ impl<'a> Reader<'a> {
             "CREATE" => self.create(),
             "DROP" => self.drop_object(),
             "ALTER" => self.alter(),
-            "ANALYZE" | "OPTIMIZE" | "CHECK" => self.maintain(),
+            "ANALYZE" | "OPTIMIZE" | "CHECK" | "CHECKSUM" => self.maintain(),
+            "RENAME" => self.rename_tables(),
             "USE" => {
                 self.parser.advance_token();
                 self.name().map(Statement::Use)
@@ -345,7 +346,7 @@ impl<'a> Reader<'a> {
             "GRANT" => self.grant(),
             "REVOKE" => self.revoke(),
             "LOCK" | "UNLOCK" => unsupported(&format!("{word} TABLES")),
-            "RENAME" | "CHECKSUM" | "REPAIR" => unsupported(&format!("{word} TABLE")),
+            "REPAIR" => unsupported(&format!("{word} TABLE")),
             "HANDLER" | "CALL" | "XA" | "RESET" | "SIGNAL" | "RESIGNAL" | "INSTALL" | "UNINSTALL"
             | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "PROFILE" | "REBALANCE"
             | "BINLOG" | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" | "GET" => unsupported(&word),

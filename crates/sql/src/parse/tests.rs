@@ -53,8 +53,10 @@ fn syntax_errors_tell_the_place() {
 fn what_is_not_there_yet_says_so() {
     for text in [
         "CREATE VIEW v AS SELECT 1",
-        "CREATE INDEX i ON t (a)",
-        "ALTER TABLE t ADD COLUMN a int",
+        "CREATE FULLTEXT INDEX i ON t (a)",
+        "ALTER TABLE t ADD PRIMARY KEY (a)",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)",
+        "ALTER TABLE t PARTITION BY HASH (a)",
         "LOCK TABLES t READ",
         "UNLOCK TABLES",
         "CREATE TABLE t (a bit(3))",

@@ -312,6 +312,7 @@ pub fn column_def(id: u32, ty: SqlType) -> ColumnDef {
         nullable: true,
         default: ColumnDefault::None,
         auto_increment: false,
+        initial: None,
         on_update_now: false,
         comment: String::new(),
     }

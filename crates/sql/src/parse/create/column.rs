@@ -23,7 +23,11 @@ impl Reader<'_> {
             unique: declared.serial,
             comment: String::new(),
         };
-        while !matches!(self.peek(), Token::Comma | Token::RParen | Token::EOF) {
+        // FIRST and AFTER are ALTER TABLE's.
+        while !matches!(self.peek(), Token::Comma | Token::RParen | Token::SemiColon | Token::EOF)
+            && !self.is("FIRST")
+            && !self.is("AFTER")
+        {
             self.column_attribute(&mut column, accepted)?;
         }
         Ok(column)
@@ -88,7 +92,7 @@ impl Reader<'_> {
         Ok(Some(fsp.min(u64::from(u8::MAX)) as u8))
     }
 
-    fn default_value(&mut self) -> Read<DefaultSpec> {
+    pub(super) fn default_value(&mut self) -> Read<DefaultSpec> {
         if let Some(fsp) = self.current_timestamp()? {
             return Ok(DefaultSpec::CurrentTimestamp { fsp });
         }

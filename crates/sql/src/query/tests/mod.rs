@@ -62,6 +62,7 @@ impl Table {
                         ColumnDefault::None
                     },
                     auto_increment: false,
+                    initial: None,
                     on_update_now: *name == "changed",
                     comment: String::new(),
                 })

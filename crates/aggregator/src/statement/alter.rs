@@ -1,0 +1,184 @@
+//! ALTER TABLE, CREATE INDEX, DROP INDEX and RENAME TABLE.
+//!
+//! A change is a new version of the definition: one command to the catalog, then every partition takes
+//! it up. Stored rows stay as they are. From then on writes follow the new version, and a transaction
+//! that wrote under the old one fails with 1412.
+//!
+//! A new unique key is checked against the rows that are there twice: before, so that a key that cannot
+//! be is not made, and after, when no writer can add duplicates any more, for what came between. If
+//! those contradict it the key goes again.
+
+use super::query::{Parameters, partitions_read};
+use super::{Answer, done};
+use crate::session::{Level, State};
+use catalog::{Command, Outcome};
+use sql::ddl::{Altered, quote_name};
+use sql::statement::{AlterTable, Statement, TableName};
+use std::sync::Arc;
+use types::{ColumnId, ErrorKind, Result, SqlError, TableDef, Value};
+
+/// How often a change is tried again because another one came before it.
+const ROUNDS: usize = 10;
+
+impl State {
+    pub(crate) async fn alter_table(&mut self, alter: &AlterTable) -> Result<Answer> {
+        for _ in 0..ROUNDS {
+            let def = self.table(&alter.table)?;
+            let database = self.database_name(alter.table.database.as_deref())?.to_string();
+            let altered = sql::ddl::altered(&def, alter, &self.convert_context())?;
+            if altered.new_database.as_ref().is_some_and(|other| *other != database) {
+                return Err(SqlError::unsupported("RENAME TABLE to another database"));
+            }
+            check_initial(&altered.def)?;
+            for key in &altered.new_unique {
+                // Columns that are new have one value in all rows, and are not there to be looked at.
+                let old_columns = key_columns(&altered.def, key).iter().all(|id| def.column(*id).is_some());
+                if old_columns {
+                    self.check_unique(&database, &def, &altered.def, key).await?;
+                }
+            }
+            match self.install(&def, altered.def.clone()).await? {
+                Some(new) => {
+                    self.after_change(&database, &new, &altered).await?;
+                    for clause in &alter.accepted {
+                        let text = format!("{clause} is accepted and has no effect");
+                        self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
+                    }
+                    return Ok(done());
+                }
+                // Somebody else changed the table meanwhile.
+                None => self.catalog = self.aggregator.metadata.snapshot(),
+            }
+        }
+        Err(SqlError::new(
+            ErrorKind::TableDefinitionChanged,
+            "Table definition has changed, please retry transaction",
+        ))
+    }
+
+    /// The new version; None if `old` is not the newest.
+    async fn install(&mut self, old: &TableDef, new: TableDef) -> Result<Option<Arc<TableDef>>> {
+        if new == *old {
+            return Ok(Some(Arc::new(new)));
+        }
+        match self.change_catalog(Command::AlterTable { def: new, expected_version: old.version }).await {
+            Ok(Outcome::TableAltered(new)) => Ok(Some(new)),
+            Ok(_) => Err(SqlError::internal("the catalog altered no table")),
+            Err(error) if error.kind == ErrorKind::TableDefinitionChanged => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn after_change(&mut self, database: &str, new: &Arc<TableDef>, altered: &Altered) -> Result<()> {
+        if let Some(next) = altered.auto_increment.filter(|next| *next > 1) {
+            self.aggregator.ids.raise(new.id, next - 1).await?;
+        }
+        for key in &altered.new_unique {
+            let Err(error) = self.check_unique(database, new, new, key).await else { continue };
+            let mut without = TableDef::clone(new);
+            without.keys.retain(|other| !altered.new_unique.contains(&other.name));
+            if self.install(new, without).await?.is_none() {
+                tracing::warn!(table = %new.name, key, "a unique key that rows contradict was changed by another statement");
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Looks for rows that are equal in a key of `keyed`; 1062 for the first. The rows are read by the
+    /// names of `def`.
+    async fn check_unique(
+        &mut self,
+        database: &str,
+        def: &TableDef,
+        keyed: &TableDef,
+        key: &str,
+    ) -> Result<()> {
+        let names: Vec<String> = key_columns(keyed, key)
+            .iter()
+            .filter_map(|id| def.column(*id))
+            .map(|column| quote_name(&column.name))
+            .collect();
+        let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+        let text = format!(
+            "SELECT CONCAT_WS('-', {columns}) FROM {database}.{table} WHERE {present} \
+             GROUP BY {columns} HAVING COUNT(*) > 1 LIMIT 1",
+            columns = names.join(", "),
+            database = quote_name(database),
+            table = quote_name(&def.name),
+            present = present.join(" AND "),
+        );
+        let Statement::Query(query) = sql::parse::parse_one(&text)?.statement else {
+            return Err(SqlError::internal("the search for duplicates is no query"));
+        };
+        let bound = self.bind(&query, Parameters { values: &[], text: &text }).await?;
+        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let rows = self.collect(bound.plan, ts).await?;
+        let Some(found) = rows.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let value = match sql::convert::value_at(found.column(0), bound.columns[0].ty, 0) {
+            Value::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        Err(SqlError::new(
+            ErrorKind::DuplicateKey,
+            format!("Duplicate entry '{value}' for key '{}.{key}'", def.name),
+        ))
+    }
+
+    /// RENAME TABLE: one after the other, from left to right, so that names can be swapped. If one
+    /// fails those before it are taken back.
+    pub(crate) async fn rename_tables(&mut self, renames: &[(TableName, TableName)]) -> Result<Answer> {
+        let mut renamed: Vec<(TableName, TableName)> = Vec::new();
+        for (from, to) in renames {
+            match self.rename_table(from, to).await {
+                Ok(()) => renamed.push((from.clone(), to.clone())),
+                Err(error) => {
+                    for (from, to) in renamed.iter().rev() {
+                        if let Err(failure) = self.rename_table(to, from).await {
+                            tracing::warn!(%failure, table = to.name, "a table keeps its new name");
+                        }
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done())
+    }
+
+    async fn rename_table(&mut self, from: &TableName, to: &TableName) -> Result<()> {
+        let database = self.database_name(from.database.as_deref())?.to_string();
+        if self.database_name(to.database.as_deref())? != database {
+            return Err(SqlError::unsupported("RENAME TABLE to another database"));
+        }
+        sql::ddl::check_table_name(&to.name)?;
+        for _ in 0..ROUNDS {
+            let def = self.table(from)?;
+            let new = TableDef { name: to.name.clone(), ..TableDef::clone(&def) };
+            if self.install(&def, new).await?.is_some() {
+                return Ok(());
+            }
+            self.catalog = self.aggregator.metadata.snapshot();
+        }
+        Err(SqlError::new(
+            ErrorKind::TableDefinitionChanged,
+            "Table definition has changed, please retry transaction",
+        ))
+    }
+}
+
+fn key_columns<'d>(def: &'d TableDef, key: &str) -> &'d [ColumnId] {
+    def.keys.iter().find(|other| other.name == key).map(|key| key.columns.as_slice()).unwrap_or_default()
+}
+
+/// Storage must be able to give old rows a value in every column.
+fn check_initial(def: &TableDef) -> Result<()> {
+    for column in def.columns.iter().filter(|column| column.initial.is_some()) {
+        if columnstore::segment::default_value(column).is_err() {
+            return Err(SqlError::unsupported(format!(
+                "adding column '{}' of type {} with this default",
+                column.name, column.ty
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,434 @@
+//! ALTER TABLE: a definition from the one before it. Only what leaves stored rows as they are is done;
+//! what would rewrite them is refused with 1235.
+
+use super::keys::{self, check_collocation};
+use super::{check_column_name, check_default, check_table_name, column_def, errors};
+use crate::convert::{Context, DefaultValue, Scalar, default_value};
+use crate::statement::{AlterAction, AlterTable, ColumnPlace, ColumnSpec, DefaultSpec, KeyKind, KeySpec};
+use sqlparser::ast::Ident;
+use types::{ColumnDef, ColumnDefault, ColumnId, ErrorKind, Result, SqlError, SqlType, TableDef};
+
+/// What an ALTER TABLE makes of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Altered {
+    pub def: TableDef,
+    /// AUTO_INCREMENT = n.
+    pub auto_increment: Option<u64>,
+    /// Names of unique keys that are new: rows that are there may contradict them.
+    pub new_unique: Vec<String>,
+    /// RENAME TO a table of this database.
+    pub new_database: Option<String>,
+}
+
+/// `context`: the time of the statement, for columns that are added with the time as their default.
+pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context) -> Result<Altered> {
+    let mut change =
+        Altered { def: def.clone(), auto_increment: None, new_unique: Vec::new(), new_database: None };
+    for action in &alter.actions {
+        change.apply(action, context)?;
+    }
+    if change.def.columns.len() > super::MAX_COLUMNS {
+        return Err(SqlError::new(ErrorKind::ManyKeys, "Too many columns"));
+    }
+    check_collocation(&change.def)?;
+    Ok(change)
+}
+
+impl Altered {
+    fn apply(&mut self, action: &AlterAction, context: &Context) -> Result<()> {
+        match action {
+            AlterAction::AddColumn { column, place } => self.add_column(column, place, context),
+            AlterAction::DropColumn(name) => self.drop_column(name),
+            AlterAction::ChangeColumn { name, column, place } => self.change_column(name, column, place),
+            AlterAction::RenameColumn { from, to } => {
+                let place = self.place_of(from)?;
+                self.rename(place, to)
+            }
+            AlterAction::SetDefault { column, default } => self.set_default(column, default.as_ref()),
+            AlterAction::AddKey(key) => self.add_key(key),
+            AlterAction::DropKey(name) => {
+                if name.eq_ignore_ascii_case("PRIMARY") {
+                    return Err(SqlError::unsupported("ALTER TABLE .. DROP PRIMARY KEY"));
+                }
+                let place = self.key_place(name).ok_or_else(|| cannot_drop(name))?;
+                let key = self.def.keys.remove(place);
+                self.new_unique.retain(|other| *other != key.name);
+                Ok(())
+            }
+            AlterAction::RenameKey { from, to } => {
+                let place = self.key_place(from).ok_or_else(|| {
+                    SqlError::new(
+                        ErrorKind::KeyDoesNotExist,
+                        format!("Key '{from}' doesn't exist in table '{}'", self.def.name),
+                    )
+                })?;
+                let taken = self.key_place(to).is_some_and(|other| other != place);
+                if taken || to.eq_ignore_ascii_case("PRIMARY") {
+                    return Err(errors::duplicate_key_name(to));
+                }
+                self.def.keys[place].name.clone_from(to);
+                Ok(())
+            }
+            AlterAction::RenameTable(name) => {
+                check_table_name(&name.name)?;
+                self.def.name.clone_from(&name.name);
+                self.new_database.clone_from(&name.database);
+                Ok(())
+            }
+            AlterAction::AutoIncrement(next) => {
+                self.auto_increment = Some(*next);
+                Ok(())
+            }
+            AlterAction::Comment(comment) => {
+                self.def.comment.clone_from(comment);
+                Ok(())
+            }
+        }
+    }
+
+    fn place_of(&self, name: &Ident) -> Result<usize> {
+        self.def.column_named(&name.value).map(|(place, _)| place).ok_or_else(|| {
+            SqlError::new(
+                ErrorKind::UnknownColumn,
+                format!("Unknown column '{}' in '{}'", name.value, self.def.name),
+            )
+        })
+    }
+
+    fn key_place(&self, name: &str) -> Option<usize> {
+        self.def.keys.iter().position(|key| key.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Puts the column at the place that is wanted.
+    fn put(&mut self, column: ColumnDef, place: &ColumnPlace, unsaid: usize) -> Result<()> {
+        let at = match place {
+            ColumnPlace::Unsaid => unsaid,
+            ColumnPlace::First => 0,
+            ColumnPlace::After(name) => self.place_of(name)? + 1,
+        };
+        self.def.columns.insert(at.min(self.def.columns.len()), column);
+        Ok(())
+    }
+
+    fn add_column(&mut self, spec: &ColumnSpec, place: &ColumnPlace, context: &Context) -> Result<()> {
+        let name = &spec.name.value;
+        check_column_name(name)?;
+        if self.def.column_named(name).is_some() {
+            return Err(errors::duplicate_column(name));
+        }
+        if spec.primary {
+            return Err(SqlError::unsupported("ALTER TABLE .. ADD PRIMARY KEY"));
+        }
+        if spec.auto_increment {
+            return Err(SqlError::unsupported("adding an AUTO_INCREMENT column"));
+        }
+        let id = self.def.next_column_id;
+        let mut column = column_def(spec, id)?;
+        if column.nullable && column.default == ColumnDefault::None {
+            column.default = ColumnDefault::Null;
+        }
+        check_default(&column)?;
+        column.initial = Some(initial(&column, context)?);
+        self.def.next_column_id = ColumnId(id.0 + 1);
+        let last = self.def.columns.len();
+        self.put(column, place, last)?;
+        if spec.unique {
+            let columns = vec![spec.name.clone()];
+            self.add_key(&KeySpec { kind: KeyKind::Unique, name: None, columns })?;
+        }
+        Ok(())
+    }
+
+    fn drop_column(&mut self, name: &Ident) -> Result<()> {
+        let Some((place, column)) = self.def.column_named(&name.value) else {
+            return Err(cannot_drop(&name.value));
+        };
+        let id = column.id;
+        for (key, what) in [
+            (&self.def.primary_key, "primary key"),
+            (&self.def.shard_key, "shard key"),
+            (&self.def.sort_key, "sort key"),
+        ] {
+            if key.contains(&id) {
+                return Err(SqlError::unsupported(format!("dropping a column of the {what}")));
+            }
+        }
+        if self.def.columns.len() == 1 {
+            return Err(SqlError::new(
+                ErrorKind::CantRemoveAllColumns,
+                "You can't delete all columns with ALTER TABLE; use DROP TABLE instead",
+            ));
+        }
+        for key in &mut self.def.keys {
+            if key.unique && key.columns.len() > 1 && key.columns.contains(&id) {
+                return Err(SqlError::unsupported(format!(
+                    "dropping a column of the unique key {}; drop the key first",
+                    key.name
+                )));
+            }
+            key.columns.retain(|column| *column != id);
+        }
+        self.def.keys.retain(|key| !key.columns.is_empty());
+        self.def.columns.remove(place);
+        Ok(())
+    }
+
+    fn rename(&mut self, place: usize, to: &Ident) -> Result<()> {
+        check_column_name(&to.value)?;
+        if self.def.column_named(&to.value).is_some_and(|(other, _)| other != place) {
+            return Err(errors::duplicate_column(&to.value));
+        }
+        self.def.columns[place].name.clone_from(&to.value);
+        Ok(())
+    }
+
+    /// MODIFY and CHANGE, where stored values stay what they are.
+    fn change_column(&mut self, name: &Ident, spec: &ColumnSpec, place: &ColumnPlace) -> Result<()> {
+        let at = self.place_of(name)?;
+        self.rename(at, &spec.name)?;
+        let old = self.def.columns[at].clone();
+        if spec.primary && !self.def.primary_key.contains(&old.id) {
+            return Err(SqlError::unsupported("ALTER TABLE .. ADD PRIMARY KEY"));
+        }
+        let mut new = column_def(spec, old.id)?;
+        if self.def.primary_key.contains(&old.id) && spec.nullable != Some(true) {
+            new.nullable = false;
+        }
+        if new.nullable && new.default == ColumnDefault::None {
+            new.default = ColumnDefault::Null;
+        }
+        if old.auto_increment != new.auto_increment {
+            return Err(SqlError::unsupported("giving or taking AUTO_INCREMENT"));
+        }
+        if !old.nullable && new.nullable && self.def.primary_key.contains(&old.id) {
+            return Err(errors::primary_key_null());
+        }
+        if old.nullable && !new.nullable {
+            return Err(SqlError::unsupported(format!("making column '{}' NOT NULL", old.name)));
+        }
+        let is_key = self.def.keys.iter().any(|key| key.columns.contains(&old.id))
+            || [&self.def.primary_key, &self.def.shard_key, &self.def.sort_key]
+                .iter()
+                .any(|k| k.contains(&old.id));
+        if !widens(old.ty, new.ty) || (is_key && matches!(new.ty, SqlType::Text(_) | SqlType::Blob(_))) {
+            return Err(SqlError::unsupported(format!(
+                "changing column '{}' from {} to {}, which rewrites the table",
+                old.name, old.ty, new.ty
+            )));
+        }
+        check_default(&new)?;
+        new.initial = Some(old.initial.clone().unwrap_or(old.default));
+        self.def.columns.remove(at);
+        self.put(new, place, at)?;
+        if spec.unique {
+            let columns = vec![spec.name.clone()];
+            self.add_key(&KeySpec { kind: KeyKind::Unique, name: None, columns })?;
+        }
+        Ok(())
+    }
+
+    fn set_default(&mut self, name: &Ident, default: Option<&DefaultSpec>) -> Result<()> {
+        let place = self.place_of(name)?;
+        let column = &mut self.def.columns[place];
+        let before = column.default.clone();
+        column.default = match default {
+            None => ColumnDefault::None,
+            Some(DefaultSpec::Null) => ColumnDefault::Null,
+            Some(DefaultSpec::Literal(_)) if matches!(column.ty, SqlType::Text(_) | SqlType::Blob(_)) => {
+                return Err(errors::lob_default(&column.name));
+            }
+            Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+            Some(DefaultSpec::CurrentTimestamp { fsp }) => match column.ty {
+                SqlType::DateTime { fsp: own } | SqlType::Timestamp { fsp: own } if own == *fsp => {
+                    ColumnDefault::CurrentTimestamp
+                }
+                _ => return Err(errors::invalid_default(&column.name)),
+            },
+        };
+        if column.auto_increment && column.default != ColumnDefault::None {
+            return Err(errors::invalid_default(&column.name));
+        }
+        // Rows from before the column was added keep what they have.
+        column.initial = Some(column.initial.take().unwrap_or(before));
+        check_default(column)
+    }
+
+    fn add_key(&mut self, spec: &KeySpec) -> Result<()> {
+        let name = keys::add(&mut self.def, spec)?;
+        if spec.kind == KeyKind::Unique {
+            self.new_unique.push(name);
+        }
+        Ok(())
+    }
+}
+
+fn cannot_drop(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::CantDropColumnOrKey,
+        format!("Can't DROP '{name}'; check that column/key exists"),
+    )
+}
+
+/// What rows from before an added column have in it, fixed for good.
+fn initial(column: &ColumnDef, context: &Context) -> Result<ColumnDefault> {
+    if !column.nullable && column.default == ColumnDefault::None {
+        let has_no_zero =
+            matches!(column.ty, SqlType::Date | SqlType::DateTime { .. } | SqlType::Timestamp { .. });
+        if has_no_zero {
+            return Err(SqlError::unsupported(format!(
+                "adding column '{}' of type {} NOT NULL without a default",
+                column.name, column.ty
+            )));
+        }
+        // MySQL's implicit default of the type.
+        return Ok(ColumnDefault::None);
+    }
+    Ok(match default_value(column, context)? {
+        DefaultValue::Value(types::Value::Null) | DefaultValue::Generated => ColumnDefault::Null,
+        DefaultValue::Value(value) => {
+            let text = Scalar::of(&value).text().into_owned();
+            ColumnDefault::Literal(
+                String::from_utf8(text).map_err(|_| errors::invalid_default(&column.name))?,
+            )
+        }
+    })
+}
+
+/// Whether every stored value of the one type is the same value of the other.
+fn widens(from: SqlType, to: SqlType) -> bool {
+    use SqlType::*;
+    match (from, to) {
+        (VarChar(from), VarChar(to)) | (VarBinary(from), VarBinary(to)) => from <= to,
+        (Text(from), Text(to)) | (Blob(from), Blob(to)) => from.max_bytes() <= to.max_bytes(),
+        // A character takes up to four bytes.
+        (VarChar(from), Text(to)) => u64::from(from) * 4 <= to.max_bytes(),
+        (VarBinary(from), Blob(to)) => u64::from(from) <= to.max_bytes(),
+        (DateTime { fsp: from }, DateTime { fsp: to })
+        | (Timestamp { fsp: from }, Timestamp { fsp: to })
+        | (Time { fsp: from }, Time { fsp: to }) => from <= to,
+        (from, to) => from == to,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse_one;
+    use crate::statement::Statement;
+    use crate::temporal::{Zone, parse_datetime};
+
+    fn table() -> TableDef {
+        let sql = "create table t (id int primary key, a varchar(5) default 'x', b int, c datetime, \
+                   key k (a, b), unique key u (id, b))";
+        match parse_one(sql).unwrap().statement {
+            Statement::CreateTable(create) => crate::ddl::table_def(&create).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn alter(rest: &str) -> Result<Altered> {
+        let Statement::AlterTable(alter) = parse_one(&format!("alter table t {rest}"))?.statement else {
+            panic!("{rest}")
+        };
+        let now = parse_datetime(b"2024-05-06 07:08:09.5", 6).unwrap();
+        altered(&table(), &alter, &Context { now, zone: Zone::Offset(3600) })
+    }
+
+    fn names(def: &TableDef) -> String {
+        def.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn columns_come_go_and_move() {
+        for (rest, expected) in [
+            ("add column d int", "id a b c d"),
+            ("add d int first, add (e int, f int), add g int after a", "d id a g b c e f"),
+            ("drop column c, drop b", "id a"),
+            ("modify a varchar(9) after c, rename column b to bb", "id bb c a"),
+            ("change column c cc datetime(3) first", "cc id a b"),
+            ("change a A varchar(5)", "id A b c"),
+        ] {
+            let result = alter(rest);
+            if rest == "drop column c, drop b" {
+                assert_eq!(result.unwrap_err().kind.errno(), 1235, "b is in a unique key with id");
+                continue;
+            }
+            assert_eq!(names(&result.unwrap_or_else(|e| panic!("{rest}: {e}")).def), expected, "{rest}");
+        }
+        let def = alter("add d int, drop d, add d int").unwrap().def;
+        assert_eq!((def.column_named("d").unwrap().1.id, def.next_column_id), (ColumnId(6), ColumnId(7)));
+    }
+
+    #[test]
+    fn rows_from_before_keep_what_they_have() {
+        use ColumnDefault::{Literal, None as NoDefault, Null};
+        for (rest, expected) in [
+            ("add d int", Null),
+            ("add d int not null", NoDefault),
+            ("add d int not null default '7'", Literal("7".into())),
+            ("add d decimal(5,2) default 1.239", Literal("1.24".into())),
+            ("add d date default '2024-1-5'", Literal("2024-01-05".into())),
+            ("add d datetime default current_timestamp", Literal("2024-05-06 08:08:09.000000".into())),
+            ("add d timestamp default current_timestamp", Literal("2024-05-06 07:08:09.000000".into())),
+            ("add d int default 1, alter d set default 2", Literal("1".into())),
+            ("add d int default 1, modify d int default 3", Literal("1".into())),
+        ] {
+            let def = alter(rest).unwrap_or_else(|e| panic!("{rest}: {e}")).def;
+            let column = def.column_named("d").unwrap().1;
+            match (&column.initial, &expected) {
+                (Some(Literal(text)), Literal(wanted)) if wanted.contains(':') => {
+                    assert!(wanted.starts_with(text.trim_end_matches(".000000")), "{rest}: {text}");
+                }
+                (initial, expected) => assert_eq!(initial.as_ref(), Some(expected), "{rest}"),
+            }
+        }
+        assert_eq!(
+            alter("alter a set default 'y'").unwrap().def.columns[1].initial,
+            Some(Literal("x".into()))
+        );
+    }
+
+    #[test]
+    fn keys_and_the_rest() {
+        let made =
+            alter("add unique (b, id), add index i (c), drop key k, comment = 'x', auto_increment = 9")
+                .unwrap();
+        let keys: Vec<(&str, bool)> = made.def.keys.iter().map(|k| (k.name.as_str(), k.unique)).collect();
+        assert_eq!(keys, [("u", true), ("b", true), ("i", false)]);
+        assert_eq!((made.new_unique, made.auto_increment), (vec!["b".to_string()], Some(9)));
+        assert_eq!(made.def.comment, "x");
+        assert_eq!(alter("rename to s").unwrap().def.name, "s");
+        assert_eq!(alter("rename key k to kk").unwrap().def.keys[1].name, "kk");
+        let Statement::AlterTable(index) = parse_one("create unique index i on t (id)").unwrap().statement
+        else {
+            panic!()
+        };
+        assert_eq!(altered(&table(), &index, &Context::fixed()).unwrap().new_unique, ["i"]);
+    }
+
+    #[test]
+    fn what_rewrites_or_contradicts_is_refused() {
+        for (rest, errno) in [
+            ("add a int", 1060),
+            ("add d date not null", 1235),
+            ("add d int auto_increment", 1235),
+            ("add unique (a)", 1235),
+            ("add index k (b)", 1061),
+            ("drop nope", 1091),
+            ("drop key nope", 1091),
+            ("drop id", 1235),
+            ("modify nope int", 1054),
+            ("modify b bigint", 1235),
+            ("modify a varchar(4)", 1235),
+            ("modify b int not null", 1235),
+            ("modify a text", 1235),
+            ("modify c datetime default 'x'", 1067),
+            ("alter b set default 'x'", 1067),
+            ("rename column a to B", 1060),
+            ("rename key nope to x", 1176),
+            ("drop index `primary`", 1235),
+        ] {
+            assert_eq!(alter(rest).unwrap_err().kind.errno(), errno, "{rest}");
+        }
+    }
+}
