@@ -17,7 +17,7 @@ use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, NoLinks};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
 use env::{MemoryBudget, RealDisk, SystemClock};
-use exec::{Executor, ExecutorOptions, LeafService, LocalLeaves};
+use exec::{Executor, ExecutorOptions, LeafService, LeafTables, LocalLeaves, LocalNodes, StageNode};
 use leaf::Leaf;
 use master::{Master, MasterOptions};
 use planner::{Planner, Settings as PlannerSettings};
@@ -98,7 +98,10 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
 
     let executor = Executor::new(ExecutorOptions::new(memory.clone(), leaf_folder.join("tmp")))
         .map_err(|error| StartError::new(format!("cannot start query execution: {}", error.message)))?;
-    let executor = Arc::new(executor);
+    let nodes = LocalNodes::new();
+    let tables = Arc::new(LeafTables(leaf.clone()));
+    let stages = StageNode::new(NODE, Arc::new(executor), nodes.clone(), Some(tables));
+    nodes.add(&stages);
     let aggregator = Aggregator::new(
         AggregatorOptions {
             node: NODE,
@@ -109,7 +112,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
         },
         metadata,
         leaves,
-        executor,
+        stages,
         Planner::new(PlannerSettings::default()),
         memory.clone(),
         Arc::new(NoLinks),

@@ -80,6 +80,7 @@ impl State {
 }
 
 /// The partitions of a query, each pinned at its leaf.
+#[derive(Default)]
 pub(crate) struct PinnedLeaves {
     pub(crate) by_partition: HashMap<PartitionId, Arc<dyn Snapshots>>,
 }

@@ -9,7 +9,7 @@ use crate::session::Session;
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
 use env::MemoryBudget;
-use exec::{Executor, Leaves};
+use exec::{Leaves, StageNode};
 use mysql_protocol::{Counters, Credentials, Login, Plugin};
 use planner::Planner;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub struct Aggregator {
     pub(crate) options: AggregatorOptions,
     pub(crate) metadata: Arc<dyn Metadata>,
     pub(crate) leaves: Arc<dyn Leaves>,
-    pub(crate) executor: Arc<Executor>,
+    pub(crate) stages: Arc<StageNode>,
     pub(crate) planner: Planner,
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) ids: AutoIncrement,
@@ -59,7 +59,7 @@ impl Aggregator {
         options: AggregatorOptions,
         metadata: Arc<dyn Metadata>,
         leaves: Arc<dyn Leaves>,
-        executor: Arc<Executor>,
+        stages: Arc<StageNode>,
         planner: Planner,
         memory: Arc<MemoryBudget>,
         links: Arc<dyn Links>,
@@ -74,7 +74,7 @@ impl Aggregator {
             ids: AutoIncrement::new(metadata.clone()),
             metadata,
             leaves,
-            executor,
+            stages,
             planner,
             memory,
             processes: Arc::default(),

@@ -289,7 +289,7 @@ fn segments(criterion: &mut Criterion<CpuTime>) {
         columns: vec![ColumnId(1)],
         predicates: vec![Predicate::Bytes {
             column: ColumnId(14),
-            test: Arc::new(|text| text.ends_with(b"PERSON")),
+            test: Arc::new(|text: &[u8]| text.ends_with(b"PERSON")),
             label: "LIKE '%PERSON'".into(),
         }],
         row_refs: true,

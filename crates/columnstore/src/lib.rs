@@ -34,7 +34,7 @@ pub use access::{
 pub use error::StoreError;
 pub use filter::filter_batch;
 pub use pool::{BufferPool, PoolStatistics};
-pub use predicate::{Compare, Predicate};
+pub use predicate::{BytesTest, Compare, Predicate};
 pub use scan::{ROW_COLUMN, ScanSpec};
 pub use segment::{
     BeginTimestamps, ColumnStatistics, Segment, SegmentMeta, SegmentStatistics, sort_to_segment_order,

@@ -4,6 +4,7 @@
 //! A row passes a predicate if it is TRUE; NULL does not pass. Strings compare as bytes: a
 //! condition under another collation comes as [`Predicate::Bytes`]. A NaN passes no comparison.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use types::{ColumnId, Value};
@@ -45,8 +46,17 @@ impl Compare {
 }
 
 /// A test of a string or binary value; called once per dictionary entry where there is a
-/// dictionary, so it must depend on nothing but the bytes.
-pub type BytesTest = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// dictionary, so it must depend on nothing but the bytes. Whoever sends predicates elsewhere finds
+/// their own type of test again by `Any`.
+pub trait BytesTest: Any + Send + Sync {
+    fn passes(&self, bytes: &[u8]) -> bool;
+}
+
+impl<F: Fn(&[u8]) -> bool + Send + Sync + 'static> BytesTest for F {
+    fn passes(&self, bytes: &[u8]) -> bool {
+        self(bytes)
+    }
+}
 
 #[derive(Clone)]
 pub enum Predicate {
@@ -72,7 +82,7 @@ pub enum Predicate {
     /// For example LIKE. `label` is for people.
     Bytes {
         column: ColumnId,
-        test: BytesTest,
+        test: Arc<dyn BytesTest>,
         label: String,
     },
     /// A disjunction of conjunctions. Without branches: no row passes.

@@ -4,16 +4,19 @@ use crate::error::to_sql_error;
 use crate::exchange::{Channels, DEFAULT_CAPACITY};
 use crate::memory::QueryPool;
 use crate::plan::DistributedPlan;
-use crate::query::{Cancel, QueryState, panicked};
+use crate::query::{Cancel, LocalStage, QueryState, panicked};
 use crate::scan::Snapshots;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result as DataFusionResult;
+use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use env::MemoryBudget;
+use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,7 +24,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use types::{Result, SqlError};
 
@@ -92,6 +95,7 @@ impl Executor {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("pando-exec")
+            .enable_time()
             .build()
             .map_err(|error| SqlError::internal(format!("cannot start threads: {error}")))?;
         Ok(Executor { runtime: Some(runtime), options, env })
@@ -102,52 +106,70 @@ impl Executor {
         self.runtime.as_ref().expect("the executor has not been dropped")
     }
 
-    /// Starts the plan, which must not have run before. The stream yields batches as they come;
-    /// dropping it ends the query.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime().handle()
+    }
+
+    pub(crate) fn exchange_capacity(&self) -> usize {
+        self.options.exchange_capacity
+    }
+
+    /// The memory of a query that asks for at most so much.
+    pub(crate) fn pool(&self, memory: Option<usize>) -> Arc<QueryPool> {
+        let limit = memory.map_or(self.options.query_memory, |m| m.min(self.options.query_memory));
+        QueryPool::new(&self.options.memory, limit)
+    }
+
+    /// What a query's operators find their memory and files in.
+    pub(crate) fn environment(&self, pool: &Arc<QueryPool>) -> DataFusionResult<Arc<RuntimeEnv>> {
+        RuntimeEnvBuilder::from_runtime_env(&self.env).with_memory_pool(pool.clone()).build_arc()
+    }
+
+    /// Starts the plan, which must not have run before, within this process. The stream yields batches
+    /// as they come; dropping it ends the query.
     pub fn run(&self, plan: &DistributedPlan, query: QueryContext) -> Result<ResultStream> {
         self.start(plan, query).map_err(|error| to_sql_error(&error))
     }
 
     fn start(&self, plan: &DistributedPlan, query: QueryContext) -> DataFusionResult<ResultStream> {
         plan.claim()?;
-        let limit = query.memory.map_or(self.options.query_memory, |m| m.min(self.options.query_memory));
-        let pool = QueryPool::new(&self.options.memory, limit);
-        let env =
-            RuntimeEnvBuilder::from_runtime_env(&self.env).with_memory_pool(pool.clone()).build_arc()?;
-        let shapes =
-            plan.stages().iter().filter_map(|stage| Some((stage.id, stage.plan.schema(), stage.shape()?)));
-        let transport = Arc::new(Channels::new(shapes, self.options.exchange_capacity, &env));
-        let runtime = self.runtime().handle().clone();
-        let state = Arc::new(QueryState::new(
-            query.snapshots,
-            transport,
-            query.cancel.clone(),
-            runtime.clone(),
-            plan.stages(),
-        ));
-        let config = SessionConfig::from(plan.options().clone()).with_extension(state.clone());
-        let context = Arc::new(TaskContext::new(
-            None,
-            String::new(),
-            config,
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            env,
-        ));
-        let root = plan.root().plan.clone();
+        let pool = self.pool(query.memory);
+        let env = self.environment(&pool)?;
+        let stages: Vec<LocalStage> =
+            plan.stages().iter().filter_map(|stage| LocalStage::whole(stage, None)).collect();
+        let channels = stages.iter().map(LocalStage::channel);
+        let transport = Arc::new(Channels::new(channels, self.options.exchange_capacity, &env));
+        let runtime = self.handle().clone();
+        let state = QueryState::new(query.snapshots, transport, query.cancel, runtime, stages);
+        let state = Arc::new(state);
+        let context = task_context(plan.options().clone(), Some(&state), env);
+        Ok(self.stream(plan.root().plan.clone(), context, state, pool, None))
+    }
+
+    /// Runs the stage that yields the result. `finally` is done when all rows have been sent, while
+    /// the rest of the query is still there.
+    pub(crate) fn stream(
+        &self,
+        root: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        state: Arc<QueryState>,
+        pool: Arc<QueryPool>,
+        finally: Option<BoxFuture<'static, ()>>,
+    ) -> ResultStream {
         let schema = root.schema();
         let (sender, batches) = mpsc::channel(2);
-        let (cancel, running) = (query.cancel, state.clone());
-        let task = runtime.spawn(async move {
+        let (cancel, running) = (state.cancel().clone(), state.clone());
+        let task = self.handle().spawn(async move {
             let work = async {
                 let mut stream = root.execute(0, context)?;
                 while let Some(batch) = stream.next().await {
                     let failed = batch.is_err();
                     if sender.send(batch.map_err(|error| to_sql_error(&error))).await.is_err() || failed {
-                        break;
+                        return Ok(());
                     }
+                }
+                if let Some(finally) = finally {
+                    finally.await;
                 }
                 DataFusionResult::Ok(())
             };
@@ -163,8 +185,30 @@ impl Executor {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Ok(ResultStream { schema, batches, state, pool, task })
+        ResultStream { schema, batches, state, pool, task, held: Vec::new() }
     }
+}
+
+/// What operators find their query in.
+pub(crate) fn task_context(
+    options: ConfigOptions,
+    state: Option<&Arc<QueryState>>,
+    env: Arc<RuntimeEnv>,
+) -> Arc<TaskContext> {
+    let mut config = SessionConfig::from(options);
+    if let Some(state) = state {
+        config = config.with_extension(state.clone());
+    }
+    Arc::new(TaskContext::new(
+        None,
+        String::new(),
+        config,
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        env,
+    ))
 }
 
 impl Drop for Executor {
@@ -182,9 +226,17 @@ pub struct ResultStream {
     state: Arc<QueryState>,
     pool: Arc<QueryPool>,
     task: tokio::task::JoinHandle<()>,
+    /// What ends with the query.
+    held: Vec<Box<dyn Send + Sync>>,
 }
 
 impl ResultStream {
+    /// Keeps `held` as long as the query runs.
+    pub(crate) fn holding(mut self, held: Box<dyn Send + Sync>) -> ResultStream {
+        self.held.push(held);
+        self
+    }
+
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

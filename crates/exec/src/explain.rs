@@ -1,13 +1,13 @@
 //! Plans as text: stages, exchanges with their keys, where each runs; with `explain_analyze` what
 //! each operator did.
 
+use crate::measured::Measured;
 use crate::plan::{DistributedPlan, Stage};
-use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use std::fmt::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use types::NodeId;
 
 /// The plan, with the rows that each operator is expected to yield.
 pub fn explain(plan: &DistributedPlan) -> String {
@@ -21,22 +21,34 @@ pub fn explain_analyze(plan: &DistributedPlan) -> String {
 
 fn render(plan: &DistributedPlan, analyze: bool) -> String {
     let mut text = String::new();
-    for stage in plan.stages() {
-        header(stage, &mut text);
-        node(&stage.plan, 1, analyze, &mut text);
+    let spread = plan.spread();
+    let stages = spread.map_or(plan.stages(), |spread| spread.stages());
+    for (at, stage) in stages.iter().enumerate() {
+        header(stage, spread.filter(|spread| !spread.is_local()).map(|spread| spread.nodes(at)), &mut text);
+        let measured = analyze.then(|| {
+            let mut all = Measured::of(&stage.plan);
+            plan.measured(stage.id).iter().for_each(|part| all.add(part));
+            all
+        });
+        node(&stage.plan, 1, measured.as_ref(), &mut text);
     }
     text
 }
 
-fn header(stage: &Stage, text: &mut String) {
+fn header(stage: &Stage, nodes: Option<Vec<NodeId>>, text: &mut String) {
     let tasks = match stage.tasks() {
         1 => "1 task".to_string(),
         n => format!("{n} tasks"),
     };
     // Invariant: writing to a String does not fail (here and below).
+    let _ = write!(text, "Stage {}: {tasks} on {}", stage.id, stage.place);
+    if let Some(nodes) = nodes {
+        let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
+        let _ = write!(text, " (nodes {})", names.join(", "));
+    }
     let _ = match &stage.output {
-        Some(kind) => writeln!(text, "Stage {}: {tasks} on {} -> {kind}", stage.id, stage.place),
-        None => writeln!(text, "Stage {}: {tasks} on {} -> result", stage.id, stage.place),
+        Some(kind) => writeln!(text, " -> {kind}"),
+        None => writeln!(text, " -> result"),
     };
 }
 
@@ -48,61 +60,19 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, analyze: bool, text: &mut String) {
+fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>, text: &mut String) {
     let _ = write!(text, "{:indent$}{}", "", Line(plan.as_ref()), indent = depth * 2);
-    if analyze {
-        let _ = write!(text, "{}", Measured(plan.as_ref()));
+    if let Some(measured) = measured {
+        let _ = write!(text, "{measured}");
     } else if let Ok(statistics) = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())
         && let Some(rows) = statistics.num_rows.get_value()
     {
         let _ = write!(text, "  [{} rows]", short(*rows));
     }
     text.push('\n');
-    for child in plan.children() {
-        node(child, depth + 1, analyze, text);
+    for (at, child) in plan.children().into_iter().enumerate() {
+        node(child, depth + 1, measured.and_then(|measured| measured.children.get(at)), text);
     }
-}
-
-/// What the metrics of a node say, over all of its tasks.
-struct Measured<'a>(&'a dyn ExecutionPlan);
-
-impl fmt::Display for Measured<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(metrics) = self.0.metrics() else { return Ok(()) };
-        let mut parts = Vec::new();
-        if let Some(rows) = metrics.output_rows() {
-            parts.push(format!("{rows} rows"));
-        }
-        let mut nanos = metrics.elapsed_compute().unwrap_or(0);
-        for name in ["build_time", "join_time"] {
-            nanos += metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
-        }
-        if nanos > 0 {
-            parts.push(format!("{:?}", rounded(Duration::from_nanos(nanos as u64))));
-        }
-        if let Some(spills) = metrics.spill_count().filter(|n| *n > 0) {
-            parts.push(format!("{spills} spills"));
-        }
-        let memory = metrics
-            .iter()
-            .filter_map(|metric| match metric.value() {
-                MetricValue::Gauge { name, gauge } if name.contains("mem") => Some(gauge.value()),
-                _ => None,
-            })
-            .max();
-        if let Some(bytes) = memory.filter(|bytes| *bytes >= 1 << 20) {
-            parts.push(format!("{} MiB", bytes >> 20));
-        }
-        if let Some(morsels) = metrics.sum_by_name("morsels_scanned") {
-            parts.push(format!("{} morsels", morsels.as_usize()));
-        }
-        if parts.is_empty() { Ok(()) } else { write!(f, "  [{}]", parts.join(", ")) }
-    }
-}
-
-fn rounded(time: Duration) -> Duration {
-    let micros = time.as_micros() as u64;
-    Duration::from_micros(if micros >= 10_000 { micros / 100 * 100 } else { micros })
 }
 
 fn short(rows: usize) -> String {

@@ -9,16 +9,25 @@
 //! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
 
 pub mod aggregate;
+mod codec;
 pub mod error;
 pub mod exchange;
 pub mod executor;
 pub mod explain;
+mod launch;
+pub mod measured;
 pub mod memory;
+pub mod node;
 pub mod plan;
 pub mod query;
+pub mod replay;
 mod runtime;
+pub mod runtime_filters;
 pub mod scan;
 pub mod service;
+mod slice;
+pub mod spread;
+pub mod stages;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod union;
@@ -31,11 +40,16 @@ pub use error::{from_sql_error, to_sql_error};
 pub use exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec, Transport};
 pub use executor::{Executor, ExecutorOptions, QueryContext, ResultStream};
 pub use explain::{explain, explain_analyze};
+pub use measured::Measured;
 pub use memory::QueryPool;
+pub use node::{LocalNodes, Read, StageNode};
 pub use plan::{DistributedPlan, Place, Stage};
 pub use query::Cancel;
+pub use replay::ReplayExec;
 pub use scan::{
     ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
 };
 pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, Target};
+pub use spread::Locations;
+pub use stages::{LeafTables, StageNodes, StageService, StageTables};
 pub use union::CollocatedUnionExec;

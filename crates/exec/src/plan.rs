@@ -4,7 +4,10 @@
 //! [`ReceiveExec`] of another stage reads. A stage has one task for each partition of its plan.
 
 use crate::exchange::{ExchangeExec, ExchangeId, ExchangeKind, ExchangeShape, ReceiveExec};
+use crate::measured::Measured;
 use crate::scan::ScanExec;
+use crate::slice::sliceable;
+use crate::spread::{Locations, Spread};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
@@ -13,18 +16,19 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use std::collections::BTreeSet;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use types::PartitionId;
 
 /// Where a stage's tasks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// One task, on the aggregator that runs the query.
+    /// On the aggregator that runs the query.
     Aggregator,
-    /// Task `i` on the leaf that holds partition `i` of this list.
+    /// Task `i` on the leaf that holds partition `i` of this list; some may be the same.
     Partitions(Vec<PartitionId>),
     /// Task `i` where partition `i` of so many equal ranges of the hash space lies.
     Ranges(usize),
@@ -34,7 +38,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Aggregator => f.write_str("aggregator"),
-            Place::Partitions(ids) if ids.len() == 1 => write!(f, "leaf of {}", ids[0]),
+            Place::Partitions(ids) if ids.windows(2).all(|pair| pair[0] == pair[1]) && !ids.is_empty() => {
+                write!(f, "leaf of {}", ids[0])
+            }
             Place::Partitions(ids) => write!(f, "leaves, {} partitions", ids.len()),
             Place::Ranges(n) => write!(f, "leaves, {n} ranges"),
         }
@@ -53,6 +59,16 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The exchanges that the stage reads.
+    pub(crate) fn receives(&self) -> Result<Vec<ExchangeId>> {
+        let mut found = Vec::new();
+        self.plan.apply(|node| {
+            found.extend(node.downcast_ref::<ReceiveExec>().map(ReceiveExec::exchange));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(found)
+    }
+
     /// The number of tasks.
     pub fn tasks(&self) -> usize {
         self.plan.output_partitioning().partition_count()
@@ -70,6 +86,10 @@ pub struct DistributedPlan {
     /// What functions and operators read while they run; the same as when the plan was made.
     options: ConfigOptions,
     started: AtomicBool,
+    /// Where it runs, once that is known.
+    spread: OnceLock<Arc<Spread>>,
+    /// What operators did on other nodes.
+    measured: Mutex<HashMap<ExchangeId, Vec<Measured>>>,
 }
 
 impl DistributedPlan {
@@ -82,7 +102,43 @@ impl DistributedPlan {
         let plan = cut(root, &mut stages)?;
         stages[0] = Some(Stage { id: ExchangeId(0), plan, output: None, place: Place::Aggregator });
         let stages = stages.into_iter().flatten().collect();
-        Ok(DistributedPlan { stages, options, started: AtomicBool::new(false) })
+        Ok(DistributedPlan {
+            stages,
+            options,
+            started: AtomicBool::new(false),
+            spread: OnceLock::new(),
+            measured: Mutex::default(),
+        })
+    }
+
+    /// Decides where each task runs, which EXPLAIN then shows.
+    pub fn locate(&self, locations: &Locations) -> Result<&Arc<Spread>> {
+        if let Some(known) = self.spread.get() {
+            return Ok(known);
+        }
+        let spread = Arc::new(Spread::new(&self.stages, locations)?);
+        Ok(self.spread.get_or_init(|| spread))
+    }
+
+    /// Whether the node that was asked runs it alone, as far as that has been decided.
+    pub fn is_local(&self) -> bool {
+        self.spread.get().is_none_or(|spread| spread.is_local())
+    }
+
+    pub(crate) fn spread(&self) -> Option<&Arc<Spread>> {
+        self.spread.get()
+    }
+
+    pub(crate) fn add_measured(&self, stages: Vec<(ExchangeId, Measured)>) {
+        let mut all = self.measured.lock();
+        for (stage, measured) in stages {
+            all.entry(stage).or_default().push(measured);
+        }
+    }
+
+    /// What the operators of a stage did on other nodes.
+    pub(crate) fn measured(&self, stage: ExchangeId) -> Vec<Measured> {
+        self.measured.lock().get(&stage).cloned().unwrap_or_default()
     }
 
     /// The stages; a stage's number is its place in this list.
@@ -165,22 +221,24 @@ fn dynamic_filters(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn Physical
 }
 
 /// A stage with scans runs where their partitions lie; one that only receives shuffled rows, where
-/// their ranges lie; one with a single task and no scan, on the aggregator.
-fn place(plan: &Arc<dyn ExecutionPlan>) -> Result<Place> {
+/// their ranges lie; one with a single task and no scan, or that cannot run in part, on the
+/// aggregator.
+pub(crate) fn place(plan: &Arc<dyn ExecutionPlan>) -> Result<Place> {
     let tasks = plan.output_partitioning().partition_count();
-    let mut partitions: Option<Vec<PartitionId>> = None;
+    let mut scanned: Vec<Vec<PartitionId>> = Vec::new();
     plan.apply(|node| {
-        if let Some(scan) = node.downcast_ref::<ScanExec>()
-            && scan.partitions().len() == tasks
-            && partitions.is_none()
-        {
-            partitions = Some(scan.partitions().to_vec());
+        if let Some(scan) = node.downcast_ref::<ScanExec>() {
+            scanned.push(scan.partitions().to_vec());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(match partitions {
-        Some(partitions) => Place::Partitions(partitions),
-        None if tasks == 1 => Place::Aggregator,
+    if let Some(list) = scanned.iter().find(|list| list.len() == tasks) {
+        return Ok(Place::Partitions(list.clone()));
+    }
+    Ok(match scanned.iter().find(|list| list.len() == 1) {
+        // Tables of one partition, side by side in a union.
+        Some(list) => Place::Partitions(vec![list[0]; tasks]),
+        None if tasks == 1 || !sliceable(plan) => Place::Aggregator,
         None => Place::Ranges(tasks),
     })
 }

@@ -1,15 +1,19 @@
 //! The state of a running query, which its plan nodes find in their task context.
 
-use crate::error::from_sql_error;
-use crate::exchange::{ExchangeId, Transport, run_producer};
+use crate::error::{from_sql_error, to_sql_error};
+use crate::exchange::{ExchangeId, ExchangeKind, ExchangeSender, ExchangeShape, Transport, run_producer};
+use crate::launch::Launcher;
 use crate::plan::Stage;
 use crate::scan::Snapshots;
-use datafusion::common::{Result, internal_datafusion_err, internal_err};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,15 +78,58 @@ impl Cancel {
     }
 }
 
-/// What the nodes of a running plan share.
-pub struct QueryState {
+/// A stage, as far as this node runs it.
+#[derive(Clone)]
+pub(crate) struct LocalStage {
+    /// The exchange that it feeds.
+    pub(crate) exchange: ExchangeId,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) output: ExchangeKind,
+    /// Partition `j` of the plan is task `tasks[j]` of the whole stage.
+    pub(crate) tasks: Vec<usize>,
+    /// The streams of the exchange, here and elsewhere.
+    pub(crate) streams: usize,
+}
+
+impl LocalStage {
+    /// A stage that runs here and nowhere else; `None` for the one that yields the result.
+    pub(crate) fn whole(stage: &Stage, streams: Option<usize>) -> Option<LocalStage> {
+        let output = stage.output.clone()?;
+        let tasks: Vec<usize> = (0..stage.tasks()).collect();
+        let streams = streams.unwrap_or_else(|| output.streams(tasks.len(), 1));
+        Some(LocalStage { exchange: stage.id, plan: stage.plan.clone(), output, tasks, streams })
+    }
+
+    /// What this node's channels must know of the exchange.
+    pub(crate) fn channel(&self) -> (ExchangeId, SchemaRef, ExchangeShape) {
+        let shape = ExchangeShape {
+            producers: self.tasks.clone(),
+            consumers: self.streams,
+            apart: self.output.apart(),
+        };
+        (self.exchange, self.plan.schema(), shape)
+    }
+}
+
+/// What the nodes of a running plan share, as far as they run in this process.
+pub(crate) struct QueryState {
     snapshots: Arc<dyn Snapshots>,
     transport: Arc<dyn Transport>,
     cancel: Cancel,
     runtime: Handle,
-    /// Stage `i`, until it starts; stage 0 is run by the executor itself.
-    stages: Mutex<Vec<Option<Stage>>>,
-    tasks: Mutex<JoinSet<()>>,
+    /// The stages that have not started.
+    stages: Mutex<HashMap<ExchangeId, LocalStage>>,
+    /// Starts stages on other nodes.
+    launcher: Option<Launcher>,
+    /// Whether the failure of a task is the query's: it is told to the node that was asked.
+    reports: bool,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<()>,
+    ended: bool,
 }
 
 impl QueryState {
@@ -91,17 +138,26 @@ impl QueryState {
         transport: Arc<dyn Transport>,
         cancel: Cancel,
         runtime: Handle,
-        stages: &[Stage],
+        stages: impl IntoIterator<Item = LocalStage>,
     ) -> QueryState {
-        let stages = stages.iter().map(|stage| stage.output.is_some().then(|| stage.clone())).collect();
         QueryState {
             snapshots,
             transport,
             cancel,
             runtime,
-            stages: Mutex::new(stages),
-            tasks: Mutex::new(JoinSet::new()),
+            stages: Mutex::new(stages.into_iter().map(|stage| (stage.exchange, stage)).collect()),
+            launcher: None,
+            reports: false,
+            running: Mutex::default(),
         }
+    }
+
+    pub(crate) fn with_launcher(self, launcher: Launcher) -> QueryState {
+        QueryState { launcher: Some(launcher), ..self }
+    }
+
+    pub(crate) fn reporting(self) -> QueryState {
+        QueryState { reports: true, ..self }
     }
 
     pub(crate) fn of(context: &TaskContext) -> Result<Arc<QueryState>> {
@@ -123,52 +179,70 @@ impl QueryState {
         &self.cancel
     }
 
-    /// Starts the stage that feeds `exchange`, unless it has started.
-    pub(crate) fn start(&self, exchange: ExchangeId, context: &Arc<TaskContext>) -> Result<()> {
-        let stage = match self.stages.lock().get_mut(exchange.0 as usize) {
-            Some(stage) => stage.take(),
-            None => return internal_err!("the query has no stage {exchange}"),
-        };
-        let Some(stage) = stage else { return Ok(()) };
-        let batch_size = context.session_config().batch_size();
-        let mut tasks = self.tasks.lock();
-        for task in 0..stage.tasks() {
-            let mut sender = self.transport.sender(exchange, task)?;
-            let (stage, context) = (stage.clone(), context.clone());
-            tasks.spawn_on(
-                async move {
-                    let work = async {
-                        let Some(kind) = &stage.output else {
-                            return internal_err!("stage {exchange} has no exchange to feed");
-                        };
-                        let input = stage.plan.execute(task, context)?;
-                        run_producer(input, kind, task, batch_size, sender.as_mut()).await
-                    };
-                    let sent = AssertUnwindSafe(work)
-                        .catch_unwind()
-                        .await
-                        .unwrap_or_else(|panic| Err(panicked(panic)));
-                    let ended = match sent {
-                        Ok(()) => sender.finish().await,
-                        Err(error) => {
-                            sender.fail(shared(error)).await;
-                            Ok(())
-                        }
-                    };
-                    if let Err(error) = ended {
-                        tracing::debug!(%exchange, task, %error, "a task could not close its exchange");
-                    }
-                },
-                &self.runtime,
-            );
+    pub(crate) fn launcher(&self) -> Option<&Launcher> {
+        self.launcher.as_ref()
+    }
+
+    /// Starts the stage that feeds `exchange`, unless it has started; on other nodes, if this is the
+    /// node that was asked. Other stages that are not here are started by whoever runs them.
+    pub(crate) fn start(self: &Arc<Self>, exchange: ExchangeId, context: &Arc<TaskContext>) -> Result<()> {
+        let mut running = self.running.lock();
+        if running.ended {
+            self.cancel.check()?;
+            return exec_err!("the query has ended");
+        }
+        let stage = self.stages.lock().remove(&exchange);
+        if let Some(stage) = stage {
+            for (partition, task) in stage.tasks.iter().copied().enumerate() {
+                let sender = self.transport.sender(exchange, task)?;
+                let work = run_task(self.clone(), stage.clone(), partition, task, sender, context.clone());
+                running.tasks.spawn_on(work, &self.runtime);
+            }
+        } else if let Some(launcher) = &self.launcher {
+            for work in launcher.launch(exchange, &self.cancel) {
+                running.tasks.spawn_on(work, &self.runtime);
+            }
         }
         Ok(())
     }
 
-    /// Ends every task of the query.
+    /// Ends every task of the query here.
     pub(crate) fn abort(&self) {
-        self.stages.lock().iter_mut().for_each(|stage| *stage = None);
-        self.tasks.lock().abort_all();
+        let mut running = self.running.lock();
+        running.ended = true;
+        running.tasks.abort_all();
+        self.stages.lock().clear();
+    }
+}
+
+async fn run_task(
+    query: Arc<QueryState>,
+    stage: LocalStage,
+    partition: usize,
+    task: usize,
+    mut sender: Box<dyn ExchangeSender>,
+    context: Arc<TaskContext>,
+) {
+    let batch_size = context.session_config().batch_size();
+    let LocalStage { exchange, plan, output, streams, .. } = stage;
+    let work = async {
+        let input = plan.execute(partition, context)?;
+        run_producer(input, &output, task, streams, batch_size, sender.as_mut()).await
+    };
+    let sent = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)));
+    let ended = match sent {
+        Ok(()) => sender.finish().await,
+        Err(error) => {
+            let error = shared(error);
+            if query.reports {
+                query.cancel.cancel(to_sql_error(&error));
+            }
+            sender.fail(error).await;
+            Ok(())
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%exchange, task, %error, "a task could not close its exchange");
     }
 }
 

@@ -4,17 +4,32 @@ mod segments;
 
 pub use segments::SegmentTables;
 
+use crate::codec;
+use crate::exchange::ExchangeKind;
+use crate::executor::{Executor, ExecutorOptions, task_context};
+use crate::node::{Read, StageNode};
+use crate::plan::DistributedPlan;
+use crate::runtime_filters::{connect, fresh};
 use crate::scan::{ColumnEstimate, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot};
+use crate::slice::slice;
+use crate::spread::Locations;
+use crate::stages::{StageNodes, StageTables};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
-use columnstore::{Compare, Predicate, ScanSpec, StoreError};
+use async_trait::async_trait;
+use columnstore::{Compare, Predicate, ReadView, ScanSpec, StoreError};
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
+use env::MemoryBudget;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{
-    ColumnDef, ColumnDefault, ColumnId, DatabaseId, PartitionId, SqlError, SqlType, TableDef, TableId, Value,
-    shard,
+    ColumnDef, ColumnDefault, ColumnId, DatabaseId, NodeId, PartitionId, SqlError, SqlType, TableDef,
+    TableId, Timestamp, Value, shard,
 };
 
 /// A definition with `columns` (name, type, nullable) and a shard key.
@@ -140,6 +155,136 @@ impl Snapshots for TestTables {
             fails: self.fails == Some(table),
         }))
     }
+}
+
+/// A leaf that has all of these tables, and gives out the partitions that it was asked for.
+pub struct TestLeaf(pub Arc<TestTables>);
+
+#[async_trait]
+impl StageTables for TestLeaf {
+    async fn snapshots(
+        &self,
+        _: u64,
+        _: ReadView,
+        partitions: &[PartitionId],
+    ) -> Result<Arc<dyn Snapshots>, SqlError> {
+        Ok(Arc::new(TestPart { tables: self.0.clone(), partitions: partitions.to_vec() }))
+    }
+}
+
+struct TestPart {
+    tables: Arc<TestTables>,
+    partitions: Vec<PartitionId>,
+}
+
+impl Snapshots for TestPart {
+    fn snapshot(&self, partition: PartitionId, table: TableId) -> Result<Arc<dyn TableSnapshot>, SqlError> {
+        if !self.partitions.contains(&partition) {
+            return Err(SqlError::internal(format!("partition {partition} was not announced")));
+        }
+        self.tables.snapshot(partition, table)
+    }
+}
+
+/// The tables of a node that must not be asked for any.
+pub struct NoSnapshots;
+
+impl Snapshots for NoSnapshots {
+    fn snapshot(&self, partition: PartitionId, _: TableId) -> Result<Arc<dyn TableSnapshot>, SqlError> {
+        Err(SqlError::internal(format!("partition {partition} was read on the wrong node")))
+    }
+}
+
+/// One of several nodes in a process, with threads, memory and a folder of its own.
+pub struct TestNode {
+    pub node: Arc<StageNode>,
+    pub memory: Arc<MemoryBudget>,
+    pub folder: PathBuf,
+}
+
+impl TestNode {
+    /// `tables`: of a leaf.
+    pub fn new(
+        id: NodeId,
+        nodes: Arc<dyn StageNodes>,
+        tables: Option<Arc<TestTables>>,
+        folder: &Path,
+        tune: impl Fn(&mut ExecutorOptions),
+    ) -> TestNode {
+        let memory = MemoryBudget::new(1 << 30);
+        let folder = folder.join(id.to_string());
+        let mut options = ExecutorOptions::new(memory.clone(), folder.clone());
+        options.threads = 2;
+        tune(&mut options);
+        let memory = options.memory.clone();
+        let executor = Arc::new(Executor::new(options).expect("an executor"));
+        let tables = tables.map(|tables| Arc::new(TestLeaf(tables)) as Arc<dyn StageTables>);
+        TestNode { node: StageNode::new(id, executor, nodes, tables), memory, folder }
+    }
+
+    /// Whether nothing of any query is left: no part, no memory, no file. Takes back what went wrong.
+    pub fn idle(&self) -> Result<(), String> {
+        let files = std::fs::read_dir(&self.folder)
+            .map(|entries| {
+                let entries = entries.flatten().map(|entry| entry.path());
+                let inside = |path: &PathBuf| std::fs::read_dir(path).map_or(1, |files| files.count());
+                entries.map(|path| inside(&path)).sum::<usize>()
+            })
+            .unwrap_or(0);
+        let (parts, bytes) = (self.node.queries(), self.memory.used());
+        let state = format!("{}: {parts} queries, {bytes} bytes, {files} files", self.node.id());
+        if parts == 0 && bytes == 0 && files == 0 { Ok(()) } else { Err(state) }
+    }
+}
+
+/// A read of everything.
+pub fn test_read() -> Read {
+    Read { catalog: 1, view: ReadView { ts: Timestamp::MAX, txn: None }, deadline: None, measure: false }
+}
+
+/// Partition `i` lies on leaf `i % leaves.len()`.
+pub fn test_locations(here: NodeId, tables: &TestTables, leaves: &[NodeId]) -> Locations {
+    let places = tables.partition_ids().into_iter().enumerate();
+    let partitions = places.map(|(i, partition)| (partition, leaves[i % leaves.len()])).collect();
+    Locations { here, partitions: Arc::new(partitions) }
+}
+
+/// Writes each stage of the plan as for another node and reads it again: the stages as they were, and as
+/// they came back, with the runtime filters that tie their operators.
+pub fn round_trip(plan: &DistributedPlan) -> datafusion::common::Result<Vec<(String, String)>> {
+    let context = task_context(plan.options().clone(), None, Arc::default());
+    let text = |plan: &Arc<dyn ExecutionPlan>, output: &ExchangeKind| {
+        format!("{}{output}", displayable(plan.as_ref()).indent(false))
+    };
+    // The subqueries have yielded NULL.
+    for stage in plan.stages() {
+        stage.plan.apply(|node| {
+            if let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() {
+                for link in subqueries.subqueries() {
+                    let null = ScalarValue::try_from(link.plan.schema().field(0).data_type())?;
+                    subqueries.results().set(link.index, null)?;
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    let mut stages = Vec::new();
+    // A stage that computes subqueries forgets what they yielded when it is made fresh, so it is last.
+    for stage in plan.stages().iter().rev() {
+        let output = stage.output.clone().unwrap_or(ExchangeKind::Gather);
+        let (back, back_output) = codec::decode(&codec::encode(&stage.plan, &output)?, &context)?;
+        let before = connect(whole(&codec::unfused(&stage.plan)?.data)?, plan.options())?;
+        let before = crate::fuse_aggregates(before)?;
+        let before = text(&before, &output).replace("scalar_subquery(NULL)", "NULL");
+        stages.push((before, text(&back, &back_output)));
+    }
+    Ok(stages)
+}
+
+/// The stage as one node would run all of it, which knows nothing of other stages' filters.
+fn whole(plan: &Arc<dyn ExecutionPlan>) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+    let tasks: Vec<usize> = (0..plan.output_partitioning().partition_count()).collect();
+    fresh(slice(plan, &tasks, 0)?)
 }
 
 struct TestSnapshot {
@@ -269,8 +414,8 @@ fn all_true(predicates: &[Predicate], def: &TableDef, rows: &RecordBatch, row: u
         Predicate::IsNotNull(column) => !get(column).is_null(),
         Predicate::Columns { left, op, right } => holds(op, &get(left), &get(right)),
         Predicate::Bytes { column, test, .. } => match get(column) {
-            Value::Text(text) => test(text.as_bytes()),
-            Value::Bytes(bytes) => test(&bytes),
+            Value::Text(text) => test.passes(text.as_bytes()),
+            Value::Bytes(bytes) => test.passes(&bytes),
             _ => false,
         },
         Predicate::Or(branches) => branches.iter().any(|branch| all_true(branch, def, rows, row)),

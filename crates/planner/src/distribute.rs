@@ -30,7 +30,7 @@ use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use exec::{CollocatedUnionExec, ScanExec};
+use exec::{CollocatedUnionExec, ExchangeExec, ExchangeKind, ReplayExec, ScanExec};
 use std::sync::Arc;
 
 /// Partial groups up to which they are finished in one place rather than shuffled.
@@ -153,12 +153,23 @@ impl Distribute {
     }
 }
 
-/// The terms of a recursive query run again and again within one task, so they get their rows
-/// without exchanges.
+/// The terms of a recursive query run within one task. What they read of tables is gathered there,
+/// and kept for the rounds of the recursive term, which runs again and again.
 fn place_locally(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| {
+    let children = plan
+        .children()
+        .into_iter()
+        .enumerate()
+        .map(|(at, term)| place_term(term.clone(), at > 0))
+        .collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(plan, children)
+}
+
+fn place_term(term: Arc<dyn ExecutionPlan>, repeated: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    term.transform_up(|node| {
         if node.is::<ScanExec>() {
-            return Ok(Transformed::yes(gather(&node)));
+            let rows: Arc<dyn ExecutionPlan> = Arc::new(ExchangeExec::new(node, ExchangeKind::Gather));
+            return Ok(Transformed::yes(if repeated { Arc::new(ReplayExec::new(rows)) } else { rows }));
         }
         if let Some(join) = node.downcast_ref::<HashJoinExec>()
             && *join.partition_mode() == PartitionMode::Auto

@@ -93,7 +93,8 @@ pub(crate) fn hash_join(
         let small = if build.rows <= settings.small_build_rows as f64 { 0.25 } else { 1.0 };
         gather + build.rows * BUILD * small + probe.rows * PROBE / probe_partitions.max(1) as f64
     };
-    if join.null_aware || may_collect(*join.join_type()) {
+    // One that must know of NULLs on the whole other side never meets by partitions.
+    if may_collect(*join.join_type()) {
         choices.push((collect(&left_size, &right_size, partitions(right)), Choice::Collect { swap: false }));
     }
     if may_swap && may_collect(join.join_type().swap()) {

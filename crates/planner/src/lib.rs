@@ -44,6 +44,11 @@ impl Planner {
         Planner { settings }
     }
 
+    /// The same for tables that lie on so many leaves.
+    pub fn on_leaves(&self, leaves: usize) -> Planner {
+        Planner { settings: Settings { leaves: leaves.max(1), ..self.settings.clone() } }
+    }
+
     /// A plan that can run once. `logical` is analyzed: its types are final.
     pub fn plan(&self, logical: LogicalPlan) -> Result<DistributedPlan, SqlError> {
         self.prepare(logical)?.into_plan()

@@ -1,24 +1,20 @@
-//! Exchanges where rows leave a set of partitions for one place, and which runtime filters a scan may
-//! take branch by branch.
+//! Exchanges where rows leave the set of partitions that they lie in.
 
 use crate::joins::gather;
 use crate::placement::partitions;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::union::UnionExec;
-use exec::{ExchangeExec, ExchangeKind, ScanExec};
-use std::collections::HashSet;
+use exec::runtime_filters::shares_build;
+use exec::{CollocatedUnionExec, ExchangeExec, ExchangeKind, ScanExec};
 use std::sync::Arc;
+use types::PartitionId;
 
 /// Puts an exchange below every merge of several partitions into one, and above every side that all
 /// partitions of a join share.
@@ -27,13 +23,20 @@ pub(crate) fn insert_gathers(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Exe
         return Ok(plan);
     }
     let shared_build = shares_build(&plan);
+    let union = plan.is::<CollocatedUnionExec>();
     let children = plan
         .children()
         .into_iter()
         .enumerate()
         .map(|(at, child)| {
             let child = insert_gathers(child.clone())?;
-            Ok(if shared_build && at == 0 { broadcast(child) } else { child })
+            Ok(if shared_build && at == 0 {
+                broadcast(child)
+            } else if union && partitions(&child) == 1 && stays_whole(&child) {
+                exchange(child, ExchangeKind::Gather)
+            } else {
+                child
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     let plan = replace_children_if_necessary(plan, children)?;
@@ -58,15 +61,6 @@ fn exchange(input: Arc<dyn ExecutionPlan>, kind: ExchangeKind) -> Arc<dyn Execut
     Arc::new(ExchangeExec::new(input, kind))
 }
 
-/// Whether all partitions of this join share its first child.
-fn shares_build(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let collects = match plan.downcast_ref::<HashJoinExec>() {
-        Some(join) => *join.partition_mode() == PartitionMode::CollectLeft,
-        None => plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>(),
-    };
-    collects && plan.children().get(1).is_some_and(|probe| partitions(probe) > 1)
-}
-
 fn broadcast(build: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     if build.is::<EmptyExec>() || build.is::<PlaceholderRowExec>() {
         return build;
@@ -79,47 +73,60 @@ fn broadcast(build: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     }
 }
 
-/// Tells each scan which of its runtime filters come from a partitioned join that has the scan's
-/// partition `i` in its own partition `i`.
-pub(crate) fn align_filters(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let mut filters = HashSet::new();
-    align(plan, &mut filters)
+/// Whether the stage that ends with `plan` must run in one place, beside the one that asks for the
+/// result: the rounds of a recursive query share a table in memory, and the values of scalar
+/// subqueries are shared with the stages below.
+fn stays_whole(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let shares_values = plan.is::<ScalarSubqueryExec>() && feeds_on_others(plan);
+    plan.is::<RecursiveQueryExec>()
+        || shares_values
+        || (!plan.is::<ExchangeExec>() && plan.children().into_iter().any(stays_whole))
 }
 
-fn align(plan: Arc<dyn ExecutionPlan>, filters: &mut HashSet<u64>) -> Result<Arc<dyn ExecutionPlan>> {
+fn feeds_on_others(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<ExchangeExec>() || plan.children().into_iter().any(feeds_on_others)
+}
+
+/// A stage runs where the partitions of one table lie. So a scan of other partitions (of another
+/// database, say) becomes a stage of its own, and so does every scan of a stage that runs beside the
+/// one that asks.
+pub(crate) fn separate_scans(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut scanned = Vec::new();
+    scanned_partitions(&plan, &mut scanned);
+    let home = if stays_whole(&plan) {
+        None
+    } else {
+        let tasks = partitions(&plan);
+        let fitting = scanned.iter().find(|list| list.len() == tasks);
+        fitting.or_else(|| scanned.iter().find(|list| list.len() == 1)).cloned()
+    };
+    separate(plan, home.as_deref())
+}
+
+fn separate(plan: Arc<dyn ExecutionPlan>, home: Option<&[PartitionId]>) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(scan) = plan.downcast_ref::<ScanExec>() {
-        let mut aligned = HashSet::new();
-        for filter in scan.runtime_filters() {
-            filter.apply(|expr| {
-                if let Some(id) = expr.expression_id()
-                    && expr.is::<DynamicFilterPhysicalExpr>()
-                    && filters.contains(&id)
-                {
-                    aligned.insert(id);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
-        return Ok(if aligned.is_empty() { plan } else { Arc::new(scan.with_aligned(aligned)) });
+        let apart = match scan.partitions() {
+            _ if Some(scan.partitions()) == home => return Ok(plan),
+            [_] => ExchangeKind::Gather,
+            _ => ExchangeKind::Forward,
+        };
+        return Ok(exchange(plan, apart));
     }
-    let meets = plan
-        .downcast_ref::<HashJoinExec>()
-        .is_some_and(|join| *join.partition_mode() == PartitionMode::Partitioned);
-    let moves = plan.is::<ExchangeExec>()
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<SortPreservingMergeExec>()
-        || plan.is::<RepartitionExec>()
-        || plan.is::<UnionExec>()
-        || plan.is::<RecursiveQueryExec>();
-    let shared_build = shares_build(&plan);
-    let mut children = Vec::new();
-    for (at, child) in plan.children().into_iter().enumerate() {
-        let child = child.clone();
-        let mut below = if moves || (shared_build && at == 0) { HashSet::new() } else { filters.clone() };
-        if meets && at == 1 {
-            below.extend(plan.dynamic_expressions_produced().iter().filter_map(|expr| expr.expression_id()));
-        }
-        children.push(align(child, &mut below)?);
-    }
+    let next_stage = plan.is::<ExchangeExec>();
+    let children = plan
+        .children()
+        .into_iter()
+        .map(|child| if next_stage { separate_scans(child.clone()) } else { separate(child.clone(), home) })
+        .collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
+}
+
+/// The partitions of each scan of the stage that ends with `plan`.
+fn scanned_partitions(plan: &Arc<dyn ExecutionPlan>, lists: &mut Vec<Vec<PartitionId>>) {
+    if let Some(scan) = plan.downcast_ref::<ScanExec>() {
+        lists.push(scan.partitions().to_vec());
+    }
+    if !plan.is::<ExchangeExec>() {
+        plan.children().into_iter().for_each(|child| scanned_partitions(child, lists));
+    }
 }

@@ -9,6 +9,7 @@
 //!   connection that fails becomes one that names the node.
 //! * [`metadata`]: the catalog, between voters and everybody else.
 //! * [`node`]: what every process answers, and how an aggregator knows how the others are.
+//! * [`stages`]: stages of queries, and the exchanges between them.
 
 pub mod channels;
 pub mod clocks;
@@ -17,6 +18,7 @@ pub mod leaf;
 pub mod metadata;
 pub mod node;
 pub mod server;
+pub mod stages;
 
 pub use channels::{Channels, NodeTls};
 pub use clocks::Clocks;

@@ -14,7 +14,10 @@ use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
-use exec::{Cancel, DistributedPlan, QueryContext, ResultStream, ShardedTable, TableEstimate};
+use exec::{
+    Cancel, DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots,
+    TableEstimate,
+};
 use futures::StreamExt;
 use futures::future::try_join_all;
 use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
@@ -24,7 +27,7 @@ use sql::temporal::Zone;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use types::{PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value};
 
 /// What a statement's placeholders stand for, and its text.
 #[derive(Clone, Copy)]
@@ -211,19 +214,34 @@ impl State {
         writing: bool,
     ) -> Result<BatchStream> {
         let distributed = self.plan(plan)?;
-        Ok(self.start_distributed(&distributed, ts, writing).await?.boxed())
+        Ok(self.start_distributed(&distributed, ts, writing, false).await?.boxed())
     }
 
-    pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<DistributedPlan> {
-        self.aggregator.planner.plan(plan)
+    pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<Arc<DistributedPlan>> {
+        let places = self.places(partitions_read(&plan)?)?;
+        let leaves: BTreeSet<NodeId> = places.values().copied().collect();
+        let plan = self.aggregator.planner.on_leaves(leaves.len()).plan(plan)?;
+        let locations = Locations { here: self.aggregator.stages.id(), partitions: Arc::new(places) };
+        plan.locate(&locations).map_err(|error| exec::to_sql_error(&error))?;
+        Ok(Arc::new(plan))
+    }
+
+    /// The leaves that these partitions lie on.
+    fn places(&self, partitions: Vec<PartitionId>) -> Result<HashMap<PartitionId, NodeId>> {
+        let place = |id: PartitionId| match self.catalog.partition(id) {
+            Some((_, partition)) => Ok((id, partition.primary)),
+            None => Err(SqlError::internal(format!("partition {id} is not in the catalog"))),
+        };
+        partitions.into_iter().map(place).collect()
     }
 
     /// The stream holds the snapshot's versions while it lives.
     pub(crate) async fn start_distributed(
         &self,
-        plan: &DistributedPlan,
+        plan: &Arc<DistributedPlan>,
         ts: Timestamp,
         writing: bool,
+        measure: bool,
     ) -> Result<HeldStream> {
         let own = self.transaction.as_ref().map(|txn| {
             let last = txn.statement();
@@ -231,12 +249,15 @@ impl State {
         });
         // A plan that reads no table reads at nothing.
         let hold = (ts > Timestamp::ZERO).then(|| self.aggregator.open.hold(ts));
-        let context = QueryContext {
-            snapshots: Arc::new(self.pin(plan, ReadView { ts, txn: own }).await?),
-            cancel: Cancel::new(),
-            memory: None,
+        let (catalog, view) = (self.catalog.version(), ReadView { ts, txn: own });
+        // Other leaves pin what they read when their stages come to them.
+        let snapshots: Arc<dyn Snapshots> = match plan.is_local() {
+            true => Arc::new(self.pin(plan, view).await?),
+            false => Arc::new(PinnedLeaves::default()),
         };
-        let stream = self.aggregator.executor.run(plan, context)?;
+        let context = QueryContext { snapshots, cancel: Cancel::new(), memory: None };
+        let read = Read { catalog, view, deadline: None, measure };
+        let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, _hold: hold })
     }
 
@@ -258,7 +279,8 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<String> {
         let bound = self.bind(query, parameters).await?;
-        Ok(exec::explain(&self.plan(bound.plan)?))
+        let plan = self.plan(bound.plan)?;
+        Ok(exec::explain(&plan))
     }
 
     pub(crate) async fn explain_analyze(
@@ -270,7 +292,7 @@ impl State {
         self.open_for_reading();
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let plan = self.plan(bound.plan)?;
-        let mut stream = self.start_distributed(&plan, ts, false).await?;
+        let mut stream = self.start_distributed(&plan, ts, false, true).await?;
         while let Some(batch) = stream.next().await {
             batch?;
         }

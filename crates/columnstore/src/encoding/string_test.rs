@@ -8,7 +8,7 @@ pub enum StringTest {
     Compare(Compare, Vec<u8>),
     /// One of these, sorted.
     In(Vec<Vec<u8>>),
-    Test(BytesTest),
+    Test(Arc<dyn BytesTest>),
 }
 
 impl StringTest {
@@ -19,7 +19,7 @@ impl StringTest {
             StringTest::Compare(Compare::NotEq, constant) => value != constant.as_slice(),
             StringTest::Compare(op, constant) => op.holds(value.cmp(constant)),
             StringTest::In(values) => values.binary_search_by(|probe| probe.as_slice().cmp(value)).is_ok(),
-            StringTest::Test(test) => test(value),
+            StringTest::Test(test) => test.passes(value),
         }
     }
 

@@ -9,6 +9,7 @@
 
 use super::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};
 use crate::memory::batch_bytes;
+use crate::stages::Pull;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -51,6 +52,21 @@ impl Channels {
         Channels { exchanges }
     }
 
+    /// Whether tasks of this node send to the exchange.
+    pub(crate) fn feeds(&self, id: ExchangeId) -> bool {
+        self.exchanges.contains_key(&id)
+    }
+
+    /// The receiving end that another node, or another part of the query, asked for.
+    pub(crate) fn receiver_of(&self, pull: Pull) -> Result<ExchangeReceiver> {
+        self.receiver(pull.exchange, pull.stream)
+    }
+
+    /// Fails every exchange that is not complete: the query has ended.
+    pub(crate) fn fail(&self, error: &Arc<DataFusionError>) {
+        self.exchanges.values().for_each(|exchange| exchange.fail(error.clone()));
+    }
+
     fn exchange(&self, id: ExchangeId) -> Result<&Arc<Exchange>> {
         match self.exchanges.get(&id) {
             Some(exchange) => Ok(exchange),
@@ -62,7 +78,7 @@ impl Channels {
 impl Transport for Channels {
     fn sender(&self, id: ExchangeId, from: usize) -> Result<Box<dyn ExchangeSender>> {
         let exchange = self.exchange(id)?;
-        if from >= exchange.shape.producers {
+        if !exchange.shape.producers.contains(&from) {
             return internal_err!("exchange {id} has no producer {from}");
         }
         Ok(Box::new(Sender { exchange: exchange.clone(), from, done: false }))
@@ -120,16 +136,24 @@ impl Exchange {
         capacity: usize,
         env: &Arc<RuntimeEnv>,
     ) -> Exchange {
-        let producers = if shape.apart { 1 } else { shape.producers };
+        let producers = |to: &usize| match shape.apart {
+            true => usize::from(shape.producers.contains(to)),
+            false => shape.producers.len(),
+        };
         let queues = (0..shape.consumers)
-            .map(|_| Queue { batches: VecDeque::new(), producers, closed: false, reader: None })
+            .map(|to| Queue {
+                batches: VecDeque::new(),
+                producers: producers(&to),
+                closed: false,
+                reader: None,
+            })
             .collect();
         let pool: &Arc<dyn MemoryPool> = &env.memory_pool;
         Exchange {
             id,
-            shape,
             capacity,
             taken: (0..shape.consumers).map(|_| AtomicBool::new(false)).collect(),
+            shape,
             memory: MemoryConsumer::new(format!("Exchange[{id}]")).with_can_spill(true).register(pool),
             spill: SpillManager::new(
                 env.clone(),

@@ -7,12 +7,14 @@
 
 mod channel;
 mod node;
+mod pulled;
 mod receive;
 mod send;
 mod transport;
 
 pub use channel::{Channels, DEFAULT_CAPACITY};
 pub use node::{ExchangeExec, ExchangeKind};
+pub(crate) use pulled::Pulled;
 pub use receive::ReceiveExec;
 pub(crate) use send::run_producer;
 pub use transport::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};

@@ -30,6 +30,9 @@ pub enum ExchangeKind {
     /// Every row goes to the one task of the consuming stage, which sees one stream for each
     /// producer, with the producer's order kept.
     GatherSorted,
+    /// The rows of task `i` go to task `i` of the consuming stage, which runs where other partitions
+    /// lie.
+    Forward,
 }
 
 impl ExchangeKind {
@@ -39,16 +42,32 @@ impl ExchangeKind {
             ExchangeKind::Shuffle { .. } => "ShuffleExec",
             ExchangeKind::Broadcast => "BroadcastExec",
             ExchangeKind::Gather | ExchangeKind::GatherSorted => "GatherExec",
+            ExchangeKind::Forward => "ForwardExec",
         }
     }
 
+    /// Whether producer `i` sends to stream `i` and to no other.
+    pub fn apart(&self) -> bool {
+        matches!(self, ExchangeKind::GatherSorted | ExchangeKind::Forward)
+    }
+
+    /// The number of streams, with so many producers and so many nodes that run the consuming stage.
+    pub(crate) fn streams(&self, producers: usize, nodes: usize) -> usize {
+        match self {
+            ExchangeKind::Shuffle { partitions, .. } => *partitions,
+            ExchangeKind::Broadcast => nodes,
+            ExchangeKind::Gather => 1,
+            ExchangeKind::GatherSorted | ExchangeKind::Forward => producers,
+        }
+    }
+
+    /// Within one node, where all producers and consumers are.
     pub(crate) fn shape(&self, producers: usize) -> ExchangeShape {
-        let (consumers, apart) = match self {
-            ExchangeKind::Shuffle { partitions, .. } => (*partitions, false),
-            ExchangeKind::Broadcast | ExchangeKind::Gather => (1, false),
-            ExchangeKind::GatherSorted => (producers, true),
-        };
-        ExchangeShape { producers, consumers, apart }
+        ExchangeShape {
+            producers: (0..producers).collect(),
+            consumers: self.streams(producers, 1),
+            apart: self.apart(),
+        }
     }
 }
 
@@ -65,6 +84,7 @@ impl fmt::Display for ExchangeKind {
             ExchangeKind::Broadcast => f.write_str("Broadcast"),
             ExchangeKind::Gather => f.write_str("Gather"),
             ExchangeKind::GatherSorted => f.write_str("Gather(sorted)"),
+            ExchangeKind::Forward => f.write_str("Forward"),
         }
     }
 }
@@ -86,8 +106,9 @@ impl ExchangeExec {
             ExchangeKind::Shuffle { keys, partitions } => Partitioning::Hash(keys.clone(), *partitions),
             ExchangeKind::Broadcast | ExchangeKind::Gather => Partitioning::UnknownPartitioning(1),
             ExchangeKind::GatherSorted => Partitioning::UnknownPartitioning(producers),
+            ExchangeKind::Forward => input.output_partitioning().clone(),
         };
-        if !matches!(kind, ExchangeKind::GatherSorted) {
+        if !kind.apart() {
             equivalences.clear_orderings();
             if producers > 1 {
                 equivalences.clear_per_partition_constants();
@@ -137,7 +158,7 @@ impl ExecutionPlan for ExchangeExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![matches!(self.kind, ExchangeKind::GatherSorted)]
+        vec![self.kind.apart()]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -5,7 +5,7 @@ use crate::query::QueryState;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
@@ -27,6 +27,8 @@ pub struct ReceiveExec {
     /// Dynamic filters that the producing stage applies. They are shared with it within a process;
     /// a join looks for them below itself before it takes the trouble to fill them.
     filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// The stream that each partition reads.
+    streams: Arc<[usize]>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -38,12 +40,14 @@ impl ReceiveExec {
         statistics: Arc<Statistics>,
         filters: Vec<Arc<dyn PhysicalExpr>>,
     ) -> ReceiveExec {
+        let streams = (0..properties.partitioning.partition_count()).collect();
         ReceiveExec {
             exchange,
             kind,
             properties,
             statistics,
             filters,
+            streams,
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
@@ -54,6 +58,28 @@ impl ReceiveExec {
 
     pub fn kind(&self) -> &ExchangeKind {
         &self.kind
+    }
+
+    pub(crate) fn streams(&self) -> &[usize] {
+        &self.streams
+    }
+
+    /// The same with these streams as its partitions, knowing nothing of filters elsewhere.
+    pub(crate) fn of_streams(&self, streams: Vec<usize>) -> ReceiveExec {
+        let partitioning = match &self.properties.partitioning {
+            Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), streams.len()),
+            _ => Partitioning::UnknownPartitioning(streams.len()),
+        };
+        let properties = self.properties.as_ref().clone().with_partitioning(partitioning);
+        ReceiveExec {
+            exchange: self.exchange,
+            kind: self.kind.clone(),
+            properties: Arc::new(properties),
+            statistics: self.statistics.clone(),
+            filters: Vec::new(),
+            streams: streams.into(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 }
 
@@ -96,7 +122,10 @@ impl ExecutionPlan for ReceiveExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         // The receiver is opened at once, so that a consumer that is dropped before its first poll
         // closes its end and the producers do not wait for it.
-        let receiver = query.transport().receiver(exchange, partition)?;
+        let Some(stream) = self.streams.get(partition) else {
+            return internal_err!("exchange {exchange} has no partition {partition} here");
+        };
+        let receiver = query.transport().receiver(exchange, *stream)?;
         let stream = futures::stream::once(async move {
             query.start(exchange, &context)?;
             Ok::<_, datafusion::error::DataFusionError>(receiver)

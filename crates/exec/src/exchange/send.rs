@@ -11,12 +11,13 @@ use futures::StreamExt;
 use std::sync::Arc;
 use types::shard;
 
-/// Sends all of `input`, as producer `from`. Ends early, without an error, when no consumer wants
-/// more.
+/// Sends all of `input`, as producer `from`, to `streams` streams. Ends early, without an error, when
+/// no consumer wants more.
 pub(crate) async fn run_producer(
     mut input: SendableRecordBatchStream,
     kind: &ExchangeKind,
     from: usize,
+    streams: usize,
     batch_size: usize,
     sender: &mut dyn ExchangeSender,
 ) -> Result<()> {
@@ -42,26 +43,51 @@ pub(crate) async fn run_producer(
             Ok(())
         }
         _ => {
-            let to = if matches!(kind, ExchangeKind::GatherSorted) { from } else { 0 };
+            let mut to: Vec<usize> = match kind {
+                ExchangeKind::Broadcast => (0..streams).collect(),
+                _ if kind.apart() => vec![from],
+                _ => vec![0],
+            };
             let mut small = BatchCoalescer::new(input.schema(), batch_size)
                 .with_biggest_coalesce_batch_size(Some(batch_size / 2));
-            while let Some(batch) = input.next().await {
-                small.push_batch(batch?)?;
+            loop {
+                let more = input.next().await.transpose()?;
+                let last = more.is_none();
+                match more {
+                    Some(batch) => small.push_batch(batch)?,
+                    None => small.finish_buffered_batch()?,
+                }
                 while let Some(batch) = small.next_completed_batch() {
-                    if sender.send(to, batch).await? != Sent::Taken {
+                    if !send_to_each(&mut to, batch, sender).await? {
                         return Ok(());
                     }
                 }
-            }
-            small.finish_buffered_batch()?;
-            while let Some(batch) = small.next_completed_batch() {
-                if sender.send(to, batch).await? != Sent::Taken {
+                if last {
                     return Ok(());
                 }
             }
-            Ok(())
         }
     }
+}
+
+/// Sends the batch to each of these streams, and leaves out those that want no more. False if none
+/// does.
+async fn send_to_each(
+    to: &mut Vec<usize>,
+    batch: RecordBatch,
+    sender: &mut dyn ExchangeSender,
+) -> Result<bool> {
+    let mut at = 0;
+    while let Some(&stream) = to.get(at) {
+        match sender.send(stream, batch.clone()).await? {
+            Sent::Taken => at += 1,
+            Sent::Closed => {
+                to.remove(at);
+            }
+            Sent::AllClosed => return Ok(false),
+        }
+    }
+    Ok(!to.is_empty())
 }
 
 /// Splits batches by the shard hash and gathers the rows of each destination into full batches.

@@ -19,12 +19,12 @@ impl fmt::Display for ExchangeId {
     }
 }
 
-/// How many ends an exchange has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The ends of an exchange, as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeShape {
-    /// Tasks that send.
-    pub producers: usize,
-    /// Streams that are received.
+    /// The numbers of the tasks that send from here.
+    pub producers: Vec<usize>,
+    /// Streams that are received, here and elsewhere.
     pub consumers: usize,
     /// Producer `i` sends to consumer stream `i` and to no other (streams that are merged by order
     /// must stay apart). Else every producer may send to every consumer.

@@ -5,13 +5,12 @@
 //! first brought to the column's type: `int_column < 5.5` becomes `int_column <= 5`, and a
 //! comparison with a value outside of the type's range becomes IS NOT NULL or "no row".
 
-use super::like::{LikePattern, substring};
+use super::text_test::{Part, TextTest};
 use columnstore::{Compare, Predicate};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Expr, Operator};
 use std::collections::HashSet;
-use std::sync::Arc;
 use types::{ColumnDef, ColumnId, SqlType, TableDef, Value};
 
 /// The predicates that say the same as `expr`, all of which must be TRUE; `None` if there are none.
@@ -53,8 +52,7 @@ fn conjunction(expr: &Expr, def: &TableDef, all: &mut Vec<Predicate>) -> Option<
             let [text, prefix] = function.args.as_slice() else { return None };
             let prefix = literal_bytes(prefix)?;
             let column = string_column(text, def)?;
-            let label = format!("starts with {}", String::from_utf8_lossy(&prefix));
-            all.push(bytes(column.id, label, move |text| text.starts_with(&prefix)));
+            all.push(TextTest::StartsWith { prefix }.on(column.id));
         }
         _ => return None,
     }
@@ -150,10 +148,6 @@ fn literal_bytes(expr: &Expr) -> Option<Vec<u8>> {
     }
 }
 
-fn bytes(column: ColumnId, label: String, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Predicate {
-    Predicate::Bytes { column, test: Arc::new(test), label }
-}
-
 fn comparison(
     left: &Expr,
     op: Operator,
@@ -186,9 +180,8 @@ fn comparison(
             return Some(());
         }
         let text = literal_bytes(right)?;
-        let label = format!("substring {op:?} {}", String::from_utf8_lossy(&text));
-        let (column, from, count) = test;
-        all.push(bytes(column, label, move |whole| op.holds(substring(whole, from, count).cmp(&text))));
+        let (column, part) = test;
+        all.push(TextTest::Substring { part, op, text }.on(column));
         return Some(());
     }
     let column = match left {
@@ -397,15 +390,13 @@ fn in_list(list: &InList, def: &TableDef, all: &mut Vec<Predicate>) -> Option<()
         all.push(nothing());
         return Some(());
     }
-    if let Some((column, from, count)) = substring_of(expr, def) {
+    if let Some((column, part)) = substring_of(expr, def) {
         let texts: HashSet<Vec<u8>> = list
             .iter()
             .filter(|e| !literal(e).is_some_and(ScalarValue::is_null))
             .map(literal_bytes)
             .collect::<Option<_>>()?;
-        let negated = *negated;
-        let label = format!("substring {}IN {} values", if negated { "NOT " } else { "" }, texts.len());
-        all.push(bytes(column, label, move |whole| texts.contains(substring(whole, from, count)) != negated));
+        all.push(TextTest::SubstringIn { part, texts, negated: *negated }.on(column));
         return Some(());
     }
     let column = match expr.as_ref() {
@@ -418,8 +409,7 @@ fn in_list(list: &InList, def: &TableDef, all: &mut Vec<Predicate>) -> Option<()
     if *negated {
         if column.ty.is_string() && values.len() > 4 {
             let texts: HashSet<Vec<u8>> = list.iter().map(literal_bytes).collect::<Option<_>>()?;
-            let label = format!("NOT IN {} values", texts.len());
-            all.push(bytes(column.id, label, move |text| !texts.contains(text)));
+            all.push(TextTest::NotIn { texts }.on(column.id));
             return Some(());
         }
         for value in values {
@@ -454,19 +444,12 @@ fn like_pattern(like: &Like, negate: bool, def: &TableDef) -> Option<Predicate> 
     }
     let text = pattern.try_as_str()??;
     let negated = like.negated != negate;
-    let pattern = LikePattern::new(text, Some(like.escape_char.unwrap_or('\\')));
-    let label = format!("{}LIKE '{text}'", if negated { "NOT " } else { "" });
-    Some(if pattern.is_prefix() {
-        let prefix = pattern.prefix().to_vec();
-        bytes(column.id, label, move |text| text.starts_with(&prefix) != negated)
-    } else {
-        bytes(column.id, label, move |text| pattern.matches(text) != negated)
-    })
+    let escape = like.escape_char.unwrap_or('\\');
+    Some(TextTest::like(text, escape, negated).on(column.id))
 }
 
-/// `substring(column, from, count)` or `left(column, count)`: the column, the number of the first
-/// character from 0, the number of characters.
-fn substring_of(expr: &Expr, def: &TableDef) -> Option<(ColumnId, usize, Option<usize>)> {
+/// `substring(column, from, count)` or `left(column, count)`.
+fn substring_of(expr: &Expr, def: &TableDef) -> Option<(ColumnId, Part)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let at_least = |expr: &Expr, least: i128| -> Option<usize> {
         let (value, scale) = number(literal(expr)?)?;
@@ -480,5 +463,5 @@ fn substring_of(expr: &Expr, def: &TableDef) -> Option<(ColumnId, usize, Option<
         ("left", [text, count]) => (text, 0, Some(at_least(count, 0)?)),
         _ => return None,
     };
-    Some((string_column(text, def)?.id, from, count))
+    Some((string_column(text, def)?.id, Part { from, count }))
 }

@@ -72,19 +72,14 @@ impl LikePattern {
         last.ends(text, at)
     }
 
-    /// The plain text that every match starts with.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        match self.pieces.first().and_then(|piece| piece.0.first()) {
-            Some(Token::Bytes(bytes)) => bytes.needle(),
-            _ => &[],
-        }
-    }
-
-    /// True if the pattern is its prefix, then one `%`.
-    pub(crate) fn is_prefix(&self) -> bool {
+    /// The plain text that every match starts with, if the pattern is that and one `%` behind it.
+    pub(crate) fn only_prefix(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {
-            [first, last] => last.0.is_empty() && matches!(first.0.as_slice(), [Token::Bytes(_)]),
-            _ => false,
+            [first, last] if last.0.is_empty() => match first.0.as_slice() {
+                [Token::Bytes(bytes)] => Some(bytes.needle()),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -232,9 +227,11 @@ mod tests {
 
     #[test]
     fn prefixes_and_substrings() {
-        assert!(LikePattern::new("abc%", Some('\\')).is_prefix());
-        assert!(!LikePattern::new("a_c%", Some('\\')).is_prefix());
-        assert_eq!(LikePattern::new("a\\%c%d", Some('\\')).prefix(), b"a%c");
+        let only_prefix =
+            |pattern: &str| LikePattern::new(pattern, Some('\\')).only_prefix().map(|prefix| prefix.to_vec());
+        assert_eq!(only_prefix("abc%"), Some(b"abc".to_vec()));
+        assert_eq!(only_prefix("a\\%c%"), Some(b"a%c".to_vec()));
+        assert_eq!((only_prefix("a_c%"), only_prefix("a%c%"), only_prefix("abc")), (None, None, None));
         assert_eq!(substring("aébc".as_bytes(), 1, Some(2)), "éb".as_bytes());
         assert_eq!(substring(b"abc", 5, Some(2)), b"");
         assert_eq!(substring(b"abc", 1, None), b"bc");

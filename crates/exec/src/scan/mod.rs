@@ -9,6 +9,7 @@ mod node;
 mod source;
 mod store;
 mod table;
+pub(crate) mod text_test;
 
 pub use dynamic::MAX_IN_VALUES;
 pub use estimate::{ColumnEstimate, TableEstimate};

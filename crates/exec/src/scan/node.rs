@@ -174,6 +174,19 @@ impl ScanExec {
         })
     }
 
+    /// The same with only these of its partitions, by place, and no runtime filters: those are tied to
+    /// other operators once the whole plan is cut.
+    pub(crate) fn of_partitions(&self, places: &[usize]) -> Result<ScanExec> {
+        let partitions = places.iter().map(|place| self.partitions[*place]).collect();
+        let (output, predicates) = (self.output.to_vec(), self.predicates.to_vec());
+        let scan = ScanExec::new(self.def.clone(), partitions, self.estimate.clone(), output, predicates)?;
+        Ok(scan.with_limit(self.limit))
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
     /// Says which of the runtime filters come from a join that has this scan's partition `i` in its
     /// own partition `i`. Only of those may a branch for one partition be taken.
     pub fn with_aligned(&self, aligned: HashSet<u64>) -> ScanExec {

@@ -1,5 +1,7 @@
 //! Plans put together by hand: how they end.
 
+mod parts;
+
 use crate::testing::{TestTables, table_def};
 use crate::{Cancel, DistributedPlan, ExchangeExec, ExchangeKind, Executor, ExecutorOptions, QueryContext};
 use arrow::array::{Array, Int64Array, RecordBatch, StringViewArray};

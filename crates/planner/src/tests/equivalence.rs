@@ -70,16 +70,16 @@ fn random_rows(def: &TableDef, rows: usize, rng: &mut StdRng) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-struct World {
-    reference: SessionContext,
-    distributed: SessionContext,
-    tables: Arc<TestTables>,
+pub(super) struct World {
+    pub(super) reference: SessionContext,
+    pub(super) distributed: SessionContext,
+    pub(super) tables: Arc<TestTables>,
     executor: Executor,
-    planner: Planner,
+    pub(super) planner: Planner,
     _folder: tempfile::TempDir,
 }
 
-fn world(
+pub(super) fn world(
     partitions: usize,
     sizes: [usize; 4],
     seed: u64,
@@ -113,7 +113,7 @@ fn world(
     }
 }
 
-fn lines(batches: &[RecordBatch], ordered: bool) -> Vec<String> {
+pub(super) fn lines(batches: &[RecordBatch], ordered: bool) -> Vec<String> {
     let text = pretty_format_batches(batches).unwrap().to_string();
     let mut lines: Vec<String> = text
         .lines()
@@ -149,7 +149,7 @@ impl World {
     }
 }
 
-const QUERIES: &[&str] = &[
+pub(super) const QUERIES: &[&str] = &[
     "SELECT * FROM a",
     "SELECT k, g FROM a WHERE k > 5 AND (g = 3 OR s LIKE 's1%') AND d <> 1.5",
     "SELECT id FROM a WHERE s NOT LIKE '%long%' AND t BETWEEN DATE '1994-09-01' AND DATE '1994-10-01'",
@@ -229,7 +229,7 @@ async fn all(partitions: usize, sizes: [usize; 4], seed: u64, settings: Settings
 }
 
 /// Joins meet partition by partition wherever they can.
-fn never_collect() -> Settings {
+pub(super) fn never_collect() -> Settings {
     Settings { small_build_rows: 0, large_build_bytes: 0, ..Settings::default() }
 }
 

@@ -1,6 +1,7 @@
 //! Plans from SQL, by DataFusion's own binder: their text, and what they yield.
 
 mod equivalence;
+mod spread;
 mod tpch;
 
 use datafusion::logical_expr::LogicalPlan;

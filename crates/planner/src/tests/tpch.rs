@@ -194,6 +194,21 @@ fn all_queries_have_plans() {
     }
 }
 
+#[test]
+fn all_queries_travel() {
+    for number in 1..=22 {
+        for (partitions, leaves) in [(1, 1), (2, 2), (8, 3)] {
+            let context = context(partitions);
+            let planner = Planner::new(crate::Settings { leaves, ..crate::Settings::default() });
+            let plan = planner.plan(analyzed(&context, &query(number))).unwrap();
+            let stages = exec::testing::round_trip(&plan);
+            for (before, after) in stages.unwrap_or_else(|error| panic!("query {number}: {error}")) {
+                assert_eq!(before, after, "query {number}");
+            }
+        }
+    }
+}
+
 /// Prints the plans, and the time that each took, for a person.
 #[test]
 #[ignore = "for looking at plans"]

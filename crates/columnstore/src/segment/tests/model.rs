@@ -403,8 +403,8 @@ impl Table {
                 order(self.value(*left, row), self.value(*right, row)).is_some_and(|o| op.holds(o))
             }
             Predicate::Bytes { column, test, .. } => match self.value(*column, row) {
-                Value::Text(text) => test(text.as_bytes()),
-                Value::Bytes(bytes) => test(bytes),
+                Value::Text(text) => test.passes(text.as_bytes()),
+                Value::Bytes(bytes) => test.passes(bytes),
                 _ => false,
             },
             Predicate::Or(branches) => branches.iter().any(|b| b.iter().all(|p| self.passes(p, row))),
@@ -466,7 +466,7 @@ pub fn predicate(table: &Table, shapes: &[Shape], depth: u32, random: &mut Rando
                 let modulus = random.below(5) as usize + 1;
                 Predicate::Bytes {
                     column: column.id,
-                    test: Arc::new(move |bytes| {
+                    test: Arc::new(move |bytes: &[u8]| {
                         bytes.iter().map(|b| *b as usize).sum::<usize>() % modulus == 0
                     }),
                     label: format!("sums to a multiple of {modulus}"),

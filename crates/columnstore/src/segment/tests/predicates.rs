@@ -146,7 +146,7 @@ fn several_blocks_with_selective_and_late_parts() {
     more.push(Predicate::Compare { column: ColumnId(3), op: Compare::Greater, value: Value::Double(0.0) });
     more.push(Predicate::Bytes {
         column: ColumnId(4),
-        test: Arc::new(|bytes| bytes.contains(&b'7')),
+        test: Arc::new(|bytes: &[u8]| bytes.contains(&b'7')),
         label: "LIKE '%7%'".into(),
     });
     check(&table, more, None);

@@ -1,0 +1,224 @@
+//! Another node's stages.
+
+use super::{batches, convert};
+use crate::channels::Channels;
+use crate::error::{from_status, unreachable};
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use exec::exchange::{ExchangeId, ExchangeReceiver};
+use exec::stages::{PULL_WINDOW, Pull, QueryId, StageControl, StageRequest};
+use exec::{Measured, StageService, from_sql_error};
+use futures::stream::{self, StreamExt};
+use proto::stages as wire;
+use proto::stages::stages_client::StagesClient as Client;
+use std::future::Future;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use types::SqlError;
+
+/// See the module. Cheap to make: the connection is shared.
+#[derive(Clone)]
+pub struct StagesClient {
+    name: String,
+    client: Client<Channel>,
+    runtime: Handle,
+}
+
+impl StagesClient {
+    /// `name`: the node as messages call it. `runtime`: where the network is driven; queries, which ask
+    /// for this, run on threads of their own.
+    pub fn new(
+        name: String,
+        channels: &Channels,
+        address: &str,
+        runtime: Handle,
+    ) -> Result<StagesClient, SqlError> {
+        // A new connection belongs to the runtime that it is made in.
+        let entered = runtime.enter();
+        let channel = channels.to(address)?;
+        drop(entered);
+        let client =
+            Client::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX);
+        Ok(StagesClient { name, client, runtime })
+    }
+
+    /// Runs a call on the network's runtime; it ends when the caller goes.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, tonic::Status>> + Send + 'static,
+    ) -> Result<T, SqlError> {
+        let mut task = AbortOnDrop(self.runtime.spawn(call));
+        match (&mut task.0).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(status)) => Err(from_status(&self.name, &status)),
+            Err(error) => Err(unreachable(&self.name, &error.to_string())),
+        }
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What went wrong on the node, or that it is lost.
+fn failure(name: &str, event: Result<Option<wire::Taken>, tonic::Status>) -> SqlError {
+    match event {
+        Ok(Some(_)) => SqlError::internal(format!("{name} answered out of turn")),
+        Ok(None) => unreachable(name, "the connection was closed"),
+        Err(status) => from_status(name, &status),
+    }
+}
+
+#[async_trait]
+impl StageService for StagesClient {
+    async fn start(&self, request: StageRequest) -> Result<StageControl, SqlError> {
+        let mut client = self.client.clone();
+        let request = convert::request_to_wire(request);
+        let mut events = self
+            .call(async move {
+                let mut events = client.start(request).await?.into_inner();
+                let first = events.message().await?;
+                Ok((first, events))
+            })
+            .await
+            .and_then(|(first, events)| match first {
+                Some(wire::Taken {}) => Ok(events),
+                None => Err(failure(&self.name, Ok(None))),
+            })?;
+        let (failures, control) = mpsc::unbounded_channel();
+        let name = self.name.clone();
+        self.runtime.spawn(async move {
+            // The call ends when the control is dropped.
+            tokio::select! {
+                event = events.message() => {
+                    let _ = failures.send(failure(&name, event));
+                    failures.closed().await;
+                }
+                _ = failures.closed() => {}
+            }
+        });
+        Ok(UnboundedReceiverStream::new(control).boxed())
+    }
+
+    fn pull(&self, pull: Pull) -> ExchangeReceiver {
+        let (arrived, queue) = mpsc::unbounded_channel();
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let request = |request| wire::PullRequest { request: Some(request) };
+        let open = wire::pull_request::Request::Open(convert::stream_to_wire(pull));
+        let window = wire::pull_request::Request::Credit(PULL_WINDOW as u64);
+        // Invariant: the receiver is still here.
+        let _ = requests.send(request(open));
+        let _ = requests.send(request(window));
+        let (mut client, name) = (self.client.clone(), self.name.clone());
+        self.runtime.spawn(async move {
+            // Takes what comes at once, so that the connection is free for others; credits bound it.
+            let driven = async {
+                let mut replies = match client.pull(UnboundedReceiverStream::new(outgoing)).await {
+                    Ok(replies) => replies.into_inner(),
+                    Err(status) => {
+                        let _ = arrived.send(Err(from_status(&name, &status)));
+                        return;
+                    }
+                };
+                loop {
+                    let reply = replies.message().await;
+                    let item = match reply {
+                        Ok(Some(wire::PullReply { reply: Some(reply) })) => Ok(reply),
+                        Ok(Some(_)) => Err(SqlError::internal(format!("{name} answered out of turn"))),
+                        Ok(None) => Err(unreachable(&name, "a stream of rows ended before it was complete")),
+                        Err(status) => Err(from_status(&name, &status)),
+                    };
+                    let last = !matches!(item, Ok(wire::pull_reply::Reply::Batch(_)));
+                    if arrived.send(item).is_err() || last {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                _ = driven => {}
+                _ = arrived.closed() => {}
+            }
+        });
+        let reader = Reader {
+            name: self.name.clone(),
+            queue,
+            requests,
+            decoder: batches::Decoder::default(),
+            read: 0,
+            ended: false,
+        };
+        stream::unfold(reader, |mut reader| async move {
+            let item = reader.next().await?;
+            Some((item.map_err(from_sql_error), reader))
+        })
+        .boxed()
+    }
+
+    async fn close(&self, pull: Pull) -> Result<(), SqlError> {
+        let mut client = self.client.clone();
+        self.call(async move { client.close(convert::stream_to_wire(pull)).await }).await?;
+        Ok(())
+    }
+
+    async fn measure(&self, query: QueryId, part: u32) -> Result<Vec<(ExchangeId, Measured)>, SqlError> {
+        let mut client = self.client.clone();
+        let request = wire::MeasureRequest { query: Some(convert::query_to_wire(query)), part };
+        let reply = self.call(async move { client.measure(request).await }).await?.into_inner();
+        let stages = reply.stages.into_iter();
+        Ok(stages
+            .filter_map(|stage| Some((ExchangeId(stage.exchange), convert::measured(stage.plan?))))
+            .collect())
+    }
+}
+
+/// The consumer's end of a pull.
+struct Reader {
+    name: String,
+    queue: mpsc::UnboundedReceiver<Result<wire::pull_reply::Reply, SqlError>>,
+    requests: mpsc::UnboundedSender<wire::PullRequest>,
+    decoder: batches::Decoder,
+    /// Bytes that were read and not yet granted anew.
+    read: usize,
+    ended: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
+        if self.ended {
+            return None;
+        }
+        match self.queue.recv().await {
+            Some(Ok(wire::pull_reply::Reply::Batch(batch))) => {
+                self.read += batches::size(&batch);
+                if self.read >= PULL_WINDOW / 4 {
+                    let credit = wire::pull_request::Request::Credit(std::mem::take(&mut self.read) as u64);
+                    // A producer that has gone needs no credits.
+                    let _ = self.requests.send(wire::PullRequest { request: Some(credit) });
+                }
+                let batch = self.decoder.decode(batch);
+                self.ended = batch.is_err();
+                Some(batch.map_err(|error| {
+                    SqlError::internal(format!("rows from {} came damaged: {error}", self.name))
+                }))
+            }
+            Some(Ok(wire::pull_reply::Reply::End(_))) => {
+                self.ended = true;
+                None
+            }
+            Some(Err(error)) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+            None => {
+                self.ended = true;
+                Some(Err(unreachable(&self.name, "a stream of rows broke off")))
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests and answers as messages.
+
+use columnstore::ReadView;
+use exec::Measured;
+use exec::exchange::ExchangeId;
+use exec::spread::Source;
+use exec::stages::{Pull, QueryId, StageRequest, StageSlice};
+use proto::stages as wire;
+use std::time::Duration;
+use types::{NodeId, PartitionId, SqlError, StatementNo, Timestamp, TxnId};
+
+fn missing(what: &str) -> SqlError {
+    SqlError::internal(format!("a request came without its {what}"))
+}
+
+pub(super) fn query_to_wire(query: QueryId) -> wire::Query {
+    wire::Query { node: query.node.0, number: query.number }
+}
+
+pub(super) fn query(query: Option<wire::Query>) -> Result<QueryId, SqlError> {
+    let query = query.ok_or_else(|| missing("query"))?;
+    Ok(QueryId { node: NodeId(query.node), number: query.number })
+}
+
+pub(super) fn stream_to_wire(pull: Pull) -> wire::Stream {
+    wire::Stream {
+        query: Some(query_to_wire(pull.query)),
+        exchange: pull.exchange.0,
+        stream: pull.stream as u32,
+    }
+}
+
+pub(super) fn stream(stream: wire::Stream) -> Result<Pull, SqlError> {
+    Ok(Pull {
+        query: query(stream.query)?,
+        exchange: ExchangeId(stream.exchange),
+        stream: stream.stream as usize,
+    })
+}
+
+pub(super) fn request_to_wire(request: StageRequest) -> wire::StartRequest {
+    wire::StartRequest {
+        query: Some(query_to_wire(request.query)),
+        part: request.part,
+        catalog: request.catalog,
+        read_at: request.view.ts.0,
+        own: request.view.txn.map(|(txn, statement)| wire::OwnWrites {
+            node: txn.node.0,
+            number: txn.number,
+            statement: statement.0,
+        }),
+        partitions: request.partitions.into_iter().map(|partition| partition.0).collect(),
+        options: request.options.into_iter().map(|(key, value)| wire::Option { key, value }).collect(),
+        memory: request.memory,
+        deadline_micros: request.deadline.map(|d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX)),
+        stages: request
+            .stages
+            .into_iter()
+            .map(|slice| wire::Slice {
+                exchange: slice.exchange.0,
+                tasks: slice.tasks,
+                streams: slice.streams,
+                plan: slice.plan.into(),
+            })
+            .collect(),
+        sources: request
+            .sources
+            .into_iter()
+            .map(|source| wire::Source {
+                exchange: source.exchange.0,
+                apart: source.apart,
+                nodes: source.nodes.into_iter().map(|node| node.0).collect(),
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn request(request: wire::StartRequest) -> Result<StageRequest, SqlError> {
+    let own = request
+        .own
+        .map(|own| (TxnId { node: NodeId(own.node), number: own.number }, StatementNo(own.statement)));
+    Ok(StageRequest {
+        query: query(request.query)?,
+        part: request.part,
+        catalog: request.catalog,
+        view: ReadView { ts: Timestamp(request.read_at), txn: own },
+        partitions: request.partitions.into_iter().map(PartitionId).collect(),
+        options: request.options.into_iter().map(|option| (option.key, option.value)).collect(),
+        memory: request.memory,
+        deadline: request.deadline_micros.map(Duration::from_micros),
+        stages: request
+            .stages
+            .into_iter()
+            .map(|slice| StageSlice {
+                exchange: ExchangeId(slice.exchange),
+                tasks: slice.tasks,
+                streams: slice.streams,
+                plan: slice.plan.into(),
+            })
+            .collect(),
+        sources: request
+            .sources
+            .into_iter()
+            .map(|source| Source {
+                exchange: ExchangeId(source.exchange),
+                apart: source.apart,
+                nodes: source.nodes.into_iter().map(NodeId).collect(),
+            })
+            .collect(),
+    })
+}
+
+pub(super) fn measured_to_wire(measured: Measured) -> wire::Measured {
+    wire::Measured {
+        name: measured.name,
+        rows: measured.rows,
+        nanos: measured.nanos,
+        spills: measured.spills,
+        memory: measured.memory,
+        morsels: measured.morsels,
+        children: measured.children.into_iter().map(measured_to_wire).collect(),
+    }
+}
+
+pub(super) fn measured(measured: wire::Measured) -> Measured {
+    Measured {
+        name: measured.name,
+        rows: measured.rows,
+        nanos: measured.nanos,
+        spills: measured.spills,
+        memory: measured.memory,
+        morsels: measured.morsels,
+        children: measured.children.into_iter().map(self::measured).collect(),
+    }
+}
