@@ -4,6 +4,7 @@ use crate::http::Metric;
 use aggregator::Aggregator;
 use columnstore::Store;
 use env::MemoryBudget;
+use exec::StageNode;
 use std::time::Instant;
 
 fn gauge(name: &'static str, help: &'static str, value: impl Number) -> Metric {
@@ -62,6 +63,11 @@ fn resident_bytes() -> Option<u64> {
 pub fn aggregator(aggregator: &Aggregator) -> Vec<Metric> {
     let own = aggregator.metrics().into_iter();
     own.map(|(name, help, counter, value)| Metric { name, help, counter, value }).collect()
+}
+
+/// What runs stages.
+pub fn stages(stages: &StageNode) -> Vec<Metric> {
+    vec![gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries())]
 }
 
 /// Storage.
