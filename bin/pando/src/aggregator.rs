@@ -12,11 +12,13 @@
 use crate::links::PingedLinks;
 use crate::node::Node;
 use crate::options::AggregatorOptions;
-use crate::process::{StartError, cannot_start, listen, options, start_logging, stopped, wait_for_signal};
+use crate::process::{
+    StartError, cannot_start, cores, listen, options, start_logging, stopped, wait_for_signal,
+};
 use crate::voter::MetadataVoter;
 use crate::{metrics, wire};
 use ::aggregator::{Aggregator, AggregatorServer};
-use catalog::{Identity, Metadata, NodeRole, NodeState};
+use catalog::{Command, Identity, Metadata, NodeRole, NodeState};
 use planner::{Planner, Settings as PlannerSettings};
 use rpc::metadata::{Follows, Masters, RemoteMetadata};
 use rpc::node::Pings;
@@ -154,7 +156,15 @@ async fn join(
         if let Some(id) = known.map(|known| known.node).or(begins.then_some(FIRST)) {
             let voter = open_voter(node, id, begins, services.clone())?;
             if begins {
-                let cluster = voter.found_cluster().await?;
+                let first = Command::RegisterNode {
+                    id: Some(id),
+                    host: node.host.clone(),
+                    port: node.rpc.port(),
+                    mysql_port: Some(mysql.port()),
+                    role,
+                    cores: cores(),
+                };
+                let cluster = voter.found_cluster(first).await?;
                 known = Some(Identity { node: id, cluster });
             }
         }

@@ -53,9 +53,11 @@ impl MetadataVoter {
         self.service.clone()
     }
 
-    /// Gives a new cluster its id, if it has none, and returns it.
-    pub async fn found_cluster(&self) -> Result<u64, StartError> {
+    /// Makes this voter, as `registered`, the first node of a new cluster, and gives the cluster its id, if
+    /// it has none; returns that. Nobody else becomes a node before.
+    pub async fn found_cluster(&self, registered: Command) -> Result<u64, StartError> {
         if self.master.snapshot().cluster().is_none() {
+            self.master.propose(registered).await?;
             let id = getrandom::u64()
                 .map_err(|error| StartError::new(format!("the system gives no random number: {error}")))?;
             self.master.propose(Command::FoundCluster { id }).await?;

@@ -162,6 +162,10 @@ impl Drop for Attached {
 impl Voter for MasterService {
     async fn register(&self, registration: Registration) -> Result<Identity, Refused> {
         self.check_leads()?;
+        // The first master takes its own id before it gives the cluster one, and before others get theirs.
+        let Some(cluster) = self.master.snapshot().cluster() else {
+            return Err(NotLeader { leader: None }.into());
+        };
         if let Some(identity) = registration.identity {
             self.check_identity(identity)?;
         }
@@ -170,9 +174,6 @@ impl Voter for MasterService {
         let command = Command::RegisterNode { id, host, port, mysql_port, role, cores };
         let Outcome::NodeRegistered(node) = self.master.propose(command).await? else {
             return Err(SqlError::internal("the catalog gave a process no id").into());
-        };
-        let Some(cluster) = self.master.snapshot().cluster() else {
-            return Err(SqlError::internal("the cluster has no id yet: try again").into());
         };
         Ok(Identity { node, cluster })
     }

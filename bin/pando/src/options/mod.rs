@@ -206,6 +206,9 @@ impl AggregatorOptions {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key belong together".to_string());
         }
+        if self.tls_cert.is_some() {
+            return Err("--tls-cert: TLS for MySQL clients is not there yet".to_string());
+        }
         if !self.begins_cluster() && self.common.join.0.is_empty() {
             return Err("--join is needed: a master's HOST:PORT, or --master --bootstrap for the first one"
                 .to_string());

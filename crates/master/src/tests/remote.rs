@@ -332,6 +332,32 @@ fn three_masters_go_on_without_any_one_of_them() {
 }
 
 #[test]
+fn nobody_joins_a_cluster_before_its_first_master() {
+    on_threads(async {
+        let master = Process::start(1, true, "127.0.0.1:0", MemoryStore::new()).await;
+        let joining = tokio::spawn(join_soon(master.address));
+        // The other asks again and again meanwhile.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!joining.is_finished());
+        let first = Command::RegisterNode {
+            id: Some(NodeId(1)),
+            host: "127.0.0.1".into(),
+            port: master.address.port(),
+            mysql_port: None,
+            role: NodeRole::Master,
+            cores: 2,
+        };
+        master.master.propose(first).await.unwrap();
+        master.master.propose(Command::FoundCluster { id: 7 }).await.unwrap();
+        assert_eq!(joining.await.unwrap(), NodeId(2));
+    });
+}
+
+async fn join_soon(seed: SocketAddr) -> NodeId {
+    aggregator(&[seed], 2).await.identity().node
+}
+
+#[test]
 fn a_master_that_does_not_lead_refuses() {
     on_threads(async {
         let first = Process::first().await;
