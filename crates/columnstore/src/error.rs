@@ -17,6 +17,8 @@ pub enum StoreError {
     CannotLockNow,
     #[error("Deadlock found when trying to get lock; try restarting transaction")]
     Deadlock,
+    #[error("Query execution was interrupted")]
+    Interrupted,
     #[error(
         "Snapshot too old: the read timestamp {read} is before {oldest}, the oldest kept; begin the transaction again"
     )]
@@ -107,6 +109,7 @@ impl From<StoreError> for SqlError {
             StoreError::LockWaitTimeout => ErrorKind::LockWaitTimeout,
             StoreError::CannotLockNow => ErrorKind::CannotLockNow,
             StoreError::Deadlock => ErrorKind::Deadlock,
+            StoreError::Interrupted => ErrorKind::QueryInterrupted,
             StoreError::TableDefinitionChanged => ErrorKind::TableDefinitionChanged,
             StoreError::UnknownTable(_) => ErrorKind::NoSuchTable,
             StoreError::OverBudget(_) => ErrorKind::OutOfMemory,

@@ -221,6 +221,10 @@ impl LeafService for Leaf {
         self.blocking(move |store| store.coordinate(txn, &parts, &participants, prepared)).await
     }
 
+    fn interrupt(&self, txn: TxnId) {
+        self.store.interrupt(txn);
+    }
+
     async fn decide(&self, txn: TxnId, partitions: &[PartitionId], outcome: Outcome) -> Result<()> {
         let partitions = partitions.to_vec();
         self.blocking(move |store| store.decide(txn, &partitions, outcome)).await

@@ -161,6 +161,13 @@ kinds! {
     RegexpMismatchedParenthesis = 3691, "HY000";
     RegexpUnclosedBracket = 3696, "HY000";
     RegexpTooBig = 3699, "HY000";
+    NoOpenCursor = 1421, "HY000";
+    KillDenied = 1095, "HY000";
+    TableAccessDenied = 1142, "42000";
+    SpecificAccessDenied = 1227, "42000";
+    SessionVariableIsReadOnly = 1621, "HY000";
+    SecureTransportRequired = 3159, "HY000";
+    ClientInteractionTimeout = 4031, "HY000";
 }
 
 /// An error that reaches a client. `message` says what happened and, where it can, what to do.

@@ -118,6 +118,7 @@ impl Partition {
             WaitEnd::Granted => Ok(Had::AfterWaiting),
             WaitEnd::TimedOut => Err(StoreError::LockWaitTimeout),
             WaitEnd::Deadlock => Err(StoreError::Deadlock),
+            WaitEnd::Interrupted => Err(StoreError::Interrupted),
             WaitEnd::Gone if core.dropped => Err(StoreError::UnknownPartition(self.id)),
             WaitEnd::Gone if core.failed => Err(StoreError::Poisoned),
             WaitEnd::Gone => {
@@ -142,7 +143,7 @@ impl Partition {
         match end {
             WaitEnd::Deadlock => leaf.counters.deadlocks.add(1),
             WaitEnd::TimedOut => leaf.counters.lock_timeouts.add(1),
-            WaitEnd::Granted | WaitEnd::Gone => {}
+            WaitEnd::Granted | WaitEnd::Gone | WaitEnd::Interrupted => {}
         }
         outcome
     }

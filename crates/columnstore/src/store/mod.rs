@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use types::{PartitionId, TableId};
+use types::{PartitionId, TableId, TxnId};
 
 /// All that a leaf stores.
 pub struct Store {
@@ -105,6 +105,11 @@ impl Store {
 
     pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
         self.partitions.read().values().cloned().collect()
+    }
+
+    /// Ends the waits for locks that a transaction is in now, with [`StoreError::Interrupted`].
+    pub fn interrupt(&self, txn: TxnId) {
+        self.leaf.waits.interrupt(txn);
     }
 
     /// The partitions that this store holds.

@@ -22,6 +22,8 @@ pub(crate) enum WaitEnd {
     Granted,
     TimedOut,
     Deadlock,
+    /// The statement was killed.
+    Interrupted,
     /// What was waited for, or the waiter, is gone.
     Gone,
 }
@@ -142,6 +144,15 @@ impl Waits {
     /// A transaction is the victim of a deadlock over several leaves.
     pub(crate) fn refuse(&self, victim: TxnId) {
         self.inner.lock().refuse(victim);
+    }
+
+    /// Ends the waits of one transaction, at all partitions.
+    pub(crate) fn interrupt(&self, txn: TxnId) {
+        for sleeper in self.inner.lock().cells.values() {
+            if sleeper.txn == txn {
+                sleeper.cell.set(WaitEnd::Interrupted);
+            }
+        }
     }
 
     /// Threads that wait now.

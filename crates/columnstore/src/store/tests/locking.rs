@@ -37,6 +37,29 @@ fn a_writer_waits_for_the_row_and_then_works_on_its_newest_version() {
 }
 
 #[test]
+fn a_wait_is_interrupted_and_the_transaction_goes_on() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10), (2, 20)]);
+    let mut first = f.begin(2);
+    first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    let mut second = f.begin(3);
+    let waiter = std::thread::spawn(move || {
+        let waited = second.update(P1, &[1], |k, v| (k, v * 2));
+        second.undo_statement();
+        second.update(P1, &[2], |k, v| (k, v * 2)).unwrap();
+        second.commit().unwrap();
+        waited
+    });
+    until_waiting(&f, 1);
+    f.store.interrupt(txn_id(2));
+    assert_eq!(f.store.statistics().lock_waiting, 1, "another's wait");
+    f.store.interrupt(txn_id(3));
+    assert!(matches!(waiter.join().unwrap(), Err(StoreError::Interrupted)));
+    first.commit().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 11), (2, 40)]));
+}
+
+#[test]
 fn an_insert_waits_for_the_fate_of_its_key() {
     for commits in [true, false] {
         let f = Fixture::small();
