@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/LOCK      held while a process uses the folder
+//! <data>/*.pem    the certificate for TLS, see `tls`
 //! <data>/master/   the metadata service: Raft log and catalog
 //! <data>/leaf/     the leaf: log, partitions, segments, temporary files
 //! ```
@@ -66,6 +67,7 @@ pub fn run(options: &DevOptions) -> ExitCode {
 pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     let started = Instant::now();
     let folder = lock_folder(&options.data)?;
+    let tls = crate::tls::prepare(&options.data, &options.tls).map_err(StartError::new)?;
     let runtime = network_runtime()?;
     if options.data.join("aggregator-1").exists() {
         return Err(StartError::new(format!(
@@ -138,6 +140,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     let server = AggregatorServer::new(aggregator);
     runtime.spawn(http::serve(http_listener, pages, stop_asked.clone()));
     let mut config = mysql_protocol::Config::new(aggregator::server_version());
+    config.tls = Some(tls);
     config.limits.drain = DRAIN;
     config.counters = server.counters();
     let served =

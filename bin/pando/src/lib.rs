@@ -6,6 +6,7 @@
 //!   process of a cluster has.
 //! * [`aggregator`], [`voter`], [`links`], [`leaf`], [`wire`]: the roles.
 //! * [`dev`]: all of them in one process; [`supervisor`]: each in a process of its own.
+//! * [`tls`]: the certificate that MySQL clients see.
 //! * [`demo`]: TPC-H through the front door.
 
 pub mod aggregator;
@@ -20,5 +21,6 @@ pub mod node;
 pub mod options;
 pub mod process;
 pub mod supervisor;
+pub mod tls;
 pub mod voter;
 pub mod wire;

@@ -1,12 +1,13 @@
 //! Which leaf holds a partition, and requests that go to several leaves at once.
 
+use crate::server::Aggregator;
 use crate::session::State;
 use catalog::{Catalog, NodeRole, NodeState};
 use exec::{LeafService, Snapshots, TableSnapshot};
 use futures::future::try_join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId};
+use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId, TxnId};
 
 /// The node that takes reads and writes of a partition.
 pub(crate) fn primary(catalog: &Catalog, partition: PartitionId) -> Result<NodeId> {
@@ -46,6 +47,18 @@ pub(crate) fn is_unreachable(error: &SqlError) -> bool {
 
 /// A leaf with some partitions that it holds.
 pub(crate) type LeafAndPartitions = (Arc<dyn LeafService>, Vec<PartitionId>);
+
+impl Aggregator {
+    /// Ends the waits for locks that a transaction is in now.
+    pub(crate) fn interrupt(&self, txn: TxnId) {
+        for node in online_leaves(&self.metadata.snapshot()) {
+            // One that is not known holds no wait of ours.
+            if let Ok(leaf) = self.leaves.leaf(node) {
+                leaf.interrupt(txn);
+            }
+        }
+    }
+}
 
 impl State {
     /// The leaf that holds a partition.

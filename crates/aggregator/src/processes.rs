@@ -1,18 +1,94 @@
-//! Who is connected and what runs, for SHOW PROCESSLIST and the metrics.
+//! Who is connected and what runs: SHOW PROCESSLIST, KILL, time-outs of statements, the metrics.
+//!
+//! Each connection has a [`Process`]. A statement that begins gives it a [`Cancel`], which everything
+//! that the statement does looks at; KILL QUERY and max_execution_time use it. A statement counts as
+//! running until its answer has been sent whole, which the protocol says with [`Process::idle`]. KILL
+//! CONNECTION also ends the connection by its [`Ender`].
 
+use exec::Cancel;
+use mysql_protocol::Ender;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
+use types::{ErrorKind, Result, SqlError, TxnId};
 
-struct Process {
+/// The text of a statement is kept up to so many bytes.
+const TEXT_KEPT: usize = 64 << 10;
+
+/// What a connection does, by the words of SHOW PROCESSLIST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    Sleep,
+    /// A statement as text.
+    Query,
+    /// A prepared statement.
+    Execute,
+}
+
+impl Activity {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Activity::Sleep => "Sleep",
+            Activity::Query => "Query",
+            Activity::Execute => "Execute",
+        }
+    }
+}
+
+/// How far a statement is, by the words of SHOW PROCESSLIST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    None,
+    Executing,
+    /// Its rows go to the client, perhaps while they are found.
+    Sending,
+    /// The client's file is coming.
+    Loading,
+    Committing,
+}
+
+impl Stage {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Stage::None => "",
+            Stage::Executing => "executing",
+            Stage::Sending => "Sending to client",
+            Stage::Loading => "Reading from net",
+            Stage::Committing => "waiting for handler commit",
+        }
+    }
+}
+
+struct Now {
+    activity: Activity,
+    stage: Stage,
+    statement: Option<Arc<str>>,
+    database: Option<String>,
+    since: Instant,
+    cancel: Option<Cancel>,
+    /// The transaction that the statement writes in.
+    txn: Option<TxnId>,
+    timer: Option<AbortHandle>,
+}
+
+impl Now {
+    fn disarm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
+    }
+}
+
+/// A connection as others see it.
+pub(crate) struct Process {
+    id: u64,
     user: String,
     host: String,
-    database: Option<String>,
-    /// The text of what runs.
-    statement: Option<String>,
-    since: Instant,
+    ender: Ender,
+    now: Mutex<Now>,
 }
 
 /// A line of SHOW PROCESSLIST.
@@ -21,13 +97,15 @@ pub(crate) struct ProcessLine {
     pub(crate) user: String,
     pub(crate) host: String,
     pub(crate) database: Option<String>,
-    pub(crate) statement: Option<String>,
+    pub(crate) activity: Activity,
+    pub(crate) stage: Stage,
+    pub(crate) statement: Option<Arc<str>>,
     pub(crate) seconds: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Processes {
-    lines: Mutex<BTreeMap<u64, Process>>,
+    lines: Mutex<BTreeMap<u64, Arc<Process>>>,
     statements: AtomicU64,
     failures: AtomicU64,
 }
@@ -35,13 +113,7 @@ pub(crate) struct Processes {
 /// A connection's line; it goes when this is dropped.
 pub(crate) struct Registered {
     processes: Arc<Processes>,
-    id: u64,
-}
-
-/// A running statement; its line shows it until this is dropped.
-pub(crate) struct Running {
-    processes: Arc<Processes>,
-    id: u64,
+    process: Arc<Process>,
 }
 
 impl Processes {
@@ -51,25 +123,50 @@ impl Processes {
         user: String,
         host: String,
         database: Option<String>,
+        ender: Ender,
     ) -> Registered {
-        let process = Process { user, host, database, statement: None, since: Instant::now() };
-        self.lines.lock().insert(id, process);
-        Registered { processes: self.clone(), id }
+        let now = Now {
+            activity: Activity::Sleep,
+            stage: Stage::None,
+            statement: None,
+            database,
+            since: Instant::now(),
+            cancel: None,
+            txn: None,
+            timer: None,
+        };
+        let process = Arc::new(Process { id, user, host, ender, now: Mutex::new(now) });
+        // A change of user replaces the line; the old session's end must not take the new one's.
+        self.lines.lock().insert(id, process.clone());
+        Registered { processes: self.clone(), process }
     }
 
     pub(crate) fn list(&self) -> Vec<ProcessLine> {
+        let processes: Vec<Arc<Process>> = self.lines.lock().values().cloned().collect();
+        processes.iter().map(|process| process.line()).collect()
+    }
+
+    /// Who owns the connection `id`. Error: 1094.
+    pub(crate) fn owner(&self, id: u64) -> Result<String> {
+        self.find(id).map(|process| process.user.clone())
+    }
+
+    /// Ends what the connection runs, and the connection itself unless `query_only`. Error: 1094.
+    pub(crate) fn kill(&self, id: u64, query_only: bool) -> Result<()> {
+        let process = self.find(id)?;
+        process.cancel(interrupted());
+        if !query_only {
+            process.ender.end();
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: u64) -> Result<Arc<Process>> {
         self.lines
             .lock()
-            .iter()
-            .map(|(id, process)| ProcessLine {
-                id: *id,
-                user: process.user.clone(),
-                host: process.host.clone(),
-                database: process.database.clone(),
-                statement: process.statement.clone(),
-                seconds: process.since.elapsed().as_secs(),
-            })
-            .collect()
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| SqlError::new(ErrorKind::NoSuchThread, format!("Unknown thread id: {id}")))
     }
 
     /// Statements begun since the start.
@@ -90,38 +187,121 @@ impl Processes {
     /// Connections, and statements that run.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let lines = self.lines.lock();
-        (lines.len(), lines.values().filter(|process| process.statement.is_some()).count())
+        let running = |process: &&Arc<Process>| process.now.lock().activity != Activity::Sleep;
+        (lines.len(), lines.values().filter(running).count())
+    }
+}
+
+/// What a killed statement fails with.
+pub(crate) fn interrupted() -> SqlError {
+    SqlError::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
+}
+
+impl Process {
+    fn line(&self) -> ProcessLine {
+        let now = self.now.lock();
+        ProcessLine {
+            id: self.id,
+            user: self.user.clone(),
+            host: self.host.clone(),
+            database: now.database.clone(),
+            activity: now.activity,
+            stage: now.stage,
+            statement: now.statement.clone(),
+            seconds: now.since.elapsed().as_secs(),
+        }
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Process)) {
-        if let Some(process) = self.lines.lock().get_mut(&id) {
-            change(process);
-            process.since = Instant::now();
+    fn cancel(&self, reason: SqlError) {
+        if let Some(cancel) = &self.now.lock().cancel {
+            cancel.cancel(reason);
         }
+    }
+
+    pub(crate) fn stage(&self, stage: Stage) {
+        self.now.lock().stage = stage;
+    }
+
+    /// The statement writes in this transaction.
+    pub(crate) fn writes_in(&self, txn: TxnId) {
+        self.now.lock().txn = Some(txn);
+    }
+
+    /// The transaction that the statement writes in.
+    pub(crate) fn txn(&self) -> Option<TxnId> {
+        self.now.lock().txn
+    }
+
+    /// Ends the running statement if it still runs after `limit`.
+    pub(crate) fn end_after(&self, limit: Duration) {
+        let mut now = self.now.lock();
+        let Some(cancel) = now.cancel.clone() else { return };
+        now.disarm();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            cancel.cancel(SqlError::new(
+                ErrorKind::QueryTimeout,
+                "Query execution was interrupted, maximum statement execution time exceeded",
+            ));
+        });
+        now.timer = Some(timer.abort_handle());
     }
 }
 
 impl Registered {
-    /// A statement begins.
-    pub(crate) fn run(&self, text: &str, database: Option<&str>) -> Running {
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// A statement begins; `cancel` ends it.
+    pub(crate) fn run(&self, activity: Activity, text: &str, database: Option<&str>, cancel: Cancel) {
         self.processes.statements.fetch_add(1, Ordering::Relaxed);
-        self.processes.change(self.id, |process| {
-            process.statement = Some(text.to_string());
-            process.database = database.map(str::to_string);
-        });
-        Running { processes: self.processes.clone(), id: self.id }
+        let kept = text.len().min(TEXT_KEPT);
+        let kept = (0..=kept).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let mut now = self.process.now.lock();
+        now.disarm();
+        now.activity = activity;
+        now.stage = Stage::Executing;
+        now.statement = Some(Arc::from(&text[..kept]));
+        if now.database.as_deref() != database {
+            now.database = database.map(str::to_string);
+        }
+        now.since = Instant::now();
+        now.cancel = Some(cancel);
+        now.txn = None;
+    }
+
+    /// The default database was changed outside of a statement.
+    pub(crate) fn uses(&self, database: &str) {
+        self.process.now.lock().database = Some(database.to_string());
+    }
+
+    /// The connection waits for its client's next command.
+    pub(crate) fn idle(&self, database: Option<&str>) {
+        let mut now = self.process.now.lock();
+        now.disarm();
+        if now.activity == Activity::Sleep {
+            return;
+        }
+        now.activity = Activity::Sleep;
+        now.stage = Stage::None;
+        (now.statement, now.cancel, now.txn) = (None, None, None);
+        if let Some(database) = database
+            && now.database.as_deref() != Some(database)
+        {
+            now.database = Some(database.to_string());
+        }
+        now.since = Instant::now();
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.processes.lines.lock().remove(&self.id);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.processes.change(self.id, |process| process.statement = None);
+        self.process.now.lock().disarm();
+        let mut lines = self.processes.lines.lock();
+        if lines.get(&self.process.id).is_some_and(|line| Arc::ptr_eq(line, &self.process)) {
+            lines.remove(&self.process.id);
+        }
     }
 }
 
@@ -129,16 +309,61 @@ impl Drop for Running {
 mod tests {
     use super::*;
 
+    fn connect(processes: &Arc<Processes>, id: u64) -> Registered {
+        processes.register(id, "root".into(), "localhost".into(), None, Ender::detached())
+    }
+
     #[test]
     fn a_line_shows_what_runs_and_goes_with_the_connection() {
         let processes = Arc::new(Processes::default());
-        let connection = processes.register(4, "root".into(), "localhost".into(), None);
-        let running = connection.run("SELECT 1", Some("d"));
+        let connection = connect(&processes, 4);
+        connection.run(Activity::Query, "SELECT 1", Some("d"), Cancel::new());
         assert_eq!(processes.counts(), (1, 1));
-        assert_eq!(processes.list()[0].statement.as_deref(), Some("SELECT 1"));
-        drop(running);
+        let line = &processes.list()[0];
+        assert_eq!((line.statement.as_deref(), line.database.as_deref()), (Some("SELECT 1"), Some("d")));
+        assert_eq!((line.activity, line.stage), (Activity::Query, Stage::Executing));
+        connection.idle(Some("d"));
         assert_eq!(processes.counts(), (1, 0));
+        assert_eq!(processes.list()[0].statement, None);
         drop(connection);
         assert_eq!(processes.counts(), (0, 0));
+    }
+
+    #[test]
+    fn a_killed_statement_is_cancelled_and_an_idle_connection_has_none() {
+        let processes = Arc::new(Processes::default());
+        let connection = connect(&processes, 4);
+        processes.kill(4, true).unwrap();
+        let cancel = Cancel::new();
+        connection.run(Activity::Query, "SELECT 1", None, cancel.clone());
+        assert!(!cancel.is_cancelled(), "what was killed before does not count");
+        processes.kill(4, true).unwrap();
+        assert_eq!(cancel.reason().map(|e| e.kind), Some(ErrorKind::QueryInterrupted));
+        connection.idle(None);
+        assert_eq!(processes.kill(5, true).unwrap_err().kind, ErrorKind::NoSuchThread);
+        assert_eq!(processes.owner(4).unwrap(), "root");
+    }
+
+    #[test]
+    fn a_change_of_user_keeps_the_line() {
+        let processes = Arc::new(Processes::default());
+        let before = connect(&processes, 4);
+        let _after = connect(&processes, 4);
+        drop(before);
+        assert_eq!(processes.counts().0, 1);
+    }
+
+    #[tokio::test]
+    async fn time_runs_out_for_the_statement_that_set_it_alone() {
+        let processes = Arc::new(Processes::default());
+        let connection = connect(&processes, 4);
+        let (first, second) = (Cancel::new(), Cancel::new());
+        connection.run(Activity::Query, "SELECT 1", None, first.clone());
+        connection.process().end_after(Duration::from_millis(10));
+        connection.idle(None);
+        connection.run(Activity::Query, "SELECT 2", None, second.clone());
+        connection.process().end_after(Duration::from_millis(30));
+        assert_eq!(second.cancelled().await.kind, ErrorKind::QueryTimeout);
+        assert!(!first.is_cancelled());
     }
 }

@@ -5,16 +5,18 @@ use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
 use crate::links::Links;
 use crate::processes::Processes;
-use crate::session::Session;
+use crate::session::{Session, server_variables};
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
 use env::MemoryBudget;
 use exec::{Leaves, StageNode};
 use mysql_protocol::{Counters, Credentials, Login, Plugin};
+use parking_lot::Mutex;
 use planner::Planner;
+use sql::variables::Variables;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use types::{NodeId, Result};
 
@@ -22,7 +24,7 @@ use types::{NodeId, Result};
 pub(crate) const VERSION: &str = concat!("8.0.36-Pando-", env!("CARGO_PKG_VERSION"));
 
 /// The user that is there without being made: the administrator of a new cluster.
-const ROOT: &str = "root";
+pub(crate) const ROOT: &str = "root";
 
 #[derive(Debug, Clone)]
 pub struct AggregatorOptions {
@@ -50,6 +52,8 @@ pub struct Aggregator {
     pub(crate) processes: Arc<Processes>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: Arc<dyn Links>,
+    /// The server's variables, by the version of the catalog that they were made from.
+    variables: Mutex<Option<(u64, Variables)>>,
     next_spread: AtomicU32,
     started: Instant,
 }
@@ -80,9 +84,23 @@ impl Aggregator {
             processes: Arc::default(),
             counters: Arc::default(),
             links,
+            variables: Mutex::default(),
             next_spread: AtomicU32::new(0),
             started: Instant::now(),
         })
+    }
+
+    /// The server's variables as this catalog says.
+    pub(crate) fn server_variables(&self, catalog: &Catalog) -> Variables {
+        let mut known = self.variables.lock();
+        match &*known {
+            Some((version, variables)) if *version == catalog.version() => variables.clone(),
+            _ => {
+                let variables = server_variables(catalog, &self.options);
+                *known = Some((catalog.version(), variables.clone()));
+                variables
+            }
+        }
     }
 
     /// Where the next batch of a table without a shard key goes.
@@ -93,7 +111,12 @@ impl Aggregator {
     /// SHOW STATUS.
     pub(crate) fn status(&self) -> Vec<(&'static str, String)> {
         let (connected, running) = self.processes.counts();
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
         vec![
+            ("Aborted_connects", number(&self.counters.failed_logins)),
+            ("Connection_errors_max_connections", number(&self.counters.refused)),
+            ("Connections", number(&self.counters.accepted)),
+            ("Queries", number(&self.counters.commands)),
             ("Questions", self.processes.statements().to_string()),
             ("Threads_connected", connected.to_string()),
             ("Threads_running", running.to_string()),
@@ -177,6 +200,10 @@ impl mysql_protocol::Server for AggregatorServer {
 
     async fn credentials(&self, user: &str, peer: &SocketAddr) -> Option<Credentials> {
         credentials(&self.0.metadata.snapshot(), user, peer)
+    }
+
+    fn requires_tls(&self) -> bool {
+        self.0.metadata.snapshot().global_variable("require_secure_transport") == Some("1")
     }
 
     async fn open(&self, login: Login) -> Result<Session> {

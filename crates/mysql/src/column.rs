@@ -8,6 +8,8 @@ use types::{SqlError, SqlType};
 
 /// The number of decimals that says "as many as the value has".
 pub(crate) const NOT_FIXED: u8 = 31;
+/// Stands for NULL in place of a length.
+const NULL: u8 = 0xfb;
 /// Bytes that a utf8mb4 character may take.
 const CHAR_BYTES: u32 = 4;
 
@@ -83,6 +85,15 @@ impl ColumnMeta {
         let mut meta = ColumnMeta::new("?", SqlType::VarBinary(0));
         meta.flags = ColumnFlags::BINARY;
         meta
+    }
+
+    /// Writes "ColumnDefinition41" with a default value behind it, as COM_FIELD_LIST wants.
+    pub(crate) fn put_with_default(&self, out: &mut Vec<u8>, default: Option<&str>) {
+        self.put(out);
+        match default {
+            Some(text) => put_lenenc_bytes(out, text.as_bytes()),
+            None => out.push(NULL),
+        }
     }
 
     /// Writes "ColumnDefinition41".

@@ -1,6 +1,7 @@
 //! Commands: the first packet of each exchange after login.
 
 use crate::packet::reader::{FieldReader, Malformed};
+use crate::params::skip_attributes;
 use crate::protocol::com;
 use bytes::Bytes;
 use types::{ErrorKind, SqlError};
@@ -10,7 +11,11 @@ pub(crate) enum Command {
     Quit,
     InitDb(String),
     Query(String),
-    FieldList,
+    FieldList {
+        table: String,
+        /// As LIKE takes it; empty for all columns.
+        pattern: String,
+    },
     Statistics,
     ProcessKill(u32),
     Ping,
@@ -32,20 +37,32 @@ pub(crate) enum Command {
     ResetStatement(u32),
     /// Multi statements on or off.
     SetMultiStatements(bool),
-    Fetch,
+    /// The next rows of an open cursor.
+    Fetch {
+        statement: u32,
+        rows: u32,
+    },
     ResetConnection,
 }
 
 impl Command {
-    pub fn parse(payload: Bytes) -> Result<Command, SqlError> {
+    /// `attributes`: the client sends query attributes before its statements.
+    pub fn parse(payload: Bytes, attributes: bool) -> Result<Command, SqlError> {
         let mut r = FieldReader::new(&payload);
         let code = r.u8()?;
         let rest = |consumed: usize| payload.slice(consumed..);
         Ok(match code {
             com::QUIT => Command::Quit,
             com::INIT_DB => Command::InitDb(text(rest(1))?),
+            com::QUERY if attributes => {
+                skip_attributes(&mut r)?;
+                Command::Query(text(rest(payload.len() - r.left()))?)
+            }
             com::QUERY => Command::Query(text(rest(1))?),
-            com::FIELD_LIST => Command::FieldList,
+            com::FIELD_LIST => {
+                let table = text(Bytes::copy_from_slice(r.null_terminated()?))?;
+                Command::FieldList { table, pattern: text(rest(payload.len() - r.left()))? }
+            }
             com::STATISTICS => Command::Statistics,
             com::PROCESS_KILL => Command::ProcessKill(r.u32()?),
             com::PING => Command::Ping,
@@ -65,7 +82,7 @@ impl Command {
                 1 => Command::SetMultiStatements(false),
                 _ => return Err(Malformed.into()),
             },
-            com::STMT_FETCH => Command::Fetch,
+            com::STMT_FETCH => Command::Fetch { statement: r.u32()?, rows: r.u32()? },
             com::RESET_CONNECTION => Command::ResetConnection,
             _ => return Err(SqlError::new(ErrorKind::UnknownCommand, "Unknown command")),
         })
@@ -95,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(bytes: &[u8]) -> Result<Command, SqlError> {
-        Command::parse(Bytes::copy_from_slice(bytes))
+        Command::parse(Bytes::copy_from_slice(bytes), false)
     }
 
     #[test]
@@ -105,7 +122,8 @@ mod tests {
             (&b"\x01"[..], Command::Quit),
             (b"\x02shop", Command::InitDb("shop".into())),
             (b"\x03SELECT 1", Command::Query("SELECT 1".into())),
-            (b"\x04t\0", Command::FieldList),
+            (b"\x04t\0", Command::FieldList { table: "t".into(), pattern: String::new() }),
+            (b"\x04t\0a%", Command::FieldList { table: "t".into(), pattern: "a%".into() }),
             (b"\x09", Command::Statistics),
             (b"\x0c\x05\0\0\0", Command::ProcessKill(5)),
             (b"\x0e", Command::Ping),
@@ -123,7 +141,7 @@ mod tests {
             (b"\x1a\x07\0\0\0", Command::ResetStatement(7)),
             (b"\x1b\0\0", Command::SetMultiStatements(true)),
             (b"\x1b\x01\0", Command::SetMultiStatements(false)),
-            (b"\x1c\x07\0\0\0\x01\0\0\0", Command::Fetch),
+            (b"\x1c\x07\0\0\0\x01\0\0\0", Command::Fetch { statement: 7, rows: 1 }),
             (b"\x1f", Command::ResetConnection),
         ] {
             assert_eq!(parse(payload), Ok(expected));
@@ -138,10 +156,31 @@ mod tests {
         );
     }
 
+    #[test]
+    fn query_attributes_stand_before_the_statement() {
+        let parse = |bytes: &[u8]| Command::parse(Bytes::copy_from_slice(bytes), true);
+        let query = |text: &str| Ok(Command::Query(text.into()));
+        assert_eq!(parse(b"\x03\0\x01SELECT 1"), query("SELECT 1"));
+        let two = b"\x03\x02\x01\x02\x01\xfd\0\x04name\x08\0\x01n\x05valueSELECT 2";
+        assert_eq!(parse(two), query("SELECT 2"));
+        for cut in [&b"\x03"[..], b"\x03\x01\x01", b"\x03\0\x02SELECT", b"\x03\x01\x01\0\0\x03\0\x01n1234"] {
+            assert!(parse(cut).is_err(), "{cut:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
             let _ = parse(&bytes);
+            let _ = Command::parse(bytes.into(), true);
+        }
+
+        #[test]
+        fn any_attributes_are_skipped_or_refused(
+            count in 0..4u8,
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let _ = Command::parse([&[3, count, 1, 0, 1][..], &bytes].concat().into(), true);
         }
     }
 }

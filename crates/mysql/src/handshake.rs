@@ -1,16 +1,28 @@
-//! The packets before the first command: the server's greeting and the client's answer. The packet
-//! of COM_CHANGE_USER, which says the same again, is here too.
+//! The packets before the first command: the server's greeting, the client's wish for TLS, and its
+//! answer. The packet of COM_CHANGE_USER, which says the same again, is here too.
 
 use crate::auth::Nonce;
+use crate::packet::compression::{Compression, ZSTD_LEVELS};
 use crate::packet::reader::{FieldReader, Malformed};
 use crate::packet::writer::{put_null_terminated, put_u16, put_u32};
 use crate::protocol::{Capabilities, StatusFlags, charset};
 
 const PROTOCOL_VERSION: u8 = 10;
+/// The length of an SSLRequest: the first four fields of an answer.
+const SSL_REQUEST: usize = 32;
+/// The level of zstd for a client that names none.
+const ZSTD_LEVEL: i32 = 3;
 
 /// Writes the greeting, "Handshake v10".
-pub(crate) fn put_greeting(out: &mut Vec<u8>, version: &str, connection: u32, nonce: &Nonce, plugin: &str) {
-    let offered = Capabilities::OFFERED.bits();
+pub(crate) fn put_greeting(
+    out: &mut Vec<u8>,
+    version: &str,
+    connection: u32,
+    nonce: &Nonce,
+    plugin: &str,
+    offered: Capabilities,
+) {
+    let offered = offered.bits();
     let (first, second) = nonce.bytes().split_at(8);
     out.push(PROTOCOL_VERSION);
     put_null_terminated(out, version.as_bytes());
@@ -26,6 +38,12 @@ pub(crate) fn put_greeting(out: &mut Vec<u8>, version: &str, connection: u32, no
     put_null_terminated(out, plugin.as_bytes());
 }
 
+/// Whether the client asks for TLS before it says anything of itself.
+pub(crate) fn is_ssl_request(payload: &[u8]) -> bool {
+    let capabilities = FieldReader::new(payload).u32().map_or(Capabilities::empty(), Capabilities::from_bits);
+    payload.len() == SSL_REQUEST && capabilities.contains(Capabilities::SSL)
+}
+
 /// What a client says of itself when it logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Introduction {
@@ -39,13 +57,15 @@ pub(crate) struct Introduction {
     /// The authentication method that made `response`; without a name it is the native one.
     pub plugin: Option<String>,
     pub attributes: Vec<(String, String)>,
+    /// The level of zstd, if the client names one.
+    zstd_level: Option<u8>,
 }
 
 impl Introduction {
     /// The client's answer to the greeting, "HandshakeResponse41".
-    pub fn parse(payload: &[u8]) -> Result<Introduction, Malformed> {
+    pub fn parse(payload: &[u8], offered: Capabilities) -> Result<Introduction, Malformed> {
         let mut r = FieldReader::new(payload);
-        let capabilities = Capabilities::from_bits(r.u32()?).intersection(Capabilities::OFFERED);
+        let capabilities = Capabilities::from_bits(r.u32()?).intersection(offered);
         if !capabilities.contains(Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION) {
             return Err(Malformed);
         }
@@ -71,9 +91,23 @@ impl Introduction {
             database,
             plugin: None,
             attributes: Vec::new(),
+            zstd_level: None,
         };
         answer.read_tail(&mut r)?;
+        if capabilities.contains(Capabilities::ZSTD_COMPRESSION) && !r.is_empty() {
+            answer.zstd_level = Some(r.u8()?);
+        }
         Ok(answer)
+    }
+
+    /// How the connection is compressed after login. A client that can do both gets zlib, as in MySQL.
+    pub fn compression(&self) -> Option<Compression> {
+        if self.capabilities.contains(Capabilities::COMPRESS) {
+            return Some(Compression::Zlib);
+        }
+        let level = self.zstd_level.map_or(ZSTD_LEVEL, i32::from);
+        let level = if ZSTD_LEVELS.contains(&level) { level } else { ZSTD_LEVEL };
+        self.capabilities.contains(Capabilities::ZSTD_COMPRESSION).then_some(Compression::Zstd { level })
     }
 
     /// The payload of COM_CHANGE_USER behind its command byte; `capabilities` and `collation` are
@@ -97,6 +131,7 @@ impl Introduction {
             database,
             plugin: None,
             attributes: Vec::new(),
+            zstd_level: None,
         };
         answer.read_tail(&mut r)?;
         Ok(answer)
@@ -135,15 +170,16 @@ mod tests {
     fn greeting_bytes() {
         let mut out = Vec::new();
         let nonce = Nonce::from_bytes(*b"abcdefghijklmnopqrst");
-        put_greeting(&mut out, "8.0.36-Pando", 0x0102_0304, &nonce, "caching_sha2_password");
+        let offered = Capabilities::OFFERED | Capabilities::SSL;
+        put_greeting(&mut out, "8.0.36-Pando", 0x0102_0304, &nonce, "caching_sha2_password", offered);
         let expected: &[&[u8]] = &[
             b"\x0a8.0.36-Pando\0",
             b"\x04\x03\x02\x01",
             b"abcdefgh\0",
-            b"\x8f\xa6",
+            b"\xaf\xae",
             b"\xff",
             b"\x02\0",
-            b"\x3f\x01",
+            b"\xbf\x0d",
             b"\x15",
             &[0; 10],
             b"ijklmnopqrst\0",
@@ -159,12 +195,17 @@ mod tests {
         bytes.extend_from_slice(&[0; 23]);
         bytes.extend_from_slice(b"anna\0\x03xyzshop\0mysql_native_password\0");
         bytes.extend_from_slice(b"\x10\x04_pid\x0212\x01k\x05value");
+        bytes.push(7);
         bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Introduction, Malformed> {
+        Introduction::parse(bytes, Capabilities::OFFERED)
     }
 
     #[test]
     fn answer_with_everything() {
-        let answer = Introduction::parse(&answer_bytes()).unwrap();
+        let answer = parse(&answer_bytes()).unwrap();
         assert_eq!(answer.user, "anna");
         assert_eq!(answer.collation, 45);
         assert_eq!(answer.response, b"xyz");
@@ -172,6 +213,23 @@ mod tests {
         assert_eq!(answer.plugin.as_deref(), Some("mysql_native_password"));
         assert_eq!(answer.attributes, [("_pid".into(), "12".into()), ("k".into(), "value".into())]);
         assert!(!answer.capabilities.contains(Capabilities::INTERACTIVE));
+        assert_eq!(answer.compression(), Some(Compression::Zlib));
+        let without = |flags: Capabilities| {
+            let mut bytes = answer_bytes();
+            let capabilities = Capabilities::OFFERED.bits() & !flags.bits();
+            bytes[..4].copy_from_slice(&capabilities.to_le_bytes());
+            parse(&bytes).unwrap().compression()
+        };
+        assert_eq!(without(Capabilities::COMPRESS), Some(Compression::Zstd { level: 7 }));
+        assert_eq!(without(Capabilities::COMPRESS | Capabilities::ZSTD_COMPRESSION), None);
+    }
+
+    #[test]
+    fn ssl_request() {
+        let mut bytes = (Capabilities::OFFERED | Capabilities::SSL).bits().to_le_bytes().to_vec();
+        bytes.resize(SSL_REQUEST, 0);
+        assert!(is_ssl_request(&bytes));
+        assert!(!is_ssl_request(&bytes[1..]) && !is_ssl_request(&[0; SSL_REQUEST]) && !is_ssl_request(b""));
     }
 
     #[test]
@@ -179,9 +237,9 @@ mod tests {
         let bytes = answer_bytes();
         for end in 0..bytes.len() {
             // Some prefixes are answers of their own: the tail is optional.
-            let _ = Introduction::parse(&bytes[..end]);
+            let _ = parse(&bytes[..end]);
         }
-        assert_eq!(Introduction::parse(&[0; 64]), Err(Malformed));
+        assert_eq!(parse(&[0; 64]), Err(Malformed));
     }
 
     #[test]
@@ -205,7 +263,8 @@ mod tests {
             if fix && bytes.len() >= 4 {
                 bytes[..4].copy_from_slice(&Capabilities::OFFERED.bits().to_le_bytes());
             }
-            let _ = Introduction::parse(&bytes);
+            let _ = parse(&bytes);
+            is_ssl_request(&bytes);
             let _ = Introduction::parse_change_user(&bytes, Capabilities::OFFERED, 45);
         }
     }

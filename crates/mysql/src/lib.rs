@@ -8,8 +8,8 @@
 //! Texts are utf8mb4, whatever collation a client asks for; statements that are not valid UTF-8 are
 //! refused.
 //!
-//! Not offered yet, and so not negotiated: TLS, compression, session tracking, query attributes,
-//! cursors.
+//! Clients that pipeline commands are served in order; those that stall, send garbage or claim more
+//! than they may are dropped, at no cost to others.
 
 mod auth;
 mod column;
@@ -25,6 +25,7 @@ mod protocol;
 mod response;
 mod row;
 mod server;
+mod tls;
 
 pub use auth::stored::{check_stored, make_stored};
 pub use auth::{Credentials, Plugin};
@@ -32,6 +33,7 @@ pub use column::ColumnMeta;
 pub use counters::Counters;
 pub use listener::{Config, Limits, serve};
 pub use protocol::{Capabilities, ColumnFlags, ColumnType, StatusFlags, charset};
-pub use response::{InfileSink, OkInfo, Response, ResultSet};
+pub use response::{InfileSink, OkInfo, Response, ResultSet, SessionChange};
 pub use row::{RowEncoder, RowFormat};
-pub use server::{Login, Prepared, Server, Session};
+pub use server::{Ender, ListedField, Login, Prepared, Server, Session, SessionLimits};
+pub use tls::{Tls, TlsError, TlsInfo};

@@ -7,6 +7,7 @@ use crate::counters::{Counters, Held, count};
 use crate::packet::framing::PacketWriter;
 use crate::response::put_early_error;
 use crate::server::Server;
+use crate::tls::Tls;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,6 +74,8 @@ pub struct Config {
     pub default_plugin: Plugin,
     pub limits: Limits,
     pub counters: Arc<Counters>,
+    /// What TLS needs; without it none is offered.
+    pub tls: Option<Tls>,
 }
 
 impl Config {
@@ -82,6 +85,7 @@ impl Config {
             default_plugin: Plugin::default(),
             limits: Limits::default(),
             counters: Arc::default(),
+            tls: None,
         }
     }
 }

@@ -6,6 +6,10 @@
 //! parameters times: type u8, flags u8 (0x80 unsigned)    if types follow
 //! values of the parameters that are neither NULL nor sent before as long data
 //! ```
+//! A client with query attributes sends these with the parameters, behind them, and also before the
+//! text of COM_QUERY. Then their number stands in front, and each type is followed by a name. They
+//! tell a server's plug-ins of a statement; here nothing asks for them, so they are checked and
+//! forgotten, as by a MySQL without such a plug-in.
 
 use crate::format::temporal::{Day, MICROS_PER_DAY, MICROS_PER_SECOND};
 use crate::packet::reader::{FieldReader, Malformed};
@@ -21,11 +25,15 @@ pub(crate) struct ParameterType {
     unsigned: bool,
 }
 
+/// The flag of COM_STMT_EXECUTE that says that a count comes even for a statement without parameters.
+const PARAMETER_COUNT_AVAILABLE: u8 = 8;
+
 /// MySQL's greatest TIME, 838:59:59.
 const MAX_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
 
-/// Decodes `count` parameters. `types` are those of the last execution, and are replaced if the
-/// client sends new ones; `long` has the parameters sent with COM_STMT_SEND_LONG_DATA.
+/// Decodes the parameters of a statement that has `count` of them. `types` are those of the last
+/// execution, and are replaced if the client sends new ones; `long` has the parameters sent with
+/// COM_STMT_SEND_LONG_DATA.
 pub(crate) fn decode(
     payload: &[u8],
     count: usize,
@@ -35,10 +43,67 @@ pub(crate) fn decode(
     if count == 0 {
         return Ok(Vec::new());
     }
+    values(&mut FieldReader::new(payload), count, false, types, long)
+}
+
+/// The same for a client with query attributes; `flags` are those of the execution.
+pub(crate) fn decode_with_attributes(
+    payload: &[u8],
+    count: usize,
+    flags: u8,
+    types: &mut Vec<ParameterType>,
+    long: &HashMap<u16, Vec<u8>>,
+) -> Result<Vec<Value>, SqlError> {
+    if count == 0 && flags & PARAMETER_COUNT_AVAILABLE == 0 {
+        return Ok(Vec::new());
+    }
     let mut r = FieldReader::new(payload);
+    let sent = attribute_count(&mut r)?;
+    if sent < count {
+        return Err(Malformed.into());
+    }
+    if sent == 0 {
+        return Ok(Vec::new());
+    }
+    let mut values = values(&mut r, sent, true, types, long)?;
+    values.truncate(count);
+    Ok(values)
+}
+
+/// Takes the attributes before the text of COM_QUERY.
+pub(crate) fn skip_attributes(r: &mut FieldReader<'_>) -> Result<(), SqlError> {
+    let count = attribute_count(r)?;
+    if r.lenenc()? != 1 {
+        return Err(Malformed.into());
+    }
+    if count > 0 {
+        values(r, count, true, &mut Vec::new(), &HashMap::new())?;
+    }
+    Ok(())
+}
+
+fn attribute_count(r: &mut FieldReader<'_>) -> Result<usize, Malformed> {
+    u16::try_from(r.lenenc()?).map(usize::from).map_err(|_| Malformed)
+}
+
+/// `count` values, at least one; `named`: a name follows each type.
+fn values(
+    r: &mut FieldReader<'_>,
+    count: usize,
+    named: bool,
+    types: &mut Vec<ParameterType>,
+    long: &HashMap<u16, Vec<u8>>,
+) -> Result<Vec<Value>, SqlError> {
     let nulls = r.bytes(count.div_ceil(8))?;
     if r.u8()? == 1 {
-        *types = (0..count).map(|_| parameter_type(&mut r)).collect::<Result<_, _>>()?;
+        let typed = |_| {
+            let ty = parameter_type(r)?;
+            if named {
+                r.lenenc_bytes()?;
+            }
+            Ok(ty)
+        };
+        *types = (0..count).map(typed).collect::<Result<_, SqlError>>()?;
     }
     if types.len() != count {
         return Err(Malformed.into());
@@ -51,7 +116,7 @@ pub(crate) fn decode(
         } else if nulls[i / 8] & (1 << (i % 8)) != 0 {
             Value::Null
         } else {
-            value(&mut r, *ty)?
+            value(r, *ty)?
         });
     }
     Ok(values)
@@ -330,6 +395,21 @@ mod tests {
     }
 
     #[test]
+    fn attributes_follow_the_parameters() {
+        let mut types = Vec::new();
+        let none = HashMap::new();
+        let payload = b"\x02\0\x01\x01\0\0\xfd\0\x01a\x07\x03xyz";
+        let found = decode_with_attributes(payload, 1, 0, &mut types, &none);
+        assert_eq!(found, Ok(vec![Value::Int(7)]));
+        assert_eq!(decode_with_attributes(payload, 0, 8, &mut types, &none), Ok(vec![]));
+        assert_eq!(decode_with_attributes(b"", 0, 0, &mut types, &none), Ok(vec![]));
+        assert_eq!(decode_with_attributes(b"\0", 0, 8, &mut types, &none), Ok(vec![]));
+        // Fewer than the statement has, and more than there can be.
+        assert!(decode_with_attributes(payload, 3, 0, &mut types, &none).is_err());
+        assert!(decode_with_attributes(b"\xfe\0\0\0\0\0\0\0\x01", 0, 8, &mut types, &none).is_err());
+    }
+
+    #[test]
     fn long_data_of_a_parameter_that_is_not_there_fails_the_execution() {
         let mut statement = Statement { parameters: 1, ..Statement::default() };
         statement.add_long(0, &Bytes::from_static(b"ab"));
@@ -353,6 +433,9 @@ mod tests {
             payload.extend(types.iter().flat_map(|ty| [*ty, 0]));
             payload.extend_from_slice(&bytes);
             let _ = decode(&payload, 5, &mut Vec::new(), &none);
+            let _ = decode_with_attributes(&payload, 5, 8, &mut Vec::new(), &none);
+            payload.insert(0, 5);
+            let _ = decode_with_attributes(&payload, 2, 8, &mut Vec::new(), &none);
         }
     }
 }

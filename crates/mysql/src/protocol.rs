@@ -86,6 +86,8 @@ flags! {
         FOUND_ROWS = 1 << 1;
         LONG_FLAG = 1 << 2;
         CONNECT_WITH_DB = 1 << 3;
+        /// zlib.
+        COMPRESS = 1 << 5;
         /// LOAD DATA LOCAL.
         LOCAL_FILES = 1 << 7;
         PROTOCOL_41 = 1 << 9;
@@ -99,16 +101,22 @@ flags! {
         PLUGIN_AUTH = 1 << 19;
         CONNECT_ATTRS = 1 << 20;
         PLUGIN_AUTH_LENENC = 1 << 21;
+        /// OK packets tell what changed in the session.
+        SESSION_TRACK = 1 << 23;
         DEPRECATE_EOF = 1 << 24;
+        ZSTD_COMPRESSION = 1 << 26;
+        QUERY_ATTRIBUTES = 1 << 27;
     }
 }
 
 impl Capabilities {
-    /// All that this server implements.
+    /// All that this server implements, but [`Capabilities::SSL`], which it offers if it has a
+    /// certificate.
     pub const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
         .union(Capabilities::FOUND_ROWS)
         .union(Capabilities::LONG_FLAG)
         .union(Capabilities::CONNECT_WITH_DB)
+        .union(Capabilities::COMPRESS)
         .union(Capabilities::LOCAL_FILES)
         .union(Capabilities::PROTOCOL_41)
         .union(Capabilities::INTERACTIVE)
@@ -120,7 +128,10 @@ impl Capabilities {
         .union(Capabilities::PLUGIN_AUTH)
         .union(Capabilities::CONNECT_ATTRS)
         .union(Capabilities::PLUGIN_AUTH_LENENC)
-        .union(Capabilities::DEPRECATE_EOF);
+        .union(Capabilities::SESSION_TRACK)
+        .union(Capabilities::DEPRECATE_EOF)
+        .union(Capabilities::ZSTD_COMPRESSION)
+        .union(Capabilities::QUERY_ATTRIBUTES);
 }
 
 flags! {
@@ -132,10 +143,16 @@ flags! {
         MORE_RESULTS_EXIST = 1 << 3;
         NO_GOOD_INDEX_USED = 1 << 4;
         NO_INDEX_USED = 1 << 5;
+        /// Set by this crate alone: rows wait to be fetched.
+        CURSOR_EXISTS = 1 << 6;
+        /// Set by this crate alone: the last of them has been sent.
+        LAST_ROW_SENT = 1 << 7;
         DATABASE_DROPPED = 1 << 8;
         NO_BACKSLASH_ESCAPES = 1 << 9;
         METADATA_CHANGED = 1 << 10;
         IN_READ_ONLY_TRANSACTION = 1 << 13;
+        /// Set by this crate alone: the packet says what changed in the session.
+        SESSION_STATE_CHANGED = 1 << 14;
     }
 }
 
@@ -240,11 +257,11 @@ mod tests {
 
     #[test]
     fn flags_have_the_numbers_of_the_protocol() {
-        assert_eq!(Capabilities::OFFERED.bits(), 0x013f_a68f);
+        assert_eq!(Capabilities::OFFERED.bits(), 0x0dbf_a6af);
         assert!(!Capabilities::OFFERED.contains(Capabilities::SSL));
         assert_eq!(
-            format!("{:?}", StatusFlags::AUTOCOMMIT | StatusFlags::from_bits(0x4000)),
-            "{AUTOCOMMIT, 0x4000}"
+            format!("{:?}", StatusFlags::AUTOCOMMIT | StatusFlags::from_bits(0x8000)),
+            "{AUTOCOMMIT, 0x8000}"
         );
         assert_eq!(ColumnType::from_byte(246), Some(ColumnType::NewDecimal));
         assert_eq!(ColumnType::from_byte(100), None);

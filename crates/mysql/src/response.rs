@@ -88,18 +88,63 @@ pub(crate) struct Ending {
     pub warnings: u16,
 }
 
-pub(crate) fn put_ok(out: &mut Vec<u8>, info: &OkInfo, ending: Ending) {
-    out.push(OK);
-    put_ok_fields(out, info, ending);
+/// Something of the session that a statement changed, for clients that keep track of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionChange {
+    Variable {
+        name: String,
+        value: String,
+    },
+    /// Another default database; empty for none.
+    Schema(String),
+    /// Anything at all, for clients that only ask whether.
+    State,
 }
 
-fn put_ok_fields(out: &mut Vec<u8>, info: &OkInfo, ending: Ending) {
+const TRACK_VARIABLE: u8 = 0;
+const TRACK_SCHEMA: u8 = 1;
+const TRACK_STATE: u8 = 2;
+
+fn put_change(out: &mut Vec<u8>, change: &SessionChange) {
+    let mut data = Vec::new();
+    let kind = match change {
+        SessionChange::Variable { name, value } => {
+            put_lenenc_bytes(&mut data, name.as_bytes());
+            put_lenenc_bytes(&mut data, value.as_bytes());
+            TRACK_VARIABLE
+        }
+        SessionChange::Schema(name) => {
+            put_lenenc_bytes(&mut data, name.as_bytes());
+            TRACK_SCHEMA
+        }
+        SessionChange::State => {
+            put_lenenc_bytes(&mut data, b"1");
+            TRACK_STATE
+        }
+    };
+    out.push(kind);
+    put_lenenc_bytes(out, &data);
+}
+
+pub(crate) fn put_ok(out: &mut Vec<u8>, info: &OkInfo, ending: Ending, changes: &[SessionChange]) {
+    out.push(OK);
+    put_ok_fields(out, info, ending, changes);
+}
+
+fn put_ok_fields(out: &mut Vec<u8>, info: &OkInfo, ending: Ending, changes: &[SessionChange]) {
+    let mut status = ending.status;
+    status.set(StatusFlags::SESSION_STATE_CHANGED, !changes.is_empty());
     put_lenenc(out, info.affected_rows);
     put_lenenc(out, info.last_insert_id);
-    put_u16(out, ending.status.bits());
+    put_u16(out, status.bits());
     put_u16(out, ending.warnings);
-    if !info.info.is_empty() {
+    if !info.info.is_empty() || !changes.is_empty() {
         put_lenenc_bytes(out, info.info.as_bytes());
+    }
+    if !changes.is_empty() {
+        let mut all = Vec::new();
+        changes.iter().for_each(|change| put_change(&mut all, change));
+        put_lenenc_bytes(out, &all);
     }
 }
 
@@ -111,9 +156,9 @@ pub(crate) fn put_eof(out: &mut Vec<u8>, ending: Ending) {
 }
 
 /// The end of rows for clients with DEPRECATE_EOF: an OK packet with the other header.
-pub(crate) fn put_rows_end(out: &mut Vec<u8>, ending: Ending) {
+pub(crate) fn put_rows_end(out: &mut Vec<u8>, ending: Ending, changes: &[SessionChange]) {
     out.push(EOF);
-    put_ok_fields(out, &OkInfo::default(), ending);
+    put_ok_fields(out, &OkInfo::default(), ending, changes);
 }
 
 pub(crate) fn put_error(out: &mut Vec<u8>, error: &SqlError) {
@@ -146,10 +191,19 @@ mod tests {
     fn packets() {
         let ending = Ending { status: StatusFlags::AUTOCOMMIT, warnings: 3 };
         let info = OkInfo { affected_rows: 300, last_insert_id: 7, info: "hi".into() };
-        assert_eq!(bytes(|out| put_ok(out, &info, ending)), b"\0\xfc\x2c\x01\x07\x02\0\x03\0\x02hi");
-        assert_eq!(bytes(|out| put_ok(out, &OkInfo::default(), ending)), b"\0\0\0\x02\0\x03\0");
+        assert_eq!(bytes(|out| put_ok(out, &info, ending, &[])), b"\0\xfc\x2c\x01\x07\x02\0\x03\0\x02hi");
+        assert_eq!(bytes(|out| put_ok(out, &OkInfo::default(), ending, &[])), b"\0\0\0\x02\0\x03\0");
         assert_eq!(bytes(|out| put_eof(out, ending)), b"\xfe\x03\0\x02\0");
-        assert_eq!(bytes(|out| put_rows_end(out, ending)), b"\xfe\0\0\x02\0\x03\0");
+        assert_eq!(bytes(|out| put_rows_end(out, ending, &[])), b"\xfe\0\0\x02\0\x03\0");
+        let changes = [
+            SessionChange::Schema("shop".into()),
+            SessionChange::Variable { name: "a".into(), value: "ON".into() },
+            SessionChange::State,
+        ];
+        assert_eq!(
+            bytes(|out| put_ok(out, &OkInfo::default(), ending, &changes)),
+            b"\0\0\0\x02\x40\x03\0\0\x12\x01\x05\x04shop\0\x05\x01a\x02ON\x02\x02\x011"
+        );
         let error = SqlError::new(ErrorKind::NoSuchTable, "no t");
         assert_eq!(bytes(|out| put_error(out, &error)), b"\xff\x7a\x04#42S02no t");
         assert_eq!(bytes(|out| put_early_error(out, &error)), b"\xff\x7a\x04no t");

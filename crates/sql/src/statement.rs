@@ -586,6 +586,8 @@ pub enum GrantLevel {
     /// db.*; None: the current database, written `*`.
     Database(Option<String>),
     Table(TableName),
+    /// REVOKE ALL PRIVILEGES, GRANT OPTION FROM ..: every level.
+    Everywhere,
 }
 
 impl Statement {

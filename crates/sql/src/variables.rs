@@ -9,6 +9,7 @@ use crate::charset::{self, Known};
 use crate::statement::Scope;
 use crate::temporal::Zone;
 use std::collections::HashMap;
+use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError, Value};
 
 pub use table::{Kind, VARIABLES, Variable, Where};
@@ -18,9 +19,10 @@ pub const SERVER_VERSION: &str = concat!("8.0.40-Pando-", env!("CARGO_PKG_VERSIO
 
 /// The values of all variables, of the server or of a session, which begins with a copy of the
 /// server's.
+/// A copy shares the values until one of both is changed: thousands of idle sessions hold them once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variables {
-    values: Vec<Value>,
+    values: Arc<Vec<Value>>,
 }
 
 fn place(name: &str) -> Result<usize> {
@@ -56,7 +58,7 @@ fn wrong_type(variable: &Variable) -> SqlError {
 
 impl Default for Variables {
     fn default() -> Variables {
-        Variables { values: VARIABLES.iter().map(|variable| variable.default()).collect() }
+        Variables { values: Arc::new(VARIABLES.iter().map(|variable| variable.default()).collect()) }
     }
 }
 
@@ -66,9 +68,15 @@ impl Variables {
         let mut variables = Variables::default();
         for (name, value) in known {
             let at = place(name)?;
-            variables.values[at] = value;
+            variables.put(at, value);
         }
         Ok(variables)
+    }
+
+    fn put(&mut self, at: usize, value: Value) {
+        if self.values[at] != value {
+            Arc::make_mut(&mut self.values)[at] = value;
+        }
     }
 
     /// The value as SELECT @@name gives it; 1193 if there is none of this name.
@@ -97,7 +105,10 @@ impl Variables {
 
     /// Name and text of all variables, by name.
     pub fn show(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
-        VARIABLES.iter().zip(&self.values).map(|(variable, value)| (variable.name, shown(variable, value)))
+        VARIABLES
+            .iter()
+            .zip(self.values.iter())
+            .map(|(variable, value)| (variable.name, shown(variable, value)))
     }
 
     /// Sets a variable in this set of values. The caller sets those of the session, of the server, or of
@@ -108,7 +119,7 @@ impl Variables {
         let variable = &VARIABLES[at];
         variable.check_scope(scope)?;
         let value = variable.check(value)?;
-        self.values[at] = value.clone();
+        self.put(at, value.clone());
         Ok(value)
     }
 
@@ -119,7 +130,7 @@ impl Variables {
         let variable = &VARIABLES[at];
         variable.check_scope(scope)?;
         let value = global.map_or_else(|| variable.default(), |global| global.values[at].clone());
-        self.values[at] = value.clone();
+        self.put(at, value.clone());
         Ok(value)
     }
 
@@ -131,9 +142,9 @@ impl Variables {
         charset::collation(collation)?;
         let charset = Value::Text(charset.to_ascii_lowercase());
         for name in ["character_set_client", "character_set_connection", "character_set_results"] {
-            self.values[place(name)?] = charset.clone();
+            self.put(place(name)?, charset.clone());
         }
-        self.values[place("collation_connection")?] = Value::Text(collation.to_ascii_lowercase());
+        self.put(place("collation_connection")?, Value::Text(collation.to_ascii_lowercase()));
         Ok(())
     }
 
@@ -147,7 +158,7 @@ impl Variables {
 
     /// The variables that differ from `other`'s, with their text: to store or to tell a client.
     pub fn changed_from<'a>(&'a self, other: &'a Variables) -> HashMap<&'static str, String> {
-        let pairs = self.values.iter().zip(&other.values).zip(VARIABLES);
+        let pairs = self.values.iter().zip(other.values.iter()).zip(VARIABLES);
         pairs
             .filter(|((mine, theirs), _)| mine != theirs)
             .map(|((mine, _), variable)| (variable.name, shown(variable, mine)))
@@ -199,6 +210,10 @@ impl Variable {
             return wrong(format!("Variable '{}' is a read only variable", self.name));
         }
         match (scope, self.scope) {
+            (Scope::Session, Where::Connecting) => Err(SqlError::new(
+                ErrorKind::SessionVariableIsReadOnly,
+                format!("SESSION variable '{}' is read-only. Use SET GLOBAL to assign the value", self.name),
+            )),
             (Scope::Session, Where::Global) => wrong(format!(
                 "Variable '{}' is a GLOBAL variable and should be set with SET GLOBAL",
                 self.name
@@ -417,6 +432,10 @@ mod tests {
         }
         assert_eq!(v.set(Scope::Session, "sql_mode", &text("ANSI_QUOTES")).unwrap_err().kind.errno(), 1235);
         assert_eq!(v.set(Scope::Session, "local_infile", &Value::Int(1)).unwrap_err().kind.errno(), 1238);
+        assert_eq!(
+            v.set(Scope::Session, "max_allowed_packet", &Value::Int(1)).unwrap_err().kind.errno(),
+            1621
+        );
         assert!(v.set(Scope::Global, "local_infile", &Value::Int(1)).is_ok());
     }
 

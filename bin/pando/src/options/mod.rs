@@ -58,9 +58,22 @@ pub struct DevOptions {
     /// Aggregators; more than one needs --processes. The first is the master
     #[arg(long, env = "PANDO_AGGREGATORS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub aggregators: u32,
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// TOML file with options
     #[arg(long, env = "PANDO_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// The certificate that MySQL clients see.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TlsOptions {
+    /// PEM file with the certificate for TLS, and those that vouch for it behind it; default: one made at the first start, DIR/server-cert.pem, which DIR/ca.pem vouches for
+    #[arg(long, env = "PANDO_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of --tls-cert
+    #[arg(long, env = "PANDO_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 impl DevOptions {

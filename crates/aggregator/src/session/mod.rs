@@ -1,28 +1,39 @@
 //! Connections: [`Session`] answers the protocol, [`State`] is what it holds.
 //!
 //! Each statement runs in a task of its own that holds the state's lock. If the client goes away,
-//! the protocol drops its future, but the statement runs to its end; closing the session waits for
-//! the lock and rolls back.
+//! the protocol drops its future; the statement is cancelled, ends where it next looks, and closing the
+//! session, which waits for the lock, rolls back.
 
+mod privileges;
 mod savepoints;
 mod state;
 mod transactions;
 mod variables;
 
+pub(crate) use privileges::{Identity, Privileges};
 pub(crate) use savepoints::Savepoints;
-pub(crate) use state::{Level, PreparedStatement, State, find_table};
+pub(crate) use state::{Client, Level, PreparedStatement, State, find_table};
+pub(crate) use variables::server_variables;
 
-use crate::processes::Registered;
+use crate::processes::{Activity, Process, Registered, Stage, interrupted};
 use crate::server::{Aggregator, host_names};
 use crate::statement::{Answer, Loading};
 use async_trait::async_trait;
 use bytes::Bytes;
-use mysql_protocol::{Capabilities, ColumnMeta, InfileSink, Login, OkInfo, Prepared, Response, StatusFlags};
+use exec::Cancel;
+use mysql_protocol::{
+    Capabilities, ColumnMeta, InfileSink, ListedField, Login, OkInfo, Prepared, Response, SessionChange,
+    SessionLimits, StatusFlags,
+};
 use sql::statement::Statement;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use types::{ErrorKind, Result, SqlError, Value};
+
+/// How often the waits of a cancelled statement for locks are ended anew, until it has ended.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(20);
 
 /// What the protocol shows of the state without its lock.
 #[derive(Default)]
@@ -30,16 +41,36 @@ struct Shown {
     status: AtomicU16,
     warnings: AtomicU16,
     is_over: AtomicBool,
+    rest: parking_lot::Mutex<ShownRest>,
+}
+
+/// What changes seldom.
+#[derive(Default)]
+struct ShownRest {
+    limits: SessionLimits,
+    /// The version of the session's variables that `limits` were taken from.
+    variables: u64,
+    database: Option<String>,
+    changes: Vec<SessionChange>,
 }
 
 impl Shown {
-    fn update(&self, state: &State) {
+    fn update(&self, state: &mut State) {
         let mut status = StatusFlags::empty();
         status.set(StatusFlags::AUTOCOMMIT, state.autocommit);
         status.set(StatusFlags::IN_TRANSACTION, state.transaction.is_some());
         self.status.store(status.bits(), Ordering::Relaxed);
         self.warnings.store(state.warning_count(), Ordering::Relaxed);
         self.is_over.store(state.is_over, Ordering::Relaxed);
+        let mut rest = self.rest.lock();
+        rest.changes.append(&mut state.changes);
+        if rest.database != state.database {
+            rest.database = state.database.clone();
+        }
+        if rest.variables != state.variables.version() {
+            rest.variables = state.variables.version();
+            rest.limits = state.limits();
+        }
     }
 }
 
@@ -51,22 +82,33 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn open(aggregator: Arc<Aggregator>, login: Login) -> Result<Session> {
+        let hosts = host_names(&login.peer);
+        let spellings: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let account = aggregator.metadata.snapshot().user_for_login(&login.user, &spellings).cloned();
         // Invariant: host_names names at least the address.
-        let host = host_names(&login.peer).swap_remove(0);
+        let host = spellings[0].to_string();
+        let account = account.map(|account| account.user.clone());
+        let identity = Arc::new(Identity { user: login.user.clone(), host, account });
         let id = u64::from(login.connection);
         let registered = Arc::new(aggregator.processes.register(
             id,
-            login.user.clone(),
+            login.user,
             login.peer.to_string(),
             login.database.clone(),
+            login.ender,
         ));
-        let mut state = State::new(aggregator, login.user, host, id, None);
+        let client =
+            Client { interactive: login.capabilities.contains(Capabilities::INTERACTIVE), tls: login.tls };
+        let process = registered.process().clone();
+        let mut state = State::new(aggregator, identity, id, None, client, process);
         state.counts_found_rows = login.capabilities.contains(Capabilities::FOUND_ROWS);
         if let Some(database) = &login.database {
             state.use_database(database)?;
         }
+        // What the client asked for itself is no news to it.
+        state.changes.clear();
         let shown = Arc::new(Shown::default());
-        shown.update(&state);
+        shown.update(&mut state);
         Ok(Session { state: Arc::new(Mutex::new(state)), shown, registered })
     }
 
@@ -75,23 +117,84 @@ impl Session {
         let mut state = self.state.clone().lock_owned().await;
         let shown = self.shown.clone();
         let registered = self.registered.clone();
+        let cancel = Cancel::new();
+        state.cancel = cancel.clone();
+        let client_gone = CancelOnDrop(Some(cancel.clone()));
         let task = tokio::spawn(async move {
-            let answer = work.run(&mut state, &registered).await;
+            let aggregator = state.aggregator.clone();
+            let process = registered.process();
+            let answer = {
+                let work = work.run(&mut state, &registered, &cancel);
+                end_waits_if_cancelled(work, &cancel, &aggregator, process).await
+            };
             if answer.is_err() {
-                state.aggregator.processes.failed();
+                aggregator.processes.failed();
             }
-            shown.update(&state);
+            shown.update(&mut state);
             answer.map(|answer| match answer {
-                Answer::Response(response) => response,
-                Answer::Load(loading) => Response::LocalInfile {
-                    file: loading.file().to_string(),
-                    sink: Box::new(LoadSink { state, shown, loading }),
-                },
+                Answer::Response(response) => {
+                    if matches!(response, Response::Rows(_)) {
+                        process.stage(Stage::Sending);
+                    }
+                    response
+                }
+                Answer::Load(loading) => {
+                    process.stage(Stage::Loading);
+                    Response::LocalInfile {
+                        file: loading.file().to_string(),
+                        sink: Box::new(LoadSink { state, shown, loading }),
+                    }
+                }
             })
         });
-        match task.await {
+        let result = task.await;
+        client_gone.disarm();
+        match result {
             Ok(result) => result,
             Err(error) => Err(SqlError::internal(format!("the statement ended abnormally: {error}"))),
+        }
+    }
+}
+
+/// Cancels a statement whose client does not wait for it any more.
+struct CancelOnDrop(Option<Cancel>);
+
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancel) = self.0.take() {
+            cancel.cancel(interrupted());
+        }
+    }
+}
+
+/// Runs a statement to its end. Once it is cancelled, what it waits for at leaves is ended: again and
+/// again, since it may only then begin to wait.
+async fn end_waits_if_cancelled<T>(
+    statement: impl Future<Output = T>,
+    cancel: &Cancel,
+    aggregator: &Aggregator,
+    process: &Process,
+) -> T {
+    let mut statement = std::pin::pin!(statement);
+    tokio::select! {
+        biased;
+        ended = &mut statement => return ended,
+        _ = cancel.cancelled() => {}
+    }
+    loop {
+        if let Some(txn) = process.txn() {
+            aggregator.interrupt(txn);
+        }
+        tokio::select! {
+            biased;
+            ended = &mut statement => return ended,
+            () = tokio::time::sleep(INTERRUPT_EVERY) => {}
         }
     }
 }
@@ -103,10 +206,10 @@ enum Work {
 }
 
 impl Work {
-    async fn run(self, state: &mut State, registered: &Registered) -> Result<Answer> {
+    async fn run(self, state: &mut State, registered: &Registered, cancel: &Cancel) -> Result<Answer> {
         match self {
             Work::Text(text) => {
-                let _running = registered.run(&text, state.database.as_deref());
+                registered.run(Activity::Query, &text, state.database.as_deref(), cancel.clone());
                 let statement = one_statement(&text).inspect_err(|error| state.note_failure(error))?;
                 state.run(&statement, &text, &[]).await
             }
@@ -114,7 +217,8 @@ impl Work {
                 let Some(prepared) = state.prepared.get(&id).cloned() else {
                     return Err(unknown_statement(id));
                 };
-                let _running = registered.run(&prepared.text, state.database.as_deref());
+                let database = state.database.as_deref();
+                registered.run(Activity::Execute, &prepared.text, database, cancel.clone());
                 if prepared.parameters != parameters.len() {
                     return Err(SqlError::new(
                         ErrorKind::WrongArguments,
@@ -159,7 +263,8 @@ impl mysql_protocol::Session for Session {
     async fn prepare(&mut self, text: String) -> Result<Prepared> {
         let mut state = self.state.lock().await;
         let prepared = state.prepare_text(&text)?;
-        state.catalog = state.aggregator.metadata.snapshot();
+        state.see_catalog();
+        state.authorize(&prepared.statement)?;
         let columns = state.describe_prepared(&prepared).await?;
         state.next_prepared += 1;
         let id = state.next_prepared;
@@ -176,8 +281,19 @@ impl mysql_protocol::Session for Session {
         self.state.lock().await.prepared.remove(&statement);
     }
 
+    async fn list_fields(&mut self, table: String, pattern: String) -> Result<Vec<ListedField>> {
+        let mut state = self.state.lock().await;
+        state.see_catalog();
+        state.list_fields(&table, &pattern)
+    }
+
     async fn use_database(&mut self, name: String) -> Result<()> {
-        self.state.lock().await.use_database(&name)
+        let mut state = self.state.lock().await;
+        state.see_catalog();
+        state.use_database(&name)?;
+        self.registered.uses(&name);
+        self.shown.update(&mut state);
+        Ok(())
     }
 
     async fn reset(&mut self) -> Result<()> {
@@ -185,14 +301,15 @@ impl mysql_protocol::Session for Session {
         state.rollback().await;
         let fresh = State::new(
             state.aggregator.clone(),
-            state.user.clone(),
-            state.host.clone(),
+            state.identity.clone(),
             state.connection_id,
             state.database.clone(),
+            state.client.clone(),
+            state.process.clone(),
         );
         let (floor, counts_found_rows) = (state.floor, state.counts_found_rows);
         *state = State { floor, counts_found_rows, ..fresh };
-        self.shown.update(&state);
+        self.shown.update(&mut state);
         Ok(())
     }
 
@@ -206,6 +323,18 @@ impl mysql_protocol::Session for Session {
 
     fn is_over(&self) -> bool {
         self.shown.is_over.load(Ordering::Relaxed)
+    }
+
+    fn take_changes(&mut self) -> Vec<SessionChange> {
+        std::mem::take(&mut self.shown.rest.lock().changes)
+    }
+
+    fn limits(&self) -> SessionLimits {
+        self.shown.rest.lock().limits
+    }
+
+    fn idle(&mut self) {
+        self.registered.idle(self.shown.rest.lock().database.as_deref());
     }
 
     async fn close(self) {
@@ -223,6 +352,7 @@ struct LoadSink {
 #[async_trait]
 impl InfileSink for LoadSink {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.state.check_cancelled()?;
         self.loading.push(&mut self.state, &bytes).await
     }
 
@@ -230,11 +360,14 @@ impl InfileSink for LoadSink {
         let LoadSink { mut state, shown, loading } = *self;
         // In a task of its own, so that a client that goes away does not stop the commit half-way.
         let task = tokio::spawn(async move {
-            let result = loading.finish(&mut state, aborted).await;
+            // A load that was cancelled at its end is not committed.
+            let cancelled = state.check_cancelled();
+            let result = loading.finish(&mut state, aborted || cancelled.is_err()).await;
+            let result = cancelled.and(result);
             if let Err(error) = &result {
                 state.note_failure(error);
             }
-            shown.update(&state);
+            shown.update(&mut state);
             result
         });
         match task.await {

@@ -1,9 +1,13 @@
 //! What a connection holds between statements.
 
+use crate::processes::Process;
 use crate::server::Aggregator;
+use crate::session::privileges::{Identity, Privileges};
 use crate::session::variables::SessionVariables;
 use crate::transaction::{Isolation, Transaction};
 use catalog::Catalog;
+use exec::Cancel;
+use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,12 +51,23 @@ pub(crate) struct PreparedStatement {
 /// The messages that @@max_error_count lets a statement keep.
 const MAX_MESSAGES: usize = 1024;
 
+/// What a session knows of its client, for as long as the connection lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Client {
+    /// A person sits before it: interactive_timeout is its wait_timeout.
+    pub(crate) interactive: bool,
+    pub(crate) tls: Option<TlsInfo>,
+}
+
 pub(crate) struct State {
     pub(crate) aggregator: Arc<Aggregator>,
-    pub(crate) user: String,
-    pub(crate) host: String,
+    /// Who acts here, and what it may do by the current catalog.
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) privileges: Privileges,
     /// `user@host`, as USER() shows it.
-    pub(crate) account: String,
+    pub(crate) user: String,
+    /// `user@host` of the account, as CURRENT_USER() shows it.
+    pub(crate) current_user: String,
     pub(crate) connection_id: u64,
     pub(crate) database: Option<String>,
     pub(crate) variables: SessionVariables,
@@ -78,25 +93,37 @@ pub(crate) struct State {
     pub(crate) next_prepared: u32,
     /// The statement's start: microseconds since 1970 UTC.
     pub(crate) now: i64,
+    pub(crate) client: Client,
+    /// What others see of this session.
+    pub(crate) process: Arc<Process>,
+    /// Ends the current statement.
+    pub(crate) cancel: Cancel,
+    /// What changed in the session and the client was not told yet.
+    pub(crate) changes: Vec<SessionChange>,
 }
 
 impl State {
     pub(crate) fn new(
         aggregator: Arc<Aggregator>,
-        user: String,
-        host: String,
+        identity: Arc<Identity>,
         connection_id: u64,
         database: Option<String>,
+        client: Client,
+        process: Arc<Process>,
     ) -> State {
         let catalog = aggregator.metadata.snapshot();
-        let variables = SessionVariables::new(&catalog, &aggregator.options);
+        let mut variables = SessionVariables::new(aggregator.server_variables(&catalog));
+        if client.interactive {
+            variables.take_interactive_timeout();
+        }
         State {
             isolation: variables.isolation(),
             variables,
             aggregator,
-            account: format!("{user}@{host}"),
-            user,
-            host,
+            privileges: Privileges::new(identity.clone(), &catalog),
+            user: format!("{}@{}", identity.user, identity.host),
+            current_user: identity.current_user(),
+            identity,
             connection_id,
             database,
             autocommit: true,
@@ -114,6 +141,64 @@ impl State {
             named: HashMap::new(),
             next_prepared: 0,
             now: 0,
+            client,
+            process,
+            cancel: Cancel::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Takes the newest catalog, and what it allows.
+    pub(crate) fn see_catalog(&mut self) {
+        self.catalog = self.aggregator.metadata.snapshot();
+        self.privileges = Privileges::new(self.identity.clone(), &self.catalog);
+    }
+
+    /// An error once the current statement was killed, ran out of time, or lost its client.
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        self.cancel.reason().map_or(Ok(()), Err)
+    }
+
+    /// Notes a session variable's new value for the client, if it wants to know.
+    pub(crate) fn track_variable(&mut self, name: &str) {
+        let tracked = self.variables.text("session_track_system_variables").unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        if tracked.split(',').any(|one| one.trim() == "*" || one.trim().eq_ignore_ascii_case(&name))
+            && let Some(value) = self.variables.text(&name)
+        {
+            self.changes.push(SessionChange::Variable { name, value });
+        }
+        self.track_state();
+    }
+
+    /// Notes a new default database for the client, if it wants to know.
+    pub(crate) fn track_database(&mut self) {
+        if self.variables.number("session_track_schema") == Some(1) {
+            self.changes.push(SessionChange::Schema(self.database.clone().unwrap_or_default()));
+        }
+        self.track_state();
+    }
+
+    /// Notes that something of the session changed, for clients that ask no more.
+    pub(crate) fn track_state(&mut self) {
+        if self.variables.number("session_track_state_change") == Some(1)
+            && !self.changes.contains(&SessionChange::State)
+        {
+            self.changes.push(SessionChange::State);
+        }
+    }
+
+    /// What the variables say of the connection.
+    pub(crate) fn limits(&self) -> SessionLimits {
+        let seconds = |name| self.variables.number(name).map(Duration::from_secs);
+        SessionLimits {
+            wait_timeout: seconds("wait_timeout"),
+            read_timeout: seconds("net_read_timeout"),
+            write_timeout: seconds("net_write_timeout"),
+            max_allowed_packet: self
+                .variables
+                .number("max_allowed_packet")
+                .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::State;
 use crate::commit;
 use crate::leases::HeldSnapshot;
+use crate::processes::Stage;
 use crate::transaction::{Isolation, Transaction};
 use futures::future::{join_all, try_join_all};
 use sql::statement::Completion;
@@ -50,11 +51,13 @@ impl State {
     /// Starts a statement that writes: opens a transaction if none is, and numbers the statement. It
     /// must be followed by [`State::end_statement`].
     pub(crate) fn start_statement(&mut self) -> Result<()> {
+        self.check_cancelled()?;
         let explicit = !self.autocommit;
         if self.transaction.is_none() {
             self.transaction = Some(self.next_transaction(explicit));
         }
         let txn = self.open_transaction()?;
+        let id = txn.id;
         if txn.read_only {
             if !txn.explicit {
                 self.transaction = None;
@@ -65,6 +68,7 @@ impl State {
             ));
         }
         txn.begin_statement();
+        self.process.writes_in(id);
         Ok(())
     }
 
@@ -128,6 +132,7 @@ impl State {
         if parts.is_empty() {
             return Ok(());
         }
+        self.process.stage(Stage::Committing);
         let committed = self.commit_at(txn.id, &parts).await;
         for table in &txn.loaded {
             self.aggregator.estimates.forget(*table);

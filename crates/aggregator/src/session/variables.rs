@@ -17,11 +17,13 @@ pub(crate) struct SessionVariables {
     last_insert_id: u64,
     warning_count: u64,
     error_count: u64,
+    /// Rises with each change of a session variable.
+    version: u64,
 }
 
 /// What the server's variables are: the defaults, what this process knows of itself, and what SET
-/// GLOBAL left in the catalog.
-fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -> Variables {
+/// GLOBAL left in the catalog. Sessions share them until one changes its own.
+pub(crate) fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -> Variables {
     let known = [
         ("port", Value::UInt(u64::from(options.port))),
         ("hostname", Value::Text(options.host.clone())),
@@ -39,8 +41,7 @@ fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -> Variables
 }
 
 impl SessionVariables {
-    pub(crate) fn new(catalog: &Catalog, options: &AggregatorOptions) -> SessionVariables {
-        let server = server_variables(catalog, options);
+    pub(crate) fn new(server: Variables) -> SessionVariables {
         SessionVariables {
             session: server.clone(),
             server,
@@ -48,6 +49,20 @@ impl SessionVariables {
             last_insert_id: 0,
             warning_count: 0,
             error_count: 0,
+            version: 1,
+        }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The session of an interactive client waits for so long as interactive_timeout says.
+    pub(crate) fn take_interactive_timeout(&mut self) {
+        if let Ok(value) = self.server.get("interactive_timeout")
+            && let Err(error) = self.set(Scope::Session, "wait_timeout", &value)
+        {
+            tracing::warn!(%error, "interactive_timeout is no wait_timeout");
         }
     }
 
@@ -59,6 +74,7 @@ impl SessionVariables {
     }
 
     pub(crate) fn set(&mut self, scope: Scope, name: &str, value: &Value) -> Result<Value> {
+        self.version += 1;
         match scope {
             Scope::Session => self.session.set(scope, name, value),
             Scope::Global | Scope::Persist => self.server.set(scope, name, value),
@@ -66,6 +82,7 @@ impl SessionVariables {
     }
 
     pub(crate) fn reset(&mut self, scope: Scope, name: &str) -> Result<Value> {
+        self.version += 1;
         match scope {
             Scope::Session => self.session.reset(scope, name, Some(&self.server)),
             Scope::Global | Scope::Persist => self.server.reset(scope, name, None),

@@ -60,6 +60,7 @@ impl State {
         self.change_catalog(Command::DropDatabase { name: name.to_string(), if_exists }).await?;
         if self.database.as_deref() == Some(name) {
             self.database = None;
+            self.track_database();
         }
         Ok(OkInfo { affected_rows: tables, ..OkInfo::default() }.into())
     }
@@ -151,8 +152,10 @@ impl State {
 
     /// USE and the protocol's INIT_DB.
     pub(crate) fn use_database(&mut self, name: &str) -> Result<()> {
-        self.aggregator.metadata.snapshot().require_database(name)?;
+        self.privileges.require_touch(name)?;
+        self.catalog.require_database(name)?;
         self.database = Some(name.to_string());
+        self.track_database();
         Ok(())
     }
 }

@@ -67,6 +67,10 @@ impl Grid {
         self.rows.retain(|row| keep(row));
     }
 
+    pub(crate) fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
+    }
+
     pub(crate) fn columns(&self) -> &[(String, SqlType)] {
         &self.columns
     }

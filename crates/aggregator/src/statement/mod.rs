@@ -2,6 +2,7 @@
 
 mod admin;
 mod alter;
+mod authorize;
 mod change;
 mod cluster;
 mod ddl;
@@ -9,6 +10,7 @@ mod duplicates;
 mod explain;
 mod grid;
 mod insert;
+mod kill;
 mod load;
 mod locking;
 mod prepared;
@@ -62,12 +64,9 @@ impl State {
         if !keeps_messages {
             self.messages.clear();
         }
-        self.catalog = self.aggregator.metadata.snapshot();
+        self.see_catalog();
         self.now = chrono::Utc::now().timestamp_micros();
-        if statement.commits_implicitly() {
-            self.commit().await?;
-        }
-        let answer = self.dispatch(statement, parameters).await;
+        let answer = self.carry_out(statement, parameters).await;
         match &answer {
             Ok(Answer::Response(Response::Ok(ok))) => self.row_count = ok.affected_rows as i64,
             Ok(_) => self.row_count = -1,
@@ -77,6 +76,14 @@ impl State {
             }
         }
         answer
+    }
+
+    async fn carry_out(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
+        self.authorize(statement)?;
+        if statement.commits_implicitly() {
+            self.commit().await?;
+        }
+        self.dispatch(statement, parameters).await
     }
 
     async fn dispatch(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
@@ -113,7 +120,7 @@ impl State {
                 self.use_database(database)?;
                 Ok(done())
             }
-            Statement::Show(show) => self.show(show),
+            Statement::Show(show) => self.show(show, parameters),
             Statement::Describe { table, column } => self.describe(table, column.as_deref()),
             Statement::Explain(explain) => self.explain(explain, parameters).await,
 
@@ -153,14 +160,14 @@ impl State {
             Statement::Execute { name, using } => Box::pin(self.execute_named(name, using)).await,
             Statement::Deallocate(name) => self.deallocate_named(name),
 
-            Statement::Kill { .. } => Err(SqlError::unsupported("KILL")),
+            Statement::Kill { query_only, connection } => self.kill(*query_only, connection, parameters),
             Statement::Flush(_) => Ok(done()),
             Statement::CreateUser { users, if_not_exists } => self.create_users(users, *if_not_exists).await,
             Statement::AlterUser { users, if_exists } => self.alter_users(users, *if_exists).await,
             Statement::DropUser { users, if_exists } => self.drop_users(users, *if_exists).await,
             Statement::SetPassword { user, password } => self.set_password(user.as_ref(), password).await,
-            Statement::Grant(_) => Err(SqlError::unsupported("GRANT")),
-            Statement::Revoke(_) => Err(SqlError::unsupported("REVOKE")),
+            Statement::Grant(grant) => self.grant(grant).await,
+            Statement::Revoke(revoke) => self.revoke(revoke).await,
         }
     }
 }

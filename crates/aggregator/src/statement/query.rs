@@ -5,18 +5,17 @@ use super::grid::Grid;
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::server::Aggregator;
-use crate::session::{Level, State, find_table};
+use crate::session::{Level, Privileges, State, find_table};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use catalog::Catalog;
+use catalog::{Catalog, Privilege};
 use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use exec::{
-    Cancel, DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots,
-    TableEstimate,
+    DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots, TableEstimate,
 };
 use futures::StreamExt;
 use futures::future::try_join_all;
@@ -27,6 +26,7 @@ use sql::temporal::Zone;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value};
 
 /// What a statement's placeholders stand for, and its text.
@@ -41,6 +41,7 @@ pub(crate) struct CatalogTables {
     aggregator: Arc<Aggregator>,
     catalog: Arc<Catalog>,
     database: Option<String>,
+    privileges: Privileges,
     /// Asked for this statement.
     estimates: HashMap<TableId, Arc<TableEstimate>>,
     /// Tables of which too little is known.
@@ -48,11 +49,14 @@ pub(crate) struct CatalogTables {
 }
 
 impl CatalogTables {
-    fn find(&self, database: Option<&str>, name: &str) -> Result<Arc<TableDef>> {
-        let database = database
+    fn database<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str> {
+        named
             .or(self.database.as_deref())
-            .ok_or_else(|| SqlError::new(types::ErrorKind::NoDatabaseSelected, "No database selected"))?;
-        find_table(&self.catalog, database, name)
+            .ok_or_else(|| SqlError::new(types::ErrorKind::NoDatabaseSelected, "No database selected"))
+    }
+
+    fn find(&self, database: Option<&str>, name: &str) -> Result<Arc<TableDef>> {
+        find_table(&self.catalog, self.database(database)?, name)
     }
 
     fn source(&self, database: Option<&str>, name: &str, row_refs: bool) -> Result<Arc<dyn TableSource>> {
@@ -70,7 +74,9 @@ impl CatalogTables {
 }
 
 impl Tables for CatalogTables {
+    /// A table that is read; the target of a change was checked before.
     fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
+        self.privileges.require_on_table(Privilege::Select, "SELECT", self.database(database)?, name)?;
         self.source(database, name, false)
     }
 
@@ -108,6 +114,7 @@ impl State {
             aggregator: self.aggregator.clone(),
             catalog: self.catalog.clone(),
             database: self.database.clone(),
+            privileges: self.privileges.clone(),
             estimates: HashMap::new(),
             missing: Mutex::default(),
         }
@@ -140,8 +147,8 @@ impl State {
             tables,
             session: SessionView {
                 database: self.database.as_deref(),
-                user: &self.account,
-                current_user: &self.account,
+                user: &self.user,
+                current_user: &self.current_user,
                 connection_id: self.connection_id,
                 last_insert_id: self.last_insert_id,
                 row_count: self.row_count,
@@ -182,6 +189,9 @@ impl State {
             return self.select_locking(bound, lock).await;
         }
         self.open_for_reading();
+        if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
+            self.process.end_after(Duration::from_millis(limit));
+        }
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let stream = self.start_plan(bound.plan, ts, false).await?;
         let columns = bound.columns.iter().map(column_meta).collect();
@@ -255,7 +265,7 @@ impl State {
             true => Arc::new(self.pin(plan, view).await?),
             false => Arc::new(PinnedLeaves::default()),
         };
-        let context = QueryContext { snapshots, cancel: Cancel::new(), memory: None };
+        let context = QueryContext { snapshots, cancel: self.cancel.clone(), memory: None };
         let read = Read { catalog, view, deadline: None, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, _hold: hold })

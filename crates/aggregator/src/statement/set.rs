@@ -22,14 +22,29 @@ impl State {
                 }
                 SetItem::Names { charset, collation } => {
                     self.variables.set_names(charset.as_deref(), collation.as_deref())?;
+                    self.track_names();
                 }
-                SetItem::CharacterSet(charset) => self.variables.set_names(charset.as_deref(), None)?,
+                SetItem::CharacterSet(charset) => {
+                    self.variables.set_names(charset.as_deref(), None)?;
+                    self.track_names();
+                }
                 SetItem::Transaction { scope, isolation, read_only } => {
                     self.set_transaction(*scope, *isolation, *read_only).await?;
                 }
             }
         }
         Ok(done())
+    }
+
+    fn track_names(&mut self) {
+        for name in [
+            "character_set_client",
+            "character_set_connection",
+            "character_set_results",
+            "collation_connection",
+        ] {
+            self.track_variable(name);
+        }
     }
 
     pub(crate) fn evaluate(&self, expr: &ast::Expr, parameters: Parameters<'_>) -> Result<Value> {
@@ -66,6 +81,7 @@ impl State {
             self.change_catalog(Command::SetGlobalVariable { name, value }).await?;
             return Ok(());
         }
+        self.track_variable(name);
         match name.to_ascii_lowercase().as_str() {
             "autocommit" => self.set_autocommit(self.variables.number("autocommit") == Some(1)).await,
             "transaction_isolation" | "tx_isolation" => {

@@ -1,11 +1,15 @@
 //! SHOW and DESCRIBE.
 
 use super::grid::{Cell, Grid};
-use super::query::rows_answer;
+use super::query::{Parameters, rows_answer};
 use super::{Answer, done};
-use crate::session::{Level, State};
+use crate::session::{Level as MessageLevel, State};
+use catalog::{Level, Privilege};
+use mysql_protocol::{ColumnFlags, ColumnMeta, ListedField, Plugin};
 use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, TableName};
-use types::{Result, SqlError, SqlType, TableDef};
+use sqlparser::ast;
+use std::ops::ControlFlow;
+use types::{Result, SqlError, SqlType, TableDef, Value};
 
 pub(super) const UNSIGNED: SqlType = SqlType::BigInt { unsigned: true };
 pub(super) const TEXT: SqlType = SqlType::VarChar(1024);
@@ -16,7 +20,7 @@ pub(super) fn is_about_messages(what: &ShowWhat) -> bool {
 }
 
 impl State {
-    pub(crate) fn show(&mut self, show: &Show) -> Result<Answer> {
+    pub(crate) fn show(&mut self, show: &Show, parameters: Parameters<'_>) -> Result<Answer> {
         let mut grid = self.show_grid(&show.what)?;
         match &show.filter {
             None => {}
@@ -25,7 +29,7 @@ impl State {
                     |row| matches!(row.first(), Some(Cell::Text(text)) if sql::like::like(text, pattern)),
                 );
             }
-            Some(ShowFilter::Where(_)) => return Err(SqlError::unsupported("SHOW ... WHERE")),
+            Some(ShowFilter::Where(condition)) => self.filter_grid(&mut grid, condition, parameters)?,
         }
         rows_answer(grid)
     }
@@ -34,7 +38,11 @@ impl State {
         Ok(match what {
             ShowWhat::Databases => {
                 let mut grid = Grid::of_text(&["Database"]);
+                let sees_all = self.privileges.allow_globally(Privilege::ShowDatabases);
                 for database in self.catalog.databases() {
+                    if !sees_all && !self.privileges.touch(&database.name) {
+                        continue;
+                    }
                     grid.push(vec![database.name.as_str().into()]);
                 }
                 grid
@@ -81,7 +89,14 @@ impl State {
                     ("Default collation", TEXT),
                     ("Maxlen", UNSIGNED),
                 ]);
-                grid.push(vec!["utf8mb4".into(), "UTF-8 Unicode".into(), "utf8mb4_bin".into(), 4.into()]);
+                for charset in sql::charset::CHARSETS {
+                    grid.push(vec![
+                        charset.name.into(),
+                        charset.description.into(),
+                        charset.default_collation.into(),
+                        u64::from(charset.max_bytes).into(),
+                    ]);
+                }
                 grid
             }
             ShowWhat::Collation => {
@@ -94,25 +109,36 @@ impl State {
                     ("Sortlen", UNSIGNED),
                     ("Pad_attribute", TEXT),
                 ]);
-                grid.push(vec![
-                    "utf8mb4_bin".into(),
-                    "utf8mb4".into(),
-                    46.into(),
-                    "Yes".into(),
-                    "Yes".into(),
-                    1.into(),
-                    "NO PAD".into(),
-                ]);
+                for collation in sql::charset::COLLATIONS {
+                    grid.push(vec![
+                        collation.name.into(),
+                        collation.charset.into(),
+                        u64::from(collation.id).into(),
+                        (if collation.is_default { "Yes" } else { "" }).into(),
+                        "Yes".into(),
+                        1.into(),
+                        (if collation.pad_space { "PAD SPACE" } else { "NO PAD" }).into(),
+                    ]);
+                }
                 grid
             }
-            ShowWhat::ProcessList { .. } => self.process_list(),
-            ShowWhat::Grants(None) => {
-                let mut grid = Grid::of_text(&[&format!("Grants for {}@%", self.user)]);
-                grid.push(vec![format!("GRANT ALL PRIVILEGES ON *.* TO `{}`@`%`", self.user).into()]);
+            ShowWhat::ProcessList { full } => self.process_list(*full),
+            ShowWhat::Grants(account) => self.show_grants(account.as_ref())?,
+            ShowWhat::CreateUser(account) => self.show_create_user(account)?,
+            ShowWhat::Plugins => {
+                let mut grid = Grid::of_text(&["Name", "Status", "Type", "Library", "License"]);
+                for plugin in [Plugin::CachingSha2, Plugin::Native] {
+                    grid.push(vec![
+                        plugin.name().into(),
+                        "ACTIVE".into(),
+                        "AUTHENTICATION".into(),
+                        Cell::Null,
+                        "Apache-2.0".into(),
+                    ]);
+                }
                 grid
             }
-            ShowWhat::Grants(Some(_)) => return Err(SqlError::unsupported("SHOW GRANTS FOR")),
-            ShowWhat::Plugins => Grid::of_text(&["Name", "Status", "Type", "Library", "License"]),
+            ShowWhat::Privileges => privileges_grid(),
             ShowWhat::Triggers { .. } => Grid::of_text(&["Trigger", "Event", "Table", "Statement", "Timing"]),
             ShowWhat::Events { .. } => Grid::of_text(&["Db", "Name", "Definer", "Type", "Status"]),
             ShowWhat::FunctionStatus | ShowWhat::ProcedureStatus => {
@@ -120,8 +146,6 @@ impl State {
             }
             ShowWhat::Partitions { database } => self.partitions_grid(database.as_deref())?,
             ShowWhat::CreateView(_) => return Err(SqlError::unsupported("SHOW CREATE VIEW")),
-            ShowWhat::CreateUser(_) => return Err(SqlError::unsupported("SHOW CREATE USER")),
-            ShowWhat::Privileges => return Err(SqlError::unsupported("SHOW PRIVILEGES")),
             ShowWhat::Profiles => return Err(SqlError::unsupported("SHOW PROFILES")),
             ShowWhat::OpenTables { .. } => return Err(SqlError::unsupported("SHOW OPEN TABLES")),
             ShowWhat::MasterStatus => return Err(SqlError::unsupported("SHOW MASTER STATUS")),
@@ -147,6 +171,9 @@ impl State {
         let title = format!("Tables_in_{name}");
         let mut grid = if full { Grid::of_text(&[&title, "Table_type"]) } else { Grid::of_text(&[&title]) };
         for def in self.catalog.tables(name) {
+            if !self.privileges.touch_table(name, &def.name) {
+                continue;
+            }
             let mut row: Vec<Cell> = vec![def.name.as_str().into()];
             if full {
                 row.push("BASE TABLE".into());
@@ -167,6 +194,9 @@ impl State {
             ("Comment", TEXT),
         ]);
         for def in self.catalog.tables(name) {
+            if !self.privileges.touch_table(name, &def.name) {
+                continue;
+            }
             grid.push(vec![
                 def.name.as_str().into(),
                 "Pando".into(),
@@ -179,7 +209,7 @@ impl State {
     }
 
     fn messages_grid(&self, list: MessageList, errors_only: bool) -> Grid {
-        let shown = self.messages.iter().filter(|m| !errors_only || m.level == Level::Error);
+        let shown = self.messages.iter().filter(|m| !errors_only || m.level == MessageLevel::Error);
         if list.count_only {
             let title = if errors_only { "@@session.error_count" } else { "@@session.warning_count" };
             let mut grid = Grid::new([(title, UNSIGNED)]);
@@ -202,14 +232,22 @@ impl State {
     }
 
     fn status_grid(&self) -> Grid {
+        let mut status = self.aggregator.status();
+        let tls = self.client.tls.as_ref();
+        status.extend([
+            ("Ssl_cipher", tls.map_or_else(String::new, |tls| tls.cipher.clone())),
+            ("Ssl_version", tls.map_or_else(String::new, |tls| tls.version.to_string())),
+        ]);
+        status.sort();
         let mut grid = Grid::of_text(&["Variable_name", "Value"]);
-        for (name, value) in self.aggregator.status() {
+        for (name, value) in status {
             grid.push(vec![name.into(), value.into()]);
         }
         grid
     }
 
-    fn process_list(&self) -> Grid {
+    /// Everybody sees their own connections; all of them are for who has PROCESS.
+    fn process_list(&self, full: bool) -> Grid {
         let mut grid = Grid::new([
             ("Id", UNSIGNED),
             ("User", TEXT),
@@ -220,27 +258,78 @@ impl State {
             ("State", TEXT),
             ("Info", TEXT),
         ]);
+        let sees_all = self.privileges.allow_globally(Privilege::Process);
         for process in self.aggregator.processes.list() {
-            let command = if process.statement.is_some() { "Query" } else { "Sleep" };
+            if !sees_all && process.user != self.identity.user {
+                continue;
+            }
+            let text = process.statement.as_deref();
+            let text = text.map(|text| if full { text } else { first_chars(text, SHORT_TEXT) });
             grid.push(vec![
                 process.id.into(),
                 process.user.into(),
                 process.host.into(),
                 process.database.into(),
-                command.into(),
+                process.activity.name().into(),
                 process.seconds.into(),
-                (if process.statement.is_some() { "executing" } else { "" }).into(),
-                process.statement.into(),
+                process.stage.name().into(),
+                text.into(),
             ]);
         }
         grid
+    }
+
+    /// Keeps the rows for which the condition holds. Its names are those of the grid's columns.
+    fn filter_grid(&self, grid: &mut Grid, condition: &ast::Expr, parameters: Parameters<'_>) -> Result<()> {
+        let mut kept = Vec::with_capacity(grid.rows().len());
+        for row in grid.rows() {
+            let mut condition = condition.clone();
+            let cell = |name: &str| {
+                let at = grid.columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name))?;
+                row.get(at)
+            };
+            // Breaks off never: the visitor has nothing to fail with.
+            let _: ControlFlow<()> = ast::visit_expressions_mut(&mut condition, |expr| {
+                if let ast::Expr::Identifier(name) = expr
+                    && let Some(cell) = cell(&name.value)
+                {
+                    *expr = literal(cell);
+                }
+                ControlFlow::Continue(())
+            });
+            kept.push(is_true(&self.evaluate(&condition, parameters)?));
+        }
+        let mut kept = kept.into_iter();
+        grid.retain(|_| kept.next().unwrap_or(false));
+        Ok(())
+    }
+
+    /// COM_FIELD_LIST.
+    pub(crate) fn list_fields(&self, table: &str, pattern: &str) -> Result<Vec<ListedField>> {
+        let name = TableName { database: None, name: table.to_string() };
+        let database = self.database_name(None)?;
+        if !self.privileges.touch_table(database, table) {
+            return Err(self.privileges.denied_on_table("SELECT", table));
+        }
+        let def = self.table(&name)?;
+        let fields = sql::ddl::columns_rows(&def).into_iter().zip(&def.columns);
+        Ok(fields
+            .filter(|(_, column)| pattern.is_empty() || sql::like::like(&column.name, pattern))
+            .map(|(row, column)| {
+                let mut meta =
+                    ColumnMeta::new(&column.name, column.ty).in_table(database, table, table, &column.name);
+                meta.flags.set(ColumnFlags::NOT_NULL, !column.nullable);
+                meta.flags.set(ColumnFlags::PRI_KEY, def.primary_key.contains(&column.id));
+                ListedField { column: meta, default: row.default }
+            })
+            .collect())
     }
 
     /// DO: the expressions are evaluated, the values dropped.
     pub(crate) fn evaluate_and_forget(
         &mut self,
         exprs: &[sqlparser::ast::Expr],
-        parameters: super::Parameters<'_>,
+        parameters: Parameters<'_>,
     ) -> Result<Answer> {
         let tables = self.tables();
         let context = self.bind_context(&tables, &parameters);
@@ -249,6 +338,56 @@ impl State {
         }
         Ok(done())
     }
+}
+
+/// SHOW PROCESSLIST without FULL cuts statements to so many characters.
+const SHORT_TEXT: usize = 100;
+
+fn first_chars(text: &str, count: usize) -> &str {
+    text.char_indices().nth(count).map_or(text, |(end, _)| &text[..end])
+}
+
+/// A cell as an expression.
+fn literal(cell: &Cell) -> ast::Expr {
+    let value = match cell {
+        Cell::Null => ast::Value::Null,
+        Cell::Text(text) => ast::Value::SingleQuotedString(text.clone()),
+        Cell::UInt(number) => ast::Value::Number(number.to_string(), false),
+    };
+    ast::Expr::Value(value.with_empty_span())
+}
+
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Int(number) => *number != 0,
+        Value::UInt(number) => *number != 0,
+        Value::Decimal { unscaled, .. } => *unscaled != 0,
+        Value::Float(number) => *number != 0.0,
+        Value::Double(number) => *number != 0.0,
+        Value::Text(text) => text.trim().parse::<f64>().is_ok_and(|number| number != 0.0),
+        _ => true,
+    }
+}
+
+fn privileges_grid() -> Grid {
+    let mut grid = Grid::of_text(&["Privilege", "Context", "Comment"]);
+    let name = |privilege: Privilege| privilege.name().to_string();
+    let on = |level: Level| level.all_privileges();
+    let (databases, tables) = (
+        on(Level::Database(String::new())),
+        on(Level::Table { database: String::new(), table: String::new() }),
+    );
+    for privilege in Privilege::ALL {
+        let context = match (databases.contains(*privilege), tables.contains(*privilege)) {
+            _ if *privilege == Privilege::GrantOption => "Databases,Tables",
+            (true, true) => "Databases,Tables",
+            (true, false) => "Databases",
+            _ => "Server Admin",
+        };
+        grid.push(vec![name(*privilege).into(), context.into(), "".into()]);
+    }
+    grid
 }
 
 fn columns_grid(def: &TableDef, full: bool) -> Grid {

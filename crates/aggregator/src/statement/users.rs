@@ -1,19 +1,22 @@
-//! CREATE, ALTER and DROP USER, SET PASSWORD.
+//! CREATE, ALTER and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW GRANTS, SHOW CREATE USER.
 //!
-//! Every account may do everything: privileges come with GRANT, which is refused until it is checked
-//! on every statement.
+//! A new cluster has a root without an account, who comes from loopback alone and may do everything.
+//! The first account of that name takes its place and gets every privilege; all other accounts begin
+//! with none.
 
+use super::grid::Grid;
 use super::{Answer, done};
-use crate::session::State;
-use catalog::{Command, UserName};
+use crate::server::ROOT;
+use crate::session::{Level, State};
+use catalog::{Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName};
 use mysql_protocol::{Plugin, make_stored};
-use sql::statement::{Account, Password, UserSpec};
+use sql::statement::{Account, Grant, GrantLevel, Password, UserSpec};
 use types::{ErrorKind, Result, SqlError};
 
 impl State {
-    fn user_name(&self, account: &Account) -> UserName {
+    pub(crate) fn user_name(&self, account: &Account) -> UserName {
         if account.current {
-            UserName::new(self.user.clone(), "%")
+            self.identity.account_name()
         } else {
             UserName::new(account.user.clone(), account.host.clone())
         }
@@ -23,18 +26,52 @@ impl State {
         for spec in users {
             let (plugin, authentication) = proof(spec)?;
             let user = self.user_name(&spec.account);
-            let plugin = plugin.name().to_string();
-            self.change_catalog(Command::CreateUser { user, plugin, authentication, if_not_exists }).await?;
+            self.create_user(user, plugin, authentication, if_not_exists).await?;
         }
         Ok(done())
     }
 
+    async fn create_user(
+        &mut self,
+        user: UserName,
+        plugin: Plugin,
+        authentication: String,
+        if_not_exists: bool,
+    ) -> Result<()> {
+        let is_first_root = user.name == ROOT && !self.catalog.users().any(|known| known.user.name == ROOT);
+        let plugin = plugin.name().to_string();
+        let name = user.clone();
+        let command = Command::CreateUser { user, plugin, authentication, if_not_exists };
+        self.change_user_catalog(command).await?;
+        if is_first_root {
+            let level = GrantedOn::Global;
+            let privileges = level.all_privileges().with(Privilege::GrantOption);
+            self.change_catalog(Command::Grant { user: name, level, privileges }).await?;
+        }
+        Ok(())
+    }
+
+    /// A change that IF EXISTS or IF NOT EXISTS may make needless, which becomes a note.
+    async fn change_user_catalog(&mut self, command: Command) -> Result<()> {
+        if let Outcome::Unchanged(reason) = self.change_catalog(command).await? {
+            self.add_message(Level::Note, reason.kind.errno(), reason.message);
+        }
+        Ok(())
+    }
+
     pub(crate) async fn alter_users(&mut self, users: &[UserSpec], if_exists: bool) -> Result<Answer> {
         for spec in users {
-            let (plugin, authentication) = proof(spec)?;
             let user = self.user_name(&spec.account);
-            let plugin = plugin.name().to_string();
-            self.change_catalog(Command::AlterUser { user, plugin, authentication, if_exists }).await?;
+            let (plugin, authentication) = if spec.plugin.is_some() || spec.password.is_some() {
+                proof(spec)?
+            } else {
+                // Nothing to change, but the account must be there.
+                match self.catalog.user(&user) {
+                    Some(known) => (plugin_of(known)?, known.authentication.clone()),
+                    None => (Plugin::default(), String::new()),
+                }
+            };
+            self.set_proof(user, plugin, authentication, if_exists).await?;
         }
         Ok(done())
     }
@@ -42,22 +79,159 @@ impl State {
     pub(crate) async fn drop_users(&mut self, users: &[Account], if_exists: bool) -> Result<Answer> {
         for account in users {
             let user = self.user_name(account);
-            self.change_catalog(Command::DropUser { user, if_exists }).await?;
+            self.change_user_catalog(Command::DropUser { user, if_exists }).await?;
         }
         Ok(done())
     }
 
+    /// The password changes, the method that proves it stays.
     pub(crate) async fn set_password(&mut self, account: Option<&Account>, password: &str) -> Result<Answer> {
-        let user = match account {
-            Some(account) => self.user_name(account),
-            None => UserName::new(self.user.clone(), "%"),
-        };
-        let plugin = Plugin::default();
-        let authentication = make_stored(plugin, password).unwrap_or_default();
-        let plugin = plugin.name().to_string();
-        self.change_catalog(Command::AlterUser { user, plugin, authentication, if_exists: false }).await?;
+        let user = account.map_or_else(|| self.identity.account_name(), |account| self.user_name(account));
+        let plugin = self.catalog.user(&user).map_or(Ok(Plugin::default()), |known| plugin_of(known))?;
+        let authentication = stored(plugin, password).await?;
+        self.set_proof(user, plugin, authentication, false).await?;
         Ok(done())
     }
+
+    async fn set_proof(
+        &mut self,
+        user: UserName,
+        plugin: Plugin,
+        authentication: String,
+        if_exists: bool,
+    ) -> Result<()> {
+        if self.identity.account.is_none() && user == self.identity.account_name() {
+            // The root without an account gets one.
+            return self.create_user(user, plugin, authentication, false).await;
+        }
+        let plugin = plugin.name().to_string();
+        self.change_user_catalog(Command::AlterUser { user, plugin, authentication, if_exists }).await
+    }
+
+    pub(crate) async fn grant(&mut self, grant: &Grant) -> Result<Answer> {
+        if grant.users.iter().any(|spec| spec.plugin.is_some() || spec.password.is_some()) {
+            return Err(SqlError::unsupported("GRANT ... IDENTIFIED: make the account with CREATE USER"));
+        }
+        let level = self.grant_level(&grant.level)?;
+        let mut privileges = privileges(&grant.privileges, &level)?;
+        if grant.with_grant_option {
+            privileges = privileges.with(Privilege::GrantOption);
+        }
+        self.privileges.require_to_grant(privileges, &level)?;
+        for spec in &grant.users {
+            let user = self.user_name(&spec.account);
+            self.change_catalog(Command::Grant { user, level: level.clone(), privileges }).await?;
+        }
+        Ok(done())
+    }
+
+    pub(crate) async fn revoke(&mut self, revoke: &Grant) -> Result<Answer> {
+        if revoke.level == GrantLevel::Everywhere {
+            self.privileges.require_globally(Privilege::CreateUser, "CREATE USER")?;
+            for spec in &revoke.users {
+                let user = self.user_name(&spec.account);
+                self.change_catalog(Command::RevokeAll { user }).await?;
+            }
+            return Ok(done());
+        }
+        let level = self.grant_level(&revoke.level)?;
+        let privileges = privileges(&revoke.privileges, &level)?;
+        self.privileges.require_to_grant(privileges, &level)?;
+        for spec in &revoke.users {
+            let user = self.user_name(&spec.account);
+            self.change_catalog(Command::Revoke { user, level: level.clone(), privileges }).await?;
+        }
+        Ok(done())
+    }
+
+    /// SHOW GRANTS; None: those of the session itself.
+    pub(crate) fn show_grants(&self, account: Option<&Account>) -> Result<Grid> {
+        let name = account.map_or_else(|| self.identity.account_name(), |account| self.user_name(account));
+        let mut grid = Grid::of_text(&[&format!("Grants for {}@{}", name.name, name.host)]);
+        let own_without_account = self.identity.account.is_none() && name == self.identity.account_name();
+        match self.catalog.user(&name) {
+            Some(user) => {
+                for (level, granted) in user.grants.levels() {
+                    grid.push(vec![grant_text(&level, granted, &name).into()]);
+                }
+            }
+            None if own_without_account => {
+                let level = GrantedOn::Global;
+                let all = level.all_privileges().with(Privilege::GrantOption);
+                grid.push(vec![grant_text(&level, all, &name).into()]);
+            }
+            None => {
+                return Err(SqlError::new(
+                    ErrorKind::NoSuchGrant,
+                    format!(
+                        "There is no such grant defined for user '{}' on host '{}'",
+                        name.name, name.host
+                    ),
+                ));
+            }
+        }
+        Ok(grid)
+    }
+
+    pub(crate) fn show_create_user(&self, account: &Account) -> Result<Grid> {
+        let name = self.user_name(account);
+        let user = self.catalog.user(&name).ok_or_else(|| {
+            SqlError::new(ErrorKind::CannotUser, format!("Operation SHOW CREATE USER failed for {name}"))
+        })?;
+        let mut grid = Grid::of_text(&[&format!("CREATE USER for {}@{}", name.name, name.host)]);
+        let proof = match user.authentication.as_str() {
+            "" => String::new(),
+            hash => format!(" AS '{}'", hash.replace('\\', "\\\\").replace('\'', "\\'")),
+        };
+        let text = format!("CREATE USER {} IDENTIFIED WITH '{}'{proof}", quoted(&name), user.plugin);
+        grid.push(vec![text.into()]);
+        Ok(grid)
+    }
+}
+
+/// One line of SHOW GRANTS.
+fn grant_text(level: &GrantedOn, granted: PrivilegeSet, user: &UserName) -> String {
+    let all = level.all_privileges();
+    let plain = granted.minus(PrivilegeSet::NONE.with(Privilege::GrantOption));
+    let words = if plain.is_empty() {
+        "USAGE".to_string()
+    } else if plain.contains_all(all) {
+        "ALL PRIVILEGES".to_string()
+    } else {
+        plain.iter().map(Privilege::name).collect::<Vec<_>>().join(", ")
+    };
+    let option = if granted.contains(Privilege::GrantOption) { " WITH GRANT OPTION" } else { "" };
+    format!("GRANT {words} ON {level} TO {}{option}", quoted(user))
+}
+
+fn quoted(user: &UserName) -> String {
+    let quote = |text: &str| format!("`{}`", text.replace('`', "``"));
+    format!("{}@{}", quote(&user.name), quote(&user.host))
+}
+
+/// The privileges that words name on a level.
+fn privileges(words: &[String], level: &GrantedOn) -> Result<PrivilegeSet> {
+    words.iter().try_fold(PrivilegeSet::NONE, |all, word| match word.as_str() {
+        "ALL" => Ok(all.union(level.all_privileges())),
+        "USAGE" => Ok(all),
+        name => match Privilege::named(name) {
+            Some(privilege) => Ok(all.with(privilege)),
+            None => Err(SqlError::unsupported(format_args!("the privilege {name}"))),
+        },
+    })
+}
+
+fn plugin_of(user: &User) -> Result<Plugin> {
+    Plugin::from_name(&user.plugin)
+        .ok_or_else(|| SqlError::internal(format!("{} has the unknown plugin {}", user.user, user.plugin)))
+}
+
+/// What the plugin keeps of a password. It takes milliseconds, on purpose.
+async fn stored(plugin: Plugin, password: &str) -> Result<String> {
+    let password = password.to_string();
+    tokio::task::spawn_blocking(move || make_stored(plugin, &password).unwrap_or_default())
+        .await
+        .map_err(SqlError::internal)
 }
 
 /// How the user will prove who they are: the plugin and what it keeps.
@@ -81,4 +255,34 @@ fn proof(spec: &UserSpec) -> Result<(Plugin, String)> {
         }
     };
     Ok((plugin, authentication))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_shown_as_mysql_shows_them() {
+        let user = UserName::new("ann", "%");
+        let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        let database = GrantedOn::Database("shop".into());
+        for (level, granted, option, expected) in [
+            (GrantedOn::Global, &["USAGE"][..], false, "GRANT USAGE ON *.* TO `ann`@`%`"),
+            (GrantedOn::Global, &["ALL"], true, "GRANT ALL PRIVILEGES ON *.* TO `ann`@`%` WITH GRANT OPTION"),
+            (database.clone(), &["INSERT", "SELECT"], false, "GRANT SELECT, INSERT ON `shop`.* TO `ann`@`%`"),
+            (
+                GrantedOn::Table { database: "shop".into(), table: "t".into() },
+                &["SELECT"],
+                true,
+                "GRANT SELECT ON `shop`.`t` TO `ann`@`%` WITH GRANT OPTION",
+            ),
+        ] {
+            let mut set = privileges(&words(granted), &level).unwrap();
+            if option {
+                set = set.with(Privilege::GrantOption);
+            }
+            assert_eq!(grant_text(&level, set, &user), expected);
+        }
+        assert_eq!(privileges(&words(&["EXECUTE"]), &database).unwrap_err().kind.errno(), 1235);
+    }
 }

@@ -12,7 +12,9 @@
 //! | `INSERT ...` | OK: two rows, id 7 |
 //! | `LOAD DATA LOCAL INFILE 'file' ...` | asks for the file; affected rows are its lines |
 //! | `REFUSE 'file'` | asks for the file; error 1062 at its first bytes |
-//! | `SET ...` | OK |
+//! | `SET name value` | OK, and the change is told to clients that keep track |
+//! | `TLS` | a row that says how the connection is encrypted; none if it is not |
+//! | `KILL id` | OK, ends that connection, if there is one |
 //! | another | a row with the statement's text |
 
 use ::types::sql_type::LobSize;
@@ -23,9 +25,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
 use mysql::*;
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub const PASSWORD: &str = "secret";
 const BATCH: usize = 8192;
@@ -36,7 +40,12 @@ pub struct EchoServer {
     /// Sessions that are open, and statements that run.
     pub sessions: Arc<AtomicUsize>,
     pub running: Arc<AtomicUsize>,
+    /// Turn clients without TLS away.
+    pub requires_tls: bool,
+    enders: Enders,
 }
+
+type Enders = Arc<Mutex<HashMap<u32, Ender>>>;
 
 impl EchoServer {
     pub fn new() -> EchoServer {
@@ -45,6 +54,8 @@ impl EchoServer {
             sha2: make_stored(Plugin::CachingSha2, PASSWORD),
             sessions: Arc::default(),
             running: Arc::default(),
+            requires_tls: false,
+            enders: Arc::default(),
         }
     }
 }
@@ -52,6 +63,10 @@ impl EchoServer {
 #[async_trait]
 impl Server for EchoServer {
     type Session = EchoSession;
+
+    fn requires_tls(&self) -> bool {
+        self.requires_tls
+    }
 
     async fn credentials(&self, user: &str, _peer: &SocketAddr) -> Option<Credentials> {
         Some(match user {
@@ -67,8 +82,13 @@ impl Server for EchoServer {
             return Err(SqlError::new(ErrorKind::UnknownDatabase, "Unknown database 'nowhere'"));
         }
         self.sessions.fetch_add(1, Ordering::SeqCst);
+        let mut enders = self.enders.lock().unwrap_or_else(PoisonError::into_inner);
+        enders.insert(login.connection, login.ender.clone());
         Ok(EchoSession {
             login,
+            changes: Vec::new(),
+            limits: SessionLimits::default(),
+            enders: self.enders.clone(),
             status: StatusFlags::AUTOCOMMIT,
             prepared: Vec::new(),
             sessions: self.sessions.clone(),
@@ -79,6 +99,9 @@ impl Server for EchoServer {
 
 pub struct EchoSession {
     login: Login,
+    changes: Vec<SessionChange>,
+    limits: SessionLimits,
+    enders: Enders,
     status: StatusFlags,
     prepared: Vec<String>,
     sessions: Arc<AtomicUsize>,
@@ -123,7 +146,38 @@ impl Session for EchoSession {
                 last_insert_id: 7,
                 info: "Records: 2  Duplicates: 0  Warnings: 0".into(),
             })),
-            "SET" => Ok(Response::Ok(OkInfo::default())),
+            "SET" => {
+                let mut words = sql.split_whitespace().skip(1).map(str::to_string);
+                let (name, value) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+                let number = value.parse().ok();
+                match name.as_str() {
+                    "max_allowed_packet" => self.limits.max_allowed_packet = number,
+                    "wait_timeout_ms" => {
+                        self.limits.wait_timeout = number.map(|ms| Duration::from_millis(ms as u64));
+                    }
+                    _ => {}
+                }
+                self.changes.push(SessionChange::Variable { name, value });
+                Ok(Response::Ok(OkInfo::default()))
+            }
+            "TLS" => texts(
+                "tls",
+                self.login.tls.iter().map(|tls| format!("{} {}", tls.version, tls.cipher)).collect(),
+            ),
+            "KILL" if number.is_some() => {
+                let enders = self.enders.lock().unwrap_or_else(PoisonError::into_inner);
+                let id = number.and_then(|id| u32::try_from(id).ok()).unwrap_or_default();
+                match enders.get(&id) {
+                    Some(ender) => ender.end(),
+                    None => {
+                        return Err(SqlError::new(
+                            ErrorKind::NoSuchThread,
+                            format!("Unknown thread id: {id}"),
+                        ));
+                    }
+                }
+                Ok(Response::Ok(OkInfo::default()))
+            }
             "LOAD" | "REFUSE" => {
                 let file = sql.split('\'').nth(1).unwrap_or_default().to_string();
                 Ok(Response::LocalInfile {
@@ -156,7 +210,28 @@ impl Session for EchoSession {
 
     async fn close_statement(&mut self, _statement: u32) {}
 
+    async fn list_fields(&mut self, table: String, pattern: String) -> Result<Vec<ListedField>, SqlError> {
+        let fields = [("id", None), ("name", Some("nobody"))];
+        Ok(fields
+            .into_iter()
+            .filter(|(name, _)| pattern.is_empty() || pattern == *name)
+            .map(|(name, default)| ListedField {
+                column: ColumnMeta::new(name, SqlType::VarChar(20)).in_table("echo", &table, &table, name),
+                default: default.map(str::to_string),
+            })
+            .collect())
+    }
+
+    fn take_changes(&mut self) -> Vec<SessionChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn limits(&self) -> SessionLimits {
+        self.limits
+    }
+
     async fn use_database(&mut self, name: String) -> Result<(), SqlError> {
+        self.changes.push(SessionChange::Schema(name.clone()));
         self.login.database = Some(name);
         Ok(())
     }

@@ -53,6 +53,8 @@ pub(crate) struct FirstAnswer<'a> {
     pub can_switch: bool,
     /// Ask again with a new nonce even if the plugin is the user's.
     pub ask_again: bool,
+    /// The connection is encrypted, so that a password may be sent as it is.
+    pub encrypted: bool,
 }
 
 impl Authenticator {
@@ -128,7 +130,9 @@ impl Authenticator {
             (Some(_), false) => false,
             (Some(stored), true) => match plugin {
                 Plugin::Native => verify_native(stored, &nonce, &response),
-                Plugin::CachingSha2 => self.prove_sha2(&mut packets, stored, &nonce, &response).await?,
+                Plugin::CachingSha2 => {
+                    self.prove_sha2(&mut packets, stored, &nonce, &response, first.encrypted).await?
+                }
             },
         };
         Ok(if known && proved { Verdict::Accepted } else { Verdict::Denied { password_used } })
@@ -140,6 +144,7 @@ impl Authenticator {
         stored: &str,
         nonce: &Nonce,
         response: &[u8],
+        encrypted: bool,
     ) -> Result<bool, AuthError>
     where
         R: AsyncRead + Unpin,
@@ -151,21 +156,28 @@ impl Authenticator {
         }
         packets.send(|p| p.extend_from_slice(&[AUTH_MORE_DATA, FULL_AUTHENTICATION]));
         let mut message = packets.receive().await?;
-        let key = self.key().await?;
-        if message == [REQUEST_PUBLIC_KEY] {
+        // A password is followed by a zero byte, so it is never taken for the request of the key.
+        let sealed = !encrypted || message == [REQUEST_PUBLIC_KEY];
+        let key = if sealed { Some(self.key().await?) } else { None };
+        if let Some(key) = &key
+            && message == [REQUEST_PUBLIC_KEY]
+        {
             packets.send(|p| {
                 p.push(AUTH_MORE_DATA);
                 p.extend_from_slice(key.public_pem().as_bytes());
             });
             message = packets.receive().await?;
         }
-        // Only the encrypted form is taken: a clear password has no place on a clear connection.
         let permit = self.work.clone().acquire_owned().await.map_err(SqlError::internal)?;
         let (nonce, stored) = (*nonce, stored.to_string());
         let check = move || {
             // Kept until the work is done, even if nobody waits for it any more.
             let _permit = permit;
-            let password = key.open(&message, &nonce)?;
+            // A clear password has no place on a clear connection.
+            let password = match key {
+                Some(key) => key.open(&message, &nonce)?,
+                None => message.strip_suffix(&[0])?.to_vec(),
+            };
             let parsed = Stored::parse(&stored).or_else(|| {
                 tracing::error!("a stored caching_sha2_password string is malformed");
                 None
@@ -263,7 +275,7 @@ mod tests {
     }
 
     fn answer<'a>(plugin: &'a str, nonce: Nonce, response: &'a [u8]) -> FirstAnswer<'a> {
-        FirstAnswer { plugin, nonce, response, can_switch: true, ask_again: false }
+        FirstAnswer { plugin, nonce, response, can_switch: true, ask_again: false, encrypted: false }
     }
 
     const DENIED: Verdict = Verdict::Denied { password_used: true };
@@ -332,6 +344,22 @@ mod tests {
             client.write(b"\0").await;
         });
         assert_eq!(switched.await, Verdict::Accepted);
+    }
+
+    #[tokio::test]
+    async fn within_tls_a_password_is_sent_as_it_is() {
+        let auth = authenticator();
+        let user = credentials(Plugin::CachingSha2, "pw");
+        for (sent, verdict) in [(&b"pw\0"[..], Verdict::Accepted), (b"px\0", DENIED), (b"pw", DENIED)] {
+            let nonce = Nonce::new();
+            let first = answer(Plugin::CachingSha2.name(), nonce, &[1; 32]);
+            let first = FirstAnswer { encrypted: true, ..first };
+            let found = run(&auth, user.clone(), first, |mut client| async move {
+                assert_eq!(client.read().await, [1, 4]);
+                client.write(sent).await;
+            });
+            assert_eq!(found.await, verdict, "{sent:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,32 +1,43 @@
 //! What each command does.
 
+use super::cursor::Cursor;
 use super::login::{Who, change_user};
 use super::{End, Shared, Wire};
 use crate::command::Command;
 use crate::counters::count;
 use crate::packet::writer::{put_u16, put_u32};
-use crate::params::{Statement, decode};
+use crate::params::{Statement, decode, decode_with_attributes};
 use crate::protocol::{Capabilities, StatusFlags};
-use crate::response::{Ending, OkInfo, Response, put_eof, put_rows_end};
+use crate::response::{Ending, OkInfo, Response, SessionChange};
 use crate::row::RowFormat;
 use crate::server::{Prepared, Server, Session};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::io::{AsyncRead, AsyncWrite};
 use types::{ErrorKind, SqlError};
 
-/// COM_STMT_EXECUTE may ask for a read-only cursor with this flag. It is a wish: a server that opens
-/// none, as MySQL for some statements, sends the rows at once, and clients take them.
+/// Flags of COM_STMT_EXECUTE: cursors to read from, to update through, and to go back in.
 const CURSOR_READ_ONLY: u8 = 1;
+const CURSOR_FOR_UPDATE: u8 = 2;
+const CURSOR_SCROLLABLE: u8 = 4;
 
-pub(super) struct Connection<S: Server, R, W> {
-    pub wire: Wire<R, W>,
+pub(super) struct Connection<S: Server> {
+    pub wire: Wire,
     pub session: S::Session,
     shared: Arc<Shared<S>>,
     who: Who,
     statements: HashMap<u32, Statement>,
+    /// Of the statements that have an open one.
+    cursors: HashMap<u32, Cursor>,
+}
+
+/// How rows are to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    AtOnce(RowFormat),
+    /// Through a cursor of this statement.
+    Fetched(u32),
 }
 
 /// Whether a statement went well; after an error the rest of a multi statement is not run.
@@ -36,18 +47,9 @@ enum Outcome {
     Failed,
 }
 
-impl<S: Server, R, W> Connection<S, R, W>
-where
-    R: AsyncRead + Unpin + Send,
-    W: AsyncWrite + Unpin + Send,
-{
-    pub fn new(
-        wire: Wire<R, W>,
-        session: S::Session,
-        shared: Arc<Shared<S>>,
-        who: Who,
-    ) -> Connection<S, R, W> {
-        Connection { wire, session, shared, who, statements: HashMap::new() }
+impl<S: Server> Connection<S> {
+    pub fn new(wire: Wire, session: S::Session, shared: Arc<Shared<S>>, who: Who) -> Connection<S> {
+        Connection { wire, session, shared, who, statements: HashMap::new(), cursors: HashMap::new() }
     }
 
     pub async fn serve_commands(&mut self) -> End {
@@ -59,16 +61,29 @@ where
     }
 
     async fn serve_command(&mut self) -> Result<(), End> {
+        self.session.idle();
+        self.apply_limits();
         let payload = self.wire.next_command().await?;
         count(&self.shared.config.counters.commands);
         let silent = Command::is_silent(&payload);
-        match Command::parse(payload) {
+        let attributes = self.wire.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        match Command::parse(payload, attributes) {
             Ok(command) => self.run(command).await?,
             Err(_) if silent => {}
             Err(error) => self.fail(&error),
         }
         self.wire.output.flush_last().await?;
         if self.session.is_over() { Err(End::Quit) } else { Ok(()) }
+    }
+
+    /// Takes over what the session's variables say of the connection.
+    fn apply_limits(&mut self) {
+        let (base, own) = (&self.shared.config.limits, self.session.limits());
+        let limits = &mut self.wire.limits;
+        limits.wait_timeout = own.wait_timeout.unwrap_or(base.wait_timeout);
+        limits.read_timeout = own.read_timeout.unwrap_or(base.read_timeout);
+        limits.max_allowed_packet = own.max_allowed_packet.unwrap_or(base.max_allowed_packet);
+        self.wire.output.stall = own.write_timeout.unwrap_or(base.write_timeout);
     }
 
     async fn run(&mut self, command: Command) -> Result<(), End> {
@@ -88,6 +103,7 @@ where
                 self.add_long_data(statement, parameter, &data);
             }
             Command::CloseStatement(id) => {
+                self.cursors.remove(&id);
                 if self.statements.remove(&id).is_some() {
                     self.wire.until_done(self.session.close_statement(id)).await?;
                 }
@@ -95,19 +111,16 @@ where
             Command::ResetStatement(id) => match self.statements.get_mut(&id) {
                 Some(statement) => {
                     statement.reset();
+                    self.cursors.remove(&id);
                     self.done();
                 }
                 None => self.fail(&unknown_statement(id, "mysqld_stmt_reset")),
             },
-            Command::Fetch => self.fail(&SqlError::unsupported("cursors")),
+            Command::Fetch { statement, rows } => self.fetch(statement, rows).await?,
             Command::SetMultiStatements(on) => {
                 self.wire.capabilities.set(Capabilities::MULTI_STATEMENTS, on);
                 let ending = self.ending(false, 0);
-                if self.wire.capabilities.contains(Capabilities::DEPRECATE_EOF) {
-                    self.wire.output.packet(|p| put_rows_end(p, ending));
-                } else {
-                    self.wire.output.packet(|p| put_eof(p, ending));
-                }
+                self.wire.end_rows(ending, &[]);
             }
             Command::Statistics => {
                 let text = self.shared.config.counters.text();
@@ -115,9 +128,21 @@ where
             }
             // The session knows who may end whom.
             Command::ProcessKill(id) => self.query(format!("KILL CONNECTION {id}")).await?,
-            Command::FieldList => self.fail(&SqlError::unsupported("COM_FIELD_LIST")),
+            Command::FieldList { table, pattern } => {
+                match self.wire.until_done(self.session.list_fields(table, pattern)).await? {
+                    Ok(fields) => {
+                        for field in fields {
+                            let default = field.default.as_deref();
+                            self.wire.output.packet(|p| field.column.put_with_default(p, default));
+                        }
+                        let ending = self.ending(false, 0);
+                        self.wire.end_rows(ending, &[]);
+                    }
+                    Err(error) => self.fail(&error),
+                }
+            }
             Command::ResetConnection => {
-                self.statements.clear();
+                self.forget_statements();
                 let result = self.wire.until_done(self.session.reset()).await?;
                 self.answer(result);
             }
@@ -127,11 +152,16 @@ where
                     .inspect_err(|_| {
                         count(&self.shared.config.counters.failed_logins);
                     })?;
-                self.statements.clear();
+                self.forget_statements();
                 std::mem::replace(&mut self.session, session).close().await;
             }
         }
         Ok(())
+    }
+
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.cursors.clear();
     }
 
     async fn query(&mut self, sql: String) -> Result<(), End> {
@@ -152,7 +182,7 @@ where
         let last = statements.len() - 1;
         for (i, sql) in statements.into_iter().enumerate() {
             let response = self.wire.until_done(self.session.query(sql)).await?;
-            if self.respond(response, RowFormat::Text, i < last).await? == Outcome::Failed {
+            if self.respond(response, Delivery::AtOnce(RowFormat::Text), i < last).await? == Outcome::Failed {
                 break;
             }
         }
@@ -201,15 +231,19 @@ where
     }
 
     async fn execute(&mut self, id: u32, flags: u8, parameters: &[u8]) -> Result<(), End> {
+        self.cursors.remove(&id);
+        let attributes = self.wire.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
         let values = match self.statements.get_mut(&id) {
             None => Err(unknown_statement(id, "mysqld_stmt_execute")),
-            Some(_) if flags & !CURSOR_READ_ONLY != 0 => {
+            Some(_) if flags & (CURSOR_FOR_UPDATE | CURSOR_SCROLLABLE) != 0 => {
                 Err(SqlError::unsupported("scrollable cursors and cursors for update"))
             }
             Some(statement) => {
-                let values = match statement.failed.take() {
+                let Statement { parameters: count, types, long, failed } = statement;
+                let values = match failed.take() {
                     Some(error) => Err(error),
-                    None => decode(parameters, statement.parameters, &mut statement.types, &statement.long),
+                    None if attributes => decode_with_attributes(parameters, *count, flags, types, long),
+                    None => decode(parameters, *count, types, long),
                 };
                 statement.reset();
                 values
@@ -223,7 +257,46 @@ where
             }
         };
         let response = self.wire.until_done(self.session.execute(id, values)).await?;
-        self.respond(response, RowFormat::Binary, false).await?;
+        let delivery = match flags & CURSOR_READ_ONLY {
+            0 => Delivery::AtOnce(RowFormat::Binary),
+            _ => Delivery::Fetched(id),
+        };
+        self.respond(response, delivery, false).await?;
+        Ok(())
+    }
+
+    /// Sends the next rows of a statement's cursor.
+    async fn fetch(&mut self, id: u32, rows: u32) -> Result<(), End> {
+        let Some(cursor) = self.cursors.get_mut(&id) else {
+            let error = match self.statements.contains_key(&id) {
+                true => SqlError::new(
+                    ErrorKind::NoOpenCursor,
+                    format!("The statement ({id}) has no open cursor."),
+                ),
+                false => unknown_statement(id, "mysqld_stmt_fetch"),
+            };
+            self.fail(&error);
+            return Ok(());
+        };
+        let beginning = self.wire.output.mark();
+        match cursor.fetch(&mut self.wire, rows).await? {
+            Ok(fetched) => {
+                self.shared.config.counters.rows_sent.fetch_add(fetched.rows, Ordering::Relaxed);
+                let mut ending = self.ending(false, 0);
+                if fetched.ended {
+                    self.cursors.remove(&id);
+                    ending.status |= StatusFlags::LAST_ROW_SENT;
+                } else {
+                    ending.status |= StatusFlags::CURSOR_EXISTS;
+                }
+                self.wire.end_rows(ending, &[]);
+            }
+            Err(error) => {
+                self.cursors.remove(&id);
+                self.wire.output.rewind(beginning);
+                self.fail(&error);
+            }
+        }
         Ok(())
     }
 
@@ -245,7 +318,7 @@ where
     async fn respond(
         &mut self,
         response: Result<Response, SqlError>,
-        format: RowFormat,
+        delivery: Delivery,
         more: bool,
     ) -> Result<Outcome, End> {
         let info = match response {
@@ -254,12 +327,23 @@ where
                 Err(SqlError::internal("a result without columns"))
             }
             Ok(Response::Rows(rows)) => {
-                let ending = self.ending(more, 0);
+                let mut ending = self.ending(more, 0);
+                let format = match delivery {
+                    Delivery::AtOnce(format) => format,
+                    Delivery::Fetched(statement) => {
+                        ending.status |= StatusFlags::CURSOR_EXISTS;
+                        let cursor = Cursor::new(rows);
+                        self.wire.put_cursor(cursor.columns(), ending);
+                        self.cursors.insert(statement, cursor);
+                        return Ok(Outcome::Done);
+                    }
+                };
                 match self.wire.send_rows(rows, format, ending).await? {
                     Ok(rows) => {
                         self.shared.config.counters.rows_sent.fetch_add(rows, Ordering::Relaxed);
                         let ending = self.ending(more, self.session.warning_count());
-                        self.wire.end_rows(ending);
+                        let changes = self.changes();
+                        self.wire.end_rows(ending, &changes);
                         return Ok(Outcome::Done);
                     }
                     Err(error) => Err(error),
@@ -271,7 +355,8 @@ where
         match info {
             Ok(info) => {
                 let ending = self.ending(more, self.session.warning_count());
-                self.wire.ok(&info, ending);
+                let changes = self.changes();
+                self.wire.ok(&info, ending, &changes);
                 Ok(Outcome::Done)
             }
             Err(error) => {
@@ -296,7 +381,14 @@ where
 
     fn done(&mut self) {
         let ending = self.ending(false, 0);
-        self.wire.ok(&OkInfo::default(), ending);
+        let changes = self.changes();
+        self.wire.ok(&OkInfo::default(), ending, &changes);
+    }
+
+    /// What the client is to be told of the session's changes.
+    fn changes(&mut self) -> Vec<SessionChange> {
+        let changes = self.session.take_changes();
+        if self.wire.capabilities.contains(Capabilities::SESSION_TRACK) { changes } else { Vec::new() }
     }
 
     fn fail(&mut self, error: &SqlError) {

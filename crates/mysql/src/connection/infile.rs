@@ -3,12 +3,11 @@
 use super::{End, Wire};
 use crate::protocol::Capabilities;
 use crate::response::{InfileSink, OkInfo};
-use tokio::io::{AsyncRead, AsyncWrite};
 use types::{ErrorKind, SqlError};
 
 const LOCAL_INFILE: u8 = 0xfb;
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
+impl Wire {
     /// Asks for `file` and hands it to `sink`. The client sends all of it even if the sink has
     /// failed, so it is read to its end in any case.
     pub(super) async fn receive_file(

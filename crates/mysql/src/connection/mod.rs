@@ -5,6 +5,7 @@
 //! goes or the server stops, the statement's future is dropped and the session closed.
 
 mod commands;
+mod cursor;
 mod infile;
 mod login;
 mod rows;
@@ -12,16 +13,19 @@ mod rows;
 use crate::auth::exchange::Authenticator;
 use crate::counters::{Held, count};
 use crate::listener::{Config, Limits};
+use crate::packet::compression::{Compression, Deflate, Inflate};
 use crate::packet::framing::{PacketReader, PacketWriter, Patience, ReadError};
+use crate::packet::transport::{self, Incoming, Outgoing};
 use crate::protocol::Capabilities;
-use crate::response::{Ending, OkInfo, put_error, put_ok};
-use crate::server::{Server, Session};
+use crate::response::{Ending, OkInfo, SessionChange, put_error, put_ok};
+use crate::server::{Ender, Server, Session};
+use crate::tls::TlsInfo;
 use bytes::Bytes;
 use commands::Connection;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -48,6 +52,14 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// Waits until the connection was ended from outside.
+async fn was_ended(ended: &mut watch::Receiver<bool>) {
+    if ended.wait_for(|ended| *ended).await.is_err() {
+        // Nobody is left who could.
+        std::future::pending().await
+    }
+}
+
 /// Waits until the server has come to a phase.
 async fn reached(phase: &mut watch::Receiver<Phase>, at: Phase) {
     // If the sender is gone, so is the server.
@@ -61,6 +73,10 @@ pub(crate) enum End {
     Quit,
     /// The client has gone, or was silent for too long.
     Lost,
+    /// The client sent no command for too long.
+    Idle,
+    /// Somebody ended the connection while a statement ran.
+    Killed,
     /// The server stops.
     Stopped,
     /// The client is told why.
@@ -89,20 +105,35 @@ impl From<std::io::Error> for End {
 }
 
 /// The two directions of a connection and what ends it from outside.
-pub(crate) struct Wire<R, W> {
-    input: PacketReader<R>,
-    output: PacketWriter<W>,
+pub(crate) struct Wire {
+    input: PacketReader<Inflate<Incoming>>,
+    output: PacketWriter<Deflate<Outgoing>>,
     phase: watch::Receiver<Phase>,
+    ended: watch::Receiver<bool>,
     capabilities: Capabilities,
     limits: Limits,
+    tls: Option<TlsInfo>,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
+impl Wire {
+    /// From here on both directions are compressed.
+    fn compress(&mut self, compression: Compression) -> std::io::Result<()> {
+        let sequence = Arc::new(AtomicU8::new(0));
+        self.input.any_sequence = true;
+        self.input.input.start(compression, sequence.clone())?;
+        self.output.output.start(compression, sequence)
+    }
+
     /// The next command, or the end.
     async fn next_command(&mut self) -> Result<Bytes, End> {
         self.output.sequence = 0;
+        self.input.input.restart_sequence();
         let patience = Patience { first: self.limits.wait_timeout, rest: self.limits.read_timeout };
-        self.read(patience, Phase::Draining).await
+        match self.read(patience, Phase::Draining).await {
+            // Nobody waits for an answer.
+            Err(End::Killed) => Err(End::Lost),
+            read => read,
+        }
     }
 
     /// A packet within an exchange.
@@ -113,10 +144,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
 
     async fn read(&mut self, patience: Patience, until: Phase) -> Result<Bytes, End> {
         let read = self.input.read(&mut self.output.sequence, self.limits.max_allowed_packet, patience);
-        tokio::select! {
+        let payload = tokio::select! {
             biased;
-            () = reached(&mut self.phase, until) => Err(End::Stopped),
-            payload = read => Ok(payload?),
+            () = reached(&mut self.phase, until) => return Err(End::Stopped),
+            () = was_ended(&mut self.ended) => return Err(End::Killed),
+            payload = read => payload,
+        };
+        match payload {
+            Err(ReadError::TimedOut) if until == Phase::Draining && self.input.is_between_packets() => {
+                Err(End::Idle)
+            }
+            payload => Ok(payload?),
         }
     }
 
@@ -126,12 +164,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
             biased;
             output = future => Ok(output),
             () = self.input.closed() => Err(End::Lost),
+            () = was_ended(&mut self.ended) => Err(End::Killed),
             () = reached(&mut self.phase, Phase::Stopped) => Err(End::Stopped),
         }
     }
 
-    fn ok(&mut self, info: &OkInfo, ending: Ending) {
-        self.output.packet(|p| put_ok(p, info, ending));
+    /// `changes` is empty for a client that does not ask for them.
+    fn ok(&mut self, info: &OkInfo, ending: Ending, changes: &[SessionChange]) {
+        self.output.packet(|p| put_ok(p, info, ending, changes));
     }
 
     fn error(&mut self, error: &SqlError) {
@@ -142,6 +182,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
     async fn say_goodbye(&mut self, end: End, linger: Duration) {
         let error = match end {
             End::Quit | End::Lost => return,
+            End::Idle => SqlError::new(
+                ErrorKind::ClientInteractionTimeout,
+                "The client was disconnected by the server because of inactivity. \
+                 See wait_timeout and interactive_timeout for configuring this behavior.",
+            ),
+            End::Killed => SqlError::new(ErrorKind::QueryInterrupted, "Query execution was interrupted"),
             End::Stopped => SqlError::new(ErrorKind::ShuttingDown, "Server shutdown in progress"),
             End::Fatal(error) => error,
         };
@@ -181,16 +227,19 @@ pub(crate) async fn run<S: Server>(
     let counters = shared.config.counters.clone();
     let limits = shared.config.limits.clone();
     let Admission { connection: _counted, stranger } = admission;
-    let (input, output) = stream.into_split();
+    let (input, output) = transport::split(stream);
+    let (ender, ended) = Ender::new();
     let mut wire = Wire {
-        input: PacketReader::new(input),
-        output: PacketWriter::new(output, limits.write_timeout),
+        input: PacketReader::new(Inflate::new(input)),
+        output: PacketWriter::new(Deflate::new(output), limits.write_timeout),
         phase: phase.clone(),
+        ended,
         capabilities: Capabilities::empty(),
         limits,
+        tls: None,
     };
     let mut phase = phase;
-    let login = timeout(wire.limits.handshake_timeout, login::log_in(&mut wire, &shared, peer, id));
+    let login = timeout(wire.limits.handshake_timeout, login::log_in(&mut wire, &shared, peer, id, ender));
     let login = tokio::select! {
         biased;
         () = reached(&mut phase, Phase::Draining) => Err(End::Stopped),

@@ -4,16 +4,15 @@ use super::{End, Wire};
 use crate::column::ColumnMeta;
 use crate::packet::writer::put_lenenc;
 use crate::protocol::Capabilities;
-use crate::response::{Ending, ResultSet, put_eof, put_rows_end};
+use crate::response::{Ending, ResultSet, SessionChange, put_eof, put_rows_end};
 use crate::row::{RowEncoder, RowFormat};
 use futures::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite};
 use types::SqlError;
 
 /// The output is handed to the system when it is this long.
 const FLUSH_BYTES: usize = 64 << 10;
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
+impl Wire {
     /// Column definitions and their end.
     pub(super) fn put_columns(&mut self, columns: &[ColumnMeta], ending: Ending) {
         for column in columns {
@@ -34,7 +33,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
     ) -> Result<Result<u64, SqlError>, End> {
         let ResultSet { columns, mut batches } = rows;
         let beginning = self.output.mark();
-        self.output.packet(|p| put_lenenc(p, columns.len() as u64));
+        self.put_column_count(&columns);
         self.put_columns(&columns, ending);
         let mut sent = 0;
         while let Some(batch) = self.until_done(batches.next()).await? {
@@ -46,20 +45,35 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
                 }
             };
             for row in 0..encoder.rows() {
-                encoder.encode(row, self.output.begin());
-                self.output.end();
-                if self.output.pending().len() >= FLUSH_BYTES {
-                    self.output.flush().await?;
-                }
+                self.put_row(&encoder, row);
+                self.flush_if_long().await?;
             }
             sent += encoder.rows() as u64;
         }
         Ok(Ok(sent))
     }
 
-    pub(super) fn end_rows(&mut self, ending: Ending) {
+    pub(super) fn put_column_count(&mut self, columns: &[ColumnMeta]) {
+        self.output.packet(|p| put_lenenc(p, columns.len() as u64));
+    }
+
+    #[inline]
+    pub(super) fn put_row(&mut self, encoder: &RowEncoder, row: usize) {
+        encoder.encode(row, self.output.begin());
+        self.output.end();
+    }
+
+    #[inline]
+    pub(super) async fn flush_if_long(&mut self) -> Result<(), End> {
+        if self.output.pending().len() >= FLUSH_BYTES {
+            self.output.flush().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_rows(&mut self, ending: Ending, changes: &[SessionChange]) {
         if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
-            self.output.packet(|p| put_rows_end(p, ending));
+            self.output.packet(|p| put_rows_end(p, ending, changes));
         } else {
             self.output.packet(|p| put_eof(p, ending));
         }

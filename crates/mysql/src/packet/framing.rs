@@ -51,13 +51,26 @@ pub struct Patience {
 }
 
 pub struct PacketReader<R> {
-    input: R,
+    pub input: R,
     buffer: BytesMut,
+    /// Takes any sequence number. In the compressed protocol clients differ in how they count
+    /// packets, and the frames below have numbers of their own.
+    pub any_sequence: bool,
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
     pub fn new(input: R) -> PacketReader<R> {
-        PacketReader { input, buffer: BytesMut::new() }
+        PacketReader { input, buffer: BytesMut::new(), any_sequence: false }
+    }
+
+    /// Whether no byte of a next packet has come yet.
+    pub fn is_between_packets(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Takes out what was read ahead.
+    pub fn take_ahead(&mut self) -> BytesMut {
+        std::mem::take(&mut self.buffer)
     }
 
     /// One payload of at most `limit` bytes, joined from its packets. `sequence` is the number
@@ -78,7 +91,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
                 | usize::from(self.buffer[2]) << 16;
             let found = self.buffer[3];
             let expected = std::mem::replace(sequence, found.wrapping_add(1));
-            if found != expected {
+            if found != expected && !self.any_sequence {
                 return Err(ReadError::OutOfOrder { expected, found });
             }
             if joined.as_ref().map_or(0, BytesMut::len) + len > limit {
@@ -154,7 +167,7 @@ pub struct Mark {
 }
 
 pub struct PacketWriter<W> {
-    output: W,
+    pub output: W,
     buffer: Vec<u8>,
     /// Bytes of the buffer that the operating system has taken.
     written: usize,
@@ -164,7 +177,7 @@ pub struct PacketWriter<W> {
     pub sequence: u8,
     flushes: u64,
     /// How long the client may take nothing.
-    stall: Duration,
+    pub stall: Duration,
 }
 
 impl<W: AsyncWrite + Unpin> PacketWriter<W> {
@@ -245,7 +258,7 @@ impl<W: AsyncWrite + Unpin> PacketWriter<W> {
         self.buffer.clear();
         self.written = 0;
         self.flushes += 1;
-        self.output.flush().await
+        timeout(self.stall, self.output.flush()).await?
     }
 
     /// As [`Self::flush`]; gives back what an idle connection needs not keep.

@@ -30,6 +30,11 @@ impl<'a> FieldReader<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// All that is left; the reader is empty afterwards.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)

@@ -3,20 +3,30 @@
 use sha1::{Digest, Sha1};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH, TRANSACTIONS, LONG_PASSWORD.
 pub const BASE: u32 = 0x0008_a201;
+pub const COMPRESS: u32 = 1 << 5;
 pub const LOCAL_FILES: u32 = 1 << 7;
+pub const SSL: u32 = 1 << 11;
 pub const MULTI_STATEMENTS: u32 = 1 << 16;
+pub const SESSION_TRACK: u32 = 1 << 23;
 pub const DEPRECATE_EOF: u32 = 1 << 24;
+pub const ZSTD: u32 = 1 << 26;
+pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A socket, in clear or not.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 pub struct Client {
-    pub stream: TcpStream,
+    pub stream: Box<dyn Stream>,
     pub sequence: u8,
 }
 
@@ -29,7 +39,7 @@ pub struct Error {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
-        Client { stream: TcpStream::connect(address).await.unwrap(), sequence: 0 }
+        Client { stream: Box::new(TcpStream::connect(address).await.unwrap()), sequence: 0 }
     }
 
     /// Logs in as `root`, who has no password.

@@ -1,6 +1,11 @@
 //! The whole protocol over a socket: the echo server of the examples, driven packet by packet.
 
 mod client;
+mod compression;
+mod cursors;
+mod sessions;
+mod tls;
+
 #[path = "../../examples/echo/session.rs"]
 mod session;
 
@@ -26,12 +31,16 @@ struct Running {
 }
 
 async fn start_with(change: impl FnOnce(&mut Limits)) -> Running {
+    start_server(|_, config| change(&mut config.limits)).await
+}
+
+async fn start_server(change: impl FnOnce(&mut EchoServer, &mut Config)) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = EchoServer::new();
+    let mut server = EchoServer::new();
     let (sessions, statements) = (server.sessions.clone(), server.running.clone());
     let mut config = Config::new("8.0.36-Pando-test");
-    change(&mut config.limits);
+    change(&mut server, &mut config);
     let counters = config.counters.clone();
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, Arc::new(server), config, async {
@@ -161,8 +170,8 @@ async fn simple_commands() {
         (&b"\x63"[..], 1047),
         (b"\x00", 1047),
         (b"\x07", 1047),
-        (b"\x04t\0", 1235),
-        (b"\x1c\x01\0\0\0\x01\0\0\0", 1235),
+        (b"\x04t", 1210),
+        (b"\x1c\x01\0\0\0\x01\0\0\0", 1243),
         (b"", 1210),
         (b"\x17\x01", 1210),
         (b"\x03\xff", 1064),
@@ -177,6 +186,13 @@ async fn simple_commands() {
     client.command(b"\x0c\x09\0\0\0").await;
     let first = client.read().await;
     assert_eq!(client.read_rows(first, false).await.0, [["KILL CONNECTION 9"]]);
+    client.command(b"\x04t\0name").await;
+    assert!(client.read().await.ends_with(b"\0\0\x06nobody"));
+    assert_eq!(client.read().await, b"\xfe\0\0\x03\0");
+    client.command(b"\x04t\0").await;
+    assert!(client.read().await.ends_with(b"\0\0\xfb"));
+    client.read().await;
+    assert_eq!(client.read().await[0], 0xfe);
     client.command(b"\x01").await;
     assert_eq!(client.try_read().await, None);
 }
@@ -396,5 +412,7 @@ async fn shutdown_tells_the_idle_and_waits_for_the_running() {
 async fn a_silent_client_is_closed_after_the_wait_timeout() {
     let server = start_with(|limits| limits.wait_timeout = Duration::from_millis(100)).await;
     let mut client = Client::root(server.address, 0).await;
+    client.sequence = 0;
+    assert_eq!(client.read_error().await.errno, 4031);
     assert_eq!(client.try_read().await, None);
 }

@@ -166,9 +166,11 @@ impl Reader<'_> {
 
     pub(super) fn revoke(&mut self) -> Read<Statement> {
         self.expect("REVOKE")?;
-        self.if_exists();
+        if self.if_exists() {
+            return unsupported("REVOKE IF EXISTS");
+        }
         let (privileges, level) = if self.all_with_grant_option() {
-            (vec!["ALL".to_string(), "GRANT OPTION".to_string()], GrantLevel::Global)
+            (vec!["ALL".to_string(), "GRANT OPTION".to_string()], GrantLevel::Everywhere)
         } else {
             self.privileges_on()?
         };
@@ -183,7 +185,8 @@ impl Reader<'_> {
         let found = self.is("ALL")
             && *self.peek_nth(comma) == Token::Comma
             && self.is_word_nth(comma + 1, "GRANT")
-            && self.is_word_nth(comma + 2, "OPTION");
+            && self.is_word_nth(comma + 2, "OPTION")
+            && self.is_word_nth(comma + 3, "FROM");
         if found {
             (0..comma + 3).for_each(|_| self.parser.advance_token());
         }

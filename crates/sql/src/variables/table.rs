@@ -22,6 +22,8 @@ pub enum Where {
     Both,
     Global,
     Session,
+    /// A session takes the server's value when it begins, and keeps it.
+    Connecting,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,10 @@ const fn read(name: &'static str, default: &'static str, kind: Kind) -> Variable
 
 const fn both(name: &'static str, default: &'static str, kind: Kind) -> Variable {
     Variable { name, default, kind, scope: Where::Both, settable: true }
+}
+
+const fn connecting(name: &'static str, default: &'static str, kind: Kind) -> Variable {
+    Variable { name, default, kind, scope: Where::Connecting, settable: true }
 }
 
 const fn global(name: &'static str, default: &'static str, kind: Kind) -> Variable {
@@ -115,7 +121,7 @@ pub const VARIABLES: &[Variable] = &[
     both("low_priority_updates", "OFF", Kind::Bool),
     read("lower_case_file_system", "OFF", Kind::Bool),
     read("lower_case_table_names", "0", between(0, 2)),
-    both("max_allowed_packet", "67108864", between(1024, 1_073_741_824)),
+    connecting("max_allowed_packet", "67108864", between(1024, 1_073_741_824)),
     global("max_connections", "1000", between(1, 100_000)),
     both("max_error_count", "1024", between(0, 65_535)),
     both("max_execution_time", "0", between(0, 4_294_967_295)),
@@ -123,7 +129,7 @@ pub const VARIABLES: &[Variable] = &[
     both("max_join_size", "18446744073709551615", between(1, u64::MAX)),
     global("max_prepared_stmt_count", "16382", between(0, 4_194_304)),
     both("max_sort_length", "1024", between(4, 8_388_608)),
-    both("net_buffer_length", "16384", between(1024, 1_048_576)),
+    connecting("net_buffer_length", "16384", between(1024, 1_048_576)),
     both("net_read_timeout", "30", SECONDS),
     both("net_retry_count", "10", between(1, u64::MAX)),
     both("net_write_timeout", "60", SECONDS),
@@ -140,6 +146,7 @@ pub const VARIABLES: &[Variable] = &[
     both("query_cache_type", "OFF", Kind::Enum(&["OFF", "ON", "DEMAND"])),
     global("read_only", "OFF", Kind::Bool),
     both("read_rnd_buffer_size", "262144", between(1, 2_147_483_647)),
+    global("require_secure_transport", "OFF", Kind::Bool),
     read("server_id", "1", ANY),
     read("server_uuid", "00000000-0000-0000-0000-000000000000", Kind::Text),
     both("session_track_gtids", "OFF", Kind::Enum(&["OFF", "OWN_GTID", "ALL_GTIDS"])),

@@ -1,0 +1,211 @@
+//! What a session's account may do, and MySQL's words where it may not.
+
+use catalog::{Catalog, Level, Privilege, PrivilegeSet, User, UserName};
+use std::sync::Arc;
+use types::{ErrorKind, Result, SqlError};
+
+/// Who a session acts as.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// As the client gave it, with the host that it comes from.
+    pub(crate) user: String,
+    pub(crate) host: String,
+    /// The account that let the client in. None: the root of a cluster in which no root was made yet,
+    /// who may do everything.
+    pub(crate) account: Option<UserName>,
+}
+
+impl Identity {
+    /// `name@host` of the account, as CURRENT_USER() shows it.
+    pub(crate) fn current_user(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{}@{}", account.name, account.host),
+            None => format!("{}@localhost", self.user),
+        }
+    }
+
+    pub(crate) fn account_name(&self) -> UserName {
+        self.account.clone().unwrap_or_else(|| UserName::new(self.user.clone(), "localhost"))
+    }
+}
+
+/// What an identity may do by one version of the catalog.
+#[derive(Debug, Clone)]
+pub(crate) struct Privileges {
+    identity: Arc<Identity>,
+    rights: Rights,
+}
+
+#[derive(Debug, Clone)]
+enum Rights {
+    Everything,
+    Granted(Arc<User>),
+    /// The account was dropped while its session is open.
+    Nothing,
+}
+
+impl Privileges {
+    pub(crate) fn new(identity: Arc<Identity>, catalog: &Catalog) -> Privileges {
+        let rights = match &identity.account {
+            None => Rights::Everything,
+            Some(account) => {
+                catalog.user(account).map_or(Rights::Nothing, |user| Rights::Granted(user.clone()))
+            }
+        };
+        Privileges { identity, rights }
+    }
+
+    /// Whether `privilege` holds on a table, or without one on a database, or without one everywhere.
+    pub(crate) fn allow(&self, privilege: Privilege, database: Option<&str>, table: Option<&str>) -> bool {
+        match &self.rights {
+            Rights::Everything => true,
+            Rights::Granted(user) => user.grants.allow(privilege, database, table),
+            Rights::Nothing => false,
+        }
+    }
+
+    pub(crate) fn allow_globally(&self, privilege: Privilege) -> bool {
+        self.allow(privilege, None, None)
+    }
+
+    /// Whether anything at all is allowed in a database.
+    pub(crate) fn touch(&self, database: &str) -> bool {
+        match &self.rights {
+            Rights::Everything => true,
+            Rights::Granted(user) => user.grants.touch(database),
+            Rights::Nothing => false,
+        }
+    }
+
+    /// Whether anything at all is allowed on a table.
+    pub(crate) fn touch_table(&self, database: &str, table: &str) -> bool {
+        let level = Level::Table { database: database.to_string(), table: table.to_string() };
+        level.all_privileges().iter().any(|privilege| self.allow(privilege, Some(database), Some(table)))
+    }
+
+    /// Error: 1142, as of a statement that begins with `command`.
+    pub(crate) fn require_on_table(
+        &self,
+        privilege: Privilege,
+        command: &str,
+        database: &str,
+        table: &str,
+    ) -> Result<()> {
+        if self.allow(privilege, Some(database), Some(table)) {
+            return Ok(());
+        }
+        Err(self.denied_on_table(command, table))
+    }
+
+    pub(crate) fn denied_on_table(&self, command: &str, table: &str) -> SqlError {
+        let Identity { user, host, .. } = &*self.identity;
+        SqlError::new(
+            ErrorKind::TableAccessDenied,
+            format!("{command} command denied to user '{user}'@'{host}' for table '{table}'"),
+        )
+    }
+
+    /// Error: 1044.
+    pub(crate) fn require_on_database(&self, privilege: Privilege, database: &str) -> Result<()> {
+        if self.allow(privilege, Some(database), None) {
+            return Ok(());
+        }
+        Err(self.denied_on_database(database))
+    }
+
+    /// That anything is allowed there. Error: 1044.
+    pub(crate) fn require_touch(&self, database: &str) -> Result<()> {
+        if self.touch(database) {
+            return Ok(());
+        }
+        Err(self.denied_on_database(database))
+    }
+
+    pub(crate) fn denied_on_database(&self, database: &str) -> SqlError {
+        let account = self.identity.account_name();
+        SqlError::new(
+            ErrorKind::AccessDeniedDb,
+            format!("Access denied for user {account} to database '{database}'"),
+        )
+    }
+
+    /// `words` is how the error names what would do. Error: 1227.
+    pub(crate) fn require_globally(&self, privilege: Privilege, words: &str) -> Result<()> {
+        if self.allow_globally(privilege) {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            ErrorKind::SpecificAccessDenied,
+            format!("Access denied; you need (at least one of) the {words} privilege(s) for this operation"),
+        ))
+    }
+
+    /// That these privileges may be given to and taken from others: only those that one has, and with
+    /// GRANT OPTION. Errors: 1045, 1044, 1142.
+    pub(crate) fn require_to_grant(&self, privileges: PrivilegeSet, level: &Level) -> Result<()> {
+        let (database, table) = match level {
+            Level::Global => (None, None),
+            Level::Database(name) => (Some(name.as_str()), None),
+            Level::Table { database, table } => (Some(database.as_str()), Some(table.as_str())),
+        };
+        let allowed = privileges
+            .with(Privilege::GrantOption)
+            .iter()
+            .all(|privilege| self.allow(privilege, database, table));
+        match (allowed, database, table) {
+            (true, ..) => Ok(()),
+            (false, _, Some(table)) => Err(self.denied_on_table("GRANT", table)),
+            (false, Some(database), None) => Err(self.denied_on_database(database)),
+            (false, None, None) => {
+                let account = self.identity.account_name();
+                Err(SqlError::new(
+                    ErrorKind::AccessDenied,
+                    format!("Access denied for user {account} (using password: YES)"),
+                ))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_root_may_do_everything_and_a_dropped_account_nothing() {
+        let catalog = Catalog::new();
+        let of = |account: Option<UserName>| {
+            let identity = Identity { user: "ann".into(), host: "localhost".into(), account };
+            Privileges::new(Arc::new(identity), &catalog)
+        };
+        let root = of(None);
+        assert!(root.allow_globally(Privilege::Super) && root.touch("d") && root.touch_table("d", "t"));
+        let dropped = of(Some(UserName::new("ann", "%")));
+        assert!(!dropped.touch("d") && !dropped.touch_table("d", "t"));
+        let message = |result: Result<()>| {
+            let error = result.unwrap_err();
+            (error.kind.errno(), error.message)
+        };
+        assert_eq!(
+            message(dropped.require_on_table(Privilege::Select, "SELECT", "d", "t")),
+            (1142, "SELECT command denied to user 'ann'@'localhost' for table 't'".into())
+        );
+        assert_eq!(
+            message(dropped.require_touch("d")),
+            (1044, "Access denied for user 'ann'@'%' to database 'd'".into())
+        );
+        assert_eq!(
+            message(dropped.require_globally(Privilege::Reload, "RELOAD")),
+            (
+                1227,
+                "Access denied; you need (at least one of) the RELOAD privilege(s) for this operation".into()
+            )
+        );
+        let select = PrivilegeSet::NONE.with(Privilege::Select);
+        assert_eq!(message(dropped.require_to_grant(select, &Level::Global)).0, 1045);
+        assert_eq!(message(dropped.require_to_grant(select, &Level::Database("d".into()))).0, 1044);
+        let table = Level::Table { database: "d".into(), table: "t".into() };
+        assert_eq!(message(dropped.require_to_grant(select, &table)).0, 1142);
+        assert!(root.require_to_grant(select, &table).is_ok());
+    }
+}

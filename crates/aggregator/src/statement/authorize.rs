@@ -1,0 +1,196 @@
+//! What a statement asks of its account, checked before it runs. Tables that are read are checked as
+//! binding finds them, see [`super::query::CatalogTables`].
+
+use crate::session::State;
+use catalog::Privilege;
+use sql::statement::{
+    Account, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem, Show, ShowWhat,
+    Statement, TableName,
+};
+use sqlparser::ast;
+use types::{Result, SqlError};
+
+impl State {
+    /// Errors: 1044, 1142, 1227.
+    pub(crate) fn authorize(&self, statement: &Statement) -> Result<()> {
+        use Privilege::*;
+        let of_users = "CREATE USER";
+        match statement {
+            // Every table is checked where it is bound.
+            Statement::Query(_) | Statement::Do(_) => Ok(()),
+            Statement::Insert(insert) => self.may_insert(insert),
+            Statement::Update(update) => {
+                self.may(Update, "UPDATE", &update.table)?;
+                let reads = update.selection.is_some()
+                    || !update.order_by.is_empty()
+                    || update.assignments.iter().any(|a| !is_constant(&a.value));
+                if reads { self.may(Select, "SELECT", &update.table) } else { Ok(()) }
+            }
+            Statement::Delete(delete) => {
+                self.may(Delete, "DELETE", &delete.table)?;
+                let reads = delete.selection.is_some() || !delete.order_by.is_empty();
+                if reads { self.may(Select, "SELECT", &delete.table) } else { Ok(()) }
+            }
+            Statement::LoadData(load) => {
+                if !load.local {
+                    self.privileges.require_globally(File, "FILE")?;
+                }
+                self.may(Insert, "INSERT", &load.table)
+            }
+            Statement::Truncate(table) => self.may(Drop, "DROP", table),
+            Statement::CreateDatabase(create) => self.privileges.require_on_database(Create, &create.name),
+            Statement::DropDatabase { name, .. } => self.privileges.require_on_database(Drop, name),
+            Statement::CreateTable(create) => {
+                if create.temporary {
+                    let database = self.database_name(create.name.database.as_deref())?;
+                    return self.privileges.require_on_database(CreateTemporaryTables, database);
+                }
+                self.may(Create, "CREATE", &create.name)?;
+                match &create.like {
+                    Some(other) => self.may(Select, "SELECT", other),
+                    None => Ok(()),
+                }
+            }
+            Statement::DropTable { tables, .. } => {
+                tables.iter().try_for_each(|table| self.may(Drop, "DROP", table))
+            }
+            Statement::MaintainTables { tables, .. } => tables.iter().try_for_each(|table| {
+                self.may(Select, "SELECT", table)?;
+                self.may(Insert, "INSERT", table)
+            }),
+            // Checked where the name is looked up, for COM_INIT_DB too.
+            Statement::Use(_) => Ok(()),
+            Statement::Show(show) => self.may_show(show),
+            Statement::Describe { table, .. } => self.may_see(table),
+            Statement::Explain(explain) => {
+                let Explain { statement, .. } = &**explain;
+                self.authorize(statement)
+            }
+            Statement::Begin(_)
+            | Statement::Commit(_)
+            | Statement::Rollback(_)
+            | Statement::Savepoint(_)
+            | Statement::RollbackTo(_)
+            | Statement::ReleaseSavepoint(_) => Ok(()),
+            Statement::Set(items) => items.iter().try_for_each(|item| self.may_set(item)),
+            // What it executes is checked when it is executed.
+            Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate(_) => Ok(()),
+            // Everybody may end their own.
+            Statement::Kill { .. } => Ok(()),
+            Statement::Flush(_) => self.privileges.require_globally(Reload, "RELOAD"),
+            Statement::CreateUser { .. } | Statement::DropUser { .. } => {
+                self.privileges.require_globally(CreateUser, of_users)
+            }
+            Statement::AlterUser { users, .. } => {
+                if users.iter().all(|spec| self.is_own(&spec.account)) {
+                    return Ok(());
+                }
+                self.privileges.require_globally(CreateUser, of_users)
+            }
+            Statement::SetPassword { user, .. } => match user {
+                Some(account) if !self.is_own(account) => {
+                    self.privileges.require_globally(CreateUser, of_users)
+                }
+                _ => Ok(()),
+            },
+            // Only who has something may give it: checked with what is given.
+            Statement::Grant(_) | Statement::Revoke(_) => Ok(()),
+        }
+    }
+
+    /// Whether an account is the session's own.
+    pub(crate) fn is_own(&self, account: &Account) -> bool {
+        account.current || self.user_name(account) == self.identity.account_name()
+    }
+
+    fn may(&self, privilege: Privilege, command: &str, table: &TableName) -> Result<()> {
+        let database = self.database_name(table.database.as_deref())?;
+        self.privileges.require_on_table(privilege, command, database, &table.name)
+    }
+
+    /// To see a table's definition, any privilege on it will do.
+    fn may_see(&self, table: &TableName) -> Result<()> {
+        let database = self.database_name(table.database.as_deref())?;
+        if self.privileges.touch_table(database, &table.name) {
+            return Ok(());
+        }
+        Err(self.privileges.denied_on_table("SELECT", &table.name))
+    }
+
+    fn may_insert(&self, insert: &Insert) -> Result<()> {
+        self.may(Privilege::Insert, "INSERT", &insert.table)?;
+        if insert.replace {
+            self.may(Privilege::Delete, "DELETE", &insert.table)?;
+        }
+        if !insert.on_duplicate.is_empty() {
+            self.may(Privilege::Update, "UPDATE", &insert.table)?;
+        }
+        match &insert.source {
+            // The tables of a query are checked where they are bound.
+            InsertSource::Values(_) | InsertSource::Query(_) => Ok(()),
+        }
+    }
+
+    fn may_show(&self, show: &Show) -> Result<()> {
+        let in_database = |database: &Option<String>| {
+            let name = self.database_name(database.as_deref())?;
+            self.privileges.require_touch(name)
+        };
+        match &show.what {
+            ShowWhat::Tables { database, .. }
+            | ShowWhat::TableStatus { database }
+            | ShowWhat::Triggers { database }
+            | ShowWhat::Events { database }
+            | ShowWhat::OpenTables { database }
+            | ShowWhat::Partitions { database } => in_database(database),
+            ShowWhat::CreateDatabase { name, .. } => self.privileges.require_touch(name),
+            ShowWhat::Columns { table, .. }
+            | ShowWhat::Index { table }
+            | ShowWhat::CreateTable(table)
+            | ShowWhat::CreateView(table) => self.may_see(table),
+            ShowWhat::Grants(Some(account)) | ShowWhat::CreateUser(account) if !self.is_own(account) => {
+                // As in MySQL, whose accounts are rows of tables of this database.
+                self.privileges.require_on_database(Privilege::Select, "mysql")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn may_set(&self, item: &SetItem) -> Result<()> {
+        let scope = match item {
+            SetItem::System { scope, .. } => Some(*scope),
+            SetItem::Transaction { scope, .. } => *scope,
+            SetItem::User { .. } | SetItem::Names { .. } | SetItem::CharacterSet(_) => None,
+        };
+        match scope {
+            Some(Scope::Global | Scope::Persist) => {
+                self.privileges.require_globally(Privilege::Super, "SUPER or SYSTEM_VARIABLES_ADMIN")
+            }
+            Some(Scope::Session) | None => Ok(()),
+        }
+    }
+
+    /// Where GRANT and REVOKE give or take.
+    pub(crate) fn grant_level(&self, level: &GrantLevel) -> Result<catalog::Level> {
+        Ok(match level {
+            GrantLevel::Global => catalog::Level::Global,
+            GrantLevel::Database(name) => {
+                catalog::Level::Database(self.database_name(name.as_deref())?.to_string())
+            }
+            GrantLevel::Table(table) => catalog::Level::Table {
+                database: self.database_name(table.database.as_deref())?.to_string(),
+                table: table.name.clone(),
+            },
+            GrantLevel::Everywhere => return Err(SqlError::internal("GRANT has a level")),
+        })
+    }
+}
+
+/// Whether a value needs nothing of the row that it is set in.
+fn is_constant(value: &InsertValue) -> bool {
+    match value {
+        InsertValue::Default => true,
+        InsertValue::Expr(ast::Expr::Value(_)) => true,
+        InsertValue::Expr(_) => false,
+    }
+}
