@@ -14,6 +14,7 @@ CACHE := $(HOME)/.cache/pando
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 VENV := $(CACHE)/venv
 PYTHON := $(VENV)/bin/python
+export PANDO_NODE_MODULES ?= $(CACHE)/node/node_modules
 PANDO = $(CARGO_TARGET_DIR)/debug/pando
 
 # The system's RocksDB, where there is one; else the build compiles its own.

@@ -1,0 +1,181 @@
+"""KILL, SHOW PROCESSLIST, time-outs, clients that go."""
+
+import threading
+import time
+
+import pymysql
+import pytest
+
+LIMIT = 20
+# More rows than anybody waits for.
+ENDLESS = "SELECT a.id, b.id, c.id FROM n a, n b, n c"
+
+
+@pytest.fixture
+def numbers(server, database):
+    with server.connect(database, autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
+        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(1000)))
+
+
+def errno(caught):
+    return caught.value.args[0]
+
+
+class Statement(threading.Thread):
+    """Runs a statement on a connection of its own; `error` is what it ended with."""
+
+    def __init__(self, server, database, sql, before=()):
+        super().__init__(daemon=True)
+        self.connection = server.connect(database, read_timeout=LIMIT)
+        self.id = self.connection.thread_id()
+        self.cursor = self.connection.cursor()
+        for statement in before:
+            self.cursor.execute(statement)
+        self.sql = sql
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self.cursor.execute(self.sql)
+        except pymysql.err.MySQLError as error:
+            self.error = error.args[0]
+
+    def end(self):
+        self.join(LIMIT)
+        assert not self.is_alive(), "the statement did not end"
+        return self.error
+
+
+def lines(cursor, full="FULL "):
+    cursor.execute(f"SHOW {full}PROCESSLIST")
+    return {row[0]: row for row in cursor.fetchall()}
+
+
+def until(what, check):
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if check():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"not in time: {what}")
+
+
+def until_running(cursor, statement):
+    until("the statement runs", lambda: lines(cursor)[statement.id][7] == statement.sql)
+
+
+def test_kill_query_ends_the_statement_and_keeps_the_connection(server, database, numbers, connection):
+    cursor = connection.cursor()
+    statement = Statement(server, database, ENDLESS)
+    until_running(cursor, statement)
+    line = lines(cursor)[statement.id]
+    assert line[1] == "root" and line[3] == database and line[4] == "Query"
+    assert line[6] in ("executing", "Sending to client")
+    cursor.execute(f"KILL QUERY {statement.id}")
+    assert statement.end() == 1317
+    statement.cursor.execute("SELECT 1")
+    until("it sleeps", lambda: lines(cursor)[statement.id][4] == "Sleep")
+    assert lines(cursor)[statement.id][7] is None
+    statement.connection.close()
+
+
+def test_kill_connection_ends_both(server, database, numbers, connection):
+    cursor = connection.cursor()
+    statement = Statement(server, database, ENDLESS)
+    until_running(cursor, statement)
+    cursor.execute(f"KILL {statement.id}")
+    assert statement.end() in (1317, 2013)
+    until("its line is gone", lambda: statement.id not in lines(cursor))
+    idle = server.connect(database)
+    # The protocol's own command.
+    connection.kill(idle.thread_id())
+    with pytest.raises(pymysql.err.MySQLError):
+        idle.cursor().execute("SELECT 1")
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        cursor.execute("KILL 999999999")
+    assert errno(caught) == 1094
+
+
+def test_a_wait_for_a_lock_is_killed(server, database, numbers, connection):
+    cursor = connection.cursor()
+    cursor.execute("UPDATE n SET v = 0 WHERE id = 7")
+    statement = Statement(server, database, "UPDATE n SET v = 1 WHERE id = 7", before=["BEGIN"])
+    with server.connect(database) as other:
+        watching = other.cursor()
+        until_running(watching, statement)
+        watching.execute(f"KILL QUERY {statement.id}")
+        assert statement.end() == 1317
+    # Its transaction goes on.
+    statement.cursor.execute("UPDATE n SET v = 2 WHERE id = 8")
+    statement.connection.commit()
+    connection.commit()
+    cursor.execute("SELECT v FROM n WHERE id IN (7, 8) ORDER BY id")
+    assert cursor.fetchall() == ((0,), (2,))
+    statement.connection.close()
+
+
+def test_a_client_that_goes_ends_its_statement_and_frees_its_locks(server, database, numbers, connection):
+    cursor = connection.cursor()
+    gone = server.connect(database)
+    gone.cursor().execute("UPDATE n SET v = 0 WHERE id = 7")
+    with server.connect(database) as waiting:
+        waiting.cursor().execute("UPDATE n SET v = 0 WHERE id = 9")
+        statement = Statement(server, database, "UPDATE n SET v = 1 WHERE id IN (9, 11)", before=["BEGIN"])
+        until_running(cursor, statement)
+        # Closed without a word while the statement waits for row 9.
+        statement.connection._force_close()
+        until("its line is gone", lambda: statement.id not in lines(cursor))
+        cursor.execute("UPDATE n SET v = 3 WHERE id = 11")
+        connection.commit()
+    gone._force_close()
+    cursor.execute("UPDATE n SET v = 4 WHERE id = 7")
+    connection.commit()
+
+
+def test_time_runs_out(connection, numbers):
+    cursor = connection.cursor()
+    cursor.execute("SET max_execution_time = 200")
+    begin = time.monotonic()
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        cursor.execute(ENDLESS)
+    assert errno(caught) == 3024
+    assert time.monotonic() - begin < LIMIT
+    cursor.execute("SELECT COUNT(*) FROM n")
+    assert cursor.fetchall() == ((1000,),)
+
+
+def test_an_idle_connection_is_closed_with_a_reason(server):
+    with server.connect() as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET wait_timeout = 1")
+        # What it says answers no command, so it begins to count anew.
+        connection._next_seq_id = 0
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            connection._read_packet()
+        assert errno(caught) == 4031
+    # An interactive client waits for interactive_timeout.
+    flag = pymysql.constants.CLIENT.INTERACTIVE
+    with server.connect(autocommit=True) as connection:
+        connection.cursor().execute("SET GLOBAL interactive_timeout = 4321")
+        try:
+            with server.connect(client_flag=flag) as interactive:
+                cursor = interactive.cursor()
+                cursor.execute("SELECT @@wait_timeout, @@global.wait_timeout")
+                assert cursor.fetchall() == ((4321, 28800),)
+        finally:
+            connection.cursor().execute("SET GLOBAL interactive_timeout = DEFAULT")
+
+
+def test_oneself(connection):
+    cursor = connection.cursor()
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        cursor.execute("KILL QUERY CONNECTION_ID()")
+    assert errno(caught) == 1317
+    cursor.execute("SELECT 1")
+    long = "SELECT '" + "x" * 200 + "'"
+    cursor.execute("SHOW PROCESSLIST")
+    assert max(len(row[7] or "") for row in cursor.fetchall()) <= 100
+    cursor.execute(long)

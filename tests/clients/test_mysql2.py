@@ -1,0 +1,31 @@
+"""mysql2, the driver of Node.js."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+HERE = pathlib.Path(__file__).parent / "mysql2"
+
+
+def test_a_working_day(server, database):
+    node = shutil.which("node")
+    modules = pathlib.Path(os.environ.get("PANDO_NODE_MODULES", HERE / "node_modules"))
+    assert node and (modules / "mysql2").exists(), "Node.js or mysql2 is missing; run make setup"
+    command = [node, str(HERE / "day.js"), str(server.address[1]), database, str(server.data / "ca.pem")]
+    environment = {**os.environ, "NODE_PATH": str(modules)}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found.pop("cipher").startswith("TLS_")
+    assert found == {
+        "inserted": 2,
+        "prepared": [{"name": "bolt", "price": "0.25"}],
+        "again": [{"name": "nut", "price": None}],
+        "duplicate": 1062,
+        "count": 2,
+        "afterChange": True,
+        "compressed": [300000, 2],
+        "pool": sum(range(1, 41)),
+    }

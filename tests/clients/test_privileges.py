@@ -1,0 +1,183 @@
+"""Accounts, GRANT and REVOKE, and what is refused without them."""
+
+import pymysql
+import pytest
+
+
+@pytest.fixture
+def admin(server, database):
+    """root, with two tables in the test's database, and the account 'ann' without any privilege."""
+    with server.connect(database, autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE t (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
+        cursor.execute("CREATE TABLE u (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
+        cursor.execute("INSERT INTO t VALUES (1, 1)")
+        cursor.execute("CREATE USER ann IDENTIFIED BY 'pw'")
+        yield cursor
+        cursor.execute("DROP USER IF EXISTS ann")
+
+
+@pytest.fixture
+def ann(server, admin):
+    with server.connect(user="ann", password="pw", autocommit=True) as connection:
+        yield connection.cursor()
+
+
+def refused(cursor, sql):
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        cursor.execute(sql)
+    return caught.value.args
+
+
+def rows(cursor, sql):
+    cursor.execute(sql)
+    return cursor.fetchall()
+
+
+def test_an_account_begins_with_nothing(server, database, admin, ann):
+    d = database
+    table = "command denied to user 'ann'@'localhost' for table"
+    for sql, errno, text in [
+        (f"SELECT * FROM {d}.t", 1142, f"SELECT {table} 't'"),
+        (f"SELECT 1 FROM (SELECT id FROM {d}.t) x", 1142, f"SELECT {table} 't'"),
+        (f"SELECT (SELECT MAX(id) FROM {d}.t)", 1142, f"SELECT {table} 't'"),
+        (f"INSERT INTO {d}.t VALUES (2, 2)", 1142, f"INSERT {table} 't'"),
+        (f"UPDATE {d}.t SET v = 1", 1142, f"UPDATE {table} 't'"),
+        (f"DELETE FROM {d}.t", 1142, f"DELETE {table} 't'"),
+        (f"TRUNCATE TABLE {d}.t", 1142, f"DROP {table} 't'"),
+        (f"DROP TABLE {d}.t", 1142, f"DROP {table} 't'"),
+        (f"CREATE TABLE {d}.x (id INT)", 1142, f"CREATE {table} 'x'"),
+        (f"DESCRIBE {d}.t", 1142, f"SELECT {table} 't'"),
+        (f"SHOW CREATE TABLE {d}.t", 1142, "denied"),
+        # Even of a table that is not there: nobody learns which there are.
+        (f"SELECT * FROM {d}.nowhere", 1142, f"SELECT {table} 'nowhere'"),
+        (f"USE {d}", 1044, f"Access denied for user 'ann'@'%' to database '{d}'"),
+        (f"SHOW TABLES FROM {d}", 1044, "Access denied"),
+        ("CREATE DATABASE anns", 1044, "database 'anns'"),
+        (f"DROP DATABASE {d}", 1044, "Access denied"),
+        ("CREATE USER bob", 1227, "need (at least one of) the CREATE USER privilege(s)"),
+        ("DROP USER ann", 1227, "CREATE USER"),
+        ("SET GLOBAL max_connections = 5", 1227, "SUPER or SYSTEM_VARIABLES_ADMIN"),
+        ("FLUSH PRIVILEGES", 1227, "RELOAD"),
+        ("GRANT SELECT ON *.* TO ann", 1045, "Access denied for user 'ann'@'%'"),
+        (f"GRANT SELECT ON {d}.* TO ann", 1044, "Access denied"),
+        (f"GRANT SELECT ON {d}.t TO ann", 1142, f"GRANT {table} 't'"),
+        ("SHOW GRANTS FOR root", 1044, "database 'mysql'"),
+        ("LOAD DATA INFILE '/etc/passwd' INTO TABLE t", 1227, "FILE"),
+    ]:
+        got = refused(ann, sql)
+        assert got[0] == errno and text in got[1], (sql, got)
+    assert rows(ann, "SELECT 1 + 1") == ((2,),)
+    assert (d,) not in rows(ann, "SHOW DATABASES")
+    assert rows(ann, "SHOW GRANTS") == (("GRANT USAGE ON *.* TO `ann`@`%`",),)
+    assert rows(ann, "SELECT USER(), CURRENT_USER()") == (("ann@localhost", "ann@%"),)
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        server.connect(d, user="ann", password="pw")
+    assert caught.value.args[0] == 1044
+
+
+def test_what_is_granted_is_allowed_at_once(database, admin, ann):
+    d = database
+    admin.execute(f"GRANT SELECT, INSERT ON {d}.t TO ann")
+    assert rows(ann, f"SELECT * FROM {d}.t") == ((1, 1),)
+    ann.execute(f"INSERT INTO {d}.t VALUES (2, 2)")
+    assert refused(ann, f"DELETE FROM {d}.t")[0] == 1142
+    assert refused(ann, f"SELECT * FROM {d}.t, {d}.u")[0] == 1142
+    ann.execute(f"USE {d}")
+    assert rows(ann, "SHOW TABLES") == (("t",),)
+    assert rows(ann, "SHOW GRANTS") == (
+        ("GRANT USAGE ON *.* TO `ann`@`%`",),
+        (f"GRANT SELECT, INSERT ON `{d}`.`t` TO `ann`@`%`",),
+    )
+    admin.execute(f"GRANT UPDATE ON {d}.* TO ann")
+    # A constant for all rows needs no more than that.
+    ann.execute("UPDATE u SET v = 3")
+    assert refused(ann, "UPDATE u SET v = 3 WHERE id = 1")[0] == 1142
+    ann.execute("UPDATE t SET v = v + 1 WHERE id = 1")
+    admin.execute(f"GRANT ALL ON {d}.* TO ann")
+    ann.execute("DELETE FROM u")
+    ann.execute("CREATE TABLE made (id INT NOT NULL, SHARD KEY (id))")
+    ann.execute("DROP TABLE made")
+    admin.execute(f"REVOKE ALL ON {d}.* FROM ann")
+    assert refused(ann, "DELETE FROM u")[0] == 1142
+    assert rows(ann, "SELECT COUNT(*) FROM t") == ((2,),), "the table's own grant stays"
+    admin.execute("REVOKE ALL PRIVILEGES, GRANT OPTION FROM ann")
+    assert refused(ann, "SELECT * FROM t")[0] == 1142
+    got = refused(admin, f"REVOKE SELECT ON {d}.t FROM ann")
+    assert got[0] == 1147
+
+
+def test_grants_are_passed_on_with_grant_option_alone(database, admin, ann, server):
+    d = database
+    admin.execute("CREATE USER bob")
+    try:
+        admin.execute(f"GRANT SELECT ON {d}.* TO ann")
+        assert refused(ann, f"GRANT SELECT ON {d}.* TO bob")[0] == 1044
+        admin.execute(f"GRANT SELECT ON {d}.* TO ann WITH GRANT OPTION")
+        ann.execute(f"GRANT SELECT ON {d}.* TO bob")
+        assert refused(ann, f"GRANT INSERT ON {d}.* TO bob")[0] == 1044
+        with server.connect(d, user="bob") as connection:
+            assert rows(connection.cursor(), "SELECT COUNT(*) FROM t") == ((1,),)
+        assert refused(admin, "GRANT SELECT ON *.* TO nobody")[0] == 1410
+        assert refused(admin, f"GRANT EXECUTE ON {d}.* TO bob")[0] == 1235
+        assert refused(admin, f"GRANT RELOAD ON {d}.* TO bob")[0] == 1221
+    finally:
+        admin.execute("DROP USER bob")
+
+
+def test_prepared_statements_are_checked_when_they_run(database, admin, ann):
+    admin.execute(f"GRANT SELECT ON {database}.t TO ann")
+    ann.execute(f"PREPARE s FROM 'SELECT v FROM {database}.t WHERE id = ?'")
+    ann.execute("SET @id = 1")
+    assert rows(ann, "EXECUTE s USING @id") == ((1,),)
+    admin.execute(f"REVOKE SELECT ON {database}.t FROM ann")
+    assert refused(ann, "EXECUTE s USING @id")[0] == 1142
+
+
+def test_passwords(server, admin, ann):
+    ann.execute("SET PASSWORD = 'new'")
+    server.connect(user="ann", password="new").close()
+    ann.execute("ALTER USER ann IDENTIFIED BY 'newer'")
+    ann.execute("ALTER USER CURRENT_USER() IDENTIFIED WITH mysql_native_password BY 'newest'")
+    server.connect(user="ann", password="newest").close()
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        server.connect(user="ann", password="pw")
+    assert caught.value.args[0] == 1045
+    assert rows(admin, "SHOW CREATE USER ann")[0][0].startswith(
+        "CREATE USER `ann`@`%` IDENTIFIED WITH 'mysql_native_password' AS '*"
+    )
+
+
+def test_change_of_user(server, database, admin):
+    with server.connect(database) as connection:
+        connection._execute_command(pymysql.constants.COMMAND.COM_CHANGE_USER, b"nobody\0\0\0\x2d\0")
+        with pytest.raises(pymysql.err.MySQLError):
+            connection._read_ok_packet()
+
+
+def test_who_may_kill_whom(server, admin, ann):
+    with server.connect(user="ann", password="pw") as other:
+        ann.execute(f"KILL {other.thread_id()}")
+    with server.connect() as root:
+        got = refused(ann, f"KILL {root.thread_id()}")
+        assert got == (1095, f"You are not owner of thread {root.thread_id()}")
+        root.ping(reconnect=False)
+    assert {row[1] for row in rows(ann, "SHOW PROCESSLIST")} == {"ann"}
+    assert {"ann", "root"} <= {row[1] for row in rows(admin, "SHOW PROCESSLIST")}
+
+
+def test_the_first_root_has_everything(pando):
+    with pando.connect(autocommit=True) as connection:
+        cursor = connection.cursor()
+        assert rows(cursor, "SHOW GRANTS") == (
+            ("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION",),
+        )
+        cursor.execute("CREATE USER 'root'@'%' IDENTIFIED BY 'secret'")
+    with pytest.raises(pymysql.err.MySQLError):
+        pando.connect()
+    with pando.connect(password="secret", autocommit=True) as connection:
+        cursor = connection.cursor()
+        assert rows(cursor, "SHOW GRANTS") == (
+            ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION",),
+        )
+        cursor.execute("CREATE DATABASE d")
