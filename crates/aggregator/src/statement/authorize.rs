@@ -3,12 +3,13 @@
 
 use crate::session::State;
 use catalog::Privilege;
+use sql::query::BoundChange;
 use sql::statement::{
     Account, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem, Show, ShowWhat,
     Statement, TableName,
 };
 use sqlparser::ast;
-use types::{Result, SqlError};
+use types::{ErrorKind, Result, SqlError};
 
 impl State {
     /// Errors: 1044, 1142, 1227.
@@ -31,6 +32,8 @@ impl State {
                 let reads = delete.selection.is_some() || !delete.order_by.is_empty();
                 if reads { self.may(Select, "SELECT", &delete.table) } else { Ok(()) }
             }
+            // Which tables these change is known once they are bound: see `may_change`.
+            Statement::UpdateJoined(_) | Statement::DeleteJoined(_) => Ok(()),
             Statement::LoadData(load) => {
                 if !load.local {
                     self.privileges.require_globally(File, "FILE")?;
@@ -106,6 +109,17 @@ impl State {
     fn may(&self, privilege: Privilege, command: &str, table: &TableName) -> Result<()> {
         let database = self.database_name(table.database.as_deref())?;
         self.privileges.require_on_table(privilege, command, database, &table.name)
+    }
+
+    /// Whether a bound UPDATE or DELETE may change its tables.
+    pub(super) fn may_change(&self, privilege: Privilege, command: &str, change: &BoundChange) -> Result<()> {
+        change.tables.iter().try_for_each(|table| {
+            let def = &table.definition;
+            let database = self.catalog.database_by_id(def.database).ok_or_else(|| {
+                SqlError::new(ErrorKind::NoSuchTable, format!("Table '{}' is gone", def.name))
+            })?;
+            self.privileges.require_on_table(privilege, command, &database.name, &def.name)
+        })
     }
 
     /// To see a table's definition, any privilege on it will do.

@@ -17,6 +17,7 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat_batches, filter_record_batch, or, take_record_batch};
 use arrow::datatypes::{UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
+use catalog::Privilege;
 use columnstore::{LockRequest, OnDuplicate};
 use datafusion::logical_expr::LogicalPlan;
 use sql::query::{BoundChange, ChangedTable};
@@ -81,6 +82,7 @@ impl State {
                 sql::query::bind_update_joined(update, &self.bind_context(tables, &parameters))
             })
             .await?;
+        self.may_change(Privilege::Update, "UPDATE", &bound)?;
         self.run_update(bound).await
     }
 
@@ -115,6 +117,7 @@ impl State {
                 sql::query::bind_delete_joined(delete, &self.bind_context(tables, &parameters))
             })
             .await?;
+        self.may_change(Privilege::Delete, "DELETE", &bound)?;
         self.run_delete(bound).await
     }
 

@@ -25,7 +25,7 @@ use change::Changed;
 use mysql_protocol::{OkInfo, Response};
 use query::Parameters;
 use sql::statement::{Begin, Statement};
-use types::{Result, SqlError, Value};
+use types::{Result, Value};
 
 pub(crate) use load::Loading;
 
