@@ -5,8 +5,8 @@ use crate::session::State;
 use catalog::Privilege;
 use sql::query::BoundChange;
 use sql::statement::{
-    Account, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem, Show, ShowWhat,
-    Statement, TableName,
+    Account, AlterAction, AlterTable, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem,
+    Show, ShowWhat, Statement, TableName,
 };
 use sqlparser::ast;
 use types::{ErrorKind, Result, SqlError};
@@ -56,6 +56,10 @@ impl State {
             }
             Statement::DropTable { tables, .. } => {
                 tables.iter().try_for_each(|table| self.may(Drop, "DROP", table))
+            }
+            Statement::AlterTable(alter) => self.may_alter(alter),
+            Statement::RenameTables(renames) => {
+                renames.iter().try_for_each(|(from, to)| self.may_rename(from, to))
             }
             Statement::MaintainTables { tables, .. } => tables.iter().try_for_each(|table| {
                 self.may(Select, "SELECT", table)?;
@@ -129,6 +133,27 @@ impl State {
             return Ok(());
         }
         Err(self.privileges.denied_on_table("SELECT", &table.name))
+    }
+
+    /// INDEX is enough for keys alone.
+    fn may_alter(&self, alter: &AlterTable) -> Result<()> {
+        let of_keys =
+            |action: &AlterAction| matches!(action, AlterAction::AddKey(_) | AlterAction::DropKey(_));
+        if !alter.actions.is_empty() && alter.actions.iter().all(of_keys) {
+            return self.may(Privilege::Index, "INDEX", &alter.table);
+        }
+        self.may(Privilege::Alter, "ALTER", &alter.table)?;
+        alter.actions.iter().try_for_each(|action| match action {
+            AlterAction::RenameTable(to) => self.may_rename(&alter.table, to),
+            _ => Ok(()),
+        })
+    }
+
+    fn may_rename(&self, from: &TableName, to: &TableName) -> Result<()> {
+        self.may(Privilege::Alter, "ALTER", from)?;
+        self.may(Privilege::Drop, "DROP", from)?;
+        self.may(Privilege::Create, "CREATE", to)?;
+        self.may(Privilege::Insert, "INSERT", to)
     }
 
     fn may_insert(&self, insert: &Insert) -> Result<()> {
