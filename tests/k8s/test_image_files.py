@@ -1,6 +1,7 @@
 """A program starts from nothing but the files of its image."""
 
 import os
+import shutil
 import stat
 import subprocess
 import tomllib
@@ -26,7 +27,7 @@ def test_it_starts_from_its_own_files(program, rootfs):
     kinds = [path for path in files if ".so" not in path.name and path.parent != image.root / "etc"]
     assert kinds == [image.root / image.entrypoint[0].lstrip("/")]
     assert not any(path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID) for path in files)
-    command = ["chroot", f"--userspec={image.user}:{image.group}", image.root, *image.entrypoint]
+    command = [shutil.which("chroot"), f"--userspec={image.user}:{image.group}", image.root, *image.entrypoint]
     version = tomllib.loads((images.ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     result = subprocess.run([*command, "--version"], env=image.environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
