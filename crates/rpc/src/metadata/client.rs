@@ -15,6 +15,10 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use types::{NodeId, SqlError};
 
+/// How long one master is waited for by what goes on until it is done. Connecting has no limit of its own
+/// once the peer's port has taken the connection.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+
 /// The pause before the masters are asked again, once all of them have been.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -127,7 +131,10 @@ impl Masters {
                     Ok(answer) => answer,
                     Err(_) => Err(Status::unavailable("no answer in time")),
                 },
-                None => call(client).await,
+                // Whoever is asked may listen already and not answer yet: then the next one is asked.
+                None => tokio::time::timeout(ASK_LIMIT, call(client))
+                    .await
+                    .unwrap_or_else(|_| Err(Status::unavailable("no answer in time"))),
             };
             let status = match answer {
                 Ok(answer) => {
