@@ -44,7 +44,7 @@ def difference(cluster, aggregator, number):
 
 @pytest.mark.parametrize("leaves", LEAVES)
 def test_answers(leaves, rows, tmp_path):
-    with Cluster.running(tmp_path / "cluster", leaves=leaves, aggregators=2) as cluster:
+    with Cluster.running(tmp_path / "cluster", leaves=leaves, aggregators=2, memory="1GiB") as cluster:
         for partitions in partitions_with(leaves):
             tpch.load(cluster, "tpch", rows, partitions)
             placed = cluster.query("SHOW PARTITIONS ON tpch", aggregator=1)
