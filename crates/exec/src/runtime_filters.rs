@@ -4,6 +4,7 @@
 
 use crate::exchange::ExchangeExec;
 use crate::scan::ScanExec;
+use crate::union::CollocatedUnionExec;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
@@ -51,7 +52,33 @@ pub fn connect(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<
         pushing.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     }
     let plan = FilterPushdown::new_post_optimization().optimize(plan, &pushing)?;
-    align(plan, &mut HashSet::new())
+    align(without_barriers(plan, false)?, &mut HashSet::new())
+}
+
+/// Takes the filter from joins whose partitions may not all be read.
+///
+/// A join that collects its build side gives its filter away when *each* of its partitions has asked for
+/// the build side, and holds all of them back until then. One that is never read, because a partitioned
+/// join above it found its own build side empty, or a limit above a union was satisfied by an earlier
+/// child, would hold back its siblings for ever. `skippable`: whether that may happen to `plan`.
+fn without_barriers(plan: Arc<dyn ExecutionPlan>, skippable: bool) -> Result<Arc<dyn ExecutionPlan>> {
+    let join = plan.downcast_ref::<HashJoinExec>();
+    let partitioned = join.is_some_and(|join| *join.partition_mode() == PartitionMode::Partitioned);
+    let many = plan.output_partitioning().partition_count() > 1;
+    let children = plan
+        .children()
+        .into_iter()
+        .enumerate()
+        .map(|(at, child)| {
+            let later = at > 0 && (partitioned || plan.is::<CollocatedUnionExec>());
+            without_barriers(child.clone(), many && (skippable || later))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let plan = replace_children_if_necessary(plan, children)?;
+    match plan.downcast_ref::<HashJoinExec>() {
+        Some(join) if skippable && many && !partitioned => join.builder().reset_state().build_exec(),
+        _ => Ok(plan),
+    }
 }
 
 /// Whether a runtime filter may be on a column whose name another column beside it has too. DataFusion

@@ -210,6 +210,9 @@ pub(super) const QUERIES: &[&str] = &[
     "SELECT k, count(*) FROM (SELECT k FROM a UNION ALL SELECT k FROM a WHERE g = 1) GROUP BY k",
     "SELECT k, g FROM a INTERSECT SELECT k, g FROM b",
     "SELECT k FROM a EXCEPT SELECT k FROM b",
+    // One row on one side: most partitions do not read the other, which has a join of its own.
+    "SELECT x.id, z.m FROM a x JOIN (SELECT y.k, min(y.d) m FROM a y JOIN c ON c.s = y.s GROUP BY y.k) z ON x.k = z.k WHERE x.id = 3",
+    "SELECT id FROM a WHERE id < 2 AND k IN (SELECT y.k FROM a y JOIN c ON c.s = y.s GROUP BY y.k)",
     "SELECT x.k, x.n, y.n FROM (SELECT k, count(*) n FROM a GROUP BY k) x JOIN (SELECT k, count(*) n FROM e GROUP BY k) y ON x.k = y.k",
     "SELECT x.g, count(*) FROM (SELECT a.g, b.s FROM a JOIN b ON a.k = b.k) x JOIN c ON x.s = c.s GROUP BY x.g",
     "WITH x AS (SELECT k, sum(d) AS total FROM a GROUP BY k) SELECT x.k, y.k FROM x JOIN x y ON x.total = y.total",
