@@ -6,6 +6,7 @@
 //! on Arrow batches. Encoded blocks are shared through the [`pool`].
 
 pub mod access;
+mod batch_size;
 mod codec;
 mod deletes;
 pub mod encoding;
@@ -31,6 +32,7 @@ pub use access::{
     Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView,
     RowLockMode, WriteContext,
 };
+pub use batch_size::batch_bytes;
 pub use error::StoreError;
 pub use filter::filter_batch;
 pub use pool::{BufferPool, PoolStatistics};

@@ -1,8 +1,6 @@
 //! The memory of a query: DataFusion's pool over the process's [`MemoryBudget`], with a limit for
 //! each query, so that one query spills or fails alone.
 
-use arrow::array::{Array, ArrayData, AsArray, RecordBatch};
-use arrow::datatypes::{ByteViewType, DataType};
 use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
 use env::MemoryBudget;
@@ -95,29 +93,6 @@ impl MemoryPool for QueryPool {
     fn memory_limit(&self) -> MemoryLimit {
         MemoryLimit::Finite(self.limit)
     }
-}
-
-/// Bytes that a batch's rows take. A string view's buffers may be shared by many batches (a
-/// dictionary of a whole segment), so of them only the part that this batch's views point to counts.
-pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| array_bytes(column.as_ref())).sum()
-}
-
-/// See [`batch_bytes`].
-pub(crate) fn array_bytes(array: &dyn Array) -> usize {
-    match array.data_type() {
-        DataType::Utf8View => view_bytes(array.as_string_view()),
-        DataType::BinaryView => view_bytes(array.as_binary_view()),
-        _ => {
-            let data: ArrayData = array.to_data();
-            data.get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
-        }
-    }
-}
-
-fn view_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
-    let long: usize = array.views().iter().map(|view| *view as u32 as usize).filter(|len| *len > 12).sum();
-    array.len() * 16 + long
 }
 
 #[cfg(test)]

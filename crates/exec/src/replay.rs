@@ -2,8 +2,8 @@
 //! rounds.
 
 use crate::exchange::ExchangeExec;
-use crate::memory::batch_bytes;
 use arrow::array::RecordBatch;
+use columnstore::batch_bytes;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};

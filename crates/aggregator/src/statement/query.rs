@@ -207,7 +207,7 @@ impl State {
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
             let batch = batch?;
-            held.try_grow(batch.get_array_memory_size()).map_err(|over| {
+            held.try_grow(columnstore::batch_bytes(&batch)).map_err(|over| {
                 SqlError::new(types::ErrorKind::OutOfMemory, format!("{over}; change fewer rows at a time"))
             })?;
             batches.push(batch);

@@ -10,6 +10,7 @@ use super::Store;
 use super::insert::EncodedRows;
 use crate::StoreError;
 use crate::access::{OnDuplicate, WriteContext};
+use crate::batch_size::batch_bytes;
 use crate::deletes::DeleteVector;
 use crate::partition::Partition;
 use crate::partition::state::{Begin, SegmentFile, SegmentSource, TableState};
@@ -108,7 +109,7 @@ impl BulkLoad {
         let (full, bulk) = (options.segment_rows, options.bulk_rows);
         let most = (options.memory.limit() / 64).clamp(LEAST_BYTES, MOST_BYTES);
         // The rows, and once more while they are sorted.
-        let bytes = rows.get_array_memory_size() * 2;
+        let bytes = batch_bytes(&rows) * 2;
         if self.reserve(bytes).is_err() {
             if self.rows >= bulk.min(BLOCK_ROWS) {
                 self.write_segment()?;
@@ -124,7 +125,7 @@ impl BulkLoad {
             self.write_segment()?;
         }
         if rest.num_rows() > 0 {
-            self.reserve(rest.get_array_memory_size().min(bytes))?;
+            self.reserve(batch_bytes(&rest).min(bytes))?;
             self.rows += rest.num_rows();
             self.bytes += bytes;
             self.batches.push(rest);

@@ -8,11 +8,11 @@
 //! the query's memory does not hold goes to a file.
 
 use super::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};
-use crate::memory::batch_bytes;
 use crate::stages::Pull;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use columnstore::batch_bytes;
 use datafusion::common::{Result, exec_err, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SpillFile;

@@ -88,7 +88,7 @@ impl Decoder {
 /// The batch in pieces of a moderate size, without bytes that its rows do not use: the strings of a
 /// batch often point into a dictionary of a whole segment.
 pub(super) fn pieces(batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
-    let bytes: usize = batch.columns().iter().map(|column| used_bytes(column.as_ref())).sum();
+    let bytes = columnstore::batch_bytes(batch);
     let rows = batch.num_rows();
     let step = rows.div_ceil(bytes.div_ceil(PIECE).max(1)).max(1);
     (0..rows)
@@ -100,18 +100,6 @@ pub(super) fn pieces(batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError
             RecordBatch::try_new_with_options(piece.schema(), columns, &options)
         })
         .collect()
-}
-
-fn used_bytes(array: &dyn Array) -> usize {
-    match array.data_type() {
-        DataType::Utf8View => view_bytes(array.as_string_view()),
-        DataType::BinaryView => view_bytes(array.as_binary_view()),
-        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
-    }
-}
-
-fn view_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
-    array.len() * 16 + long_bytes(array)
 }
 
 fn long_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
