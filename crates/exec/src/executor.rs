@@ -163,8 +163,7 @@ impl Executor {
             let work = async {
                 let mut stream = root.execute(0, context)?;
                 while let Some(batch) = stream.next().await {
-                    let failed = batch.is_err();
-                    if sender.send(batch.map_err(|error| to_sql_error(&error))).await.is_err() || failed {
+                    if sender.send(Ok(batch?)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -179,6 +178,8 @@ impl Executor {
                 }
                 reason = cancel.cancelled() => Err(reason),
             };
+            // What ended the query comes before what its end did to the stages that were still running.
+            let ended = ended.map_err(|error| cancel.reason().unwrap_or(error));
             running.abort();
             if let Err(error) = ended {
                 // A receiver that has gone wants no error.

@@ -8,7 +8,7 @@ use crate::query::Cancel;
 use crate::scan::ScanExec;
 use crate::slice::slice;
 use crate::spread::Spread;
-use crate::stages::{QueryId, StageNodes, StageRequest, StageService, StageSlice};
+use crate::stages::{QueryId, StageControl, StageNodes, StageRequest, StageService, StageSlice};
 use columnstore::ReadView;
 use datafusion::common::Result as DataFusionResult;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -67,13 +67,7 @@ impl Launcher {
         nodes
             .map(|node| {
                 let (inner, cancel) = (inner.clone(), cancel.clone());
-                Box::pin(async move {
-                    let error = match inner.hold(group, node).await {
-                        Ok(never) => match never {},
-                        Err(error) => error,
-                    };
-                    cancel.cancel(error);
-                }) as BoxFuture<'static, ()>
+                Box::pin(async move { inner.hold(group, node, &cancel).await }) as BoxFuture<'static, ()>
             })
             .collect()
     }
@@ -98,8 +92,6 @@ impl Launcher {
     }
 }
 
-enum Never {}
-
 impl Inner {
     fn nodes_of(&self, group: usize) -> BTreeSet<NodeId> {
         self.spread.stages_of(group).into_iter().flat_map(|stage| self.spread.nodes(stage)).collect()
@@ -109,20 +101,31 @@ impl Inner {
         if node == self.spread.here() { Ok(self.own.clone()) } else { self.nodes.stages(node) }
     }
 
-    /// Starts the group's part on a node, and holds it until it fails.
-    async fn hold(&self, group: usize, node: NodeId) -> Result<Never> {
-        let request = self.request(group, node).map_err(|error| to_sql_error(&error))?;
-        let mut control = self.service(node)?.start(request).await?;
-        Err(control.next().await.unwrap_or_else(|| {
-            let name = self.nodes.name(node);
-            SqlError {
-                kind: ErrorKind::ServerOffline,
-                message: format!(
-                    "{name} was lost while it ran a part of the query; try again once it is back"
-                ),
-                retryable: true,
+    /// Starts the group's part on a node, and holds it until it fails; then cancels the query with what
+    /// it failed of. It is let go after that, so that what its end does to others is not taken for the
+    /// reason.
+    async fn hold(&self, group: usize, node: NodeId, cancel: &Cancel) {
+        match self.begin(group, node).await {
+            Ok(mut control) => {
+                let error = control.next().await.unwrap_or_else(|| self.lost(node));
+                cancel.cancel(error);
             }
-        }))
+            Err(error) => cancel.cancel(error),
+        }
+    }
+
+    async fn begin(&self, group: usize, node: NodeId) -> Result<StageControl> {
+        let request = self.request(group, node).map_err(|error| to_sql_error(&error))?;
+        self.service(node)?.start(request).await
+    }
+
+    fn lost(&self, node: NodeId) -> SqlError {
+        let name = self.nodes.name(node);
+        SqlError {
+            kind: ErrorKind::ServerOffline,
+            message: format!("{name} was lost while it ran a part of the query; try again once it is back"),
+            retryable: true,
+        }
     }
 
     fn request(&self, group: usize, node: NodeId) -> DataFusionResult<StageRequest> {
