@@ -11,7 +11,7 @@
 
 use crate::links::PingedLinks;
 use crate::node::Node;
-use crate::options::AggregatorOptions;
+use crate::options::{AggregatorOptions, TlsOptions};
 use crate::process::{
     StartError, cannot_start, cores, listen, options, start_logging, stopped, wait_for_signal,
 };
@@ -82,6 +82,8 @@ async fn start(
     listener: TcpListener,
     mysql: SocketAddr,
 ) -> Result<(), StartError> {
+    let certificate = TlsOptions { tls_cert: options.tls_cert.clone(), tls_key: options.tls_key.clone() };
+    let tls = crate::tls::prepare(&options.common.data, &certificate).map_err(StartError::new)?;
     let late_stages = Arc::<wire::LateStages>::default();
     let metadata = join(options, node, mysql, &late_stages).await?;
     let pings = Arc::new(Pings::start(node.channels.clone(), metadata.clone()));
@@ -115,6 +117,7 @@ async fn start(
     let mut config = mysql_protocol::Config::new(::aggregator::server_version());
     config.limits.drain = Duration::from_secs(options.common.drain_seconds);
     config.counters = server.counters();
+    config.tls = Some(tls);
     let stop = stopped(node.stop.subscribe());
     node.serves_clients(tokio::spawn(mysql_protocol::serve(listener, Arc::new(server), config, stop)));
     node.vitals.serve(move || aggregator.connections(), move || reaches_leaves(&metadata, &pings));

@@ -116,7 +116,7 @@ pub struct AggregatorOptions {
     /// Partitions of a new database that does not say; default: one a core of the leaves
     #[arg(long, env = "PANDO_PARTITIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
-    /// Certificate chain in PEM to offer TLS to MySQL clients with
+    /// Certificate chain in PEM to offer TLS to MySQL clients with; default: one made at the first start, DIR/server-cert.pem, which DIR/ca.pem vouches for
     #[arg(long, env = "PANDO_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// Key of --tls-cert in PEM
@@ -218,9 +218,6 @@ impl AggregatorOptions {
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err("--tls-cert and --tls-key belong together".to_string());
-        }
-        if self.tls_cert.is_some() {
-            return Err("--tls-cert: TLS for MySQL clients is not there yet".to_string());
         }
         if !self.begins_cluster() && self.common.join.0.is_empty() {
             return Err("--join is needed: a master's HOST:PORT, or --master --bootstrap for the first one"
