@@ -2,14 +2,16 @@
 //! binding finds them, see [`super::query::CatalogTables`].
 
 use crate::session::State;
+use crate::statement::query::for_each_table;
 use catalog::Privilege;
+use datafusion::logical_expr::LogicalPlan;
 use sql::query::BoundChange;
 use sql::statement::{
     Account, AlterAction, AlterTable, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem,
     Show, ShowWhat, Statement, TableName,
 };
 use sqlparser::ast;
-use types::{ErrorKind, Result, SqlError};
+use types::{ErrorKind, Result, SqlError, TableDef};
 
 impl State {
     /// Errors: 1044, 1142, 1227.
@@ -115,15 +117,28 @@ impl State {
         self.privileges.require_on_table(privilege, command, database, &table.name)
     }
 
-    /// Whether a bound UPDATE or DELETE may change its tables.
+    /// Whether a bound UPDATE or DELETE of a join may change its tables, and read what it joins.
     pub(super) fn may_change(&self, privilege: Privilege, command: &str, change: &BoundChange) -> Result<()> {
-        change.tables.iter().try_for_each(|table| {
-            let def = &table.definition;
-            let database = self.catalog.database_by_id(def.database).ok_or_else(|| {
-                SqlError::new(ErrorKind::NoSuchTable, format!("Table '{}' is gone", def.name))
-            })?;
-            self.privileges.require_on_table(privilege, command, &database.name, &def.name)
-        })
+        change
+            .tables
+            .iter()
+            .try_for_each(|table| self.may_on_definition(privilege, command, &table.definition))?;
+        self.may_read(&change.plan)
+    }
+
+    /// Whether a bound plan may read its tables.
+    pub(super) fn may_read(&self, plan: &LogicalPlan) -> Result<()> {
+        let mut tables = Vec::new();
+        for_each_table(plan, |table| tables.push(table.def().clone()))?;
+        tables.iter().try_for_each(|def| self.may_on_definition(Privilege::Select, "SELECT", def))
+    }
+
+    fn may_on_definition(&self, privilege: Privilege, command: &str, def: &TableDef) -> Result<()> {
+        let database = self
+            .catalog
+            .database_by_id(def.database)
+            .ok_or_else(|| SqlError::new(ErrorKind::NoSuchTable, format!("Table '{}' is gone", def.name)))?;
+        self.privileges.require_on_table(privilege, command, &database.name, &def.name)
     }
 
     /// To see a table's definition, any privilege on it will do.

@@ -74,17 +74,23 @@ impl CatalogTables {
 }
 
 impl Tables for CatalogTables {
-    /// A table that is read; the target of a change was checked before.
+    /// A table that is read.
     fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
         self.privileges.require_on_table(Privilege::Select, "SELECT", self.database(database)?, name)?;
         self.source(database, name, false)
     }
 
+    /// A table whose rows are changed or locked. The target of a change was checked before; what a join
+    /// or a locking query reads is checked once it is bound.
     fn table_with_row_refs(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
         self.source(database, name, true)
     }
 
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>> {
+        // Nobody learns which tables there are that are not theirs.
+        if !self.privileges.touch_table(self.database(database)?, name) {
+            return Err(self.privileges.denied_on_table("SELECT", name));
+        }
         self.find(database, name).map(Some)
     }
 }
@@ -177,7 +183,13 @@ impl State {
         query: &ast::Query,
         parameters: Parameters<'_>,
     ) -> Result<BoundQuery> {
-        self.bind_with(|tables| sql::query::bind_query(query, &self.bind_context(tables, &parameters))).await
+        let bound = self
+            .bind_with(|tables| sql::query::bind_query(query, &self.bind_context(tables, &parameters)))
+            .await?;
+        if bound.lock.is_some() {
+            self.may_read(&bound.plan)?;
+        }
+        Ok(bound)
     }
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
@@ -332,17 +344,23 @@ impl futures::Stream for HeldStream {
 /// Every partition that the plan's tables may be read from, subqueries included.
 pub(crate) fn partitions_read(plan: &LogicalPlan) -> Result<Vec<PartitionId>> {
     let mut partitions = BTreeSet::new();
+    for_each_table(plan, |table| partitions.extend(table.partitions().iter().copied()))?;
+    Ok(partitions.into_iter().collect())
+}
+
+/// Calls `f` for every scan of a table, subqueries included.
+pub(super) fn for_each_table(plan: &LogicalPlan, mut f: impl FnMut(&ShardedTable)) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(provider) = source_as_provider(&scan.source)
             && let Some(table) = provider.downcast_ref::<ShardedTable>()
         {
-            partitions.extend(table.partitions().iter().copied());
+            f(table);
         }
         Ok(TreeNodeRecursion::Continue)
     })
-    .map_err(SqlError::internal)?;
-    Ok(partitions.into_iter().collect())
+    .map(|_| ())
+    .map_err(SqlError::internal)
 }
 
 pub(crate) fn column_meta(column: &OutputColumn) -> ColumnMeta {
