@@ -9,14 +9,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     collect(Path::new("proto"), &mut files)?;
     let descriptors = protox::compile(&files, ["proto"])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
-    // A file for every package that `lib.rs` includes, also while it has no messages.
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    for package in ["pando.metadata.v1", "pando.leaf.v1", "pando.stages.v1"] {
-        let file = out.join(format!("{package}.rs"));
-        if !file.exists() {
-            fs::write(file, "")?;
-        }
-    }
     println!("cargo:rerun-if-changed=proto");
     Ok(())
 }
