@@ -1,7 +1,7 @@
 //! The part of a stage that runs on one node: a plan whose partitions are just that node's tasks.
 //!
 //! A stage's plan is not run in part as it is, since operators count the partitions of their children
-//! (a join that is partitioned waits until all of its partitions have reported, say). [`slice`] makes
+//! (a join that is partitioned waits until all of its partitions have reported, say). [`slice()`] makes
 //! a plan that has only some of the partitions, in ascending order, from the leaves up:
 //!
 //! * a scan keeps the partitions of these tasks,

@@ -1,4 +1,4 @@
-//! Options, declared once a program: flags, their environment variables and their help. [`file`] adds
+//! Options, declared once a program: flags, their environment variables and their help. [`mod@file`] adds
 //! the TOML file, [`reference`] the page about them.
 
 pub mod file;

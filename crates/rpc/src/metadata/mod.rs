@@ -1,6 +1,6 @@
 //! The catalog between its voters and everybody else.
 //!
-//! [`MetadataServer`] answers by a [`catalog::Voter`]; [`RemoteMetadata`] is [`catalog::Metadata`] for a
+//! [`server`] answers by a [`catalog::Voter`]; [`RemoteMetadata`] is [`catalog::Metadata`] for a
 //! process without a voter of its own, or beside one; [`RaftLinks`] carries the voters' own messages.
 
 mod client;

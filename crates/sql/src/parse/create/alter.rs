@@ -257,7 +257,7 @@ impl Reader<'_> {
         Ok(Statement::RenameTables(renames))
     }
 
-    /// [UNIQUE] INDEX name [USING ..] ON table (columns) [options]
+    /// `[UNIQUE] INDEX name [USING ..] ON table (columns) [options]`
     pub(super) fn create_index(&mut self) -> Read<Statement> {
         let kind = if self.eat("UNIQUE") { KeyKind::Unique } else { KeyKind::Plain };
         self.expect("INDEX")?;
