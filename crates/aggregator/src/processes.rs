@@ -2,7 +2,7 @@
 //!
 //! Each connection has a [`Process`]. A statement that begins gives it a [`Cancel`], which everything
 //! that the statement does looks at; KILL QUERY and max_execution_time use it. A statement counts as
-//! running until its answer has been sent whole, which the protocol says with [`Process::idle`]. KILL
+//! running until its answer has been sent whole, which the protocol says with [`Registered::idle`]. KILL
 //! CONNECTION also ends the connection by its [`Ender`].
 
 use exec::Cancel;

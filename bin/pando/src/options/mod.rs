@@ -1,5 +1,5 @@
 //! Options, declared once a program: flags, their environment variables and their help. [`mod@file`] adds
-//! the TOML file, [`reference`] the page about them.
+//! the TOML file, [`mod@reference`] the page about them.
 
 pub mod file;
 pub mod reference;
