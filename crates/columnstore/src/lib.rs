@@ -33,6 +33,7 @@ pub use access::{
     RowLockMode, WriteContext,
 };
 pub use batch_size::batch_bytes;
+pub use encoding::key_set::KeySet;
 pub use error::StoreError;
 pub use filter::filter_batch;
 pub use pool::{BufferPool, PoolStatistics};

@@ -4,6 +4,7 @@
 //! A row passes a predicate if it is TRUE; NULL does not pass. Strings compare as bytes: a
 //! condition under another collation comes as [`Predicate::Bytes`]. A NaN passes no comparison.
 
+use crate::encoding::key_set::KeySet;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -71,6 +72,11 @@ pub enum Predicate {
         column: ColumnId,
         values: Vec<Value>,
     },
+    /// An integer in the set, by its stored form. Only while a query runs, from the other side of a join.
+    Keys {
+        column: ColumnId,
+        keys: Arc<KeySet>,
+    },
     IsNull(ColumnId),
     IsNotNull(ColumnId),
     /// Two columns of the same SQL type.
@@ -95,6 +101,7 @@ impl Predicate {
         match self {
             Predicate::Compare { column, .. }
             | Predicate::In { column, .. }
+            | Predicate::Keys { column, .. }
             | Predicate::IsNull(column)
             | Predicate::IsNotNull(column)
             | Predicate::Bytes { column, .. } => visit(*column),
@@ -116,6 +123,7 @@ impl fmt::Debug for Predicate {
         match self {
             Predicate::Compare { column, op, value } => write!(f, "{column} {} {value:?}", op.symbol()),
             Predicate::In { column, values } => write!(f, "{column} IN {values:?}"),
+            Predicate::Keys { column, keys } => write!(f, "{column} IN {keys:?}"),
             Predicate::IsNull(column) => write!(f, "{column} IS NULL"),
             Predicate::IsNotNull(column) => write!(f, "{column} IS NOT NULL"),
             Predicate::Columns { left, op, right } => write!(f, "{left} {} {right}", op.symbol()),

@@ -9,6 +9,7 @@
 //! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
 
 pub mod aggregate;
+mod build_keys;
 mod codec;
 pub mod error;
 pub mod exchange;

@@ -2,6 +2,7 @@
 //! build side, the worst row that a top-k still keeps. They are tied when a plan is about to run, and
 //! again on every node for the part of the plan that runs there, since they are shared memory.
 
+use crate::build_keys::{self, BuildKeysExec};
 use crate::exchange::ExchangeExec;
 use crate::scan::ScanExec;
 use crate::union::CollocatedUnionExec;
@@ -31,6 +32,9 @@ pub fn fresh(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     reset_plan_states(plan)?
         .transform_up(|node| {
             // A sort that is reset gets a filter for the rows that it keeps, even if it keeps all.
+            if let Some(keys) = node.downcast_ref::<BuildKeysExec>() {
+                return Ok(Transformed::yes(keys.input().clone()));
+            }
             Ok(match node.downcast_ref::<SortExec>() {
                 Some(sort) if sort.fetch().is_none() => {
                     let plain = SortExec::new(sort.expr().clone(), sort.input().clone())
@@ -52,7 +56,7 @@ pub fn connect(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<
         pushing.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     }
     let plan = FilterPushdown::new_post_optimization().optimize(plan, &pushing)?;
-    align(without_barriers(plan, false)?, &mut HashSet::new())
+    align(build_keys::gather(without_barriers(plan, false)?)?, &mut HashSet::new())
 }
 
 /// Takes the filter from joins whose partitions may not all be read.

@@ -410,6 +410,12 @@ fn all_true(predicates: &[Predicate], def: &TableDef, rows: &RecordBatch, row: u
             let found = get(column);
             values.iter().any(|value| holds(&Compare::Eq, &found, value))
         }
+        Predicate::Keys { column, keys } => match get(column) {
+            Value::Int(value) => keys.contains(value),
+            Value::UInt(value) => i64::try_from(value).is_ok_and(|value| keys.contains(value)),
+            Value::Date(day) => keys.contains(day.into()),
+            _ => false,
+        },
         Predicate::IsNull(column) => get(column).is_null(),
         Predicate::IsNotNull(column) => !get(column).is_null(),
         Predicate::Columns { left, op, right } => holds(op, &get(left), &get(right)),

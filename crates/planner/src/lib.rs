@@ -1,6 +1,7 @@
 //! From an analyzed logical plan to a distributed physical one. Pure: no I/O, no threads.
 //!
-//! 1. [`logical`]: DataFusion's rules, then the order of joins by cost ([`join_order`]).
+//! 1. [`logical`]: DataFusion's rules, then the order of joins by cost ([`join_order`]) and what is
+//!    left of their keys ([`group_keys`]).
 //! 2. [`physical`]: DataFusion's physical planner, then where rows are and where they must go
 //!    ([`distribute`]): a property of every node, of which only what is missing is made, by shuffles
 //!    with the hash that places rows in storage, by collecting a small side, or by gathering.
@@ -10,6 +11,7 @@
 mod cardinality;
 pub mod check;
 mod distribute;
+mod group_keys;
 mod join_order;
 mod joins;
 mod logical;

@@ -1,5 +1,6 @@
 //! The logical plan: DataFusion's rules, then the order of joins.
 
+use crate::group_keys::join_on_group_keys;
 use crate::join_order::order_joins;
 use crate::settings::Settings;
 use datafusion::logical_expr::LogicalPlan;
@@ -34,6 +35,6 @@ fn rewrite(
     let (late, early): (Vec<_>, Vec<_>) =
         Optimizer::new().rules.into_iter().partition(|rule| LATE.contains(&rule.name()));
     let plan = Optimizer::with_rules(early).optimize(logical, &context, |_, _| {})?;
-    let plan = order_joins(plan)?;
+    let plan = join_on_group_keys(order_joins(plan)?)?;
     Optimizer::with_rules(late).optimize(plan, &context.with_max_passes(1), |_, _| {})
 }

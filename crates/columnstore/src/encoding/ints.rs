@@ -14,6 +14,7 @@
 //! A block of one value and no NULL has no bytes at all.
 
 use super::bits::{self, Bits};
+use super::key_set::KeySet;
 use super::lanes::{self, Lane, LaneInt, with_lane};
 use super::ranges::Ranges;
 use super::{ALIGN, BLOCK_ROWS, Malformed, VECTOR, aligned, bitmap_bytes, divisor, pad};
@@ -349,7 +350,7 @@ impl IntBlock {
         let bound;
         let ranges: &[(u64, u64)] = match test {
             IntTest::Table(table) => {
-                with_lane!(self.lane, L => self.look_up::<L>(vector, bits, table));
+                with_lane!(self.lane, L => self.keep::<L>(vector, bits, |code| bit_of(table, code)));
                 return;
             }
             IntTest::Block(ranges) => ranges,
@@ -373,7 +374,7 @@ impl IntBlock {
                 && bits::count(bits) > few(self.lane) =>
             {
                 let table = table(ranges, self.shape.width);
-                with_lane!(self.lane, L => self.look_up::<L>(vector, bits, &table));
+                with_lane!(self.lane, L => self.keep::<L>(vector, bits, |code| bit_of(&table, code)));
             }
             _ if ranges.len() > MANY => {
                 let inside = |code: u64| {
@@ -394,18 +395,28 @@ impl IntBlock {
         }
     }
 
-    /// Keeps the rows whose packed number's bit is set.
-    fn look_up<L: LaneInt>(&self, vector: usize, bits: &mut Bits, table: &[u64]) {
-        let bit = |code: u64| table[code as usize / 64] >> (code % 64) & 1;
+    /// Keeps of `bits` the rows of a vector that are not NULL and hold one of the keys.
+    pub fn filter_keys(&self, vector: usize, keys: &KeySet, bits: &mut Bits) {
+        if let Some(validity) = &self.validity {
+            bits::and(bits, &bits::load(validity, vector * VECTOR, VECTOR));
+        }
+        let base = keys.offset(self.reference(vector));
+        let divisor = self.shape.divisor;
+        let inside = |code: u64| keys.has(base.wrapping_add(code.wrapping_mul(divisor)));
+        with_lane!(self.lane, L => self.keep::<L>(vector, bits, inside));
+    }
+
+    /// Keeps the rows for whose packed number a cheap test holds.
+    fn keep<L: LaneInt>(&self, vector: usize, bits: &mut Bits, inside: impl Fn(u64) -> bool) {
         if bits::count(bits) <= VECTOR / 4 {
-            self.retain::<L>(vector, bits, |code| bit(code) == 1);
+            self.retain::<L>(vector, bits, inside);
             return;
         }
         let mut scratch = [L::truncate(0); VECTOR];
         self.unpack(vector, &mut scratch);
         let mut mask = [0u8; VECTOR];
         for (byte, &code) in mask.iter_mut().zip(&scratch) {
-            *byte = (bit(code.into()) as u8).wrapping_neg();
+            *byte = u8::from(inside(code.into())).wrapping_neg();
         }
         bits::and(bits, &bits::from_mask(&mask));
     }
@@ -420,6 +431,10 @@ impl IntBlock {
             bits::retain(bits, |row| inside(scratch[row].into()));
         }
     }
+}
+
+fn bit_of(table: &[u64], code: u64) -> bool {
+    table[code as usize / 64] >> (code % 64) & 1 == 1
 }
 
 /// Above so many ranges a test is no longer made of comparisons.

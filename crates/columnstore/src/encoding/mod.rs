@@ -20,6 +20,7 @@ pub mod dictionary;
 pub mod divisor;
 pub mod fixed;
 pub mod ints;
+pub mod key_set;
 pub mod lanes;
 pub mod ranges;
 pub mod string_test;

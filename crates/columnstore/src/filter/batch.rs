@@ -131,6 +131,13 @@ impl<'a> Rows<'a> {
                     keep_in(&values, set, selected);
                 }
             }
+            Condition::Keys { column, keys } => {
+                let (ty, array) = self.column(*column)?;
+                drop_nulls(array, start, count, selected);
+                let mut values = Vec::with_capacity(count);
+                numbers(array, ty, start, count, &mut values)?;
+                bits::retain(selected, |row| keys.contains(values[row]));
+            }
             Condition::Strings { column, tests } => {
                 let (_, array) = self.column(*column)?;
                 drop_nulls(array, start, count, selected);

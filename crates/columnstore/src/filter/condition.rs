@@ -3,10 +3,12 @@
 //! in physical form. What can be decided from bounds alone is decided here.
 
 use super::values::number_of;
+use crate::encoding::key_set::KeySet;
 use crate::encoding::ranges::{Ranges, float_bounds};
 use crate::encoding::string_test::StringTest;
 use crate::segment::format::Zone;
 use crate::{Compare, Predicate, StoreError};
+use std::sync::Arc;
 use types::value::PhysicalValue;
 use types::{ColumnId, Physical, SqlType, Value};
 
@@ -20,6 +22,11 @@ pub(crate) enum Condition {
     Numbers {
         column: ColumnId,
         set: Ranges,
+    },
+    /// Not NULL, and the number is one of these keys.
+    Keys {
+        column: ColumnId,
+        keys: Arc<KeySet>,
     },
     /// Not NULL, and all tests pass.
     Strings {
@@ -75,6 +82,7 @@ impl Condition {
         match self {
             Condition::Pass | Condition::Fail | Condition::Null { .. } => 0,
             Condition::Numbers { .. } => 1,
+            Condition::Keys { .. } => 2,
             Condition::Columns { .. } => 3,
             Condition::Strings { .. } => 4,
             Condition::All(parts) | Condition::Any(parts) => {
@@ -98,6 +106,14 @@ impl Condition {
                     return Some(false);
                 }
                 (known.nulls == 0 && set.covers(low, high)).then_some(true)
+            }
+            Condition::Keys { column, keys } => {
+                let known = known(*column)?;
+                if known.nulls == known.rows {
+                    return Some(false);
+                }
+                let Zone::Numbers(low, high) = *known.zone else { return None };
+                if keys.touches(low, high) { None } else { Some(false) }
             }
             Condition::Strings { column, tests } => {
                 let known = known(*column)?;
@@ -222,6 +238,18 @@ fn one(predicate: &Predicate, type_of: TypeOf<'_>) -> Result<Condition, StoreErr
                 }
                 _ => numbers(*column, ty, Ranges::points(points)),
             }
+        }
+        Predicate::Keys { column, keys } => {
+            let ty = type_of(*column)?;
+            if ty.physical() != Physical::I64 {
+                return Err(StoreError::internal(format_args!(
+                    "{ty} of column {column} has no integer keys"
+                )));
+            }
+            if keys.is_empty() {
+                return Ok(Condition::Fail);
+            }
+            Condition::Keys { column: *column, keys: keys.clone() }
         }
         Predicate::IsNull(column) => Condition::Null { column: *column, null: true },
         Predicate::IsNotNull(column) => Condition::Null { column: *column, null: false },

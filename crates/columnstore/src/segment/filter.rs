@@ -8,6 +8,7 @@ use super::block::BlockColumn;
 use crate::encoding::VECTOR;
 use crate::encoding::bits::{self, Bits};
 use crate::encoding::ints::{IntBlock, IntTest};
+use crate::encoding::key_set::KeySet;
 use crate::encoding::ranges::{Ranges, float_bounds};
 use crate::encoding::string_test::{StringTest, all_pass};
 use crate::filter::condition::{Condition, Known};
@@ -32,6 +33,11 @@ pub(super) enum Node {
     Ints {
         block: Arc<IntBlock>,
         test: IntTest,
+    },
+    /// Keys in integers.
+    Keys {
+        block: Arc<IntBlock>,
+        keys: Arc<KeySet>,
     },
     /// Numbers of other forms.
     Numbers {
@@ -124,6 +130,16 @@ impl Node {
                 }
                 column => Node::Numbers { column, set: set.clone() },
             },
+            Condition::Keys { column, keys } => match source.load(*column)? {
+                BlockColumn::Null => Node::Fail,
+                BlockColumn::Ints(block) => Node::Keys { block, keys: keys.clone() },
+                // Invariant: a column whose physical form is I64 is stored so.
+                _ => {
+                    return Err(StoreError::internal(format_args!(
+                        "column {column} is not stored as integers"
+                    )));
+                }
+            },
             Condition::Strings { column, tests } => match source.load(*column)? {
                 BlockColumn::Null => Node::Fail,
                 BlockColumn::Codes(block, dictionary) => {
@@ -151,6 +167,7 @@ impl Node {
         match self {
             Node::Pass | Node::Fail | Node::Null { .. } => 1,
             Node::Ints { block, .. } => 1 + block.cost(),
+            Node::Keys { block, .. } => 3 + block.cost(),
             Node::Open(_) => 4,
             Node::Numbers { .. } => 8,
             Node::Columns { .. } => 12,
@@ -175,6 +192,7 @@ impl Node {
             Node::Pass | Node::Open(_) => {}
             Node::Fail => *selected = bits::NONE,
             Node::Ints { block, test } => block.filter(vector, test, selected),
+            Node::Keys { block, keys } => block.filter_keys(vector, keys, selected),
             Node::Numbers { column, set } => {
                 if let BlockColumn::Fixed(block) = column {
                     block.filter(vector, set, selected);

@@ -18,6 +18,7 @@ pub(super) fn encode(predicate: &Predicate) -> Result<Node> {
         Predicate::In { column, values } => {
             Condition::In(In { column: column.0, values: values.iter().map(encode_value).collect() })
         }
+        Predicate::Keys { .. } => return internal_err!("the keys of a join were to leave their node"),
         Predicate::IsNull(column) => Condition::IsNull(column.0),
         Predicate::IsNotNull(column) => Condition::IsNotNull(column.0),
         Predicate::Columns { left, op, right } => {

@@ -17,6 +17,7 @@ pub(crate) fn describe(predicate: &Predicate, def: &TableDef, f: &mut fmt::Forma
             }
             f.write_str(if values.len() > 8 { ", ..)" } else { ")" })
         }
+        Predicate::Keys { column, keys } => write!(f, "{} IN ({} keys)", name(column), keys.len()),
         Predicate::IsNull(column) => write!(f, "{} IS NULL", name(column)),
         Predicate::IsNotNull(column) => write!(f, "{} IS NOT NULL", name(column)),
         Predicate::Columns { left, op, right } => {

@@ -3,7 +3,8 @@
 //!
 //! A [`RuntimeFilter`] looks at its expressions again before each morsel. Conjuncts that the storage
 //! can evaluate (comparisons of a column with a constant, short IN lists) become predicates, which
-//! also skip blocks by their zone maps; the rest is evaluated on the batches that come out.
+//! also skip blocks by their zone maps; so does the look-up of an integer in a join's hash table, by the
+//! keys that [`crate::build_keys`] gathers; the rest is evaluated on the batches that come out.
 //!
 //! A join that is partitioned fills its filter with one branch for each partition, under a CASE over
 //! DataFusion's own repartitioning hash, which is not the hash that places rows here. So the CASE is
@@ -12,9 +13,10 @@
 
 use super::filter::compare_literal;
 use super::node::Output;
+use crate::build_keys::KeysOfFilters;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use columnstore::{Compare, Predicate};
+use columnstore::{Compare, KeySet, Predicate};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
@@ -24,10 +26,10 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::snapshot_generation;
-use datafusion::physical_plan::joins::HashExpr;
+use datafusion::physical_plan::joins::{HashExpr, HashTableLookupExpr};
 use std::collections::HashSet;
 use std::sync::Arc;
-use types::TableDef;
+use types::{SqlType, TableDef};
 
 /// The longest IN list that becomes a predicate of the storage.
 pub const MAX_IN_VALUES: usize = 1024;
@@ -36,6 +38,7 @@ pub const MAX_IN_VALUES: usize = 1024;
 pub(crate) struct RuntimeFilter {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
     aligned: Arc<HashSet<u64>>,
+    keys: Arc<KeysOfFilters>,
     partition: usize,
     generation: u64,
     /// What the storage evaluates.
@@ -49,11 +52,13 @@ impl RuntimeFilter {
     pub(crate) fn new(
         expressions: Vec<Arc<dyn PhysicalExpr>>,
         aligned: Arc<HashSet<u64>>,
+        keys: Arc<KeysOfFilters>,
         partition: usize,
     ) -> RuntimeFilter {
         RuntimeFilter {
             expressions,
             aligned,
+            keys,
             partition,
             generation: 0,
             predicates: Vec::new(),
@@ -72,7 +77,9 @@ impl RuntimeFilter {
         self.predicates.clear();
         self.rest.clear();
         for expr in &self.expressions {
-            let aligned = expr.expression_id().is_some_and(|id| self.aligned.contains(&id));
+            let id = expr.expression_id();
+            let aligned = id.is_some_and(|id| self.aligned.contains(&id));
+            let keys = id.and_then(|id| self.keys.get(&id)).and_then(|keys| keys.of(self.partition, aligned));
             let current = match expr.downcast_ref::<DynamicFilterPhysicalExpr>() {
                 Some(dynamic) => dynamic.current()?,
                 None => expr.clone(),
@@ -82,7 +89,7 @@ impl RuntimeFilter {
                 if is_true(conjunct) {
                     continue;
                 }
-                match to_predicate(conjunct, def, output) {
+                match looked_up(conjunct, keys, def, output).or_else(|| to_predicate(conjunct, def, output)) {
                     Some(predicate) => self.predicates.push(predicate),
                     None => self.rest.push(conjunct.clone()),
                 }
@@ -150,6 +157,23 @@ fn routes_by_hash(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// A look-up in a join's hash table as one in the set of its keys.
+fn looked_up(
+    expr: &Arc<dyn PhysicalExpr>,
+    keys: Option<&Arc<KeySet>>,
+    def: &TableDef,
+    output: &[Output],
+) -> Option<Predicate> {
+    let keys = keys?.clone();
+    let lookup = expr.downcast_ref::<HashTableLookupExpr>()?;
+    let [key] = lookup.children()[..] else { return None };
+    let Output::Column(id) = output.get(key.downcast_ref::<Column>()?.index())? else { return None };
+    let ty = def.column(*id)?.ty;
+    // Those whose stored number is the number itself.
+    let plain = ty.is_integer() && ty != SqlType::BigInt { unsigned: true } || ty == SqlType::Date;
+    plain.then_some(Predicate::Keys { column: *id, keys })
 }
 
 /// The same condition as a predicate of the storage, if it is one on a single column.

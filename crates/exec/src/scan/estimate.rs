@@ -105,6 +105,9 @@ impl TableEstimate {
                 let inside = values.iter().filter(|value| !self.outside(*column, value)).count();
                 (inside as f64 * equal(*column)).min(1.0) * self.not_null(*column)
             }
+            Predicate::Keys { column, keys } => {
+                (keys.len() as f64 * equal(*column)).min(1.0) * self.not_null(*column)
+            }
             Predicate::IsNull(column) => 1.0 - self.not_null(*column),
             Predicate::IsNotNull(column) => self.not_null(*column),
             Predicate::Columns { left, op, right } => match op {

@@ -3,6 +3,7 @@
 use super::dynamic::RuntimeFilter;
 use super::estimate::TableEstimate;
 use super::source::{TableMorsel, TableSnapshot};
+use crate::build_keys::KeysOfFilters;
 use crate::error::from_sql_error;
 use crate::query::QueryState;
 use crate::runtime::blocking;
@@ -55,6 +56,8 @@ pub struct ScanExec {
     runtime_filters: Vec<Arc<dyn PhysicalExpr>>,
     /// Those of them whose producer's partition `i` is fed by this scan's partition `i`.
     aligned: Arc<HashSet<u64>>,
+    /// The keys of build sides that have integer ones.
+    keys: Arc<KeysOfFilters>,
     /// A partition yields at most so many rows.
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
@@ -87,6 +90,7 @@ impl ScanExec {
             predicates: predicates.into(),
             runtime_filters: Vec::new(),
             aligned: Arc::default(),
+            keys: Arc::default(),
             limit: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -163,8 +167,10 @@ impl ScanExec {
             schema: self.schema(),
             base: self.predicates.clone(),
             spec,
-            filter: (!self.runtime_filters.is_empty())
-                .then(|| RuntimeFilter::new(self.runtime_filters.clone(), self.aligned.clone(), partition)),
+            filter: (!self.runtime_filters.is_empty()).then(|| {
+                let (aligned, keys) = (self.aligned.clone(), self.keys.clone());
+                RuntimeFilter::new(self.runtime_filters.clone(), aligned, keys, partition)
+            }),
             remaining: self.limit.unwrap_or(usize::MAX),
             snapshot: None,
             morsels: VecDeque::new(),
@@ -191,6 +197,11 @@ impl ScanExec {
     /// own partition `i`. Only of those may a branch for one partition be taken.
     pub fn with_aligned(&self, aligned: HashSet<u64>) -> ScanExec {
         ScanExec { aligned: Arc::new(aligned), ..self.clone() }
+    }
+
+    /// Gives it the keys that its runtime filters ask for.
+    pub(crate) fn with_keys(&self, keys: KeysOfFilters) -> ScanExec {
+        ScanExec { keys: Arc::new(keys), ..self.clone() }
     }
 }
 
@@ -324,6 +335,7 @@ impl ExecutionPlan for ScanExec {
         Ok(Arc::new(ScanExec {
             runtime_filters: Vec::new(),
             aligned: Arc::default(),
+            keys: Arc::default(),
             metrics: ExecutionPlanMetricsSet::new(),
             ..self.as_ref().clone()
         }))

@@ -132,7 +132,8 @@ impl World {
         QueryContext { snapshots: self.tables.clone(), cancel: Cancel::new(), memory: None }
     }
 
-    async fn check(&self, sql: &str) {
+    /// Compares with the reference. How it ran, as EXPLAIN ANALYZE says it.
+    async fn check(&self, sql: &str) -> String {
         println!("{sql}");
         // A final ORDER BY by all columns makes the order comparable.
         let ordered = sql.contains("ORDER BY ALL");
@@ -146,6 +147,7 @@ impl World {
         let found = found.unwrap_or_else(|_| panic!("{sql} hangs:\n{explained}"));
         let found = found.unwrap_or_else(|e| panic!("{sql}: {e}\n{explained}"));
         assert_eq!(lines(&found, ordered), lines(&expected, ordered), "{sql}\n{explained}");
+        exec::explain_analyze(&plan)
     }
 }
 
@@ -274,4 +276,39 @@ async fn tiny_exchanges_do_not_deadlock() {
     for sql in QUERIES {
         world.check(sql).await;
     }
+}
+
+/// With more keys than the storage takes as a list.
+const MANY_KEYS: &[&str] = &[
+    "SELECT a.id, b.id FROM a JOIN b ON a.k = b.k",
+    "SELECT a.id, c.d FROM a JOIN c ON a.id = c.id WHERE c.g < 4",
+    "SELECT a.id, b.id, c.id FROM a JOIN b ON a.k = b.k JOIN c ON b.id = c.id WHERE c.d > 0",
+    "SELECT a.k, count(*), sum(e.d) FROM a JOIN e ON a.k = e.k WHERE e.g > 1 GROUP BY a.k",
+    "SELECT e.id FROM e WHERE EXISTS (SELECT 1 FROM b WHERE b.k = e.k AND b.g <> e.g)",
+    "SELECT e.id FROM e WHERE k IN (SELECT k FROM c WHERE d > 0)",
+    "SELECT e.id FROM e WHERE k NOT IN (SELECT k FROM c WHERE k IS NOT NULL AND d > 0)",
+    "SELECT e.id FROM e WHERE k NOT IN (SELECT k FROM c)",
+    "SELECT a.id, e.id FROM a LEFT JOIN e ON a.k = e.k AND e.g = 3",
+    "SELECT a.id, e.id FROM a FULL JOIN e ON a.id = e.id AND a.g = e.g",
+    "SELECT id FROM a WHERE d = (SELECT max(d) FROM b WHERE b.k = a.k)",
+    "SELECT a.id FROM a JOIN (SELECT k, min(d) AS m FROM b GROUP BY k) x ON a.k = x.k AND a.d = x.m",
+];
+
+async fn many_keys(partitions: usize, seed: u64, settings: Settings) {
+    let world = world(partitions, [9_000, 8_000, 7_000, 6_000], seed, settings, |_| {});
+    let mut gathered = 0;
+    for sql in MANY_KEYS {
+        gathered += usize::from(world.check(sql).await.contains("BuildKeysExec"));
+    }
+    assert!(gathered > MANY_KEYS.len() / 3, "only {gathered} of the queries gather keys");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keys_collected() {
+    many_keys(2, 8, Settings { small_build_rows: usize::MAX, ..Settings::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_keys_meeting() {
+    many_keys(3, 9, never_collect()).await;
 }

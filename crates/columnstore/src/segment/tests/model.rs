@@ -1,5 +1,6 @@
 //! Random tables as plain values, their Arrow batches and segments, and predicates evaluated naively.
 
+use crate::filter::values::number_of;
 use crate::segment::{BeginTimestamps, Segment, SegmentMeta, write_segment};
 use crate::{BufferPool, Compare, Predicate};
 use arrow::array::{
@@ -397,6 +398,11 @@ impl Table {
             Predicate::In { column, values } => {
                 values.iter().any(|v| order(self.value(*column, row), v).is_some_and(|o| o.is_eq()))
             }
+            Predicate::Keys { column, keys } => self
+                .value(*column, row)
+                .to_physical(self.def.column(*column).unwrap().ty)
+                .and_then(|value| number_of(&value))
+                .is_some_and(|number| keys.contains(number as i64)),
             Predicate::IsNull(column) => self.value(*column, row).is_null(),
             Predicate::IsNotNull(column) => !self.value(*column, row).is_null(),
             Predicate::Columns { left, op, right } => {

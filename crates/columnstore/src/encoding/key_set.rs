@@ -1,0 +1,143 @@
+//! Exact sets of integers as one bitmap over their span: the keys of a join's build side, by which a
+//! scan of the probe side drops rows before it unpacks anything else of them.
+//!
+//! A test is a subtraction, a comparison and a look-up, whatever the number of keys; that is why a
+//! set which would be mostly holes is refused.
+
+use std::fmt;
+
+/// Bits for each key up to which a bitmap is worth its memory.
+const MOST_BITS_PER_KEY: u64 = 1024;
+/// The greatest span: 16 MiB of bits.
+const MOST_BITS: u64 = 1 << 27;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeySet {
+    first: i64,
+    /// Bit `i` stands for `first + i`.
+    words: Vec<u64>,
+    keys: usize,
+}
+
+impl KeySet {
+    /// How much memory the set of so many keys within `least..=greatest` takes, in bytes; None if it
+    /// is not worth it.
+    pub fn bytes_for(keys: usize, least: i64, greatest: i64) -> Option<usize> {
+        let span = least.abs_diff(greatest);
+        let worth = (keys as u64).saturating_mul(MOST_BITS_PER_KEY).min(MOST_BITS);
+        // Invariant: below 2^27, so it fits.
+        (least <= greatest && span < worth).then(|| (span as usize / 64 + 1) * size_of::<u64>())
+    }
+
+    /// `keys` in any order, repeats included. None if [`Self::bytes_for`] is.
+    pub fn of(keys: impl Iterator<Item = i64> + Clone) -> Option<KeySet> {
+        let bounds = keys.clone().fold(None, |bounds: Option<(i64, i64, usize)>, key| match bounds {
+            Some((least, greatest, count)) => Some((least.min(key), greatest.max(key), count + 1)),
+            None => Some((key, key, 1)),
+        });
+        let Some((first, greatest, count)) = bounds else {
+            return Some(KeySet { first: 0, words: Vec::new(), keys: 0 });
+        };
+        let words = KeySet::bytes_for(count, first, greatest)? / size_of::<u64>();
+        let mut set = KeySet { first, words: vec![0; words], keys: 0 };
+        for key in keys {
+            let at = key.abs_diff(first) as usize;
+            let bit = 1 << (at % 64);
+            set.keys += usize::from(set.words[at / 64] & bit == 0);
+            set.words[at / 64] |= bit;
+        }
+        Some(set)
+    }
+
+    /// How many different keys.
+    pub fn len(&self) -> usize {
+        self.keys
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys == 0
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
+    /// What [`Self::has`] takes for `value`. Values below the first key become offsets far behind the
+    /// last.
+    #[inline]
+    pub(crate) fn offset(&self, value: i64) -> u64 {
+        value.wrapping_sub(self.first) as u64
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, offset: u64) -> bool {
+        self.words.get((offset / 64) as usize).is_some_and(|word| word >> (offset % 64) & 1 == 1)
+    }
+
+    #[inline]
+    pub fn contains(&self, value: i64) -> bool {
+        self.has(self.offset(value))
+    }
+
+    /// Whether any number of `low..=high` is in the set.
+    pub(crate) fn touches(&self, low: i128, high: i128) -> bool {
+        let first = i128::from(self.first);
+        let bits = self.words.len() as i128 * 64;
+        let (low, high) = ((low - first).max(0), (high - first).min(bits - 1));
+        if low > high {
+            return false;
+        }
+        // Invariant: both are within the bitmap.
+        let (low, high) = (low as usize, high as usize);
+        let (head, tail) = (!0u64 << (low % 64), !0u64 >> (63 - high % 64));
+        if low / 64 == high / 64 {
+            return self.words[low / 64] & head & tail != 0;
+        }
+        self.words[low / 64] & head != 0
+            || self.words[high / 64] & tail != 0
+            || self.words[low / 64 + 1..high / 64].iter().any(|word| *word != 0)
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys from {}", self.keys, self.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sparse_sets_are_refused_and_extremes_do_not_overflow() {
+        assert!(KeySet::of([i64::MIN, i64::MAX].into_iter()).is_none());
+        assert!(KeySet::of([0, 1 << 20].into_iter()).is_none());
+        let set = KeySet::of([i64::MIN, i64::MIN + 5].into_iter()).expect("it is dense");
+        assert!(set.contains(i64::MIN) && !set.contains(i64::MAX) && !set.contains(0));
+        assert!(!set.touches(0, i128::from(i64::MAX)));
+        let none = KeySet::of(std::iter::empty()).expect("no key takes no space");
+        assert!(none.is_empty() && !none.contains(0) && !none.touches(i128::from(i64::MIN), 0));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_list(
+            keys in prop::collection::vec(-200i64..200, 0..40),
+            low in -250i128..250,
+            span in 0i128..150,
+        ) {
+            let set = KeySet::of(keys.iter().copied()).unwrap();
+            for value in -260..260 {
+                prop_assert_eq!(set.contains(value), keys.contains(&value));
+            }
+            prop_assert_eq!(set.touches(low, low + span), (low..=low + span).any(|v| keys.contains(&(v as i64))));
+            let mut different = keys.clone();
+            different.sort_unstable();
+            different.dedup();
+            prop_assert_eq!(set.len(), different.len());
+        }
+    }
+}
