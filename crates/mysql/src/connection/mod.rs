@@ -34,6 +34,8 @@ use types::{ErrorKind, SqlError};
 /// How long to wait for a client to read its last error and close, before and after login.
 const LINGER_STRANGER: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(10);
+/// The same for a client that asked for nothing: only a command just under way could be lost.
+const LINGER_IDLE: Duration = Duration::from_millis(200);
 
 /// What all connections of a listener share.
 pub(crate) struct Shared<S> {
@@ -262,5 +264,9 @@ pub(crate) async fn run<S: Server>(
     tracing::debug!(%peer, id, ?end, "connection ends");
     let Connection { mut wire, session, .. } = connection;
     session.close().await;
-    wire.say_goodbye(end, LINGER).await;
+    let linger = match end {
+        End::Idle | End::Stopped => LINGER_IDLE,
+        _ => LINGER,
+    };
+    wire.say_goodbye(end, linger).await;
 }
