@@ -8,7 +8,8 @@
 //! * the receiving end of an exchange keeps their streams (see [`ReceiveExec`]),
 //! * a node with as many partitions as its parent is cut like the parent, one with a single partition
 //!   is a side that all tasks share, and stays whole,
-//! * a union over partitions ([`CollocatedUnionExec`]) may have children with fewer partitions.
+//! * a union over partitions ([`CollocatedUnionExec`]) may have children with fewer partitions,
+//! * one that puts the partitions of its children side by side ([`UnionExec`]) keeps those of these tasks.
 //!
 //! Partition `j` of the slice is task `tasks[j]` of the stage; exchanges know tasks by that number.
 
@@ -18,6 +19,7 @@ use crate::union::CollocatedUnionExec;
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::sync::Arc;
 
@@ -46,6 +48,9 @@ pub(crate) fn slice(
     if plan.children().is_empty() {
         return if whole { Ok(plan.clone()) } else { internal_err!("{} cannot run in part", plan.name()) };
     }
+    if plan.is::<UnionExec>() && !whole {
+        return side_by_side(plan, tasks, place);
+    }
     let union = plan.is::<CollocatedUnionExec>();
     let mut children = Vec::new();
     for child in plan.children() {
@@ -73,6 +78,27 @@ pub(crate) fn slice(
     replace_children_if_necessary(plan.clone(), children)
 }
 
+/// The part of a union whose first partitions are those of its first child, and so on.
+fn side_by_side(
+    union: &Arc<dyn ExecutionPlan>,
+    tasks: &[usize],
+    place: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut first = 0;
+    let mut kept = Vec::new();
+    for child in union.children() {
+        let range = first..first + partitions(child);
+        let here: Vec<usize> =
+            tasks.iter().filter(|task| range.contains(task)).map(|task| task - first).collect();
+        if !here.is_empty() {
+            kept.push(slice(child, &here, place)?);
+        }
+        first = range.end;
+    }
+    // With fewer children the columns may be called otherwise, and be known not to be NULL.
+    Ok(Arc::new(CollocatedUnionExec::try_new(vec![UnionExec::try_new(kept)?], union.schema())?))
+}
+
 /// Whether any part of the stage can run by itself.
 pub(crate) fn sliceable(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let count = partitions(plan);
@@ -83,7 +109,8 @@ pub(crate) fn sliceable(plan: &Arc<dyn ExecutionPlan>) -> bool {
     !children.is_empty()
         && children.into_iter().all(|child| {
             let of_child = partitions(child);
-            let fits = of_child == count || of_child == 1 || plan.is::<CollocatedUnionExec>();
+            let union = plan.is::<CollocatedUnionExec>() || plan.is::<UnionExec>();
+            let fits = of_child == count || of_child == 1 || union;
             fits && sliceable(child)
         })
 }

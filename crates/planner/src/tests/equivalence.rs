@@ -210,6 +210,10 @@ pub(super) const QUERIES: &[&str] = &[
     "SELECT k FROM a UNION ALL SELECT k FROM b",
     "SELECT k FROM a UNION SELECT g FROM b UNION SELECT 5",
     "SELECT k, count(*) FROM (SELECT k FROM a UNION ALL SELECT k FROM a WHERE g = 1) GROUP BY k",
+    "SELECT id FROM a WHERE k IN (SELECT 3 UNION SELECT 4 UNION SELECT 5)",
+    "(SELECT id FROM a ORDER BY id LIMIT 2) UNION ALL (SELECT id FROM a ORDER BY id DESC LIMIT 2)",
+    "SELECT 'one', sum(k) FROM a UNION ALL SELECT 'two', count(*) FROM b UNION ALL SELECT s, g FROM c WHERE id < 9",
+    "SELECT x.n, count(*) FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 2) x JOIN a ON a.g = x.n GROUP BY x.n",
     "SELECT k, g FROM a INTERSECT SELECT k, g FROM b",
     "SELECT k FROM a EXCEPT SELECT k FROM b",
     // One row on one side: most partitions do not read the other, which has a join of its own.
