@@ -120,7 +120,15 @@ impl Transaction {
 
     /// What a commit names: each partition with its last statement.
     pub fn parts(&self) -> Vec<(PartitionId, StatementNo)> {
-        self.touched.iter().map(|(p, touched)| (*p, touched.last)).collect()
+        let all = self.touched.iter().map(|(p, touched)| (*p, touched.last));
+        all.filter(|(_, last)| *last > StatementNo(0)).collect()
+    }
+
+    /// Partitions of which a commit has nothing to say: all that was asked of them was taken back. They may
+    /// hold locks of that, or never have heard of the transaction.
+    pub fn left_alone(&self) -> Vec<PartitionId> {
+        let left = self.touched.iter().filter(|(_, touched)| touched.last == StatementNo(0));
+        left.map(|(p, _)| *p).collect()
     }
 }
 
@@ -145,6 +153,6 @@ mod tests {
         assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(2))]);
         assert_eq!(txn.touched_by_statement(), vec![q]);
         txn.forget_statement();
-        assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(0))]);
+        assert_eq!((txn.parts(), txn.left_alone()), (vec![(p, StatementNo(1))], vec![q]));
     }
 }

@@ -128,8 +128,9 @@ impl State {
     /// Commits the open transaction, if any.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         let Some(txn) = self.transaction.take() else { return Ok(()) };
-        let parts = txn.parts();
+        let (parts, left_alone) = (txn.parts(), txn.left_alone());
         if parts.is_empty() {
+            self.rollback_at(txn.id, &left_alone).await;
             return Ok(());
         }
         self.process.stage(Stage::Committing);
@@ -140,6 +141,7 @@ impl State {
         match committed {
             Ok(ts) => {
                 self.floor = self.floor.max(ts);
+                self.rollback_at(txn.id, &left_alone).await;
                 Ok(())
             }
             Err(error) => {
