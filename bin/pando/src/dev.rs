@@ -114,7 +114,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
         },
         metadata,
         leaves,
-        stages,
+        stages.clone(),
         Planner::new(PlannerSettings::default()),
         memory.clone(),
         Arc::new(NoLinks),
@@ -129,10 +129,11 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
         move || if stopping.load(Ordering::Acquire) { Err("it is stopping".to_string()) } else { Ok(()) }
     });
     pages.add({
-        let (store, aggregator) = (store.clone(), aggregator.clone());
+        let (store, aggregator, stages) = (store.clone(), aggregator.clone(), stages.clone());
         move || {
             let mut all = metrics::process(&memory, started);
             all.extend(metrics::aggregator(&aggregator));
+            all.extend(metrics::stages(&stages));
             all.extend(metrics::store(&store));
             all
         }

@@ -67,7 +67,10 @@ pub fn aggregator(aggregator: &Aggregator) -> Vec<Metric> {
 
 /// What runs stages.
 pub fn stages(stages: &StageNode) -> Vec<Metric> {
-    vec![gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries())]
+    vec![
+        gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries()),
+        gauge("pando_query_memory_bytes", "Memory that queries hold.", stages.query_memory()),
+    ]
 }
 
 /// Storage.

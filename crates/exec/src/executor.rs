@@ -2,7 +2,7 @@
 
 use crate::error::to_sql_error;
 use crate::exchange::{Channels, DEFAULT_CAPACITY};
-use crate::memory::QueryPool;
+use crate::memory::{AllQueries, QueryPool};
 use crate::plan::DistributedPlan;
 use crate::query::{Cancel, LocalStage, QueryState, panicked};
 use crate::scan::Snapshots;
@@ -75,6 +75,7 @@ pub struct Executor {
     options: ExecutorOptions,
     /// Holds the one manager of spill files, whose limit all queries share.
     env: Arc<RuntimeEnv>,
+    memory: AllQueries,
 }
 
 impl Executor {
@@ -98,7 +99,12 @@ impl Executor {
             .enable_time()
             .build()
             .map_err(|error| SqlError::internal(format!("cannot start threads: {error}")))?;
-        Ok(Executor { runtime: Some(runtime), options, env })
+        Ok(Executor { runtime: Some(runtime), options, env, memory: AllQueries::default() })
+    }
+
+    /// What all queries hold together, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.bytes()
     }
 
     fn runtime(&self) -> &Runtime {
@@ -117,7 +123,7 @@ impl Executor {
     /// The memory of a query that asks for at most so much.
     pub(crate) fn pool(&self, memory: Option<usize>) -> Arc<QueryPool> {
         let limit = memory.map_or(self.options.query_memory, |m| m.min(self.options.query_memory));
-        QueryPool::new(&self.options.memory, limit)
+        QueryPool::new(&self.options.memory, limit, self.memory.clone())
     }
 
     /// What a query's operators find their memory and files in.

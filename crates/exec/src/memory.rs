@@ -8,6 +8,17 @@ use env::memory::Reservation;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What all queries of a process hold together, in bytes.
+#[derive(Debug, Clone, Default)]
+pub struct AllQueries(Arc<AtomicUsize>);
+
+impl AllQueries {
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// The pool of one query.
 #[derive(Debug)]
@@ -23,12 +34,15 @@ struct Account {
     /// where memory is already allocated. It counts against the query's limit and is paid back first.
     over: usize,
     peak: usize,
+    /// What this query has added to it is `counted`.
+    all: AllQueries,
+    counted: usize,
 }
 
 impl QueryPool {
     /// `limit`: the most that this query may hold, in bytes.
-    pub fn new(budget: &Arc<MemoryBudget>, limit: usize) -> Arc<QueryPool> {
-        let account = Account { reservation: budget.reservation(), over: 0, peak: 0 };
+    pub fn new(budget: &Arc<MemoryBudget>, limit: usize, all: AllQueries) -> Arc<QueryPool> {
+        let account = Account { reservation: budget.reservation(), over: 0, peak: 0, all, counted: 0 };
         Arc::new(QueryPool { limit, account: Mutex::new(account) })
     }
 
@@ -41,6 +55,20 @@ impl QueryPool {
 impl Account {
     fn total(&self) -> usize {
         self.reservation.bytes() + self.over
+    }
+
+    /// After every change.
+    fn count(&mut self) {
+        let total = self.total();
+        self.peak = self.peak.max(total);
+        self.all.0.fetch_add(total.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.counted = total;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -60,7 +88,7 @@ impl MemoryPool for QueryPool {
         if account.reservation.try_grow(additional).is_err() {
             account.over += additional;
         }
-        account.peak = account.peak.max(account.total());
+        account.count();
     }
 
     fn shrink(&self, _: &MemoryReservation, shrink: usize) {
@@ -68,6 +96,7 @@ impl MemoryPool for QueryPool {
         let from_over = shrink.min(account.over);
         account.over -= from_over;
         account.reservation.shrink(shrink - from_over);
+        account.count();
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -82,7 +111,7 @@ impl MemoryPool for QueryPool {
             ));
         }
         account.reservation.try_grow(additional).map_err(|over| resources_datafusion_err!("{over}"))?;
-        account.peak = account.peak.max(account.total());
+        account.count();
         Ok(())
     }
 
@@ -103,7 +132,8 @@ mod tests {
     #[test]
     fn a_query_is_held_to_its_limit_and_to_the_process_budget() {
         let budget = MemoryBudget::new(1000);
-        let query = QueryPool::new(&budget, 600);
+        let all = AllQueries::default();
+        let query = QueryPool::new(&budget, 600, all.clone());
         let pool: Arc<dyn MemoryPool> = query.clone();
         let reservation = MemoryConsumer::new("sort").register(&pool);
         reservation.try_grow(500).unwrap();
@@ -113,9 +143,14 @@ mod tests {
         let other = budget.try_reserve(450).unwrap();
         assert!(reservation.try_grow(60).unwrap_err().to_string().contains("memory budget exhausted"));
         reservation.grow(80);
-        assert_eq!((pool.reserved(), budget.used()), (580, 950));
+        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (580, 950, 580));
+        let second: Arc<dyn MemoryPool> = QueryPool::new(&budget, 600, all.clone());
+        second.grow(&reservation, 7);
+        assert_eq!(all.bytes(), 587);
+        drop(second);
+        assert_eq!(all.bytes(), 580, "a query that goes holds nothing");
         reservation.shrink(180);
-        assert_eq!((pool.reserved(), budget.used()), (400, 850));
+        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (400, 850, 400));
         drop((reservation, other));
         assert_eq!((pool.reserved(), budget.used(), query.peak()), (0, 0, 580));
     }

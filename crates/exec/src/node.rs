@@ -68,8 +68,8 @@ pub struct StageNode {
 #[derive(Default)]
 struct Queries {
     live: HashMap<QueryId, Query>,
-    /// Those that ended last: who asks for them need not wait.
-    ended: VecDeque<QueryId>,
+    /// Those that ended last, and why: who asks for them need not wait.
+    ended: VecDeque<(QueryId, SqlError)>,
 }
 
 /// How many ended queries a node remembers.
@@ -99,9 +99,12 @@ struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        // Whoever still reads from a part that failed may hear of that here first; and not of tasks that
+        // were aborted.
+        let reason = self.part.state.cancel().reason();
+        let ended = reason.unwrap_or_else(|| SqlError::internal(format!("query {} has ended", self.query)));
+        self.part.channels.fail(&Arc::new(from_sql_error(ended.clone())));
         self.part.state.abort();
-        let ended = exec_datafusion_err!("query {} has ended", self.query);
-        self.part.channels.fail(&Arc::new(ended));
         let Some(node) = self.node.upgrade() else { return };
         let mut queries = node.queries.lock();
         let Some(query) = queries.live.get_mut(&self.query) else { return };
@@ -111,7 +114,7 @@ impl Drop for Registered {
             if queries.ended.len() == REMEMBERED {
                 queries.ended.pop_front();
             }
-            queries.ended.push_back(self.query);
+            queries.ended.push_back((self.query, ended));
             drop(queries);
             node.arrived.notify_waiters();
         }
@@ -150,6 +153,11 @@ impl StageNode {
     /// Queries that run here or have a part here, for a metrics page.
     pub fn queries(&self) -> usize {
         self.queries.lock().live.len()
+    }
+
+    /// What these hold together, in bytes, for a metrics page.
+    pub fn query_memory(&self) -> usize {
+        self.executor.memory()
     }
 
     /// Starts a plan, which has been located (see [`DistributedPlan::locate`]) and has not run before, on
@@ -283,10 +291,8 @@ impl StageNode {
             let part = query.parts.iter().find(|part| part.channels.feeds(pull.exchange));
             return part.map(|part| Ok(part.clone()));
         }
-        queries
-            .ended
-            .contains(&pull.query)
-            .then(|| Err(SqlError::internal(format!("query {} has ended", pull.query))))
+        let ended = queries.ended.iter().find(|(query, _)| *query == pull.query);
+        ended.map(|(_, why)| Err(why.clone()))
     }
 
     /// The part that feeds an exchange, once it is here.
