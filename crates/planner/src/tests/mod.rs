@@ -1,6 +1,7 @@
 //! Plans from SQL, by DataFusion's own binder: their text, and what they yield.
 
 mod equivalence;
+mod golden;
 mod spread;
 mod tpch;
 
