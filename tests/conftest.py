@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from pando_process import Pando
+from pando_process import Pando, PandoProcesses
 
 NUMBERS = itertools.count(1)
 
@@ -22,7 +22,22 @@ def pando(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def processes(tmp_path_factory):
+    """One cluster of processes for all tests that need no more than a database of their own."""
+    cluster = PandoProcesses(tmp_path_factory.mktemp("processes") / "data")
+    try:
+        cluster.start()
+        yield cluster
+        assert cluster.process.poll() is None, f"the cluster ended:\n{cluster.log.read_text()}"
+        ended = [path for path in (cluster.data / "logs").iterdir() if "panicked" in path.read_text()]
+        assert not ended, f"a process panicked:\n{ended[0].read_text()}"
+        assert cluster.stop() == 0
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory):
     """One server for all tests that need no more than a database of their own."""
     server = Pando(tmp_path_factory.mktemp("server") / "data")
     server.start()
@@ -31,11 +46,19 @@ def server(tmp_path_factory):
     server.kill()
 
 
+@pytest.fixture(scope="session", params=["single", "processes"])
+def server(request):
+    """The server that clients are tested with: one process, and then an aggregator of a cluster, by TLS.
+    `server.elsewhere` is its other aggregator."""
+    found = request.getfixturevalue(request.param)
+    return found if request.param == "single" else found.aggregators[0]
+
+
 @pytest.fixture
 def database(server):
     """The name of a fresh database on the session's server."""
     name = f"test_{next(NUMBERS)}"
-    with server.connect(autocommit=True) as connection:
+    with server.elsewhere.connect(autocommit=True) as connection:
         connection.cursor().execute(f"CREATE DATABASE {name}")
     yield name
     with server.connect(autocommit=True) as connection:

@@ -19,7 +19,13 @@ PROGRAMS = ("pando-aggregator", "pando-leaf")
 NOT_BUILT = [program for program in PROGRAMS if not os.path.exists(binary(program))]
 
 # Gauges that are at zero on every process that has them when no statement runs and no transaction is open.
-AT_REST = {"pando_statements_running", "pando_open_transactions", "pando_lock_waiting"}
+AT_REST = {
+    "pando_statements_running",
+    "pando_open_transactions",
+    "pando_lock_waiting",
+    "pando_queries_running",
+    "pando_query_memory_bytes",
+}
 
 # For every test that starts one of them.
 needs_programs = pytest.mark.skipif(bool(NOT_BUILT), reason=f"not built: {', '.join(NOT_BUILT)}")

@@ -1,9 +1,12 @@
 """Starts and ends the programs for the system tests."""
 
+import functools
 import os
 import pathlib
+import re
 import selectors
 import signal
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -31,10 +34,14 @@ def dev_command(data, *options, mysql_port=0, http_port=0):
 class Process:
     """A process on a data folder. `start`, `kill` and `start` again as often as the test likes."""
 
+    # How long it may take to be ready.
+    start_limit = START_LIMIT
+
     def __init__(self, data):
         self.data = pathlib.Path(data)
         self.process = None
-        # What it said that it listens on: "mysql", "rpc", "http" to (host, port).
+        # What it said until it was ready, and where it listens by that: "mysql", "rpc", "http" to (host, port).
+        self.said = ""
         self.addresses = {}
         self.log = self.data.with_suffix(".log")
 
@@ -45,7 +52,7 @@ class Process:
         """Starts it, waits until it is ready and returns the seconds that took."""
         begin = time.monotonic()
         self.spawn()
-        self.wait_until_ready(begin + START_LIMIT)
+        self.wait_until_ready(begin + self.start_limit)
         return time.monotonic() - begin
 
     def spawn(self):
@@ -55,9 +62,8 @@ class Process:
     def wait_until_ready(self, deadline):
         line = self.ready_line(deadline)
         # ready: mysql 127.0.0.1:3306, http 127.0.0.1:8306
-        words = line.replace(",", "").split()
-        assert words[0] == "ready:" and len(words) % 2 == 1, line
-        self.addresses = {name: self.split(address) for name, address in zip(words[1::2], words[2::2], strict=True)}
+        assert line.startswith("ready: "), line
+        self.addresses = self.split_all(line.removeprefix("ready: "))
 
     @property
     def address(self):
@@ -76,6 +82,11 @@ class Process:
         host, port = address.rsplit(":", 1)
         return host, int(port)
 
+    @classmethod
+    def split_all(cls, text):
+        """mysql 127.0.0.1:3306, http 127.0.0.1:8306"""
+        return {name: cls.split(address) for name, address in map(str.split, text.split(", "))}
+
     def ready_line(self, deadline):
         text = b""
         with selectors.DefaultSelector() as selector:
@@ -85,7 +96,8 @@ class Process:
                     continue
                 piece = os.read(self.process.stdout.fileno(), 4096)
                 text += piece
-                for line in text.decode().splitlines(keepends=True):
+                self.said = text.decode()
+                for line in self.said.splitlines(keepends=True):
                     if line.startswith("ready:") and line.endswith("\n"):
                         return line.strip()
                 if not piece:
@@ -133,5 +145,78 @@ class Pando(Process):
     def __str__(self):
         return "pando dev"
 
+    @property
+    def ca(self):
+        """What its clients check its certificate by."""
+        return self.data / "ca.pem"
+
+    @property
+    def tls(self):
+        """Arguments that let PyMySQL use TLS, where this server's clients do."""
+        return {}
+
+    @property
+    def elsewhere(self):
+        """Another way into the same databases."""
+        return self
+
     def command(self):
         return dev_command(self.data, *self.options)
+
+
+class Aggregator(Pando):
+    """An aggregator of `pando dev --processes`, which all clients reach by TLS."""
+
+    def __init__(self, cluster, name, pid, addresses):
+        super().__init__(cluster.data / name)
+        self.cluster = cluster
+        self.name = name
+        self.process = cluster.process
+        self.log = cluster.log
+        self.number = pid
+        self.addresses = addresses
+
+    def __str__(self):
+        return self.name
+
+    @property
+    def pid(self):
+        return self.number
+
+    @functools.cached_property
+    def tls(self):
+        return {"ssl": ssl.create_default_context(cafile=self.ca)}
+
+    @property
+    def elsewhere(self):
+        """The next aggregator."""
+        all = self.cluster.aggregators
+        return all[(all.index(self) + 1) % len(all)]
+
+    def connect(self, database=None, **options):
+        return super().connect(database, **{**self.tls, **options})
+
+
+class PandoProcesses(Process):
+    """`pando dev --processes`: a process for each role, started and looked after by this one."""
+
+    # There are six of them, on one disk.
+    start_limit = 6 * START_LIMIT
+
+    def __init__(self, data, leaves=3, aggregators=2, partitions=4, memory="3GiB"):
+        super().__init__(data)
+        self.options = ("--leaves", leaves, "--aggregators", aggregators, "--partitions", partitions)
+        self.options += ("--memory", memory)
+        self.aggregators = []
+
+    def __str__(self):
+        return "pando dev --processes"
+
+    def command(self):
+        return dev_command(self.data, "--processes", *self.options)
+
+    def wait_until_ready(self, deadline):
+        super().wait_until_ready(deadline)
+        # aggregator-1: pid 4711, mysql 127.0.0.1:3306, rpc 127.0.0.1:7306, http 127.0.0.1:8306
+        found = re.findall(r"^(aggregator-\d+): pid (\d+), (.*)$", self.said, re.MULTILINE)
+        self.aggregators = [Aggregator(self, name, int(pid), self.split_all(text)) for name, pid, text in sorted(found)]

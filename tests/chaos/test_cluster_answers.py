@@ -10,14 +10,13 @@ import pytest
 import tpch
 from pando_cluster import Cluster, needs_programs
 
-pytestmark = needs_programs
-
 SCALE = "0.05"
 LEAVES = (1, 2, 4, 7)
 PARTITIONS = (1, 3, 8, 16)
 # No answer for so long is a hang.
 ANSWER_LIMIT = 30
 ALL = os.environ.get("PANDO_TPCH_ALL") == "1"
+pytestmark = [needs_programs, pytest.mark.timeout(3600 if ALL else 600)]
 
 
 @pytest.fixture(scope="module")

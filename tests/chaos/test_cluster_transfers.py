@@ -10,12 +10,13 @@ import random
 import time
 
 import ledger
+import pytest
 from pando_cluster import Cluster, needs_programs
 from seeds import seed
 
-pytestmark = needs_programs
-
 SECONDS = float(os.environ.get("PANDO_CHAOS_SECONDS", "40"))
+pytestmark = [needs_programs, pytest.mark.timeout(SECONDS + 300)]
+
 WRITERS = 4
 READERS = 2
 # Once all processes are back: until every client has had an answer again.

@@ -87,7 +87,7 @@ def test_everything_survives_a_crash(pando):
 
 def test_a_transaction_that_wrote_before_meets_1412(cursor, connection, server, database):
     cursor.execute("UPDATE t SET b = 0 WHERE id = 1")
-    with server.connect(database, autocommit=True) as other:
+    with server.elsewhere.connect(database, autocommit=True) as other:
         other.cursor().execute("ALTER TABLE t ADD c INT")
     with pytest.raises(pymysql.err.MySQLError) as caught:
         connection.commit()

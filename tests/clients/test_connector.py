@@ -10,9 +10,8 @@ import pytest
 @pytest.fixture
 def connector(server, database):
     host, port = server.address
-    connection = mysql.connector.connect(
-        host=host, port=port, user="root", database=database, ssl_disabled=True, use_pure=True
-    )
+    tls = {"ssl_ca": str(server.ca), "ssl_verify_cert": True} if server.tls else {"ssl_disabled": True}
+    connection = mysql.connector.connect(host=host, port=port, user="root", database=database, use_pure=True, **tls)
     yield connection
     connection.close()
 

@@ -70,12 +70,12 @@ def level(request):
 
 @pytest.fixture
 def sessions(server, database, level):
-    """Three transactions that have begun and done nothing."""
+    """Three transactions that have begun and done nothing. In a cluster, not all on one aggregator."""
     with server.connect(database, autocommit=True) as setup:
         cursor = setup.cursor()
         cursor.execute("CREATE TABLE test (id INT NOT NULL, value INT, PRIMARY KEY (id), SHARD KEY (id))")
         cursor.execute("INSERT INTO test VALUES (1, 10), (2, 20)")
-    connections = [server.connect(database) for _ in range(3)]
+    connections = [entry.connect(database) for entry in (server, server.elsewhere, server)]
     yield [Session(connection, level) for connection in connections]
     for connection in connections:
         connection.close()

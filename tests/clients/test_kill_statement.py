@@ -1,5 +1,6 @@
 """KILL, SHOW PROCESSLIST, time-outs, clients that go."""
 
+import socket
 import threading
 import time
 
@@ -126,7 +127,7 @@ def test_a_client_that_goes_ends_its_statement_and_frees_its_locks(server, datab
         statement = Statement(server, database, "UPDATE n SET v = 1 WHERE id IN (9, 11)", before=["BEGIN"])
         until_running(cursor, statement)
         # Closed without a word while the statement waits for row 9.
-        statement.connection._force_close()
+        statement.connection._sock.shutdown(socket.SHUT_RDWR)
         until("its line is gone", lambda: statement.id not in lines(cursor))
         cursor.execute("UPDATE n SET v = 3 WHERE id = 11")
         connection.commit()

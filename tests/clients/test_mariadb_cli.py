@@ -15,6 +15,8 @@ def run(server, database):
     def run(sql, check=True):
         host, port = server.address
         command = [CLIENT, "--no-defaults", "-h", host, "-P", str(port), "-u", "root", "--local-infile=1", "--batch"]
+        if server.tls:
+            command += ["--ssl", "--ssl-ca", str(server.ca), "--ssl-verify-server-cert"]
         result = subprocess.run([*command, database], input=sql, text=True, capture_output=True, timeout=60)
         if check:
             assert result.returncode == 0, result.stderr

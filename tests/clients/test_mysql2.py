@@ -13,7 +13,8 @@ def test_a_working_day(server, database):
     node = shutil.which("node")
     modules = pathlib.Path(os.environ.get("PANDO_NODE_MODULES", HERE / "node_modules"))
     assert node and (modules / "mysql2").exists(), "Node.js or mysql2 is missing; run make setup"
-    command = [node, str(HERE / "day.js"), str(server.address[1]), database, str(server.data / "ca.pem")]
+    command = [node, str(HERE / "day.js"), str(server.address[1]), database, str(server.ca)]
+    command += ["tls"] if server.tls else []
     environment = {**os.environ, "NODE_PATH": str(modules)}
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert result.returncode == 0, result.stderr

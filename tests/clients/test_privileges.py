@@ -19,7 +19,7 @@ def admin(server, database):
 
 @pytest.fixture
 def ann(server, admin):
-    with server.connect(user="ann", password="pw", autocommit=True) as connection:
+    with server.elsewhere.connect(user="ann", password="pw", autocommit=True) as connection:
         yield connection.cursor()
 
 
@@ -160,14 +160,15 @@ def test_change_of_user(server, database, admin):
 
 
 def test_who_may_kill_whom(server, admin, ann):
-    with server.connect(user="ann", password="pw") as other:
+    # An aggregator knows its own sessions.
+    with server.elsewhere.connect(user="ann", password="pw") as other:
         ann.execute(f"KILL {other.thread_id()}")
-    with server.connect() as root:
+    with server.elsewhere.connect() as root:
         got = refused(ann, f"KILL {root.thread_id()}")
         assert got == (1095, f"You are not owner of thread {root.thread_id()}")
         root.ping(reconnect=False)
-    assert {row[1] for row in rows(ann, "SHOW PROCESSLIST")} == {"ann"}
-    assert {"ann", "root"} <= {row[1] for row in rows(admin, "SHOW PROCESSLIST")}
+        assert {row[1] for row in rows(ann, "SHOW PROCESSLIST")} == {"ann"}
+        assert {"ann", "root"} <= {row[1] for row in rows(root.cursor(), "SHOW PROCESSLIST")}
 
 
 def test_the_first_root_has_everything(pando):

@@ -66,7 +66,7 @@ def test_load_into_named_columns(cursor, tmp_path):
 
 def test_nothing_is_seen_before_commit(cursor, connection, server, database):
     connection.commit()
-    other = server.connect(database, autocommit=True)
+    other = server.elsewhere.connect(database, autocommit=True)
     count = "SELECT COUNT(*) FROM sales"
     cursor.execute("INSERT INTO sales (id, item) VALUES (1, 'tea'), (2, 'jam'), (3, 'milk')")
     assert rows(cursor, count) == [(3,)], "a transaction sees its own rows"
@@ -92,7 +92,7 @@ def test_rollback(cursor, connection):
 
 def test_a_closed_connection_rolls_back(cursor, connection, server, database):
     connection.commit()
-    other = server.connect(database)
+    other = server.elsewhere.connect(database)
     other.cursor().execute("INSERT INTO sales (id, item) VALUES (1, 'tea')")
     other.close()
     assert cursor.execute("INSERT INTO sales (id, item) VALUES (1, 'jam')") == 1

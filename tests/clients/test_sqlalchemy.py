@@ -10,7 +10,8 @@ from sqlalchemy import orm
 @pytest.fixture
 def engine(server, database):
     host, port = server.address
-    engine = sa.create_engine(f"mysql+pymysql://root@{host}:{port}/{database}", pool_pre_ping=True)
+    url = f"mysql+pymysql://root@{host}:{port}/{database}"
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args=server.tls)
     yield engine
     engine.dispose()
 

@@ -17,7 +17,7 @@ def cursor(connection):
 
 @pytest.fixture
 def other(server, database):
-    with server.connect(database) as other:
+    with server.elsewhere.connect(database) as other:
         cursor = other.cursor()
         cursor.execute("SET innodb_lock_wait_timeout = 1")
         yield cursor

@@ -1,4 +1,4 @@
-"""The sqllogictest files on Pando and on the referee, MariaDB."""
+"""The sqllogictest files on Pando, in one process and in many, and on the referee, MariaDB."""
 
 import pytest
 import records
@@ -8,11 +8,19 @@ import targets
 SHOWN = 20
 
 
-@pytest.fixture(scope="session", params=records.SERVERS)
-def server(request, tmp_path_factory):
+@pytest.fixture(scope="session", params=["single", "processes", "mariadb"])
+def server(request):
+    """Pando's servers are those that the tests of clients use, too."""
     address = request.config.getoption("--slt-address")
-    with targets.started(request.param, tmp_path_factory.mktemp("slt"), address) as server:
-        yield server
+    if request.param == "mariadb":
+        with targets.referee_started() as server:
+            yield server
+    elif address is not None:
+        yield targets.Pando([targets.split(address)])
+    else:
+        found = request.getfixturevalue(request.param)
+        entries = [found] if request.param == "single" else found.aggregators
+        yield targets.Pando([entry.address for entry in entries])
 
 
 @pytest.mark.parametrize("path", targets.files(), ids=lambda path: f"{path.parent.name}/{path.stem}")

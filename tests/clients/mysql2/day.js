@@ -1,11 +1,13 @@
-// A working day of mysql2; the test reads what it prints. Usage: node day.js PORT DATABASE CA
+// A working day of mysql2; the test reads what it prints. Usage: node day.js PORT DATABASE CA [tls]
+// With `tls` all of the day is within TLS, else one connection.
 const fs = require("fs");
 const mysql = require("mysql2/promise");
 
-const [port, database, ca] = process.argv.slice(2);
+const [port, database, ca, tls] = process.argv.slice(2);
 
 async function main() {
-  const settings = { host: "127.0.0.1", port: Number(port), user: "root", database };
+  const ssl = { ca: fs.readFileSync(ca) };
+  const settings = { host: "127.0.0.1", port: Number(port), user: "root", database, ...(tls ? { ssl } : {}) };
   const results = {};
 
   const plain = await mysql.createConnection(settings);
@@ -38,7 +40,7 @@ async function main() {
   await plain.ping();
   await plain.end();
 
-  const secure = await mysql.createConnection({ ...settings, ssl: { ca: fs.readFileSync(ca) } });
+  const secure = await mysql.createConnection({ ...settings, ssl });
   results.cipher = (await secure.query("SHOW STATUS LIKE 'Ssl_cipher'"))[0][0].Value;
   await secure.end();
 
