@@ -2,12 +2,13 @@
 # make demo    load TPC-H into a fresh Pando, check the 22 answers, stay up   (ARGS="--scale 0.01 --exit")
 # make test    everything that must be green
 # make bench   compare with DuckDB on TPC-H                                   (ARGS="--scale 10")
+# make bench-cluster   TPC-H on 1, 2 and 4 leaves, the exchange beside TCP     (ARGS="--scale 10")
 # make fmt, make lint
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench fmt lint rust-tests system-tests
+.PHONY: help setup build demo test bench bench-cluster fmt lint rust-tests system-tests
 
 # One folder for what is built, outside of the work tree, so that every clone shares it.
 CACHE := $(HOME)/.cache/pando
@@ -64,6 +65,9 @@ system-tests:
 
 bench: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/run.py $(ARGS)
+
+bench-cluster: setup build
+	PANDO_BIN=$(PANDO) $(PYTHON) benches/cluster/run.py $(ARGS)
 
 fmt:
 	cargo fmt --all
