@@ -1,7 +1,7 @@
 //! The listening side of a process: its services on one port, with TLS between nodes if that is
 //! configured, and a count of the connections that are open.
 
-use crate::channels::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, NodeTls};
+use crate::channels::{FRAME, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, NodeTls};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub async fn serve(
         })
     });
     let mut server = Server::builder()
+        .max_frame_size(FRAME)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT));
     if let Some(tls) = tls {
