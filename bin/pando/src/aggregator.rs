@@ -87,7 +87,7 @@ async fn start(
     let late_stages = Arc::<wire::LateStages>::default();
     let metadata = join(options, node, mysql, &late_stages).await?;
     let pings = Arc::new(Pings::start(node.channels.clone(), metadata.clone()));
-    let stages = wire::stages(node, &metadata, None)?;
+    let stages = wire::stages(node, &metadata, Some(pings.clone()), None)?;
     late_stages.set(stages.clone());
     let aggregator = Aggregator::new(
         ::aggregator::AggregatorOptions {
@@ -98,7 +98,7 @@ async fn start(
             data: options.common.data.display().to_string(),
         },
         metadata.clone(),
-        wire::leaves(node, &metadata),
+        wire::leaves(node, &metadata, pings.clone()),
         stages.clone(),
         Planner::new(PlannerSettings::default()),
         node.memory.clone(),

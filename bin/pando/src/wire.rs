@@ -1,7 +1,8 @@
 //! How the roles of different processes reach each other: leaves and stages, by the addresses that the
 //! catalog has.
 //!
-//! What the catalog says is offline is not called at all: who needs it fails at once, by its name.
+//! What the catalog says is offline is not called at all, nor what has stopped answering the pings of this
+//! process: who needs it fails at once, by its name.
 
 use crate::node::Node;
 use crate::process::StartError;
@@ -17,6 +18,7 @@ use exec::{
 use futures::StreamExt;
 use leaf::Leaf;
 use rpc::metadata::RemoteMetadata;
+use rpc::node::Pings;
 use rpc::server::Routes;
 use rpc::stages::StagesClient;
 use rpc::{Channels, Clocks, LeafServer, RemoteLeaves};
@@ -24,10 +26,15 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use types::{ErrorKind, NodeId, Result, SqlError};
 
-/// An error if the catalog says that the node is away.
-fn online(catalog: &Catalog, node: NodeId) -> Result<Arc<catalog::Node>> {
+/// An error if the catalog or the pings say that the node is away.
+fn online(catalog: &Catalog, pings: Option<&Pings>, node: NodeId) -> Result<Arc<catalog::Node>> {
     match catalog.node(node) {
-        Some(found) if found.state == NodeState::Online => Ok(found.clone()),
+        Some(found) if found.state == NodeState::Online => {
+            if pings.is_some_and(|pings| pings.is_silent(node)) {
+                return Err(rpc::error::unreachable(&found.to_string(), "it does not answer"));
+            }
+            Ok(found.clone())
+        }
         Some(found) => Err(rpc::error::unreachable(&found.to_string(), "it is offline")),
         None => Err(SqlError::internal(format!("the cluster has no node {node}"))),
     }
@@ -36,13 +43,14 @@ fn online(catalog: &Catalog, node: NodeId) -> Result<Arc<catalog::Node>> {
 /// The leaves that are online.
 struct OnlineLeaves {
     metadata: Arc<RemoteMetadata>,
+    pings: Option<Arc<Pings>>,
     leaves: RemoteLeaves,
 }
 
 impl Leaves for OnlineLeaves {
     fn leaf(&self, node: NodeId) -> Result<Arc<dyn LeafService>> {
         if node != self.metadata.identity().node {
-            online(&self.metadata.snapshot(), node)?;
+            online(&self.metadata.snapshot(), self.pings.as_deref(), node)?;
         }
         self.leaves.leaf(node)
     }
@@ -51,13 +59,14 @@ impl Leaves for OnlineLeaves {
 /// The stages of the nodes that are online.
 struct OnlineNodes {
     metadata: Arc<RemoteMetadata>,
+    pings: Option<Arc<Pings>>,
     channels: Arc<Channels>,
     runtime: Handle,
 }
 
 impl StageNodes for OnlineNodes {
     fn stages(&self, node: NodeId) -> Result<Arc<dyn StageService>> {
-        let found = online(&self.metadata.snapshot(), node)?;
+        let found = online(&self.metadata.snapshot(), self.pings.as_deref(), node)?;
         let client =
             StagesClient::new(found.to_string(), &self.channels, &found.address(), self.runtime.clone())?;
         Ok(Arc::new(client))
@@ -74,20 +83,23 @@ fn clocks() -> Clocks {
 }
 
 /// The leaves, as an aggregator reaches them.
-pub fn leaves(node: &Node, metadata: &Arc<RemoteMetadata>) -> Arc<dyn Leaves> {
+pub fn leaves(node: &Node, metadata: &Arc<RemoteMetadata>, pings: Arc<Pings>) -> Arc<dyn Leaves> {
     let leaves = RemoteLeaves::new(metadata.clone(), node.channels.clone(), clocks());
-    Arc::new(OnlineLeaves { metadata: metadata.clone(), leaves })
+    Arc::new(OnlineLeaves { metadata: metadata.clone(), pings: Some(pings), leaves })
 }
 
-/// What runs stages in this process, over these tables if it has any.
+/// What runs stages in this process, over these tables if it has any. `pings`: what it knows of the
+/// other nodes, if it pings them.
 pub fn stages(
     node: &Node,
     metadata: &Arc<RemoteMetadata>,
+    pings: Option<Arc<Pings>>,
     tables: Option<Arc<dyn StageTables>>,
 ) -> Result<Arc<StageNode>, StartError> {
     let executor = Executor::new(ExecutorOptions::new(node.memory.clone(), node.folder("tmp")))?;
     let nodes = OnlineNodes {
         metadata: metadata.clone(),
+        pings,
         channels: node.channels.clone(),
         runtime: Handle::current(),
     };
@@ -103,8 +115,8 @@ pub fn serve_leaf(
     let clocks = clocks();
     let others = RemoteLeaves::new(metadata.clone(), node.channels.clone(), clocks.clone())
         .with_local(metadata.identity().node, leaf.clone());
-    leaf.join(Arc::new(OnlineLeaves { metadata: metadata.clone(), leaves: others }));
-    let stages = stages(node, metadata, Some(Arc::new(LeafTables(leaf.clone()))))?;
+    leaf.join(Arc::new(OnlineLeaves { metadata: metadata.clone(), pings: None, leaves: others }));
+    let stages = stages(node, metadata, None, Some(Arc::new(LeafTables(leaf.clone()))))?;
     tokio::spawn(Leaf::keep_order(Arc::downgrade(leaf)));
     tokio::spawn(Leaf::report_long_waits(Arc::downgrade(leaf)));
     node.pages.add({

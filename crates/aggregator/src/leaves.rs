@@ -4,10 +4,14 @@ use crate::server::Aggregator;
 use crate::session::State;
 use catalog::{Catalog, NodeRole, NodeState};
 use exec::{LeafService, Snapshots, TableSnapshot};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId, TxnId};
+
+/// A leaf that takes longer to end waits is asked again.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The node that takes reads and writes of a partition.
 pub(crate) fn primary(catalog: &Catalog, partition: PartitionId) -> Result<NodeId> {
@@ -49,14 +53,19 @@ pub(crate) fn is_unreachable(error: &SqlError) -> bool {
 pub(crate) type LeafAndPartitions = (Arc<dyn LeafService>, Vec<PartitionId>);
 
 impl Aggregator {
-    /// Ends the waits for locks that a transaction is in now.
-    pub(crate) fn interrupt(&self, txn: TxnId) {
-        for node in online_leaves(&self.metadata.snapshot()) {
+    /// Ends the waits for locks that a transaction is in now. A leaf that does not answer is not waited
+    /// for: the caller asks again.
+    pub(crate) async fn interrupt(&self, txn: TxnId) {
+        let asked = online_leaves(&self.metadata.snapshot()).into_iter().map(|node| async move {
             // One that is not known holds no wait of ours.
-            if let Ok(leaf) = self.leaves.leaf(node) {
-                leaf.interrupt(txn);
+            let Ok(leaf) = self.leaves.leaf(node) else { return };
+            match tokio::time::timeout(INTERRUPT_TIMEOUT, leaf.interrupt(txn)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%node, %txn, %error, "waits were not ended"),
+                Err(_) => tracing::debug!(%node, %txn, "waits were not ended in time"),
             }
-        }
+        });
+        join_all(asked).await;
     }
 }
 

@@ -6,12 +6,14 @@
 //!   SHOW, SET, users.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
 //!   a row, `leaves` the leaf of a partition; `leases` tells the leaves what is open; `estimates` keeps
-//!   what they say of their tables; `ids` hands out AUTO_INCREMENT values.
+//!   what they say of their tables; `ids` hands out AUTO_INCREMENT values; `admission` bounds how many
+//!   statements run at the same time.
 //!
 //! An aggregator keeps no user data: everything durable is asked of the catalog ([`catalog::Metadata`])
 //! or of leaves ([`exec::Leaves`]). A statement runs to its end in a task of its own even if
 //! its client has gone, so that a transaction is never rolled back under a write that still runs.
 
+mod admission;
 mod commit;
 mod estimates;
 mod ids;

@@ -42,6 +42,8 @@ impl Activity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     None,
+    /// It waits for admission.
+    Queued,
     Executing,
     /// Its rows go to the client, perhaps while they are found.
     Sending,
@@ -54,6 +56,7 @@ impl Stage {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Stage::None => "",
+            Stage::Queued => "Waiting for admission",
             Stage::Executing => "executing",
             Stage::Sending => "Sending to client",
             Stage::Loading => "Reading from net",
@@ -101,6 +104,14 @@ pub(crate) struct ProcessLine {
     pub(crate) stage: Stage,
     pub(crate) statement: Option<Arc<str>>,
     pub(crate) seconds: u64,
+}
+
+/// Connections, and their statements that run and that wait for admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ProcessCounts {
+    pub(crate) connections: usize,
+    pub(crate) running: usize,
+    pub(crate) queued: usize,
 }
 
 #[derive(Default)]
@@ -184,11 +195,19 @@ impl Processes {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Connections, and statements that run.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many there are of what.
+    pub(crate) fn counts(&self) -> ProcessCounts {
         let lines = self.lines.lock();
-        let running = |process: &&Arc<Process>| process.now.lock().activity != Activity::Sleep;
-        (lines.len(), lines.values().filter(running).count())
+        let mut counts = ProcessCounts { connections: lines.len(), ..ProcessCounts::default() };
+        for process in lines.values() {
+            let now = process.now.lock();
+            match (now.activity, now.stage) {
+                (Activity::Sleep, _) => {}
+                (_, Stage::Queued) => counts.queued += 1,
+                _ => counts.running += 1,
+            }
+        }
+        counts
     }
 }
 
@@ -232,19 +251,21 @@ impl Process {
         self.now.lock().txn
     }
 
-    /// Ends the running statement if it still runs after `limit`.
-    pub(crate) fn end_after(&self, limit: Duration) {
+    /// Ends the running statement if it still runs after `limit`. Returns when that is.
+    pub(crate) fn end_after(&self, limit: Duration) -> Instant {
+        let deadline = Instant::now() + limit;
         let mut now = self.now.lock();
-        let Some(cancel) = now.cancel.clone() else { return };
+        let Some(cancel) = now.cancel.clone() else { return deadline };
         now.disarm();
         let timer = tokio::spawn(async move {
-            tokio::time::sleep(limit).await;
+            tokio::time::sleep_until(deadline.into()).await;
             cancel.cancel(SqlError::new(
                 ErrorKind::QueryTimeout,
                 "Query execution was interrupted, maximum statement execution time exceeded",
             ));
         });
         now.timer = Some(timer.abort_handle());
+        deadline
     }
 }
 
@@ -313,20 +334,27 @@ mod tests {
         processes.register(id, "root".into(), "localhost".into(), None, Ender::detached())
     }
 
+    fn counts(connections: usize, running: usize, queued: usize) -> ProcessCounts {
+        ProcessCounts { connections, running, queued }
+    }
+
     #[test]
     fn a_line_shows_what_runs_and_goes_with_the_connection() {
         let processes = Arc::new(Processes::default());
         let connection = connect(&processes, 4);
         connection.run(Activity::Query, "SELECT 1", Some("d"), Cancel::new());
-        assert_eq!(processes.counts(), (1, 1));
+        assert_eq!(processes.counts(), counts(1, 1, 0));
+        connection.process().stage(Stage::Queued);
+        assert_eq!(processes.counts(), counts(1, 0, 1));
+        connection.process().stage(Stage::Executing);
         let line = &processes.list()[0];
         assert_eq!((line.statement.as_deref(), line.database.as_deref()), (Some("SELECT 1"), Some("d")));
         assert_eq!((line.activity, line.stage), (Activity::Query, Stage::Executing));
         connection.idle(Some("d"));
-        assert_eq!(processes.counts(), (1, 0));
+        assert_eq!(processes.counts(), counts(1, 0, 0));
         assert_eq!(processes.list()[0].statement, None);
         drop(connection);
-        assert_eq!(processes.counts(), (0, 0));
+        assert_eq!(processes.counts(), counts(0, 0, 0));
     }
 
     #[test]
@@ -350,7 +378,7 @@ mod tests {
         let before = connect(&processes, 4);
         let _after = connect(&processes, 4);
         drop(before);
-        assert_eq!(processes.counts().0, 1);
+        assert_eq!(processes.counts().connections, 1);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The aggregator as a MySQL server: who may log in, and what all sessions share.
 
+use crate::admission::Admission;
 use crate::estimates::Estimates;
 use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
@@ -50,6 +51,7 @@ pub struct Aggregator {
     pub(crate) estimates: Estimates,
     pub(crate) open: Arc<OpenTransactions>,
     pub(crate) processes: Arc<Processes>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: Arc<dyn Links>,
     /// The server's variables, by the version of the catalog that they were made from.
@@ -82,6 +84,7 @@ impl Aggregator {
             planner,
             memory,
             processes: Arc::default(),
+            admission: Admission::new(),
             counters: Arc::default(),
             links,
             variables: Mutex::default(),
@@ -110,7 +113,7 @@ impl Aggregator {
 
     /// SHOW STATUS.
     pub(crate) fn status(&self) -> Vec<(&'static str, String)> {
-        let (connected, running) = self.processes.counts();
+        let counts = self.processes.counts();
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
         vec![
             ("Aborted_connects", number(&self.counters.failed_logins)),
@@ -118,28 +121,48 @@ impl Aggregator {
             ("Connections", number(&self.counters.accepted)),
             ("Queries", number(&self.counters.commands)),
             ("Questions", self.processes.statements().to_string()),
-            ("Threads_connected", connected.to_string()),
-            ("Threads_running", running.to_string()),
+            ("Threads_connected", counts.connections.to_string()),
+            ("Threads_running", (counts.running + counts.queued).to_string()),
             ("Uptime", self.started.elapsed().as_secs().to_string()),
         ]
     }
 
     /// Client connections that are open.
     pub fn connections(&self) -> u64 {
-        self.processes.counts().0 as u64
+        self.processes.counts().connections as u64
     }
 
     /// Numbers for a metrics page: name, help, whether it only grows, value.
     pub fn metrics(&self) -> Vec<(&'static str, &'static str, bool, f64)> {
-        let (connected, running) = self.processes.counts();
+        let counts = self.processes.counts();
+        let waits = self.admission.waits();
         vec![
-            ("pando_connections", "Open client connections.", false, connected as f64),
-            ("pando_statements_running", "Statements that run now.", false, running as f64),
+            ("pando_connections", "Open client connections.", false, counts.connections as f64),
+            ("pando_statements_running", "Statements that run now.", false, counts.running as f64),
+            ("pando_statements_queued", "Statements that wait for admission.", false, waits.waiting as f64),
             (
-                "pando_statements_queued",
-                "Statements that wait for admission; none do while there is no limit.",
-                false,
-                0.0,
+                "pando_statements_waited_total",
+                "Statements that waited for admission and do so no longer.",
+                true,
+                waits.ended as f64,
+            ),
+            (
+                "pando_statements_waited_seconds_total",
+                "How long they waited, all together.",
+                true,
+                waits.waited.as_secs_f64(),
+            ),
+            (
+                "pando_statements_refused_total",
+                "Statements that were refused because too many waited.",
+                true,
+                waits.refused as f64,
+            ),
+            (
+                "pando_statements_wait_timeouts_total",
+                "Statements that waited for too long and were given up.",
+                true,
+                waits.timed_out as f64,
             ),
             ("pando_statements_total", "Statements begun.", true, self.processes.statements() as f64),
             (

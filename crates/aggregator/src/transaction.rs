@@ -113,6 +113,11 @@ impl Transaction {
         self.touched.iter().filter(|(_, touched)| touched.last >= statement).map(|(p, _)| *p).collect()
     }
 
+    /// Whether others may have to wait for it.
+    pub fn holds_locks(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// Every partition at which it wrote or locked.
     pub fn partitions(&self) -> Vec<PartitionId> {
         self.touched.keys().copied().collect()

@@ -134,9 +134,8 @@ pub trait LeafService: Send + Sync {
     async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]) -> Result<()>;
 
     /// Ends the waits for locks that a transaction is in, with error 1317. Waits that begin later are
-    /// not ended, so a caller repeats it until its statement has ended. A leaf that cannot be told so
-    /// lets its waits run into their time-outs.
-    fn interrupt(&self, _txn: TxnId) {}
+    /// not ended, so a caller repeats it until its statement has ended.
+    async fn interrupt(&self, txn: TxnId) -> Result<()>;
 
     /// Promises to commit these partitions of a transaction if `coordinator`, a partition of another
     /// leaf, decides so. Returns the greatest of their timestamps when the promise is durable.

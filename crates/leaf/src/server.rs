@@ -221,8 +221,9 @@ impl LeafService for Leaf {
         self.blocking(move |store| store.coordinate(txn, &parts, &participants, prepared)).await
     }
 
-    fn interrupt(&self, txn: TxnId) {
+    async fn interrupt(&self, txn: TxnId) -> Result<()> {
         self.store.interrupt(txn);
+        Ok(())
     }
 
     async fn decide(&self, txn: TxnId, partitions: &[PartitionId], outcome: Outcome) -> Result<()> {

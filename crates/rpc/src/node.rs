@@ -1,5 +1,13 @@
 //! What every process answers ([`server`]), and how the others are, as seen from here ([`Pings`]):
 //! each node of the catalog is pinged twice a second, and the round trips are averaged.
+//!
+//! A node that does not answer a ping is *silent* until it answers one, and is pinged more often. A
+//! process that is stopped, not dead, still takes connections: whoever made a new one would learn only
+//! by its keep-alive that nobody is behind it, once for each call that follows. It is silent, and known
+//! to be, within [`INTERVAL`] + [`TIMEOUT`], before the keep-alive of a connection that was open breaks it
+//! (1 s + 2 s, see [`crate::channels`]). So a call waits for a stopped node at most once, for 3 s, and the
+//! calls after it need not be made. To be silent takes no more than to lose the connection: an answer
+//! that is late by 2 s. What then fails can be tried again; nothing is decided by it.
 
 use crate::Channels;
 use async_trait::async_trait;
@@ -8,15 +16,18 @@ use parking_lot::Mutex;
 use proto::node as wire;
 use proto::node::node_client::NodeClient;
 use proto::node::node_server::{Node, NodeServer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status};
 use types::NodeId;
 
 /// How often each node is pinged, and how long it may take to answer.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// The same of a silent node; how often it is looked who is to be pinged.
+const SILENT_INTERVAL: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a process does for the metadata.
@@ -103,6 +114,11 @@ impl Pings {
         Pings { links, task }
     }
 
+    /// Whether it has answered before and does not now.
+    pub fn is_silent(&self, node: NodeId) -> bool {
+        self.links.lock().get(&node).is_some_and(|link| link.round_trip.is_none())
+    }
+
     /// `None`: it never answered.
     pub fn link(&self, node: NodeId) -> Option<Link> {
         self.links.lock().get(&node).copied()
@@ -116,33 +132,59 @@ impl Drop for Pings {
 }
 
 async fn run(channels: Arc<Channels>, metadata: Arc<dyn Metadata>, links: Arc<Mutex<Links>>) {
+    let mut tick = tokio::time::interval(SILENT_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pings = JoinSet::new();
+    // Those that are being pinged, and when the others were.
+    let mut under_way = BTreeSet::new();
+    let mut last = BTreeMap::new();
     loop {
-        let catalog = metadata.snapshot();
-        let mut pings = JoinSet::new();
-        for node in catalog.nodes() {
-            let (id, address, channels) = (node.id, node.address(), channels.clone());
-            pings.spawn(async move { (id, ping(&channels, &address).await) });
-        }
-        while let Some(answer) = pings.join_next().await {
-            // A ping does not panic, and nobody aborts it.
-            let Ok((node, answer)) = answer else { continue };
-            // Another process may listen where the node was.
-            let answer = answer.filter(|(status, _)| status.node == Some(node));
-            let mut links = links.lock();
-            match answer {
-                Some((status, round_trip)) => {
-                    let before = links.get(&node).and_then(|link| link.round_trip);
-                    links.insert(node, Link { status, round_trip: Some(average(before, round_trip)) });
-                }
-                None => {
-                    if let Some(link) = links.get_mut(&node) {
-                        link.round_trip = None;
+        tokio::select! {
+            _ = tick.tick() => {
+                let catalog = metadata.snapshot();
+                links.lock().retain(|node, _| catalog.node(*node).is_some());
+                last.retain(|node, _| catalog.node(*node).is_some());
+                let now = Instant::now();
+                for node in catalog.nodes() {
+                    let link = links.lock().get(&node.id).copied();
+                    if !is_due(link, last.get(&node.id).copied(), now) || !under_way.insert(node.id) {
+                        continue;
                     }
+                    last.insert(node.id, now);
+                    let (id, address, channels) = (node.id, node.address(), channels.clone());
+                    pings.spawn(async move { (id, ping(&channels, &address).await) });
                 }
             }
+            // A ping does not panic, and nobody aborts it.
+            Some(Ok((node, answer))) = pings.join_next(), if !pings.is_empty() => {
+                under_way.remove(&node);
+                // Another process may listen where the node was.
+                note(&mut links.lock(), node, answer.filter(|(status, _)| status.node == Some(node)));
+            }
         }
-        links.lock().retain(|node, _| catalog.node(*node).is_some());
-        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Whether a node is to be pinged that was pinged last at that time.
+fn is_due(link: Option<Link>, last: Option<Instant>, now: Instant) -> bool {
+    let silent = link.is_some_and(|link| link.round_trip.is_none());
+    let interval = if silent { SILENT_INTERVAL } else { INTERVAL };
+    // Ticks are about as far apart as the shorter interval: one that comes early must not skip a turn.
+    last.is_none_or(|last| now.duration_since(last) + SILENT_INTERVAL / 2 >= interval)
+}
+
+/// Notes what a node answered.
+fn note(links: &mut Links, node: NodeId, answer: Option<(NodeStatus, Duration)>) {
+    match answer {
+        Some((status, round_trip)) => {
+            let before = links.get(&node).and_then(|link| link.round_trip);
+            links.insert(node, Link { status, round_trip: Some(average(before, round_trip)) });
+        }
+        None => {
+            if let Some(link) = links.get_mut(&node) {
+                link.round_trip = None;
+            }
+        }
     }
 }
 
@@ -176,6 +218,26 @@ pub async fn ping(channels: &Channels, address: &str) -> Option<(NodeStatus, Dur
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_silent_from_a_lost_ping_to_the_next_answer() {
+        let ms = Duration::from_millis;
+        let mut links = Links::new();
+        let (node, start) = (NodeId(4), Instant::now());
+        note(&mut links, node, None);
+        assert_eq!(links.get(&node), None, "one that never answered may be starting");
+        note(&mut links, node, Some((NodeStatus::default(), ms(3))));
+        let answers = links.get(&node).copied();
+        assert!(
+            !is_due(answers, Some(start), start + ms(400)) && is_due(answers, Some(start), start + ms(500))
+        );
+        note(&mut links, node, None);
+        let silent = links.get(&node).copied();
+        assert_eq!(silent.and_then(|link| link.round_trip), None);
+        assert!(!is_due(silent, Some(start), start + ms(40)) && is_due(silent, Some(start), start + ms(90)));
+        note(&mut links, node, Some((NodeStatus::default(), ms(5))));
+        assert_eq!(links[&node].round_trip, Some(ms(5)));
+    }
 
     #[test]
     fn an_average_moves_by_an_eighth() {

@@ -33,6 +33,7 @@ kinds! {
     DupKeyName = 1061, "42000";
     OutOfMemory = 1038, "HY001";
     TooManyConnections = 1040, "08004";
+    TooManyConcurrentStatements = 1637, "HY000";
     HandshakeError = 1043, "08S01";
     AccessDeniedDb = 1044, "42000";
     AccessDenied = 1045, "28000";

@@ -119,6 +119,7 @@ impl Session {
         let registered = self.registered.clone();
         let cancel = Cancel::new();
         state.cancel = cancel.clone();
+        state.deadline = None;
         let client_gone = CancelOnDrop(Some(cancel.clone()));
         let task = tokio::spawn(async move {
             let aggregator = state.aggregator.clone();
@@ -188,13 +189,16 @@ async fn end_waits_if_cancelled<T>(
         _ = cancel.cancelled() => {}
     }
     loop {
-        if let Some(txn) = process.txn() {
-            aggregator.interrupt(txn);
-        }
+        let interrupt = async {
+            if let Some(txn) = process.txn() {
+                aggregator.interrupt(txn).await;
+            }
+            tokio::time::sleep(INTERRUPT_EVERY).await;
+        };
         tokio::select! {
             biased;
             ended = &mut statement => return ended,
-            () = tokio::time::sleep(INTERRUPT_EVERY) => {}
+            () = interrupt => {}
         }
     }
 }

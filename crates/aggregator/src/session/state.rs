@@ -11,7 +11,7 @@ use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use types::{ErrorKind, Result, SqlError, TableDef, Timestamp, Value};
 
 /// How grave a message of SHOW WARNINGS is.
@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) process: Arc<Process>,
     /// Ends the current statement.
     pub(crate) cancel: Cancel,
+    /// When the current statement ends by itself, if it does.
+    pub(crate) deadline: Option<Instant>,
     /// What changed in the session and the client was not told yet.
     pub(crate) changes: Vec<SessionChange>,
 }
@@ -144,6 +146,7 @@ impl State {
             client,
             process,
             cancel: Cancel::new(),
+            deadline: None,
             changes: Vec::new(),
         }
     }
@@ -157,6 +160,16 @@ impl State {
     /// An error once the current statement was killed, ran out of time, or lost its client.
     pub(crate) fn check_cancelled(&self) -> Result<()> {
         self.cancel.reason().map_or(Ok(()), Err)
+    }
+
+    /// Does what changes nothing at leaves, or gives it up once the statement is cancelled: a leaf that
+    /// does not answer does not hold up who does not wait for it any more.
+    pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            reason = self.cancel.cancelled() => Err(reason),
+        }
     }
 
     /// Notes a session variable's new value for the client, if it wants to know.

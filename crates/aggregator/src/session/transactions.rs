@@ -78,7 +78,10 @@ impl State {
         if self.transaction.is_none() {
             self.transaction = Some(self.next_transaction(explicit));
         }
-        self.open_transaction()?.begin_statement();
+        let txn = self.open_transaction()?;
+        let id = txn.id;
+        txn.begin_statement();
+        self.process.writes_in(id);
         Ok(())
     }
 
@@ -214,7 +217,8 @@ impl State {
         let version = self.catalog.version();
         let leaves = self.leaves_of(partitions)?;
         let answers = leaves.iter().map(|(leaf, here)| leaf.read_timestamp(version, here));
-        Ok(try_join_all(answers).await?.into_iter().max().unwrap_or(Timestamp::ZERO))
+        let answers = self.unless_cancelled(try_join_all(answers)).await?;
+        Ok(answers.into_iter().max().unwrap_or(Timestamp::ZERO))
     }
 
     /// Takes the snapshot of a REPEATABLE READ transaction, over every partition there is.

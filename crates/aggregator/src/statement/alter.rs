@@ -113,7 +113,7 @@ impl State {
         };
         let bound = self.bind(&query, Parameters { values: &[], text: &text }).await?;
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let rows = self.collect(bound.plan, ts).await?;
+        let rows = self.collect(&self.plan(bound.plan)?, ts).await?;
         let Some(found) = rows.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
         let value = match sql::convert::value_at(found.column(0), bound.columns[0].ty, 0) {
             Value::Text(text) => text,

@@ -20,6 +20,7 @@ use arrow::record_batch::RecordBatch;
 use catalog::Privilege;
 use columnstore::{LockRequest, OnDuplicate};
 use datafusion::logical_expr::LogicalPlan;
+use exec::DistributedPlan;
 use sql::query::{BoundChange, ChangedTable};
 use sql::statement::{Delete, DeleteJoined, Update, UpdateJoined};
 use std::collections::{BTreeMap, HashSet};
@@ -129,7 +130,9 @@ impl State {
 
     async fn update_rows(&mut self, bound: BoundChange) -> Result<Changed> {
         let tables = bound.tables;
-        let found = self.find_and_lock(bound.plan, &tables).await?;
+        let plan = self.plan(bound.plan.clone())?;
+        let _admitted = self.admit_plan(&plan).await?;
+        let found = self.find_and_lock(plan, bound.plan, &tables).await?;
         let mut done = Changed::default();
         for (table, found) in tables.iter().zip(found) {
             let def = &table.definition;
@@ -156,7 +159,9 @@ impl State {
     async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
         let tables = bound.tables;
         let mut deleted = 0;
-        let found = self.find_and_lock(bound.plan, &tables).await?;
+        let plan = self.plan(bound.plan.clone())?;
+        let _admitted = self.admit_plan(&plan).await?;
+        let found = self.find_and_lock(plan, bound.plan, &tables).await?;
         for (table, found) in tables.iter().zip(found) {
             for (partition, found) in found {
                 deleted += found.refs.len() as u64;
@@ -245,12 +250,22 @@ impl State {
         self.leaf_of(partition)?.delete(target, ctx, refs).await
     }
 
-    /// Runs the query and locks what it finds of each table, until both agree.
-    async fn find_and_lock(&mut self, plan: LogicalPlan, tables: &[ChangedTable]) -> Result<Vec<FoundRows>> {
-        let partitions = partitions_read(&plan)?;
-        for _ in 0..ROUNDS {
+    /// Runs the query and locks what it finds of each table, until both agree. `first` is its plan for
+    /// the first time.
+    async fn find_and_lock(
+        &mut self,
+        first: Arc<DistributedPlan>,
+        query: LogicalPlan,
+        tables: &[ChangedTable],
+    ) -> Result<Vec<FoundRows>> {
+        let partitions = partitions_read(&query)?;
+        let mut plan = first;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                plan = self.plan(query.clone())?;
+            }
             let read_at = self.read_timestamp(&partitions).await?;
-            let batches = self.collect(plan.clone(), read_at).await?;
+            let batches = self.collect(&plan, read_at).await?;
             let mut all = Vec::with_capacity(tables.len());
             let mut changed = false;
             for table in tables {

@@ -7,6 +7,7 @@
 use super::Answer;
 use super::duplicates::{Duplicates, Written};
 use super::query::{Parameters, partitions_read};
+use crate::admission::Class;
 use crate::route;
 use crate::session::State;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -79,6 +80,7 @@ impl State {
         parameters: Parameters<'_>,
         duplicates: &Duplicates,
     ) -> Result<Counts> {
+        let _admitted = self.admit(Class::Light).await?;
         let rows = {
             let tables = self.tables();
             let context = self.bind_context(&tables, &parameters);
@@ -116,8 +118,11 @@ impl State {
                 "Column count doesn't match value count at row 1",
             ));
         }
-        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let mut stream = self.start_plan(bound.plan, ts, true).await?;
+        let read = partitions_read(&bound.plan)?;
+        let plan = self.plan(bound.plan)?;
+        let _admitted = self.admit_plan(&plan).await?;
+        let ts = self.read_timestamp(&read).await?;
+        let mut stream = self.start_distributed(&plan, ts, true, false).await?;
         let partitions = self.partitions(def);
         let spread = self.aggregator.next_spread();
         let mut writers: BTreeMap<u32, Box<dyn BulkWriter>> = BTreeMap::new();

@@ -8,6 +8,7 @@
 use super::Answer;
 use super::duplicates::{Duplicates, Written};
 use super::insert::has_unique_keys;
+use crate::admission::{Admitted, Class};
 use crate::route;
 use crate::session::State;
 use arrow::record_batch::RecordBatch;
@@ -52,6 +53,7 @@ pub(crate) struct Loading {
     pending: Vec<u8>,
     workers: VecDeque<JoinHandle<Result<Parsed, LoadError>>>,
     most_workers: usize,
+    _admitted: Admitted,
     writers: BTreeMap<u32, Box<dyn BulkWriter>>,
     written: Written,
     /// Rows of the chunks taken so far.
@@ -70,6 +72,8 @@ impl State {
         let def = self.table(&load.table)?;
         let columns: Vec<&str> = load.columns.iter().map(|column| column.value.as_str()).collect();
         let parser = LoadParser::new(def.clone(), &columns, &load.format, self.convert_context())?;
+        // It is as fast as its client and the log.
+        let admitted = self.admit(Class::Light).await?;
         self.start_statement()?;
         let partitions = self.partitions(&def);
         let loading = Box::new(Loading {
@@ -86,6 +90,7 @@ impl State {
             writers: BTreeMap::new(),
             written: Written::default(),
             rows: 0,
+            _admitted: admitted,
         });
         if load.local { Ok(Answer::Load(loading)) } else { self.load_server_file(loading).await }
     }

@@ -65,23 +65,28 @@ impl State {
         partitions.sort_unstable();
         partitions.dedup();
         let shown: Vec<usize> = (0..width).collect();
-        for _ in 0..ROUNDS {
+        let mut plan = self.plan(bound.plan.clone())?;
+        let _admitted = self.admit_plan(&plan).await?;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                plan = self.plan(bound.plan.clone())?;
+            }
             let read_at = self.read_timestamp(&partitions).await?;
             let request = request(lock, read_at);
             let rows = match &lock.apart {
                 Some(places) => {
-                    let found = self.collect(places.clone(), read_at).await?;
+                    let found = self.collect(&self.plan(places.clone())?, read_at).await?;
                     if request.if_locked == IfLocked::Skip {
                         return Err(SqlError::unsupported("SKIP LOCKED with GROUP BY or DISTINCT"));
                     }
                     if self.lock_places(lock, &found, 0, request).await?.is_none() {
                         None
                     } else {
-                        Some(self.collect(bound.plan.clone(), read_at).await?)
+                        Some(self.collect(&plan, read_at).await?)
                     }
                 }
                 None => {
-                    let found = self.collect(bound.plan.clone(), read_at).await?;
+                    let found = self.collect(&plan, read_at).await?;
                     if request.if_locked == IfLocked::Skip {
                         self.lock_free(lock, found, width, request).await?
                     } else {

@@ -2,10 +2,12 @@
 
 use super::Answer;
 use super::grid::Grid;
+use crate::admission::{Admitted, Applicant, Class, Settings, class_of};
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::server::Aggregator;
 use crate::session::{Level, Privileges, State, find_table};
+use crate::transaction::Transaction;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -140,7 +142,7 @@ impl State {
             let estimate = self.aggregator.estimates.fetch(&self.aggregator, &self.catalog, def).await?;
             Ok::<_, SqlError>((def.id, estimate))
         });
-        tables.estimates = try_join_all(asked).await?.into_iter().collect();
+        tables.estimates = self.unless_cancelled(try_join_all(asked)).await?.into_iter().collect();
         bind(&tables)
     }
 
@@ -202,19 +204,32 @@ impl State {
         }
         self.open_for_reading();
         if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
-            self.process.end_after(Duration::from_millis(limit));
+            self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
         }
-        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let stream = self.start_plan(bound.plan, ts, false).await?;
         let columns = bound.columns.iter().map(column_meta).collect();
         let zone = self.variables.zone();
-        let batches = stream.map(move |batch| in_zone(batch?, zone)).boxed();
+        let partitions = partitions_read(&bound.plan)?;
+        let plan = self.plan(bound.plan)?;
+        // One without tables holds up nobody, and is how clients ask whether the server is there.
+        let admitted = if partitions.is_empty() { None } else { Some(self.admit_plan(&plan).await?) };
+        let ts = self.read_timestamp(&partitions).await?;
+        let stream = self.start_distributed(&plan, ts, false, false).await?;
+        let rows: BatchStream = match admitted {
+            Some(admitted) => admitted.over(stream).boxed(),
+            None => stream.boxed(),
+        };
+        let batches = rows.map(move |batch| in_zone(batch?, zone)).boxed();
         Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
     }
 
-    /// Runs a plan within the open statement and reads all of its rows.
-    pub(crate) async fn collect(&self, plan: LogicalPlan, ts: Timestamp) -> Result<Vec<RecordBatch>> {
-        let mut stream = self.start_plan(plan, ts, true).await?;
+    /// Runs a plan within the open statement and reads all of its rows. It sees nothing of what the
+    /// statement has written itself.
+    pub(crate) async fn collect(
+        &self,
+        plan: &Arc<DistributedPlan>,
+        ts: Timestamp,
+    ) -> Result<Vec<RecordBatch>> {
+        let mut stream = self.start_distributed(plan, ts, true, false).await?;
         let mut held = self.aggregator.memory.reservation();
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
@@ -227,16 +242,23 @@ impl State {
         Ok(batches)
     }
 
-    /// Starts a plan at a snapshot. `writing`: it belongs to a statement that writes, which must not
-    /// see what it wrote itself.
-    pub(crate) async fn start_plan(
-        &self,
-        plan: LogicalPlan,
-        ts: Timestamp,
-        writing: bool,
-    ) -> Result<BatchStream> {
-        let distributed = self.plan(plan)?;
-        Ok(self.start_distributed(&distributed, ts, writing, false).await?.boxed())
+    /// Waits until a statement may run that is as heavy as this plan.
+    pub(crate) async fn admit_plan(&self, plan: &DistributedPlan) -> Result<Admitted> {
+        self.admit(class_of(plan).map_err(|error| exec::to_sql_error(&error))?).await
+    }
+
+    /// Waits until a statement of this class may run. Who has written or locked something does not wait:
+    /// those that run may wait for its end.
+    pub(crate) async fn admit(&self, class: Class) -> Result<Admitted> {
+        let aggregator = &self.aggregator;
+        let applicant = Applicant {
+            class,
+            entitled: self.transaction.as_ref().is_some_and(Transaction::holds_locks),
+            cancel: &self.cancel,
+            process: &self.process,
+        };
+        let settings = || Settings::of(&aggregator.server_variables(&aggregator.metadata.snapshot()));
+        aggregator.admission.admit(applicant, settings).await
     }
 
     pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<Arc<DistributedPlan>> {
@@ -257,7 +279,8 @@ impl State {
         partitions.into_iter().map(place).collect()
     }
 
-    /// The stream holds the snapshot's versions while it lives.
+    /// Starts a plan at a snapshot, whose versions the stream holds while it lives. `writing`: it belongs
+    /// to a statement that writes, which must not see what it wrote itself.
     pub(crate) async fn start_distributed(
         &self,
         plan: &Arc<DistributedPlan>,
@@ -278,7 +301,7 @@ impl State {
             false => Arc::new(PinnedLeaves::default()),
         };
         let context = QueryContext { snapshots, cancel: self.cancel.clone(), memory: None };
-        let read = Read { catalog, view, deadline: None, measure };
+        let read = Read { catalog, view, deadline: self.deadline, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, _hold: hold })
     }
@@ -288,7 +311,7 @@ impl State {
         let version = self.catalog.version();
         let leaves = self.leaves_of(&plan.scanned_partitions())?;
         let pinned = leaves.iter().map(|(leaf, here)| leaf.snapshots(version, view, here));
-        let pinned = try_join_all(pinned).await?;
+        let pinned = self.unless_cancelled(try_join_all(pinned)).await?;
         let by_partition = leaves.iter().zip(pinned).flat_map(|((_, here), snapshots)| {
             here.iter().map(move |partition| (*partition, snapshots.clone()))
         });
@@ -312,8 +335,10 @@ impl State {
     ) -> Result<String> {
         let bound = self.bind(query, parameters).await?;
         self.open_for_reading();
-        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let partitions = partitions_read(&bound.plan)?;
         let plan = self.plan(bound.plan)?;
+        let _admitted = self.admit_plan(&plan).await?;
+        let ts = self.read_timestamp(&partitions).await?;
         let mut stream = self.start_distributed(&plan, ts, false, true).await?;
         while let Some(batch) = stream.next().await {
             batch?;

@@ -176,6 +176,10 @@ impl LeafService for LeafClient {
         call!(self, rollback, message).map(drop)
     }
 
+    async fn interrupt(&self, txn: TxnId) -> Result<()> {
+        call!(self, interrupt, wire::InterruptRequest { txn: Some(put_txn(txn)) }).map(drop)
+    }
+
     async fn prepare(
         &self,
         txn: TxnId,

@@ -181,6 +181,12 @@ impl Leaf for LeafServer {
         self.answer(self.leaf.rollback(txn, &take_partitions(message.partitions)).await.map(done))
     }
 
+    async fn interrupt(&self, request: Request<wire::InterruptRequest>) -> Reply<wire::Empty> {
+        let message = self.open(request)?;
+        let txn = take_txn(message.txn)?;
+        self.answer(self.leaf.interrupt(txn).await.map(done))
+    }
+
     async fn prepare(&self, request: Request<wire::PrepareRequest>) -> Reply<wire::TimestampReply> {
         let message = self.open_write(request)?;
         let txn = take_txn(message.txn)?;

@@ -175,6 +175,9 @@ impl LeafService for Noted {
     async fn demand_end(&self, coordinator: PartitionId, txn: TxnId) -> Result<Outcome> {
         self.note((coordinator, txn)).map(|()| Outcome::Abort)
     }
+    async fn interrupt(&self, txn: TxnId) -> Result<()> {
+        self.note(txn)
+    }
     async fn renew(&self, renewal: &Renewal) -> Result<()> {
         self.note(renewal)
     }
@@ -292,6 +295,8 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
     told(format!("{:?}", (X, parts)));
     client.rollback(X, &[P]).await.unwrap();
     told(format!("{:?}", (X, [P])));
+    client.interrupt(X).await.unwrap();
+    told(format!("{X:?}"));
     assert_eq!(client.prepare(X, &parts, PartitionId(9)).await.unwrap(), Timestamp(79));
     told(format!("{:?}", (X, parts, PartitionId(9))));
     let at = client.coordinate(X, &parts, &[PartitionId(8)], Timestamp(79)).await.unwrap();

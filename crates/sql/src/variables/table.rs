@@ -65,6 +65,10 @@ const SECONDS: Kind = between(1, 31_536_000);
 
 /// Sorted by name.
 pub const VARIABLES: &[Variable] = &[
+    global("admission_heavy_limit", "32", between(0, 100_000)),
+    global("admission_light_limit", "512", between(0, 100_000)),
+    global("admission_queue_limit", "1000", between(0, 100_000)),
+    global("admission_queue_timeout", "60", between(1, 86_400)),
     both("auto_increment_increment", "1", between(1, 65_535)),
     both("auto_increment_offset", "1", between(1, 65_535)),
     both("autocommit", "ON", Kind::Bool),
