@@ -46,9 +46,10 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-# The order of crates and the licences are tests too: tests/tidy. The simulation of transactions runs
-# this many seeds; alone it runs fewer.
+# The order of crates and the licences are tests too: tests/tidy. The simulations of transactions and of
+# losses of power run this many seeds; alone they run fewer.
 rust-tests: export PANDO_SIM_SEEDS ?= 5000
+rust-tests: export PANDO_CRASH_SEEDS ?= 2000
 rust-tests:
 	if command -v cargo-nextest >/dev/null; then \
 	    $(CARGO) nextest run --locked --workspace; \

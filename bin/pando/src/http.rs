@@ -17,9 +17,20 @@ use tokio::sync::watch;
 pub struct Metric {
     pub name: &'static str,
     pub help: &'static str,
-    /// True: only grows.
-    pub counter: bool,
-    pub value: f64,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Only grows.
+    Counter(f64),
+    Gauge(f64),
+    Histogram {
+        /// How many were at most so much, by upper bounds that ascend.
+        buckets: Vec<(f64, u64)>,
+        count: u64,
+        sum: f64,
+    },
 }
 
 /// Numbers of one part of the process, as they are now.
@@ -48,10 +59,24 @@ impl Pages {
 
 fn render(metrics: &[Metric]) -> String {
     let mut text = String::new();
-    for Metric { name, help, counter, value } in metrics {
-        let kind = if *counter { "counter" } else { "gauge" };
+    for Metric { name, help, value } in metrics {
+        let kind = match value {
+            Value::Counter(_) => "counter",
+            Value::Gauge(_) => "gauge",
+            Value::Histogram { .. } => "histogram",
+        };
         // Writing to a String does not fail.
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = match value {
+            Value::Counter(value) | Value::Gauge(value) => writeln!(text, "{name} {value}"),
+            Value::Histogram { buckets, count, sum } => {
+                for (bound, below) in buckets {
+                    let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {below}");
+                }
+                let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}");
+                writeln!(text, "{name}_sum {sum}\n{name}_count {count}")
+            }
+        };
     }
     text
 }
@@ -92,10 +117,17 @@ mod tests {
     #[test]
     fn metrics_are_in_prometheus_text_format() {
         let pages = Pages::new(|| Ok(()));
-        pages.add(|| vec![Metric { name: "pando_x_total", help: "Things.", counter: true, value: 3.0 }]);
-        pages.add(|| vec![Metric { name: "pando_y", help: "More.", counter: false, value: 0.5 }]);
+        pages.add(|| vec![Metric { name: "pando_x_total", help: "Things.", value: Value::Counter(3.0) }]);
+        pages.add(|| vec![Metric { name: "pando_y", help: "More.", value: Value::Gauge(0.5) }]);
+        pages.add(|| {
+            let value = Value::Histogram { buckets: vec![(0.1, 1), (1.0, 4)], count: 5, sum: 7.5 };
+            vec![Metric { name: "pando_z_seconds", help: "Times.", value }]
+        });
         let expected = "# HELP pando_x_total Things.\n# TYPE pando_x_total counter\npando_x_total 3\n\
-                        # HELP pando_y More.\n# TYPE pando_y gauge\npando_y 0.5\n";
+                        # HELP pando_y More.\n# TYPE pando_y gauge\npando_y 0.5\n\
+                        # HELP pando_z_seconds Times.\n# TYPE pando_z_seconds histogram\n\
+                        pando_z_seconds_bucket{le=\"0.1\"} 1\npando_z_seconds_bucket{le=\"1\"} 4\n\
+                        pando_z_seconds_bucket{le=\"+Inf\"} 5\npando_z_seconds_sum 7.5\npando_z_seconds_count 5\n";
         assert_eq!(pages.render(), expected);
     }
 }

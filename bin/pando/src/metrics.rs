@@ -1,18 +1,18 @@
 //! The numbers of `/metrics`. Names are Prometheus': `_total` only grows, units are bytes and seconds.
 
-use crate::http::Metric;
+use crate::http::{Metric, Value};
 use aggregator::Aggregator;
-use columnstore::Store;
+use columnstore::{SYNC_BOUNDS_MICROS, Store, StoreStatistics};
 use env::MemoryBudget;
 use exec::StageNode;
 use std::time::Instant;
 
 fn gauge(name: &'static str, help: &'static str, value: impl Number) -> Metric {
-    Metric { name, help, counter: false, value: value.number() }
+    Metric { name, help, value: Value::Gauge(value.number()) }
 }
 
 fn counter(name: &'static str, help: &'static str, value: impl Number) -> Metric {
-    Metric { name, help, counter: true, value: value.number() }
+    Metric { name, help, value: Value::Counter(value.number()) }
 }
 
 /// What a metric can be made of. Above 2^53 it is rounded, as in Prometheus.
@@ -62,7 +62,11 @@ fn resident_bytes() -> Option<u64> {
 /// Sessions and statements.
 pub fn aggregator(aggregator: &Aggregator) -> Vec<Metric> {
     let own = aggregator.metrics().into_iter();
-    own.map(|(name, help, counter, value)| Metric { name, help, counter, value }).collect()
+    own.map(|(name, help, grows, value)| match grows {
+        true => counter(name, help, value),
+        false => gauge(name, help, value),
+    })
+    .collect()
 }
 
 /// What runs stages.
@@ -71,6 +75,22 @@ pub fn stages(stages: &StageNode) -> Vec<Metric> {
         gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries()),
         gauge("pando_query_memory_bytes", "Memory that queries hold.", stages.query_memory()),
     ]
+}
+
+/// How long it took to make the log durable.
+fn sync_seconds(s: &StoreStatistics) -> Metric {
+    let bounds = SYNC_BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
+    let mut below = 0;
+    let buckets = bounds.zip(&s.wal_sync_times).map(|(bound, count)| {
+        below += count;
+        (bound, below)
+    });
+    let value = Value::Histogram {
+        buckets: buckets.collect(),
+        count: s.wal_sync_times.iter().sum(),
+        sum: s.wal_sync_time.as_secs_f64(),
+    };
+    Metric { name: "pando_wal_fsync_seconds", help: "Times to make the log durable.", value }
 }
 
 /// Storage.
@@ -87,6 +107,13 @@ pub fn store(store: &Store) -> Vec<Metric> {
             "pando_tail_bytes",
             "Bytes of recent rows that are not in column files yet.",
             s.unflushed_bytes,
+        ),
+        gauge("pando_tail_rows", "Recent rows, older versions and deleted ones included.", s.unflushed_rows),
+        gauge("pando_compaction_lag_bytes", "Bytes that are due to be flushed or merged.", s.lag_bytes),
+        gauge(
+            "pando_compaction_lag_seconds",
+            "For how long there have been bytes that are due to be flushed or merged.",
+            s.lag.as_secs_f64(),
         ),
         gauge(
             "pando_open_transactions",
@@ -115,6 +142,7 @@ pub fn store(store: &Store) -> Vec<Metric> {
         counter("pando_wal_batches_total", "Writes to the log, each of many records.", s.wal_batches),
         counter("pando_wal_fsyncs_total", "Times that the log was made durable.", s.wal_syncs),
         counter("pando_wal_fsync_seconds_total", "Time that this took.", s.wal_sync_time.as_secs_f64()),
+        sync_seconds(&s),
         gauge("pando_wal_files", "Complete log files that are kept.", s.wal_files),
         counter("pando_pool_hits_total", "Blocks found in memory.", s.pool.hits),
         counter("pando_pool_misses_total", "Blocks read from disk.", s.pool.misses),

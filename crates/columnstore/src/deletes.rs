@@ -44,6 +44,11 @@ impl DeleteVector {
         if self.is_empty() { 0 } else { self.inner.read().all.len() }
     }
 
+    /// The greatest of them.
+    pub(crate) fn last_row(&self) -> Option<u32> {
+        self.inner.read().all.max()
+    }
+
     pub(crate) fn contains(&self, row: u32) -> bool {
         !self.is_empty() && self.inner.read().all.contains(row)
     }

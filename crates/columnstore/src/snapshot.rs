@@ -2,18 +2,22 @@
 //! as like, without a lock.
 
 use crate::access::ReadView;
+use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource, TableState};
 use crate::predicate::Predicate;
 use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
 use crate::segment::{BLOCK_ROWS, ColumnStatistics};
+use crate::tail::entry::Entry;
 use crate::tail::key::encode_key;
 use crate::tail::row::{RowCollector, adapt};
 use crate::tail::run::FrozenRun;
 use crate::tail::statistics::{SAMPLE, is_stale, of_batch};
+use crate::tail::unique::{encode, hash_of};
 use crate::vectors::Vectors;
 use crate::{StoreError, filter_batch};
-use arrow::array::{ArrayRef, AsArray, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array};
 use arrow::buffer::BooleanBuffer;
+use arrow::compute::take_record_batch;
 use arrow::datatypes::UInt64Type;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use hashbrown::HashMap;
@@ -22,6 +26,9 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use types::{ColumnId, TableDef, Timestamp, Value};
 
+/// A key is used where it proposes at most one of so many rows, or at most so few.
+const ROWS_PER_PROPOSED: u64 = 128;
+const FEW_PROPOSED: u64 = 16;
 /// Rows of a frozen run in a morsel.
 const RUN_PIECE: usize = 16_384;
 /// Entries of the tail in a morsel.
@@ -29,9 +36,29 @@ const TAIL_PIECE: usize = BATCH_ROWS;
 
 #[derive(Debug, Clone)]
 enum Piece {
-    Block { segment: usize, block: u32 },
-    Run { run: usize, rows: Range<usize> },
-    Tail { entries: Range<usize> },
+    Block {
+        segment: usize,
+        block: u32,
+    },
+    Run {
+        run: usize,
+        rows: Range<usize>,
+    },
+    Tail {
+        entries: Range<usize>,
+    },
+    /// Rows that a key proposes, ascending.
+    SegmentRows {
+        segment: usize,
+        rows: Arc<[u32]>,
+    },
+    RunRows {
+        run: usize,
+        rows: Arc<[u32]>,
+    },
+    Entries {
+        entries: Arc<[Arc<Entry>]>,
+    },
 }
 
 /// A part of a table that one thread scans at once.
@@ -96,8 +123,17 @@ impl Snapshot {
     pub fn morsels(&self, predicates: &[Predicate]) -> Vec<Morsel> {
         let state = &self.pinned.state;
         let mut morsels = Vec::new();
+        let used = KeyUse::of(self.def(), predicates);
         for (at, segment) in state.segments.iter().enumerate() {
             if segment.seen(&self.pinned.view) == Seen::None {
+                continue;
+            }
+            if let Some(rows) = used.as_ref().and_then(|used| self.proposed_of_segment(segment, used)) {
+                let pieces = rows.chunks(BATCH_ROWS).map(|rows| (at, Arc::from(rows)));
+                morsels.extend(pieces.map(|(segment, rows): (usize, Arc<[u32]>)| Morsel {
+                    rows: rows.len() as u64,
+                    piece: Piece::SegmentRows { segment, rows },
+                }));
                 continue;
             }
             for block in 0..segment.file.segment.blocks() {
@@ -108,6 +144,13 @@ impl Snapshot {
             }
         }
         for (at, run) in state.runs.iter().enumerate() {
+            if let Some(rows) = used.as_ref().and_then(|used| proposed_of_run(run, used)) {
+                if !rows.is_empty() {
+                    let piece = Piece::RunRows { run: at, rows: rows.as_slice().into() };
+                    morsels.push(Morsel { piece, rows: rows.len() as u64 });
+                }
+                continue;
+            }
             // A run that was not turned to columns yet has about as many rows as entries. The last
             // piece has no end, so nothing depends on the estimate.
             let rows = run.made().map_or(run.entries, |columns| columns.rows());
@@ -119,6 +162,13 @@ impl Snapshot {
             }
             let piece = Piece::Run { run: at, rows: from..usize::MAX };
             morsels.push(Morsel { piece, rows: rows.saturating_sub(from) as u64 });
+        }
+        if let Some(entries) = used.as_ref().and_then(|used| self.proposed_of_tail(used)) {
+            if !entries.is_empty() {
+                let rows = entries.len() as u64;
+                morsels.push(Morsel { piece: Piece::Entries { entries: entries.into() }, rows });
+            }
+            return morsels;
         }
         for from in (0..self.pinned.tail_len).step_by(TAIL_PIECE) {
             let entries = from..(from + TAIL_PIECE).min(self.pinned.tail_len);
@@ -140,8 +190,48 @@ impl Snapshot {
                 let run = state.runs.get(*run).ok_or_else(foreign)?;
                 self.scan_run(run, rows.clone(), spec, emit)
             }
-            Piece::Tail { entries } => self.scan_tail(entries.clone(), spec, emit),
+            Piece::Tail { entries } => {
+                let tail = &state.tail;
+                let entries = tail.entries(entries.start, entries.end);
+                let placed = entries.map(|(place, entry)| (row_ref(tail.source, place), entry));
+                self.scan_entries(placed, spec, emit)
+            }
+            Piece::Entries { entries } => {
+                let placed = entries.iter().map(|entry| (entry.place().to_ref(), entry));
+                self.scan_entries(placed, spec, emit)
+            }
+            Piece::SegmentRows { segment, rows } => {
+                let source = state.segments.get(*segment).ok_or_else(foreign)?;
+                self.scan_segment_rows(*segment, source, rows, spec, emit)
+            }
+            Piece::RunRows { run, rows } => {
+                let run = state.runs.get(*run).ok_or_else(foreign)?;
+                self.scan_run_rows(run, rows, spec, emit)
+            }
         }
+    }
+
+    /// The rows of a segment that a key proposes, if it has the key and they are few. What cannot be
+    /// read fails the scan of the blocks that is made instead.
+    fn proposed_of_segment(&self, source: &SegmentSource, used: &KeyUse<'_>) -> Option<Vec<u32>> {
+        let most = most_proposed(source.rows().into());
+        let segment = &source.file.segment;
+        segment.rows_by_key(self.def(), &used.key.columns, &used.ranges, most).ok().flatten()
+    }
+
+    /// The entries of the tail that may have the values looked for, if they are few.
+    fn proposed_of_tail(&self, used: &KeyUse<'_>) -> Option<Vec<Arc<Entry>>> {
+        let (def, columns) = (self.def(), &used.key.columns);
+        let values = used.values.as_ref()?;
+        let mut hashes = Vec::with_capacity(values.len());
+        for values in values {
+            // A value that the column cannot have is equal to none.
+            if let Some(bytes) = encode(def, columns, values).ok().flatten() {
+                hashes.push(hash_of(columns, &bytes));
+            }
+        }
+        let most = most_proposed(self.pinned.tail_len as u64 * 16);
+        self.pinned.state.tail.with_values(hashes.into_iter(), most)
     }
 
     /// As [`Snapshot::scan`], with the rows as [`Vectors`], which are good until `emit` returns. `spec`
@@ -232,20 +322,20 @@ impl Snapshot {
         filter_batch(self.def(), &batch, spec, visible.as_ref(), row_ref(run.source, from as u32), emit)
     }
 
-    fn scan_tail(
+    /// Entries of the tail with the references of their rows.
+    fn scan_entries<'a>(
         &self,
-        entries: Range<usize>,
+        entries: impl Iterator<Item = (u64, &'a Arc<Entry>)>,
         spec: &ScanSpec,
         emit: &mut Emit<'_>,
     ) -> Result<bool, StoreError> {
-        let tail = &self.pinned.state.tail;
         let def = narrowed(self.def(), spec);
         let mut collector = RowCollector::new(&def)?;
-        let mut places = Vec::with_capacity(entries.len());
-        for (place, entry) in tail.entries(entries.start, entries.end) {
+        let mut places = Vec::with_capacity(entries.size_hint().0);
+        for (place, entry) in entries {
             if let Some(row) = entry.versions().seen(&self.pinned.view) {
                 collector.push(&def, row)?;
-                places.push(row_ref(tail.source, place));
+                places.push(place);
             }
         }
         if collector.rows() == 0 {
@@ -254,6 +344,72 @@ impl Snapshot {
         let batch = collector.finish()?;
         filter_batch(&def, &batch, spec, None, 0, &mut |batch| {
             emit(if spec.row_refs { with_places(&batch, &places)? } else { batch })
+        })
+    }
+
+    fn scan_segment_rows(
+        &self,
+        at: usize,
+        source: &SegmentSource,
+        rows: &[u32],
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let view = &self.pinned.view;
+        let mut rows: Vec<u32> =
+            rows.iter().copied().filter(|row| !self.is_hidden(at, source, *row)).collect();
+        match source.seen(view) {
+            Seen::None => return Ok(true),
+            Seen::All => {}
+            Seen::ByRow => {
+                let mut begin = Vec::with_capacity(rows.len());
+                source.begin_of_rows(&rows, &mut begin)?;
+                let mut begin = begin.into_iter();
+                rows.retain(|_| begin.next().is_some_and(|begin| begin <= view.ts));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let def = narrowed(self.def(), spec);
+        let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
+        let batch = source.file.segment.gather(&def, &rows, &ids)?;
+        filter_batch(&def, &batch, spec, None, 0, &mut |batch| {
+            if !spec.row_refs {
+                return emit(batch);
+            }
+            let places: Vec<u64> = rows.iter().map(|row| row_ref(source.id(), *row)).collect();
+            emit(with_places(&batch, &places)?)
+        })
+    }
+
+    fn scan_run_rows(
+        &self,
+        run: &FrozenRun,
+        rows: &[u32],
+        spec: &ScanSpec,
+        emit: &mut Emit<'_>,
+    ) -> Result<bool, StoreError> {
+        let view = &self.pinned.view;
+        let columns = run.columns()?;
+        let own = self.pinned.own.get(&run.source);
+        let is_seen = |row: &u32| {
+            columns.is_seen(*row as usize, view.ts)
+                && !own.is_some_and(|own| own.contains(*row))
+                && !run.deletes.is_hidden(*row, view.ts)
+        };
+        let rows: Vec<u32> = rows.iter().copied().filter(is_seen).collect();
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let picked = take_record_batch(&columns.batch, &UInt32Array::from(rows.clone()))?;
+        let batch = adapt(&columns.def, self.def(), &picked)?;
+        filter_batch(self.def(), &batch, spec, None, 0, &mut |batch| {
+            if !spec.row_refs {
+                return emit(batch);
+            }
+            let places: Vec<u64> = rows.iter().map(|row| row_ref(run.source, *row)).collect();
+            emit(with_places(&batch, &places)?)
         })
     }
 
@@ -399,6 +555,18 @@ impl Snapshot {
         }
         statistics
     }
+}
+
+/// How many of so many rows a key may propose to be used.
+fn most_proposed(rows: u64) -> usize {
+    (rows / ROWS_PER_PROPOSED).max(FEW_PROPOSED) as usize
+}
+
+/// The rows of a run that a key proposes, if they are few.
+fn proposed_of_run(run: &FrozenRun, used: &KeyUse<'_>) -> Option<Vec<u32>> {
+    let columns = run.columns().ok()?;
+    let most = most_proposed(columns.rows() as u64);
+    columns.rows_by_key(&used.key.columns, &used.ranges, most).ok().flatten()
 }
 
 fn foreign() -> StoreError {

@@ -21,7 +21,8 @@ use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, WriteContext,
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
+    WriteContext,
 };
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -186,6 +187,10 @@ pub trait LeafService: Send + Sync {
         view: ReadView,
         partitions: &[PartitionId],
     ) -> Result<Arc<dyn Snapshots>>;
+
+    /// Flushes, merges or checks a table in a partition, and returns when that is done. Gives what is
+    /// wrong with it.
+    async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>>;
 
     /// What is known of a table's size and values in these partitions.
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate>;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, Store, WriteContext,
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store,
+    WriteContext,
 };
 use exec::{BulkWriter, LeafService, Leaves, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};
@@ -260,6 +261,11 @@ impl LeafService for Leaf {
         partitions: &[PartitionId],
     ) -> Result<Arc<dyn Snapshots>> {
         self.pin(catalog, view, partitions).await
+    }
+
+    async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>> {
+        self.at_least(target.catalog).await?;
+        self.blocking(move |store| store.maintain(target.partition, target.table, what)).await
     }
 
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate> {

@@ -188,6 +188,10 @@ impl Store {
             let core = partition.latch()?;
             (core.state(table)?.clone(), core.watermark)
         };
+        Ok(self.due_in(&state, watermark))
+    }
+
+    pub(crate) fn due_in(&self, state: &TableState, watermark: Timestamp) -> Option<Job> {
         let runs: Vec<u64> = state.runs.iter().map(|run| run.entries as u64).collect();
         let segments: Vec<SegmentShape> = state
             .segments
@@ -199,7 +203,7 @@ impl Store {
                 pending: segment.is_pending(),
             })
             .collect();
-        Ok(pick(&runs, &segments, self.leaf.options.segment_rows as u64))
+        pick(&runs, &segments, self.leaf.options.segment_rows as u64)
     }
 
     /// Moves the partition's watermark as far as it may go.

@@ -1,9 +1,9 @@
-//! The segment file, version 1, byte by byte. Integers stand least significant byte first.
+//! The segment file, version 2, byte by byte. Integers stand least significant byte first.
 //!
 //! ```text
 //! header, 64 bytes
 //!   0   8   magic "PANDOSEG"
-//!   8   4   version: 1
+//!   8   4   version: 2
 //!   12  4   segment id
 //!   16  48  zero
 //! blocks, each at a multiple of 64 bytes, zeros between: see crate::encoding for their insides
@@ -15,7 +15,7 @@
 //!   8   4   length of the footer
 //!   12  4   crc32 of the footer
 //!   16  4   segment id
-//!   20  4   version: 1
+//!   20  4   version: 2
 //!   24  8   magic "PANDOSEG"
 //! ```
 //!
@@ -45,11 +45,15 @@
 //!         4: place, b width of the lengths
 //!     b   zone: 0 none, 1 numbers: z least, z greatest (floats as keys, as above),
 //!         2 strings: s lower bound, s upper bound, 3 strings: s lower bound alone
+//! n   number of key runs (not in version 1, which has none), then for each
+//!   n   number of columns of the key, then their ids
+//!   its codes and rows are the hidden columns `key_run_columns(i)` of the i-th run, see crate::keys
 //! place: n offset / 64, n length, n crc32 of the bytes
 //! ```
 //!
 //! Integers stand for the physical form of their SQL type (see `types::sql_type`), commit
-//! timestamps and key hashes for themselves with the top bit flipped. A dictionary column's blocks
+//! timestamps and key hashes for themselves with the top bit flipped, codes and rows of key runs for
+//! themselves. A dictionary column's blocks
 //! are integers, the codes; their zones are of strings all the same.
 
 use super::sketch::DistinctSketch;
@@ -59,7 +63,9 @@ use crate::encoding::{ALIGN, BLOCK_ROWS};
 use types::{ColumnId, Physical, SqlType, Timestamp};
 
 pub const MAGIC: [u8; 8] = *b"PANDOSEG";
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 1;
 pub const HEADER_BYTES: usize = 64;
 pub const TRAILER_BYTES: usize = 32;
 
@@ -69,6 +75,13 @@ pub const MAX_ROWS: u32 = 1 << 24;
 pub const HIDDEN_BEGIN: ColumnId = ColumnId(u32::MAX);
 pub const HIDDEN_HASH: ColumnId = ColumnId(u32::MAX - 1);
 pub const HIDDEN_ROW: ColumnId = ColumnId(u32::MAX - 2);
+
+/// The hidden columns with the codes and the rows of a segment's i-th key run.
+pub fn key_run_columns(run: usize) -> (ColumnId, ColumnId) {
+    // Far below the other hidden columns, far above what tables have.
+    let last = u32::MAX - 64 - 2 * run as u32;
+    (ColumnId(last), ColumnId(last - 1))
+}
 
 /// Bytes of a block in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +107,8 @@ pub struct Footer {
     pub max_ts: Timestamp,
     pub key_search: KeySearch,
     pub columns: Vec<ColumnEntry>,
+    /// The columns of the keys that have a run.
+    pub key_runs: Vec<Vec<ColumnId>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -173,10 +188,19 @@ pub fn block_rows(rows: u32, block: u32) -> usize {
     (rows as usize).saturating_sub(block as usize * BLOCK_ROWS).min(BLOCK_ROWS)
 }
 
+/// Whether a file begins as a segment with this id does.
+pub fn is_header(bytes: &[u8; HEADER_BYTES], id: u32) -> bool {
+    (OLDEST_VERSION..=VERSION).any(|version| *bytes == header_of(id, version))
+}
+
 pub fn header(id: u32) -> [u8; HEADER_BYTES] {
+    header_of(id, VERSION)
+}
+
+fn header_of(id: u32, version: u32) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[8..12].copy_from_slice(&version.to_le_bytes());
     header[12..16].copy_from_slice(&id.to_le_bytes());
     header
 }
@@ -187,6 +211,7 @@ pub struct Trailer {
     pub footer_length: u32,
     pub footer_crc: u32,
     pub id: u32,
+    pub version: u32,
 }
 
 impl Trailer {
@@ -196,7 +221,7 @@ impl Trailer {
         bytes[8..12].copy_from_slice(&self.footer_length.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.footer_crc.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.id.to_le_bytes());
-        bytes[20..24].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.version.to_le_bytes());
         bytes[24..].copy_from_slice(&MAGIC);
         bytes
     }
@@ -206,7 +231,7 @@ impl Trailer {
         if bytes[24..] != MAGIC {
             return Err("it does not end as a segment does".into());
         }
-        if word(20) != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&word(20)) {
             return Err(format!("segment version {} is not known to this program", word(20)));
         }
         Ok(Trailer {
@@ -214,6 +239,7 @@ impl Trailer {
             footer_length: word(8),
             footer_crc: word(12),
             id: word(16),
+            version: word(20),
         })
     }
 }
@@ -234,17 +260,22 @@ impl Footer {
         for column in &self.columns {
             column.encode(&mut to);
         }
+        to.number(self.key_runs.len() as u64);
+        for key in &self.key_runs {
+            to.number(key.len() as u64);
+            key.iter().for_each(|id| to.number(id.0));
+        }
         to.bytes
     }
 
-    /// `blocks_end` is the footer's offset in the file.
-    pub fn decode(bytes: &[u8], blocks_end: u64) -> Result<Footer, (usize, &'static str)> {
+    /// `blocks_end` is the footer's offset in the file, `version` the file's.
+    pub fn decode(bytes: &[u8], blocks_end: u64, version: u32) -> Result<Footer, (usize, &'static str)> {
         let mut from = Reader::new(bytes);
-        let footer = Footer::read(&mut from, blocks_end).map_err(|what| (from.at(), what))?;
+        let footer = Footer::read(&mut from, blocks_end, version).map_err(|what| (from.at(), what))?;
         if from.is_at_end() { Ok(footer) } else { Err((from.at(), "bytes follow the footer's end")) }
     }
 
-    fn read(from: &mut Reader<'_>, blocks_end: u64) -> Read<Footer> {
+    fn read(from: &mut Reader<'_>, blocks_end: u64, version: u32) -> Read<Footer> {
         let id = from.number()?;
         let rows = from.number()?;
         if rows > MAX_ROWS {
@@ -263,7 +294,17 @@ impl Footer {
         for _ in 0..count {
             columns.push(ColumnEntry::read(from, rows, blocks_end)?);
         }
-        Ok(Footer { id, rows, min_ts, max_ts, key_search, columns })
+        let count: usize = if version >= 2 { from.number()? } else { 0 };
+        let mut key_runs = Vec::new();
+        for _ in 0..count {
+            let length: usize = from.number()?;
+            let mut key = Vec::new();
+            for _ in 0..length {
+                key.push(ColumnId(from.number()?));
+            }
+            key_runs.push(key);
+        }
+        Ok(Footer { id, rows, min_ts, max_ts, key_search, columns, key_runs })
     }
 }
 

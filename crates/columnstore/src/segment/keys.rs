@@ -10,29 +10,13 @@ use super::format::{HIDDEN_HASH, HIDDEN_ROW, KeySearch, Zone};
 use crate::StoreError;
 use crate::encoding::BLOCK_ROWS;
 use crate::filter::values::{number_of, value_of};
+use crate::keys::search::Part;
 use crate::scan::unknown_column;
 use std::cmp::Ordering;
 use types::value::PhysicalValue;
 use types::{ColumnId, TableDef, Value, shard};
 
-/// A column's value in a key, as it is compared.
-enum Part {
-    Number(i128),
-    String(Vec<u8>),
-}
-
 impl Part {
-    /// How the value of a row compares to this one; NULL comes first.
-    fn compare(&self, column: &BlockColumn, row: usize) -> Ordering {
-        if !column.is_valid(row) {
-            return Ordering::Less;
-        }
-        match self {
-            Part::Number(number) => column.number(row).cmp(number),
-            Part::String(string) => column.string(row).cmp(string),
-        }
-    }
-
     /// How a block's rows may compare: (is the least one not above, is the greatest one not below).
     fn within(&self, zone: &Zone) -> (bool, bool) {
         match (self, zone) {

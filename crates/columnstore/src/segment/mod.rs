@@ -9,12 +9,14 @@ mod defaults;
 mod encode_column;
 mod filter;
 pub mod format;
+mod key_runs;
 mod keys;
 mod read;
 mod scan;
 pub mod sketch;
 mod sort;
 mod statistics;
+mod verify;
 pub mod wire;
 mod write;
 
@@ -23,6 +25,7 @@ mod tests;
 
 pub use crate::encoding::BLOCK_ROWS;
 pub use defaults::default_value;
+pub(crate) use sort::key_run;
 pub use sort::sort_to_segment_order;
 pub use statistics::{ColumnStatistics, SegmentStatistics};
 pub use write::{sync_segment, write_segment};

@@ -55,7 +55,7 @@ impl Segment {
         }
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(io)?;
-        if header != format::header(meta.id) {
+        if !format::is_header(&header, meta.id) {
             return Err(StoreError::corrupt(path, 0, "it does not begin as this segment does"));
         }
         let trailer_at = length - TRAILER_BYTES as u64;
@@ -75,7 +75,7 @@ impl Segment {
         if crc32fast::hash(&bytes) != trailer.footer_crc {
             return Err(StoreError::corrupt(path, footer_at, "the footer's checksum is wrong"));
         }
-        let footer = Footer::decode(&bytes, footer_at)
+        let footer = Footer::decode(&bytes, footer_at, trailer.version)
             .map_err(|(at, what)| StoreError::corrupt(path, footer_at + at as u64, what))?;
         if footer.id != meta.id || footer.rows != meta.rows {
             return Err(StoreError::corrupt(path, footer_at, "the footer is not that of this segment"));

@@ -4,12 +4,13 @@
 use crate::StoreError;
 use crate::encoding::bytes::Strings;
 use crate::filter::values::{check_type, numbers, strings, wide_numbers};
+use crate::keys::{NULL_CODE, number_code, string_code};
 use arrow::array::{Array, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use std::cmp::Ordering;
-use types::{Physical, TableDef};
+use types::{ColumnId, Physical, TableDef};
 
 /// One column of the order.
 enum SortColumn<'a> {
@@ -43,6 +44,19 @@ impl SortColumn<'_> {
         }
     }
 
+    /// The row's code in a run of a key; see [`crate::keys`].
+    fn code(&self, row: usize) -> i64 {
+        match self {
+            SortColumn::Numbers(_, Some(nulls)) | SortColumn::Wide(_, Some(nulls)) if nulls.is_null(row) => {
+                NULL_CODE
+            }
+            SortColumn::Numbers(values, _) => values[row],
+            SortColumn::Wide(values, _) => number_code(values[row]),
+            SortColumn::Strings(values) if values.is_null(row) => NULL_CODE,
+            SortColumn::Strings(values) => string_code(values.get(row)),
+        }
+    }
+
     /// A number that is no greater for a row that comes earlier.
     fn prefix(&self, row: usize) -> u64 {
         const VALID: u64 = 1 << 63;
@@ -65,9 +79,13 @@ impl SortColumn<'_> {
     }
 }
 
-fn sort_columns<'a>(def: &TableDef, rows: &'a RecordBatch) -> Result<Vec<SortColumn<'a>>, StoreError> {
+fn sort_columns<'a>(
+    def: &TableDef,
+    order: &[ColumnId],
+    rows: &'a RecordBatch,
+) -> Result<Vec<SortColumn<'a>>, StoreError> {
     let mut columns = Vec::new();
-    for &id in def.segment_order() {
+    for &id in order {
         let at = def.position(id).ok_or_else(|| crate::scan::unknown_column(def, id))?;
         let column = &def.columns[at];
         let array = rows.columns().get(at).ok_or_else(|| {
@@ -102,15 +120,26 @@ fn in_order(columns: &[SortColumn<'_>], rows: usize) -> bool {
     (1..rows).all(|row| compare_rows(columns, row - 1, row).is_le())
 }
 
+/// Sorts rows whose first 64 bits are sorted by all columns, then by their numbers.
+fn sort_ties<T: PartialEq>(order: &mut [(T, u32)], columns: &[SortColumn<'_>]) {
+    for tied in order.chunk_by_mut(|a, b| a.0 == b.0) {
+        if tied.len() > 1 {
+            tied.sort_unstable_by(|a, b| {
+                compare_rows(columns, a.1 as usize, b.1 as usize).then(a.1.cmp(&b.1))
+            });
+        }
+    }
+}
+
 /// Whether the rows stand in the table's segment order. True for a table without one.
 pub(super) fn is_sorted(def: &TableDef, rows: &RecordBatch) -> Result<bool, StoreError> {
-    Ok(in_order(&sort_columns(def, rows)?, rows.num_rows()))
+    Ok(in_order(&sort_columns(def, def.segment_order(), rows)?, rows.num_rows()))
 }
 
 /// The rows in the table's segment order; rows that compare equal keep theirs. `rows` has the
 /// columns of `def` in its order. Cheap if they are sorted.
 pub fn sort_to_segment_order(def: &TableDef, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
-    let columns = sort_columns(def, rows)?;
+    let columns = sort_columns(def, def.segment_order(), rows)?;
     let count = rows.num_rows();
     if in_order(&columns, count) {
         return Ok(rows.clone());
@@ -119,13 +148,25 @@ pub fn sort_to_segment_order(def: &TableDef, rows: &RecordBatch) -> Result<Recor
     // Most comparisons are decided by 64 bits of the first column.
     let mut order: Vec<(u64, u32)> = (0..count).map(|row| (columns[0].prefix(row as usize), row)).collect();
     order.sort_unstable();
-    for tied in order.chunk_by_mut(|a, b| a.0 == b.0) {
-        if tied.len() > 1 {
-            tied.sort_unstable_by(|a, b| {
-                compare_rows(&columns, a.1 as usize, b.1 as usize).then(a.1.cmp(&b.1))
-            });
-        }
-    }
+    sort_ties(&mut order, &columns);
     let order = UInt32Array::from_iter_values(order.into_iter().map(|(_, row)| row));
     Ok(take_record_batch(rows, &order)?)
+}
+
+/// The run of a key over rows: (code, row) in the order of the key's columns, then of the rows.
+pub(crate) fn key_run(
+    def: &TableDef,
+    key: &[ColumnId],
+    rows: &RecordBatch,
+) -> Result<Vec<(i64, u32)>, StoreError> {
+    let columns = sort_columns(def, key, rows)?;
+    let count =
+        u32::try_from(rows.num_rows()).map_err(|_| StoreError::internal("too many rows to sort at once"))?;
+    let Some(first) = columns.first() else {
+        return Err(StoreError::internal(format_args!("a key of table {} without columns", def.name)));
+    };
+    let mut run: Vec<(i64, u32)> = (0..count).map(|row| (first.code(row as usize), row)).collect();
+    run.sort_unstable();
+    sort_ties(&mut run, &columns);
+    Ok(run)
 }

@@ -3,12 +3,14 @@
 use super::encode_column::{encode_numbers, encode_strings, encode_wide, fixed_column};
 use super::format::{
     self, ColumnEntry, Footer, HIDDEN_BEGIN, HIDDEN_HASH, HIDDEN_ROW, KeySearch, MAX_ROWS, Place, Trailer,
+    VERSION, key_run_columns,
 };
-use super::sort::is_sorted;
+use super::sort::{is_sorted, key_run};
 use super::{BeginTimestamps, SegmentMeta};
 use crate::StoreError;
 use crate::encoding::pad;
 use crate::filter::values::check_type;
+use crate::keys;
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
 use env::{Disk, File, OpenMode};
@@ -154,12 +156,22 @@ fn write_all(
         columns.push(hidden(&mut out, HIDDEN_ROW, index.len(), |at| i64::from(index[at] as u32))?);
     }
 
-    let footer = Footer { id, rows: rows.num_rows() as u32, min_ts, max_ts, key_search, columns };
+    let mut key_runs = Vec::new();
+    for key in keys::with_runs(def) {
+        let run = key_run(def, &key.columns, rows)?;
+        let (codes, numbers) = key_run_columns(key_runs.len());
+        columns.push(hidden(&mut out, codes, run.len(), |at| run[at].0)?);
+        columns.push(hidden(&mut out, numbers, run.len(), |at| i64::from(run[at].1))?);
+        key_runs.push(key.columns.clone());
+    }
+
+    let footer = Footer { id, rows: rows.num_rows() as u32, min_ts, max_ts, key_search, columns, key_runs };
     let bytes = footer.encode();
     let footer_length =
         u32::try_from(bytes.len()).map_err(|_| StoreError::internal("a footer of more than 4 GiB"))?;
     let (place, ()) = out.block(|to| to.extend_from_slice(&bytes))?;
-    let trailer = Trailer { footer_offset: place.offset, footer_length, footer_crc: place.crc, id };
+    let trailer =
+        Trailer { footer_offset: place.offset, footer_length, footer_crc: place.crc, id, version: VERSION };
     out.buffer.extend_from_slice(&trailer.encode());
     out.flush()?;
     Ok(SegmentMeta { id, rows: footer.rows, bytes: out.offset, min_ts, max_ts, checksum: place.crc })

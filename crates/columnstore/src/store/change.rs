@@ -13,7 +13,7 @@ use crate::partition::locking::LockKey;
 use crate::partition::state::TableState;
 use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
 use crate::tail::row::{Row, adapt};
-use crate::tail::unique::{has_unique_keys, hashes_of, note_entry};
+use crate::tail::unique::{has_unique_keys, hashes_of, note_entry, note_row};
 use crate::wal::Record;
 use crate::wal::record::{MovedRow, Origin, PART_BYTES};
 use arrow::array::UInt32Array;
@@ -357,7 +357,7 @@ impl Store {
                     None => payload.delete(entry.id),
                 });
                 match &row {
-                    Some(_) => encoded.value_hashes(at).for_each(|hash| tail.note_value(hash, &entry)),
+                    Some(row) => note_row(&tail, &def, &entry, row)?,
                     None => rekeyed.push(at as u32),
                 }
                 entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, row));

@@ -17,7 +17,7 @@ use crate::partition::{Latch, Partition};
 use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
 use crate::tail::key::{Keys, key_text};
 use crate::tail::row::{Row, RowCollector, RowEncoder, RowLayout};
-use crate::tail::unique::UniqueValues;
+use crate::tail::unique::{UniqueValues, note_row};
 use crate::wal::record::WritePayload;
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
@@ -407,7 +407,7 @@ impl Store {
             return Ok(());
         }
         let slot = core.txn(ctx)?.slot.clone();
-        let tail = core.state(table)?.tail.clone();
+        let (tail, def) = (core.state(table)?.tail.clone(), core.state(table)?.def.clone());
         let file = self.leaf.wal.current_file();
         let mut log = LogRows::new(ctx, table, rows.layout.version);
         let mut bytes = 0;
@@ -425,8 +425,9 @@ impl Store {
                 }
             };
             log.push(core, |payload| payload.insert(entry.id, &rows.rows[at]));
-            entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, Some(rows.row(at))));
-            rows.value_hashes(at).for_each(|hash| tail.note_value(hash, &entry));
+            let row = rows.row(at);
+            note_row(&tail, &def, &entry, &row)?;
+            entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, Some(row)));
             let size = rows.version_bytes(at);
             tail.count(size);
             bytes += size;

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use txn::{Ceiling, Detector, Leases, Watermark};
 use types::Timestamp;
 
@@ -107,6 +108,8 @@ pub(crate) struct Leaf {
     pub(crate) floor: Timestamp,
     ceiling: Mutex<CeilingLog>,
     ceiling_moved: Condvar,
+    /// Since when there is something to flush or merge, in milliseconds since boot.
+    behind_since: Mutex<Option<u64>>,
     pub(crate) watermark: Mutex<Watermark>,
     /// What aggregators say of themselves.
     pub(crate) leases: Mutex<Leases>,
@@ -146,6 +149,7 @@ impl Leaf {
                 failed: false,
             }),
             ceiling_moved: Condvar::new(),
+            behind_since: Mutex::default(),
             watermark: Mutex::new(watermark),
             leases: Mutex::new(Leases::new(boot_millis)),
             detector: Mutex::default(),
@@ -157,6 +161,19 @@ impl Leaf {
 
     pub(crate) fn now_millis(&self) -> u64 {
         self.clock.wall_millis()
+    }
+
+    /// For how long there has been something to flush or merge, given whether there is now.
+    pub(crate) fn lagging(&self, is_behind: bool) -> Duration {
+        let now = self.boot_millis();
+        let mut since = self.behind_since.lock();
+        match is_behind {
+            true => Duration::from_millis(now.saturating_sub(*since.get_or_insert(now))),
+            false => {
+                *since = None;
+                Duration::ZERO
+            }
+        }
     }
 
     pub(crate) fn boot_millis(&self) -> u64 {

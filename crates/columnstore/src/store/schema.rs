@@ -9,7 +9,7 @@ use crate::partition::state::TableState;
 use crate::recovery::partition_folder_name;
 use crate::tail::row::RowLayout;
 use crate::tail::slab::Tail;
-use crate::tail::unique::note_entry;
+use crate::tail::unique::note_new_keys;
 use crate::wal::Record;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -86,10 +86,9 @@ impl Store {
             match core.tables.get_mut(&def.id) {
                 Some(table) => {
                     table.layouts.insert(def.version, layout);
-                    // Unique keys may be new.
-                    let tail = table.state.tail.clone();
+                    let (tail, before) = (table.state.tail.clone(), table.state.def.clone());
                     for (_, entry) in tail.entries(0, tail.len()) {
-                        note_entry(&tail, &def, entry)?;
+                        note_new_keys(&tail, Some(&before), &def, entry)?;
                     }
                     core.install(def.id, |state| state.def = def.clone())?;
                 }

@@ -2,8 +2,12 @@
 
 use super::Store;
 use crate::PoolStatistics;
+use crate::layout::pick::Job;
+use crate::partition::state::TableState;
+use crate::wal::SYNC_BOUNDS_MICROS;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use types::Timestamp;
 
 /// What the store has done since it was opened, and what it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct StoreStatistics {
     pub segment_rows: u64,
     pub frozen_runs: u64,
     pub open_transactions: u64,
+    /// Rows of tails and frozen runs, older versions and deleted ones included.
+    pub unflushed_rows: u64,
     /// Bytes of tails and frozen runs.
     pub unflushed_bytes: u64,
     pub commits: u64,
@@ -44,6 +50,12 @@ pub struct StoreStatistics {
     pub wal_syncs: u64,
     /// How long these took, all together.
     pub wal_sync_time: Duration,
+    /// How many of them took how long, in classes up to [`crate::SYNC_BOUNDS_MICROS`] and one above.
+    pub wal_sync_times: [u64; SYNC_BOUNDS_MICROS.len() + 1],
+    /// Bytes of frozen runs and segments that are due to be flushed or merged.
+    pub lag_bytes: u64,
+    /// For how long some have been due.
+    pub lag: Duration,
     /// Complete log files that are kept.
     pub wal_files: u64,
     pub pool: PoolStatistics,
@@ -77,6 +89,7 @@ impl Store {
             wal_batches: wal.batches,
             wal_syncs: wal.syncs,
             wal_sync_time: wal.sync_time,
+            wal_sync_times: wal.sync_times,
             wal_files: self.leaf.wal.closed_files().0 as u64,
             pool: self.leaf.pool.statistics(),
             ..StoreStatistics::default()
@@ -87,6 +100,9 @@ impl Store {
             all.open_transactions += core.txns.len() as u64;
             for table in core.tables.values() {
                 all.tables += 1;
+                all.lag_bytes += self.due_bytes(&table.state, core.watermark);
+                all.unflushed_rows += table.state.tail.len() as u64;
+                all.unflushed_rows += table.state.runs.iter().map(|run| run.entries as u64).sum::<u64>();
                 all.frozen_runs += table.state.runs.len() as u64;
                 for segment in &table.state.segments {
                     let meta = segment.file.segment.meta();
@@ -96,6 +112,22 @@ impl Store {
                 }
             }
         }
+        all.lag = self.leaf.lagging(all.lag_bytes > 0);
         all
+    }
+
+    /// Bytes that the next job of a table reads, frozen runs that wait for a later one included.
+    fn due_bytes(&self, state: &TableState, watermark: Timestamp) -> u64 {
+        let runs: u64 = state.runs.iter().map(|run| run.bytes as u64).sum();
+        let segments: u64 = match self.due_in(state, watermark) {
+            Some(Job::Merge { segments }) => state
+                .segments
+                .iter()
+                .filter(|segment| segments.contains(&segment.id()))
+                .map(|segment| segment.file.segment.meta().bytes)
+                .sum(),
+            Some(Job::Flush { .. }) | None => 0,
+        };
+        runs + segments
     }
 }

@@ -4,19 +4,22 @@
 //! hashes, until its transaction ends. So a row with a value that is locked here is committed or one's
 //! own, or another transaction changes nothing of that value: whether the value is taken does not
 //! depend on anybody else's outcome. Rows with a value are found in the tail by its index, in runs and
-//! segments by a scan of the key's columns with the wanted values as conditions.
+//! segments by the key's run (see [`crate::keys`]), or, where there is none or very many values are
+//! wanted, by a scan of the key's columns with the wanted values as conditions.
 
 use super::Store;
 use crate::StoreError;
 use crate::access::WriteContext;
+use crate::keys::search::{KeyRange, Part};
 use crate::partition::locking::{Had, LockKey};
-use crate::partition::state::{Begin, TableState};
+use crate::partition::state::{Begin, SegmentSource, TableState};
 use crate::partition::{Latch, Partition};
 use crate::predicate::Predicate;
-use crate::scan::{ScanSpec, row_ref};
+use crate::scan::{ScanSpec, row_ref, unknown_column};
 use crate::tail::entry::{Entry, Fate, Place};
 use crate::tail::key::{key_text, value_at};
 use crate::tail::row::adapt;
+use crate::tail::run::FrozenRun;
 use crate::tail::unique::{UniqueValues, encode, value_of};
 use arrow::array::AsArray;
 use arrow::datatypes::UInt64Type;
@@ -26,6 +29,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use txn::Mode;
 use types::{SqlType, TableDef, TableId, Timestamp, Value};
+
+/// A search for a value by key costs about what a scan of so many rows does.
+const ROWS_PER_LOOKUP: usize = 256;
 
 /// What has a value already.
 #[derive(Debug, Clone)]
@@ -55,19 +61,14 @@ impl Outside {
                 }
             }
             let mut found: HashMap<usize, Vec<Place>> = HashMap::new();
-            let stands_elsewhere = !state.runs.is_empty() || !state.segments.is_empty();
-            if stands_elsewhere && !wanted.is_empty() {
-                let spec = conditions(&state.def, key, rows.clone());
-                scan(state, &spec, &mut |batch| {
-                    let refs = batch.column(key.columns.len()).as_primitive::<UInt64Type>();
-                    for at in 0..batch.num_rows() {
-                        let Some(bytes) = bytes_at(&state.def, key, &batch, at)? else { continue };
-                        for row in wanted.get(&*bytes).into_iter().flatten() {
-                            found.entry(*row).or_default().push(Place::of_ref(refs.value(at)));
-                        }
-                    }
-                    Ok(true)
-                })?;
+            if !wanted.is_empty() {
+                let search = Search { state, key, rows: rows.clone(), wanted: &wanted };
+                for run in &state.runs {
+                    search.in_run(run, &mut found)?;
+                }
+                for source in &state.segments {
+                    search.in_segment(source, &mut found)?;
+                }
             }
             all.push(found);
         }
@@ -98,35 +99,97 @@ fn bytes_at(
 ) -> Result<Option<Box<[u8]>>, StoreError> {
     let mut values = Vec::with_capacity(key.columns.len());
     for (at, id) in key.columns.iter().enumerate() {
-        let column = def.column(*id).ok_or_else(|| crate::scan::unknown_column(def, *id))?;
+        let column = def.column(*id).ok_or_else(|| unknown_column(def, *id))?;
         values.push(value_at(batch.column(at).as_ref(), column.ty, row)?);
     }
     encode(def, &key.columns, &values)
 }
 
-/// Visits the rows of runs and segments, those that are gone among them.
-fn scan(
-    state: &TableState,
-    spec: &ScanSpec,
-    emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
-) -> Result<(), StoreError> {
-    for run in &state.runs {
+/// A search for the values that rows have in one key. Rows that are gone are found, too.
+struct Search<'a> {
+    state: &'a TableState,
+    key: &'a UniqueValues,
+    rows: Range<usize>,
+    wanted: &'a HashMap<&'a [u8], Vec<usize>>,
+}
+
+type Found = HashMap<usize, Vec<Place>>;
+
+impl Search<'_> {
+    fn in_run(&self, run: &FrozenRun, found: &mut Found) -> Result<(), StoreError> {
         let columns = run.columns()?;
-        let batch = adapt(&columns.def, &state.def, &columns.batch)?;
-        crate::filter_batch(&state.def, &batch, spec, None, row_ref(run.source, 0), emit)?;
-    }
-    for source in &state.segments {
-        if matches!(&source.begin, Begin::Bulk { slot, .. } if slot.fate() == Fate::Aborted) {
-            continue;
+        let look = |range: &[KeyRange]| columns.rows_by_key(&self.key.columns, range, usize::MAX);
+        if self.is_selective(columns.rows()) && self.by_key(run.source, found, &look)? {
+            return Ok(());
         }
-        let segment = &source.file.segment;
+        let batch = adapt(&columns.def, &self.state.def, &columns.batch)?;
+        let spec = conditions(&self.state.def, self.key, self.rows.clone());
+        let mut note = |batch: RecordBatch| self.note(&batch, found);
+        crate::filter_batch(&self.state.def, &batch, &spec, None, row_ref(run.source, 0), &mut note)?;
+        Ok(())
+    }
+
+    fn in_segment(&self, source: &SegmentSource, found: &mut Found) -> Result<(), StoreError> {
+        if matches!(&source.begin, Begin::Bulk { slot, .. } if slot.fate() == Fate::Aborted) {
+            return Ok(());
+        }
+        let (segment, def) = (&source.file.segment, &self.state.def);
+        let look = |range: &[KeyRange]| segment.rows_by_key(def, &self.key.columns, range, usize::MAX);
+        if self.is_selective(source.rows() as usize) && self.by_key(source.id(), found, &look)? {
+            return Ok(());
+        }
+        let spec = conditions(def, self.key, self.rows.clone());
         for block in 0..segment.blocks() {
             if segment.may_match(block, &spec.predicates) {
-                segment.scan_block(block, &state.def, spec, None, emit)?;
+                segment.scan_block(block, def, &spec, None, &mut |batch| self.note(&batch, found))?;
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn is_selective(&self, rows: usize) -> bool {
+        self.wanted.len() <= (rows / ROWS_PER_LOOKUP).max(1)
+    }
+
+    /// False if there is no run of the key.
+    fn by_key(
+        &self,
+        source: u32,
+        found: &mut Found,
+        look: &dyn Fn(&[KeyRange]) -> Result<Option<Vec<u32>>, StoreError>,
+    ) -> Result<bool, StoreError> {
+        for rows in self.wanted.values() {
+            // Invariant: each value is wanted by a row that has it.
+            let Some(value) = rows.first().and_then(|row| self.key.values[*row].as_ref()) else { continue };
+            let mut equal = Vec::with_capacity(value.values.len());
+            for (id, value) in self.key.columns.iter().zip(&value.values) {
+                let column =
+                    self.state.def.column(*id).ok_or_else(|| unknown_column(&self.state.def, *id))?;
+                match Part::of(value, column.ty) {
+                    Some(part) => equal.push(part),
+                    None => return Ok(false),
+                }
+            }
+            let Some(places) = look(&[KeyRange { equal, low: None, high: None }])? else { return Ok(false) };
+            for row in rows {
+                let places = places.iter().map(|row| Place { source, row: *row });
+                found.entry(*row).or_default().extend(places);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes up those rows of a scan that have a wanted value.
+    fn note(&self, batch: &RecordBatch, found: &mut Found) -> Result<bool, StoreError> {
+        let refs = batch.column(self.key.columns.len()).as_primitive::<UInt64Type>();
+        for at in 0..batch.num_rows() {
+            let Some(bytes) = bytes_at(&self.state.def, self.key, batch, at)? else { continue };
+            for row in self.wanted.get(&*bytes).into_iter().flatten() {
+                found.entry(*row).or_default().push(Place::of_ref(refs.value(at)));
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Whether a row stands at a place of a run or segment and is not gone.

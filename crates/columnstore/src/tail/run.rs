@@ -6,20 +6,23 @@
 //! moved out later are in the run's delete vector.
 
 use super::entry::Version;
-use super::key::{Keys, key_hash};
+use super::key::{Keys, key_hash, value_at};
 use super::row::RowCollector;
 use super::slab::Tail;
 use super::statistics::of_batch;
 use crate::StoreError;
 use crate::deletes::DeleteVector;
-use crate::segment::ColumnStatistics;
+use crate::keys::search::{KeyRange, KeyRun, Part, rows_in};
+use crate::keys::with_runs;
+use crate::segment::{ColumnStatistics, key_run};
 use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use env::Reservation;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
-use types::{TableDef, Timestamp};
+use types::{ColumnId, TableDef, Timestamp};
 
 /// The columns of a run. Immutable.
 pub(crate) struct RunColumns {
@@ -39,6 +42,8 @@ pub(crate) struct RunColumns {
     live: Option<BooleanBuffer>,
     /// (hash of key, row), sorted.
     keys: Vec<(u64, u32)>,
+    /// The runs of other keys that were looked for: made by the first who does.
+    key_runs: Mutex<HashMap<Vec<ColumnId>, Arc<Vec<(i64, u32)>>>>,
     statistics: OnceLock<Vec<ColumnStatistics>>,
     _reserved: Reservation,
 }
@@ -77,7 +82,8 @@ impl RunColumns {
         };
         keys.sort_unstable();
         // If the budget is full the run is made nevertheless: it replaces a tail, which is larger.
-        let _ = reserved.try_grow(batch.get_array_memory_size() + batch.num_rows() * 48);
+        let per_row = 48 + size_of::<(i64, u32)>() * with_runs(def).count();
+        let _ = reserved.try_grow(batch.get_array_memory_size() + batch.num_rows() * per_row);
         Ok(RunColumns {
             def: def.clone(),
             batch,
@@ -88,6 +94,7 @@ impl RunColumns {
             newest,
             live,
             keys,
+            key_runs: Mutex::default(),
             statistics: OnceLock::new(),
             _reserved: reserved,
         })
@@ -126,6 +133,61 @@ impl RunColumns {
             }
         }
         Ok(rows)
+    }
+}
+
+impl RunColumns {
+    /// The rows in these ranges of a key, ascending, all versions. None if there are more than `most`,
+    /// or if the run lacks a column of the key.
+    pub(crate) fn rows_by_key(
+        &self,
+        key: &[ColumnId],
+        ranges: &[KeyRange],
+        most: usize,
+    ) -> Result<Option<Vec<u32>>, StoreError> {
+        let places: Option<Vec<usize>> = key.iter().map(|id| self.def.position(*id)).collect();
+        let Some(places) = places else { return Ok(None) };
+        let known = self.key_runs.lock().get(key).cloned();
+        let entries = match known {
+            Some(entries) => entries,
+            None => {
+                let made = Arc::new(key_run(&self.def, key, &self.batch)?);
+                self.key_runs.lock().entry(key.to_vec()).or_insert(made).clone()
+            }
+        };
+        rows_in(&mut KeyEntries { entries: &entries, columns: self, places }, ranges, most)
+    }
+}
+
+struct KeyEntries<'a> {
+    entries: &'a [(i64, u32)],
+    columns: &'a RunColumns,
+    places: Vec<usize>,
+}
+
+impl KeyRun for KeyEntries<'_> {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn codes_around(&self, at: usize) -> Option<(i64, i64)> {
+        self.entries.get(at).map(|(code, _)| (*code, *code))
+    }
+
+    fn code(&mut self, at: usize) -> Result<i64, StoreError> {
+        Ok(self.entries[at].0)
+    }
+
+    fn row(&mut self, at: usize) -> Result<u32, StoreError> {
+        Ok(self.entries[at].1)
+    }
+
+    fn compare(&mut self, row: u32, column: usize, part: &Part) -> Result<Ordering, StoreError> {
+        let at = self.places[column];
+        let ty = self.columns.def.columns[at].ty;
+        let value = value_at(self.columns.batch.column(at).as_ref(), ty, row as usize)?;
+        // NULL comes first.
+        Ok(Part::of(&value, ty).map_or(Ordering::Less, |value| value.order(part)))
     }
 }
 

@@ -16,7 +16,7 @@ const FIRST_CHUNK: usize = 64;
 /// `64 * (2^26 - 1)` entries: more than row references can name.
 const CHUNKS: usize = 26;
 
-/// What an entry takes in the index of a unique key.
+/// What an entry takes in the index of a key beside the primary one.
 const VALUE_BYTES: usize = 64;
 
 type Chunk = Box<[OnceLock<Arc<Entry>>]>;
@@ -31,7 +31,8 @@ pub(crate) struct Tail {
     chunks: [OnceLock<Chunk>; CHUNKS],
     len: AtomicUsize,
     index: RwLock<HashTable<Arc<Entry>>>,
-    /// Entries by the hashes of values that versions of them have, or had, in unique keys.
+    /// Entries by the hashes of values that versions of them have, or had, in keys beside the primary
+    /// one; some more than once.
     values: RwLock<HashMap<u64, Vec<Arc<Entry>>>>,
     /// Bytes of all versions, freed only with the tail.
     bytes: AtomicUsize,
@@ -111,11 +112,11 @@ impl Tail {
         found.max_by_key(|e| e.id).cloned()
     }
 
-    /// Lets an entry be found by a value of a unique key.
+    /// Lets an entry be found by a value of a key.
     pub(crate) fn note_value(&self, hash: u64, entry: &Arc<Entry>) {
         let mut values = self.values.write();
         let entries = values.entry(hash).or_default();
-        if !entries.iter().any(|known| known.id == entry.id) {
+        if entries.last().is_none_or(|last| last.id != entry.id) {
             entries.push(entry.clone());
             self.bytes.fetch_add(VALUE_BYTES, Ordering::Relaxed);
         }
@@ -124,6 +125,28 @@ impl Tail {
     /// Entries that may have a value with this hash.
     pub(crate) fn with_value(&self, hash: u64) -> Vec<Arc<Entry>> {
         self.values.read().get(&hash).cloned().unwrap_or_default()
+    }
+
+    /// Entries that may have a value with one of these hashes, each once; None if more than `most` were
+    /// noted.
+    pub(crate) fn with_values(
+        &self,
+        hashes: impl Iterator<Item = u64>,
+        most: usize,
+    ) -> Option<Vec<Arc<Entry>>> {
+        let values = self.values.read();
+        let mut found: Vec<Arc<Entry>> = Vec::new();
+        for hash in hashes {
+            let entries = values.get(&hash).map_or(&[][..], Vec::as_slice);
+            if found.len() + entries.len() > most {
+                return None;
+            }
+            found.extend_from_slice(entries);
+        }
+        drop(values);
+        found.sort_unstable_by_key(|entry| entry.id);
+        found.dedup_by_key(|entry| entry.id);
+        Some(found)
     }
 
     /// All entries with this key.

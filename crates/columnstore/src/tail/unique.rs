@@ -38,11 +38,19 @@ fn unique_keys(def: &TableDef) -> impl Iterator<Item = (u32, &[ColumnId])> {
     (1..).zip(&def.keys).filter(|(_, key)| key.unique).map(|(number, key)| (number, key.columns.as_slice()))
 }
 
+/// The columns of the keys whose values are indexed in the tail: unique ones, to be checked, and those
+/// that scans use.
+fn indexed_keys(def: &TableDef) -> impl Iterator<Item = &[ColumnId]> {
+    let plain = crate::keys::with_runs(def).filter(|key| !key.unique);
+    unique_keys(def).map(|(_, columns)| columns).chain(plain.map(|key| key.columns.as_slice()))
+}
+
 pub(crate) fn has_unique_keys(def: &TableDef) -> bool {
     def.keys.iter().any(|key| key.unique)
 }
 
-fn hash_of(columns: &[ColumnId], bytes: &[u8]) -> u64 {
+/// By which the tail knows a value of the key of these columns.
+pub(crate) fn hash_of(columns: &[ColumnId], bytes: &[u8]) -> u64 {
     let columns = columns.iter().fold(0u64, |hash, id| hash.rotate_left(7) ^ u64::from(id.0));
     key_hash(bytes) ^ columns.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -150,15 +158,37 @@ pub(crate) fn hashes_written(def: &TableDef, entry: &Entry, txn: TxnId) -> Resul
     Ok(hashes)
 }
 
+/// Lets an entry be found in the tail by the values of a version that is written to it.
+pub(crate) fn note_row(tail: &Tail, def: &TableDef, entry: &Arc<Entry>, row: &Row) -> Result<(), StoreError> {
+    for columns in indexed_keys(def) {
+        if let Some(bytes) = value_of(def, columns, row)? {
+            tail.note_value(hash_of(columns, &bytes), entry);
+        }
+    }
+    Ok(())
+}
+
 /// Lets the values of all versions of an entry be found in the tail.
 pub(crate) fn note_entry(tail: &Tail, def: &TableDef, entry: &Arc<Entry>) -> Result<(), StoreError> {
-    if !has_unique_keys(def) {
-        return Ok(());
-    }
-    for version in entry.versions().iter() {
-        if let Some(row) = &version.row {
-            for hash in hashes_of(def, row)? {
-                tail.note_value(hash, entry);
+    note_new_keys(tail, None, def, entry)
+}
+
+/// As [`note_entry`], of the keys that `before` has not.
+pub(crate) fn note_new_keys(
+    tail: &Tail,
+    before: Option<&TableDef>,
+    def: &TableDef,
+    entry: &Arc<Entry>,
+) -> Result<(), StoreError> {
+    for columns in indexed_keys(def) {
+        if before.is_some_and(|before| indexed_keys(before).any(|known| known == columns)) {
+            continue;
+        }
+        for version in entry.versions().iter() {
+            if let Some(row) = &version.row
+                && let Some(bytes) = value_of(def, columns, row)?
+            {
+                tail.note_value(hash_of(columns, &bytes), entry);
             }
         }
     }

@@ -17,4 +17,5 @@ mod tests;
 
 pub(crate) use reader::read_log;
 pub(crate) use record::Record;
+pub use writer::SYNC_BOUNDS_MICROS;
 pub(crate) use writer::{Append, Observer, Wal};

@@ -65,25 +65,32 @@ pub(crate) fn read_log(
         }
         let path = folder.join(file_name(sequence));
         let bytes = read_file(disk, &path)?;
-        let Some((number, file_ceiling)) = parse_file_header(&bytes) else {
-            let begun =
-                (FILE_HEADER..bytes.len()).step_by(8).any(|at| read_record(&bytes, at, sequence).is_some());
-            if sequence < last || begun {
-                return Err(StoreError::corrupt(&path, 0, "the header of a log file is damaged"));
+        let header = parse_file_header(&bytes);
+        let file_ceiling = match header {
+            Some((number, file_ceiling)) if number == sequence => file_ceiling,
+            // Power was lost while the file was being begun: it has its name, and no header or, since it
+            // is a recycled one, that of an older file.
+            None | Some(_) if sequence == last && is_unbegun(&bytes, sequence, header) => {
+                let on_file = |error| StoreError::io(&path, error);
+                disk.remove_file(&path).map_err(on_file)?;
+                disk.sync_dir(folder).map_err(on_file)?;
+                return Ok(LogEnd { next_file: sequence, ceiling });
             }
-            // Power was lost while the file was being begun.
-            let on_file = |error| StoreError::io(&path, error);
-            disk.remove_file(&path).map_err(on_file)?;
-            disk.sync_dir(folder).map_err(on_file)?;
-            return Ok(LogEnd { next_file: sequence, ceiling });
+            Some((number, _)) => {
+                return Err(StoreError::corrupt(&path, 8, format!("the header names log file {number}")));
+            }
+            None => return Err(StoreError::corrupt(&path, 0, "the header of a log file is damaged")),
         };
-        if number != sequence {
-            return Err(StoreError::corrupt(&path, 8, format!("the header names log file {number}")));
-        }
         ceiling = ceiling.max(Timestamp(file_ceiling));
         read_records(disk, &path, &bytes, sequence, sequence == last, visit)?;
     }
     Ok(LogEnd { next_file: last + 1, ceiling })
+}
+
+/// Whether nothing was ever written to a file under this number, not even its header.
+fn is_unbegun(bytes: &[u8], sequence: u64, header: Option<(u64, u64)>) -> bool {
+    header.is_none_or(|(number, _)| number < sequence)
+        && !(FILE_HEADER..bytes.len()).step_by(8).any(|at| read_record(bytes, at, sequence).is_some())
 }
 
 fn missing(folder: &Path, sequence: u64) -> StoreError {

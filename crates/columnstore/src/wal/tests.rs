@@ -1,6 +1,6 @@
 //! The log as a whole: what was durable is read back, what is broken is told from what is torn.
 
-use super::frame::{Head, file_name};
+use super::frame::{FILE_HEADER, Head, file_header, file_name};
 use super::*;
 use crate::StoreError;
 use env::{Disk, Fault, File, OpenMode, SimDisk};
@@ -144,6 +144,35 @@ fn damage_before_the_end_is_refused_with_its_place() {
     read(&disk).unwrap();
     disk.flip_bit(&path, 3).unwrap();
     assert!(read(&disk).unwrap_err().to_string().contains("header"));
+}
+
+/// A recycled file has its new name before it has its new header.
+#[test]
+fn a_recycled_file_that_was_not_begun_is_no_damage() {
+    let disk = SimDisk::new(1);
+    let (wal, seen) = start(&disk, 1);
+    for lsn in 1..=5 {
+        wal.append([append(lsn, true)]).unwrap();
+        assert!(seen.wait(lsn));
+    }
+    drop(wal);
+    let (found, _) = read(&disk).unwrap();
+    let first = disk.open(&Path::new(FOLDER).join(file_name(1)), OpenMode::Read).unwrap();
+    let mut bytes = vec![0; first.len().unwrap() as usize];
+    first.read_exact_at(&mut bytes, 0).unwrap();
+    let path = Path::new(FOLDER).join(file_name(2));
+    let mut put = |number: u64| {
+        let file = disk.open(&path, OpenMode::CreateNew).unwrap();
+        bytes[..FILE_HEADER].copy_from_slice(&file_header(number, 0));
+        file.write_all_at(&bytes, 0).unwrap();
+    };
+    put(1);
+    let (again, end) = read(&disk).unwrap();
+    assert_eq!((again, end.next_file), (found, 2));
+    assert!(disk.open(&path, OpenMode::Read).is_err(), "it is removed");
+    // One of a later number was never the spare of this one.
+    put(3);
+    assert!(read(&disk).unwrap_err().to_string().contains("names log file 3"));
 }
 
 #[test]

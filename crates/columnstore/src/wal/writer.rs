@@ -53,7 +53,15 @@ pub(crate) struct WalStatistics {
     pub(crate) batches: u64,
     pub(crate) syncs: u64,
     pub(crate) sync_time: Duration,
+    pub(crate) sync_times: SyncTimes,
 }
+
+/// Upper bounds of the classes of [`SyncTimes`] in microseconds; the last class has none.
+pub const SYNC_BOUNDS_MICROS: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
+
+/// How many syncs of the log took how long.
+pub(crate) type SyncTimes = [u64; SYNC_BOUNDS_MICROS.len() + 1];
 
 #[derive(Default)]
 struct Queue {
@@ -81,6 +89,7 @@ struct Shared {
     batches: AtomicU64,
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
+    sync_times: [AtomicU64; SYNC_BOUNDS_MICROS.len() + 1],
 }
 
 pub(crate) struct Wal {
@@ -118,6 +127,7 @@ impl Wal {
             batches: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             sync_nanos: AtomicU64::new(0),
+            sync_times: Default::default(),
         });
         let mut writer = Writer {
             shared: shared.clone(),
@@ -226,6 +236,7 @@ impl Wal {
             batches: of(&self.shared.batches),
             syncs: of(&self.shared.syncs),
             sync_time: Duration::from_nanos(of(&self.shared.sync_nanos)),
+            sync_times: self.shared.sync_times.each_ref().map(of),
         }
     }
 
@@ -399,6 +410,8 @@ impl Writer {
             self.shared.syncs.fetch_add(1, Ordering::Relaxed);
             let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.shared.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+            let class = SYNC_BOUNDS_MICROS.partition_point(|bound| bound * 1_000 < nanos);
+            self.shared.sync_times[class].fetch_add(1, Ordering::Relaxed);
         }
         for (partition, lsn) in std::mem::take(&mut self.unsynced) {
             self.tell(|observer| observer.durable(partition, lsn));

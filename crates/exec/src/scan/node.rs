@@ -286,6 +286,9 @@ impl DisplayAs for ScanExec {
                 super::describe::describe(predicate, &self.def, f)?;
             }
         }
+        if let Some(key) = columnstore::key_used(&self.def, &self.predicates) {
+            write!(f, ", key={key}")?;
+        }
         if !self.runtime_filters.is_empty() {
             f.write_str(", runtime filter on ")?;
             let mut names: Vec<String> = self

@@ -7,7 +7,8 @@ use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView, WriteContext,
+    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
+    WriteContext,
 };
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
 use proto::leaf as wire;
@@ -247,6 +248,12 @@ impl LeafService for LeafClient {
 
     async fn snapshots(&self, _: u64, _: ReadView, _: &[PartitionId]) -> Result<Arc<dyn Snapshots>> {
         Err(SqlError::internal(format!("the partitions of {} are read by stages that run there", self.name)))
+    }
+
+    async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>> {
+        let message =
+            wire::MaintainRequest { target: put_target(&target), what: put_maintenance(what).into() };
+        call!(self, maintain, message).map(|reply| reply.wrong)
     }
 
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate> {

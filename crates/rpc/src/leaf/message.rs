@@ -3,7 +3,9 @@
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
-use columnstore::{Conflict, IfLocked, InsertedOrLocked, LockRequest, RowLockMode, WriteContext};
+use columnstore::{
+    Conflict, IfLocked, InsertedOrLocked, LockRequest, Maintenance, RowLockMode, WriteContext,
+};
 use exec::{ColumnEstimate, TableEstimate, Target};
 use proto::leaf as wire;
 use proto::leaf::lock_rows_request::IfLocked as WireIfLocked;
@@ -22,6 +24,25 @@ pub(super) fn put_txn(txn: TxnId) -> wire::Txn {
 pub(super) fn take_txn(txn: Option<wire::Txn>) -> Result<TxnId, Status> {
     let txn = txn.ok_or_else(|| malformed("transaction"))?;
     Ok(TxnId { node: NodeId(txn.node), number: txn.number })
+}
+
+pub(super) fn put_maintenance(what: Maintenance) -> wire::Maintenance {
+    match what {
+        Maintenance::Flush => wire::Maintenance::Flush,
+        Maintenance::Merge => wire::Maintenance::Merge,
+        Maintenance::MergeAll => wire::Maintenance::MergeAll,
+        Maintenance::Check => wire::Maintenance::Check,
+    }
+}
+
+pub(super) fn take_maintenance(what: wire::Maintenance) -> Result<Maintenance, Status> {
+    match what {
+        wire::Maintenance::Unspecified => Err(malformed("maintenance")),
+        wire::Maintenance::Flush => Ok(Maintenance::Flush),
+        wire::Maintenance::Merge => Ok(Maintenance::Merge),
+        wire::Maintenance::MergeAll => Ok(Maintenance::MergeAll),
+        wire::Maintenance::Check => Ok(Maintenance::Check),
+    }
 }
 
 pub(super) fn put_target(target: &Target) -> Option<wire::Target> {

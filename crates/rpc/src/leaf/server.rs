@@ -245,6 +245,13 @@ impl Leaf for LeafServer {
         )
     }
 
+    async fn maintain(&self, request: Request<wire::MaintainRequest>) -> Reply<wire::MaintainReply> {
+        let message = self.open(request)?;
+        let what = take_maintenance(message.what())?;
+        let wrong = self.leaf.maintain(take_target(message.target)?, what).await;
+        self.answer(wrong.map(|wrong| wire::MaintainReply { wrong }))
+    }
+
     async fn estimate(&self, request: Request<wire::EstimateRequest>) -> Reply<wire::EstimateReply> {
         let message = self.open(request)?;
         let def = serde_json::from_slice(&message.def).map_err(|_| malformed("definition"))?;

@@ -6,8 +6,8 @@ use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
 use columnstore::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView,
-    RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate,
+    ReadView, RowLockMode, WriteContext,
 };
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
@@ -187,6 +187,9 @@ impl LeafService for Noted {
     async fn snapshots(&self, _: u64, _: ReadView, _: &[PartitionId]) -> Result<Arc<dyn Snapshots>> {
         Err(SqlError::internal("not asked over the wire"))
     }
+    async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>> {
+        self.note((target, what)).map(|()| vec!["torn".into()])
+    }
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate> {
         self.note((&def.name, partitions))?;
         let column = ColumnEstimate { max: Some(Value::Int(5)), distinct: 3, ..ColumnEstimate::default() };
@@ -326,6 +329,10 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
     let report = WaitReport { leaf: NodeId(2), waits: vec![(X, vec![X, X])] };
     assert_eq!(client.report_waits(&report).await.unwrap(), vec![X]);
     told(format!("{report:?}"));
+    for what in [Maintenance::Flush, Maintenance::Merge, Maintenance::MergeAll, Maintenance::Check] {
+        assert_eq!(client.maintain(target(), what).await.unwrap(), ["torn"]);
+        told(format!("{:?}", (target(), what)));
+    }
     let estimate = client.estimate(&def(), &[P]).await.unwrap();
     assert_eq!((estimate.rows, &estimate.columns[&ColumnId(1)].max), (10, &Some(Value::Int(5))));
     told(format!("{:?}", ("orders", [P])));

@@ -1,12 +1,13 @@
 //! Files with changed bytes: an error or the right rows, never a panic.
 
 use super::model::*;
-use crate::segment::format::{Footer, TRAILER_BYTES, Trailer};
+use crate::keys::KeyUse;
+use crate::segment::format::{Footer, TRAILER_BYTES, Trailer, VERSION};
 use crate::segment::{BeginTimestamps, Segment, SegmentMeta};
-use crate::{BufferPool, Predicate, ScanSpec, StoreError};
+use crate::{BufferPool, Compare, Predicate, ScanSpec, StoreError};
 use env::{MemoryBudget, RealDisk};
 use std::path::Path;
-use types::{ColumnId, SqlType, Timestamp, Value};
+use types::{ColumnId, KeyDef, SqlType, Timestamp, Value};
 
 fn table() -> Table {
     let mut random = Random::new(31);
@@ -27,6 +28,9 @@ fn table() -> Table {
     let mut table = Table::new(columns);
     table.def.primary_key = vec![ColumnId(2)];
     table.def.sort_key = vec![ColumnId(1)];
+    for columns in [vec![ColumnId(5), ColumnId(3)], vec![ColumnId(6)]] {
+        table.def.keys.push(KeyDef { name: "k".into(), columns, unique: false });
+    }
     table
 }
 
@@ -66,6 +70,15 @@ fn read_all(table: &Table, path: &Path, meta: SegmentMeta) -> Result<Vec<Vec<Val
     }
     segment.gather(&table.def, &[0, 2_999, 1_500], &table.ids())?;
     segment.find_key(&table.def, &[table.value(ColumnId(2), 5).clone()])?;
+    for key in &table.def.keys {
+        for row in (0..table.rows()).step_by(500) {
+            let value = table.value(key.columns[0], row).clone();
+            let equal = Predicate::Compare { column: key.columns[0], op: Compare::Eq, value };
+            if let Some(used) = KeyUse::of(&table.def, &[equal]) {
+                segment.rows_by_key(&table.def, &used.key.columns, &used.ranges, usize::MAX)?;
+            }
+        }
+    }
     Ok(columns)
 }
 
@@ -127,7 +140,7 @@ fn decoders_bear_any_bytes() {
     let trailer_at = good.len() - TRAILER_BYTES;
     let trailer = Trailer::decode(good[trailer_at..].try_into().unwrap()).unwrap();
     let footer_at = trailer.footer_offset as usize;
-    let footer = Footer::decode(&good[footer_at..trailer_at], trailer.footer_offset).unwrap();
+    let footer = Footer::decode(&good[footer_at..trailer_at], trailer.footer_offset, VERSION).unwrap();
     let mut random = Random::new(33);
     let mut refused = 0;
     for round in 0..1_500 {
@@ -166,6 +179,7 @@ fn decoders_bear_any_bytes() {
             footer_length: footer_bytes.len() as u32,
             footer_crc: crc32fast::hash(&footer_bytes),
             id: 7,
+            version: VERSION,
         };
         bytes.append(&mut footer_bytes);
         bytes.extend_from_slice(&trailer.encode());

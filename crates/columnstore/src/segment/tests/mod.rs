@@ -1,6 +1,7 @@
 //! Segments against plain vectors of values.
 
 mod corruption;
+mod key_runs;
 mod keys;
 mod model;
 mod predicates;

@@ -52,7 +52,13 @@ impl Run {
 
     /// One life, which ends at the injected loss of power at the latest.
     fn live(&mut self) {
-        let Ok(store) = open(&self.disk, &self.clock, &self.options()) else { return };
+        let store = match open(&self.disk, &self.clock, &self.options()) {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(self.disk.is_off(), "recovery failed: {error}");
+                return;
+            }
+        };
         for p in [P1, P2] {
             if store.create_partition(p).is_err() || store.put_table(p, self.def.clone()).is_err() {
                 return;

@@ -4,7 +4,9 @@ mod basics;
 mod bulk;
 mod concurrency;
 mod crash;
+mod crash_mixed;
 mod faults;
+mod keys;
 mod locking;
 mod model;
 
@@ -60,10 +62,14 @@ pub(super) fn open(
 impl Fixture {
     /// Two partitions with one table.
     pub(super) fn new(options: Options) -> Fixture {
+        Fixture::with(options, testing::number_table(1))
+    }
+
+    pub(super) fn with(options: Options, def: TableDef) -> Fixture {
         let disk = SimDisk::new(1);
         let clock = SimClock::at_millis(1_000_000);
         let store = open(&disk, &clock, &options).unwrap();
-        let def = Arc::new(testing::number_table(1));
+        let def = Arc::new(def);
         for p in [P1, P2] {
             store.create_partition(p).unwrap();
             store.put_table(p, def.clone()).unwrap();
@@ -170,6 +176,12 @@ impl Tx {
     ) -> Result<BTreeMap<i64, (i64, u64)>, StoreError> {
         let view = ReadView { ts, txn: Some((self.id, self.statement)) };
         refs(&self.store.snapshot(p, self.def.id, view)?)
+    }
+
+    /// What the transaction sees of partition 1 now.
+    pub(super) fn view(&self) -> ReadView {
+        let ts = self.snapshot.unwrap_or_else(|| self.store.read_timestamp(&[P1]).unwrap());
+        ReadView { ts, txn: Some((self.id, self.statement)) }
     }
 
     pub(super) fn see(&self, p: PartitionId) -> BTreeMap<i64, i64> {

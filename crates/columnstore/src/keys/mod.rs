@@ -1,0 +1,189 @@
+//! Keys as ways to rows: which key a scan uses, and what it looks for in it.
+//!
+//! Beside the primary key, which segments find by order or by hash, each key of a table has a *run* in
+//! every segment and, once somebody looks, in every frozen run of rows: the numbers of all rows in the
+//! order of the key's columns, each with a *code*, 64 bits of the first column that are no greater for
+//! a value that is no greater. Codes narrow a search without a look at the rows; among equal codes the
+//! columns themselves are compared, so what is found is exact. NULLs come first. In the tail, rows are
+//! found by the hash of all columns of a key, so only equality of all of them uses it.
+//!
+//! No run is made for a key that the rows of segments are sorted by, since minima and maxima of blocks
+//! do as well, and for one with a float, whose equal values may have different bits. A segment that is
+//! older than its key has none either and is scanned, until it is merged.
+//!
+//! A key only proposes rows: whether they are visible and pass all predicates is decided as in any
+//! scan. It is used where it proposes few of the rows, which is known before any of them is read.
+
+pub(crate) mod search;
+#[cfg(test)]
+mod tests;
+
+use crate::predicate::{Compare, Predicate};
+use search::{KeyRange, Part};
+use types::{ColumnId, KeyDef, SqlType, TableDef, Value};
+
+/// What comes before all values.
+pub(crate) const NULL_CODE: i64 = i64::MIN;
+
+/// The greatest number of ranges that one scan looks for.
+const MOST_RANGES: usize = 256;
+
+/// The code of a number.
+pub(crate) fn number_code(number: i128) -> i64 {
+    number.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// The code of a string: its first eight bytes.
+pub(crate) fn string_code(string: &[u8]) -> i64 {
+    let mut first = [0u8; 8];
+    let length = string.len().min(8);
+    first[..length].copy_from_slice(&string[..length]);
+    (u64::from_be_bytes(first) ^ 1 << 63) as i64
+}
+
+/// The keys that segments keep a run of.
+pub(crate) fn with_runs(def: &TableDef) -> impl Iterator<Item = &KeyDef> {
+    def.keys.iter().filter(|key| has_run(def, &key.columns))
+}
+
+fn has_run(def: &TableDef, key: &[ColumnId]) -> bool {
+    let usable = |id: &ColumnId| {
+        def.column(*id).is_some_and(|column| !matches!(column.ty, SqlType::Float | SqlType::Double))
+    };
+    !key.is_empty() && key.iter().all(usable) && !def.segment_order().starts_with(key)
+}
+
+/// The key that a scan with these predicates uses, where it has one at hand.
+pub fn key_used<'a>(def: &'a TableDef, predicates: &[Predicate]) -> Option<&'a str> {
+    KeyUse::of(def, predicates).map(|used| used.key.name.as_str())
+}
+
+/// A key and the ranges of it that hold all rows which pass.
+pub(crate) struct KeyUse<'a> {
+    pub(crate) key: &'a KeyDef,
+    pub(crate) ranges: Vec<KeyRange>,
+    /// If all columns of the key have to equal one of these.
+    pub(crate) values: Option<Vec<Vec<Value>>>,
+}
+
+impl<'a> KeyUse<'a> {
+    /// The key that the predicates say most about: most columns by equality, then by a range.
+    pub(crate) fn of(def: &'a TableDef, predicates: &[Predicate]) -> Option<KeyUse<'a>> {
+        let mut best: Option<((usize, bool), KeyUse<'a>)> = None;
+        for key in with_runs(def) {
+            let Some((score, used)) = KeyUse::of_key(def, key, predicates) else { continue };
+            if best.as_ref().is_none_or(|(most, _)| score > *most) {
+                best = Some((score, used));
+            }
+        }
+        best.map(|(_, used)| used)
+    }
+
+    fn of_key(
+        def: &TableDef,
+        key: &'a KeyDef,
+        predicates: &[Predicate],
+    ) -> Option<((usize, bool), KeyUse<'a>)> {
+        let mut prefixes: Vec<Vec<Value>> = vec![Vec::new()];
+        let mut equal = 0;
+        for id in &key.columns {
+            let Some(values) = equal_to(*id, predicates) else { break };
+            if values.len() * prefixes.len() > MOST_RANGES {
+                break;
+            }
+            prefixes = prefixes
+                .iter()
+                .flat_map(|prefix| {
+                    values.iter().map(move |value| prefix.iter().cloned().chain([value.clone()]).collect())
+                })
+                .collect();
+            equal += 1;
+        }
+        let bounds = key.columns.get(equal).map(|id| Bounds::of(def, *id, predicates));
+        let has_bounds = bounds.as_ref().is_some_and(Bounds::is_some);
+        if equal == 0 && !has_bounds {
+            return None;
+        }
+        let part = |id: &ColumnId, value: &Value| Part::of(value, def.column(*id)?.ty);
+        let mut ranges = Vec::with_capacity(prefixes.len());
+        for prefix in &prefixes {
+            let equal: Option<Vec<Part>> =
+                key.columns.iter().zip(prefix).map(|(id, value)| part(id, value)).collect();
+            // A value that the column cannot have equals nothing.
+            let Some(equal) = equal else { continue };
+            let (low, high) = bounds.clone().map_or((None, None), |bounds| (bounds.low, bounds.high));
+            ranges.push(KeyRange { equal, low, high });
+        }
+        let values = (equal == key.columns.len()).then_some(prefixes);
+        Some(((equal, has_bounds), KeyUse { key, ranges, values }))
+    }
+}
+
+/// The values that a column has to equal one of, without repeats.
+fn equal_to(column: ColumnId, predicates: &[Predicate]) -> Option<Vec<Value>> {
+    let mut fewest: Option<Vec<Value>> = None;
+    for predicate in predicates {
+        let values = match predicate {
+            Predicate::Compare { column: of, op: Compare::Eq, value } if *of == column => vec![value.clone()],
+            Predicate::In { column: of, values } if *of == column => {
+                let mut distinct: Vec<Value> = Vec::with_capacity(values.len().min(MOST_RANGES + 1));
+                for value in values {
+                    if distinct.len() > MOST_RANGES {
+                        break;
+                    }
+                    if !distinct.contains(value) {
+                        distinct.push(value.clone());
+                    }
+                }
+                distinct
+            }
+            _ => continue,
+        };
+        if fewest.as_ref().is_none_or(|fewest| values.len() < fewest.len()) {
+            fewest = Some(values);
+        }
+    }
+    let mut values = fewest?;
+    values.retain(|value| !value.is_null());
+    Some(values)
+}
+
+/// Where a column's values have to lie; true: the bound itself is within.
+#[derive(Clone, Default)]
+struct Bounds {
+    low: Option<(Part, bool)>,
+    high: Option<(Part, bool)>,
+}
+
+impl Bounds {
+    fn of(def: &TableDef, column: ColumnId, predicates: &[Predicate]) -> Bounds {
+        let mut bounds = Bounds::default();
+        let Some(ty) = def.column(column).map(|column| column.ty) else { return bounds };
+        for predicate in predicates {
+            let Predicate::Compare { column: of, op, value } = predicate else { continue };
+            if *of != column {
+                continue;
+            }
+            let Some(part) = Part::of(value, ty) else { continue };
+            let narrower = |bound: &Option<(Part, bool)>, wanted: std::cmp::Ordering| {
+                bound.as_ref().is_none_or(|(known, _)| part.order(known) == wanted)
+            };
+            match op {
+                Compare::Greater | Compare::GreaterEq
+                    if narrower(&bounds.low, std::cmp::Ordering::Greater) =>
+                {
+                    bounds.low = Some((part, *op == Compare::GreaterEq));
+                }
+                Compare::Less | Compare::LessEq if narrower(&bounds.high, std::cmp::Ordering::Less) => {
+                    bounds.high = Some((part, *op == Compare::LessEq));
+                }
+                _ => {}
+            }
+        }
+        bounds
+    }
+
+    fn is_some(&self) -> bool {
+        self.low.is_some() || self.high.is_some()
+    }
+}

@@ -1,0 +1,59 @@
+use super::*;
+use crate::testing;
+
+fn key(name: &str, columns: &[u32]) -> KeyDef {
+    KeyDef { name: name.into(), columns: columns.iter().map(|id| ColumnId(*id)).collect(), unique: false }
+}
+
+fn compare(column: u32, op: Compare, value: i64) -> Predicate {
+    Predicate::Compare { column: ColumnId(column), op, value: Value::Int(value) }
+}
+
+#[test]
+fn the_key_that_most_is_said_about_is_used() {
+    let ty = SqlType::BigInt { unsigned: false };
+    let columns = (1..=4).map(|id| testing::column(id, &format!("c{id}"), ty, true)).collect();
+    let mut def = testing::table(1, columns, &[1]);
+    def.keys = vec![key("b", &[2]), key("bc", &[2, 3]), key("cd", &[3, 4]), key("ab", &[1, 2])];
+    let used = |predicates: &[Predicate]| key_used(&def, predicates).map(str::to_string);
+    let eq = |column| compare(column, Compare::Eq, 5);
+    assert_eq!(used(&[]), None);
+    assert_eq!(used(&[eq(4)]), None);
+    assert_eq!(used(&[eq(2)]).as_deref(), Some("b"));
+    assert_eq!(used(&[eq(2), eq(3)]).as_deref(), Some("bc"));
+    assert_eq!(used(&[eq(2), compare(3, Compare::Less, 9)]).as_deref(), Some("bc"));
+    assert_eq!(used(&[compare(3, Compare::Less, 9)]).as_deref(), Some("cd"));
+    assert_eq!(used(&[compare(3, Compare::NotEq, 9)]), None);
+    assert_eq!(used(&[eq(1), eq(2)]).as_deref(), Some("ab"));
+    // The rows are sorted by it.
+    def.sort_key = vec![ColumnId(3), ColumnId(4), ColumnId(1)];
+    assert_eq!(key_used(&def, &[eq(3), eq(4)]), None);
+}
+
+#[test]
+fn many_values_are_looked_for_by_fewer_columns_and_impossible_ones_not_at_all() {
+    let mut def = testing::number_table(1);
+    def.keys = vec![key("vk", &[2, 1])];
+    let many = |column, count| Predicate::In {
+        column: ColumnId(column),
+        values: (0..count).map(Value::Int).chain([Value::Null]).collect(),
+    };
+    let ranges = |predicates: &[Predicate]| KeyUse::of(&def, predicates).map(|used| used.ranges.len());
+    assert_eq!(ranges(&[many(2, 10), many(1, 10)]), Some(100));
+    assert_eq!(ranges(&[many(2, 100), many(1, 100)]), Some(100));
+    assert_eq!(ranges(&[many(2, 1_000)]), None);
+    let text = Predicate::Compare { column: ColumnId(2), op: Compare::Eq, value: Value::Text("x".into()) };
+    assert_eq!(ranges(&[text]), Some(0));
+    let full = KeyUse::of(&def, &[many(2, 2), many(1, 2)]).unwrap();
+    assert_eq!(full.values.map(|values| values.len()), Some(4));
+    assert!(KeyUse::of(&def, &[many(2, 2)]).unwrap().values.is_none());
+}
+
+#[test]
+fn codes_are_in_the_order_of_the_values() {
+    let numbers = [i128::MIN, i128::from(i64::MIN), -1, 0, 7, i128::from(i64::MAX), i128::MAX];
+    assert!(numbers.map(number_code).is_sorted());
+    let strings: [&[u8]; 7] = [b"", b"\0", b"a", b"a\0", b"abcdefgh", b"abcdefghi", b"\xff\xff"];
+    assert!(strings.map(string_code).is_sorted());
+    assert_eq!(NULL_CODE, string_code(b""));
+}
