@@ -115,6 +115,9 @@ struct Search<'a> {
 
 type Found = HashMap<usize, Vec<Place>>;
 
+/// Gives the rows in ranges of a key; None where there is no run of it.
+type Look<'a> = &'a dyn Fn(&[KeyRange]) -> Result<Option<Vec<u32>>, StoreError>;
+
 impl Search<'_> {
     fn in_run(&self, run: &FrozenRun, found: &mut Found) -> Result<(), StoreError> {
         let columns = run.columns()?;
@@ -152,12 +155,7 @@ impl Search<'_> {
     }
 
     /// False if there is no run of the key.
-    fn by_key(
-        &self,
-        source: u32,
-        found: &mut Found,
-        look: &dyn Fn(&[KeyRange]) -> Result<Option<Vec<u32>>, StoreError>,
-    ) -> Result<bool, StoreError> {
+    fn by_key(&self, source: u32, found: &mut Found, look: Look<'_>) -> Result<bool, StoreError> {
         for rows in self.wanted.values() {
             // Invariant: each value is wanted by a row that has it.
             let Some(value) = rows.first().and_then(|row| self.key.values[*row].as_ref()) else { continue };

@@ -24,6 +24,9 @@ use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 use types::{ColumnId, TableDef, Timestamp};
 
+/// (code, row) in the order of a key.
+type Entries = Arc<Vec<(i64, u32)>>;
+
 /// The columns of a run. Immutable.
 pub(crate) struct RunColumns {
     /// The definition that the columns follow.
@@ -43,7 +46,7 @@ pub(crate) struct RunColumns {
     /// (hash of key, row), sorted.
     keys: Vec<(u64, u32)>,
     /// The runs of other keys that were looked for: made by the first who does.
-    key_runs: Mutex<HashMap<Vec<ColumnId>, Arc<Vec<(i64, u32)>>>>,
+    key_runs: Mutex<HashMap<Vec<ColumnId>, Entries>>,
     statistics: OnceLock<Vec<ColumnStatistics>>,
     _reserved: Reservation,
 }
