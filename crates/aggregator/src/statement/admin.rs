@@ -2,7 +2,7 @@
 
 use super::Answer;
 use super::grid::{Cell, Grid};
-use super::query::{Parameters, rows_answer};
+use super::query::{Parameters, partitions_read, rows_answer};
 use super::show::{TEXT, UNSIGNED};
 use crate::leaves::by_leaf;
 use crate::session::{Level, State};
@@ -132,8 +132,11 @@ impl State {
         };
         let bound = self.bind(&query, Parameters { values: &[], text: "" }).await?;
         self.open_for_reading();
-        let ts = self.read_timestamp(&super::query::partitions_read(&bound.plan)?).await?;
-        let mut rows = self.start_plan(bound.plan, ts, false).await?;
+        let partitions = partitions_read(&bound.plan)?;
+        let plan = self.plan(bound.plan)?;
+        let _admitted = self.admit_plan(&plan).await?;
+        let ts = self.read_timestamp(&partitions).await?;
+        let mut rows = self.start_distributed(&plan, ts, false, false).await?;
         let mut sum = 0u64;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
