@@ -1,6 +1,6 @@
 //! What can be done to the catalog, and what comes of it.
 
-use crate::{Database, Level, NodeRole, NodeState, PrivilegeSet, UserName, shared};
+use crate::{AccountOptions, Database, Level, NodeRole, NodeState, PrivilegeSet, UserName, View, shared};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -64,6 +64,17 @@ pub enum Command {
         database: String,
         name: String,
     },
+    /// `view`: its `database` is given here, whatever it holds.
+    CreateView {
+        database: String,
+        view: View,
+        or_replace: bool,
+    },
+    DropView {
+        database: String,
+        name: String,
+        if_exists: bool,
+    },
     /// Takes `count` AUTO_INCREMENT values of a table for good.
     TakeIds {
         table: TableId,
@@ -80,6 +91,8 @@ pub enum Command {
         plugin: String,
         authentication: String,
         if_not_exists: bool,
+        #[serde(default, skip_serializing_if = "AccountOptions::is_default")]
+        options: AccountOptions,
     },
     /// Replaces how the user proves who they are.
     AlterUser {
@@ -91,6 +104,41 @@ pub enum Command {
     DropUser {
         user: UserName,
         if_exists: bool,
+    },
+    RenameUser {
+        from: UserName,
+        to: UserName,
+    },
+    /// ACCOUNT LOCK and REQUIRE SSL; none: as it was.
+    SetAccount {
+        user: UserName,
+        locked: Option<bool>,
+        requires_tls: Option<bool>,
+        if_exists: bool,
+    },
+    /// A role is an account that is locked and has no password.
+    CreateRole {
+        role: UserName,
+        if_not_exists: bool,
+    },
+    DropRole {
+        role: UserName,
+        if_exists: bool,
+    },
+    /// `user` may take `role`.
+    GrantRole {
+        user: UserName,
+        role: UserName,
+        admin: bool,
+    },
+    RevokeRole {
+        user: UserName,
+        role: UserName,
+    },
+    /// The roles that the user has from login on.
+    SetDefaultRoles {
+        user: UserName,
+        roles: Vec<UserName>,
     },
     Grant {
         user: UserName,
@@ -151,9 +199,18 @@ impl Command {
             | Command::AlterTable { .. }
             | Command::DropTable { .. }
             | Command::TruncateTable { .. }
+            | Command::CreateView { .. }
+            | Command::DropView { .. }
             | Command::CreateUser { .. }
             | Command::AlterUser { .. }
             | Command::DropUser { .. }
+            | Command::RenameUser { .. }
+            | Command::SetAccount { .. }
+            | Command::CreateRole { .. }
+            | Command::DropRole { .. }
+            | Command::GrantRole { .. }
+            | Command::RevokeRole { .. }
+            | Command::SetDefaultRoles { .. }
             | Command::Grant { .. }
             | Command::Revoke { .. }
             | Command::RevokeAll { .. }

@@ -1,6 +1,6 @@
 //! What changed between two states of the catalog, for processes that follow it.
 //!
-//! A delta: `{"format":2,"from":7,"to":9,"next":{..},"databases":{"put":[..],"gone":[..]},..}`, lists of
+//! A delta: `{"format":3,"from":7,"to":9,"next":{..},"databases":{"put":[..],"gone":[..]},..}`, lists of
 //! `[key, value]` by key. It is made of the entries that are not shared between the two states, so it
 //! costs time and bytes in proportion to what changed and to the number of entries of the maps that
 //! changed, and it may span any number of commands. What is remembered of commands is left out:
@@ -10,7 +10,7 @@
 
 use crate::format::{FORMAT, read, write};
 use crate::state::NextIds;
-use crate::{Catalog, Database, FormatError, Node, User, UserName};
+use crate::{Catalog, Database, FormatError, Node, User, UserName, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ struct DeltaFile {
     next: NextIds,
     databases: Changes<DatabaseId, Database>,
     tables: Changes<TableId, TableDef>,
+    views: Changes<(DatabaseId, String), View>,
     next_values: Changes<TableId, u64>,
     users: Changes<UserName, User>,
     nodes: Changes<NodeId, Node>,
@@ -86,6 +87,7 @@ impl Catalog {
             next: new.next.clone(),
             databases: Changes::between(&self.database_ids, &new.database_ids, |d| Database::clone(d)),
             tables: Changes::between(&self.table_ids, &new.table_ids, |t| TableDef::clone(t)),
+            views: Changes::between(&self.views, &new.views, |v| View::clone(v)),
             next_values: Changes::between(&self.next_values, &new.next_values, |v| *v),
             users: Changes::between(&self.users, &new.users, |u| User::clone(u)),
             nodes: Changes::between(&self.nodes, &new.nodes, |n| Node::clone(n)),
@@ -103,6 +105,7 @@ impl Catalog {
             )));
         }
         let mut new = Catalog { version: delta.to, cluster: delta.cluster, next: delta.next, ..self.clone() };
+        delta.views.apply(&mut new.views, Arc::new);
         delta.next_values.apply(&mut new.next_values, |v| v);
         delta.users.apply(&mut new.users, Arc::new);
         delta.nodes.apply(&mut new.nodes, Arc::new);

@@ -1,25 +1,26 @@
 //! The stored forms, for the metadata log and its snapshots. Both are JSON.
 //!
-//! A command: `{"format":2,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
+//! A command: `{"format":3,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
 //!
-//! A snapshot: `{"format":2,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"next_values":{"3":1001},
+//! A snapshot: `{"format":3,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"views":[..],"next_values":{"3":1001},
 //! "users":[..],
 //! "nodes":[..],"variables":{..},"windows":[{"node":1,"floor":0,"applied":[..]}]}`, lists by name or
 //! id, so that equal states give equal bytes.
 //!
 //! A reader refuses a `format` that it does not know and fields that it does not know: a voter that
 //! guessed would no longer hold the same state as the others. Old formats stay readable;
-//! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`.
+//! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`, format 2 no
+//! `views`, and no `options`, `roles` and `default_roles` of users.
 
 use crate::state::NextIds;
 use crate::window::{Applied, Window};
-use crate::{Catalog, Command, CommandId, Database, Node, Outcome, User};
+use crate::{Catalog, Command, CommandId, Database, Node, Outcome, User, View};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use types::{NodeId, TableDef, TableId};
 
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// Why stored metadata cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +61,8 @@ struct SnapshotFile {
     next: NextIds,
     databases: Vec<Database>,
     tables: Vec<TableDef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    views: Vec<View>,
     next_values: BTreeMap<TableId, u64>,
     users: Vec<User>,
     nodes: Vec<Node>,
@@ -128,6 +131,7 @@ impl Catalog {
             next: self.next.clone(),
             databases: self.databases.values().map(|d| Database::clone(d)).collect(),
             tables: self.table_ids.values().map(|t| TableDef::clone(t)).collect(),
+            views: self.views.values().map(|v| View::clone(v)).collect(),
             next_values: BTreeMap::clone(&self.next_values),
             users: self.users.values().map(|u| User::clone(u)).collect(),
             nodes: self.nodes.values().map(|n| Node::clone(n)).collect(),
@@ -155,6 +159,9 @@ impl Catalog {
         for table in file.tables {
             catalog.insert_table(Arc::new(table));
         }
+        catalog.views = Arc::new(
+            file.views.into_iter().map(|v| ((v.database, v.name.clone()), Arc::new(v))).collect(),
+        );
         catalog.users = Arc::new(file.users.into_iter().map(|u| (u.user.clone(), Arc::new(u))).collect());
         catalog.nodes = Arc::new(file.nodes.into_iter().map(|n| (n.id, Arc::new(n))).collect());
         catalog.next_values = Arc::new(file.next_values);
@@ -196,6 +203,11 @@ fn check(file: &SnapshotFile) -> Result<(), FormatError> {
         }
         if !ids.contains(&t.database) {
             return damaged(format!("table '{}' is in no database", t.name));
+        }
+    }
+    for v in &file.views {
+        if !ids.contains(&v.database) || names.contains(&(v.database, &v.name)) {
+            return damaged(format!("view '{}' has no database, or the name of a table", v.name));
         }
     }
     if let Some(id) = file.next_values.keys().find(|id| !tables.contains(id)) {

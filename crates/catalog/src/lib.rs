@@ -21,6 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod user;
+mod view;
 mod voter;
 mod window;
 
@@ -31,7 +32,8 @@ pub use node::{Node, NodeRole, NodeState, address};
 pub use placement::MAX_PARTITIONS;
 pub use privilege::{Grants, Level, Privilege, PrivilegeSet, matches_pattern};
 pub use state::{Catalog, Database, Partition, is_system_database};
-pub use user::{User, UserName};
+pub use user::{AccountOptions, GrantedRole, User, UserName};
+pub use view::{View, ViewAlgorithm, ViewSecurity};
 pub use voter::{
     FOLLOW_LIMIT, Identity, MAX_VOTERS, NotLeader, REPORT_INTERVAL, Refused, Registration, Report, Voter,
 };

@@ -5,7 +5,7 @@
 //! (some 100 us for 10,000 tables); lookups never wait.
 
 use crate::window::Window;
-use crate::{Node, User, UserName};
+use crate::{Node, User, UserName, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +61,7 @@ pub struct Catalog {
     /// Each database has an entry.
     pub(crate) tables: Arc<BTreeMap<DatabaseId, Arc<Tables>>>,
     pub(crate) table_ids: Arc<BTreeMap<TableId, Arc<TableDef>>>,
+    pub(crate) views: Arc<BTreeMap<(DatabaseId, String), Arc<View>>>,
     /// The next AUTO_INCREMENT value; a table without an entry starts at 1.
     pub(crate) next_values: Arc<BTreeMap<TableId, u64>>,
     pub(crate) users: Arc<BTreeMap<UserName, Arc<User>>>,
@@ -87,6 +88,7 @@ impl Catalog {
             partition_ids: Arc::default(),
             tables: Arc::default(),
             table_ids: Arc::default(),
+            views: Arc::default(),
             next_values: Arc::default(),
             users: Arc::default(),
             nodes: Arc::default(),
@@ -142,6 +144,17 @@ impl Catalog {
     pub fn tables(&self, database: &str) -> impl Iterator<Item = &Arc<TableDef>> {
         let tables = self.database(database).and_then(|d| self.tables.get(&d.id));
         tables.into_iter().flat_map(|tables| tables.values())
+    }
+
+    pub fn view(&self, database: &str, name: &str) -> Option<&Arc<View>> {
+        self.views.get(&(self.database(database)?.id, name.to_string()))
+    }
+
+    /// The views of a database, by name; none if there is no such database.
+    pub fn views(&self, database: &str) -> impl Iterator<Item = &Arc<View>> {
+        let id = self.database(database).map(|d| d.id);
+        let from = id.map(|id| self.views.range((id, String::new())..).take_while(move |((of, _), _)| *of == id));
+        from.into_iter().flatten().map(|(_, view)| view)
     }
 
     /// The partitions of a database, by ordinal; empty if there is no such database.

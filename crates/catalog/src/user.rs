@@ -40,6 +40,31 @@ impl fmt::Display for UserName {
     }
 }
 
+/// What an account asks of who logs in, beside the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountOptions {
+    /// ACCOUNT LOCK: nobody logs in. Roles are locked accounts.
+    pub locked: bool,
+    /// REQUIRE SSL.
+    pub requires_tls: bool,
+}
+
+impl AccountOptions {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == AccountOptions::default()
+    }
+}
+
+/// A role that an account may take.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantedRole {
+    pub role: UserName,
+    /// WITH ADMIN OPTION: may give it to others.
+    pub admin: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
@@ -49,4 +74,18 @@ pub struct User {
     /// What the plugin keeps of the password; empty: no password.
     pub authentication: String,
     pub grants: Grants,
+    #[serde(default, skip_serializing_if = "AccountOptions::is_default")]
+    pub options: AccountOptions,
+    /// In order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<GrantedRole>,
+    /// Those of `roles` that are taken at login, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_roles: Vec<UserName>,
+}
+
+impl User {
+    pub fn has_role(&self, role: &UserName) -> bool {
+        self.roles.iter().any(|granted| granted.role == *role)
+    }
 }

@@ -15,6 +15,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod users;
+mod views;
 
 use crate::dialect::PandoDialect;
 use crate::statement::Statement;

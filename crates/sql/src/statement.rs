@@ -5,6 +5,7 @@
 //! of the text.
 
 use sqlparser::ast;
+use sqlparser::tokenizer::Location;
 use types::SqlType;
 
 /// A table, perhaps with its database.
@@ -40,6 +41,11 @@ pub enum Statement {
         tables: Vec<TableName>,
         if_exists: bool,
         temporary: bool,
+    },
+    CreateView(Box<CreateView>),
+    DropView {
+        views: Vec<TableName>,
+        if_exists: bool,
     },
     /// ALTER TABLE, CREATE INDEX and DROP INDEX.
     AlterTable(Box<AlterTable>),
@@ -92,14 +98,41 @@ pub enum Statement {
     CreateUser {
         users: Vec<UserSpec>,
         if_not_exists: bool,
+        options: UserOptions,
     },
     AlterUser {
         users: Vec<UserSpec>,
         if_exists: bool,
+        options: UserOptions,
     },
     DropUser {
         users: Vec<Account>,
         if_exists: bool,
+    },
+    /// RENAME USER a TO b, ..
+    RenameUsers(Vec<(Account, Account)>),
+    CreateRole {
+        roles: Vec<Account>,
+        if_not_exists: bool,
+    },
+    DropRole {
+        roles: Vec<Account>,
+        if_exists: bool,
+    },
+    GrantRoles {
+        roles: Vec<Account>,
+        users: Vec<Account>,
+        /// WITH ADMIN OPTION.
+        admin: bool,
+    },
+    RevokeRoles {
+        roles: Vec<Account>,
+        users: Vec<Account>,
+    },
+    SetRole(RoleChoice),
+    SetDefaultRole {
+        roles: RoleChoice,
+        users: Vec<Account>,
     },
     SetPassword {
         /// None: the current user.
@@ -323,6 +356,33 @@ pub struct CreateTable {
     pub auto_increment: Option<u64>,
     /// Clauses that change nothing here, such as ENGINE = InnoDB: for a note to the client.
     pub accepted: Vec<String>,
+}
+
+/// CREATE [OR REPLACE] VIEW as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateView {
+    pub name: TableName,
+    pub or_replace: bool,
+    /// ALTER VIEW.
+    pub must_exist: bool,
+    /// Empty: the columns are called as the query calls them.
+    pub columns: Vec<ast::Ident>,
+    pub query: Box<ast::Query>,
+    /// Where the query stands in the statement's text.
+    pub query_from: Location,
+    pub query_to: Location,
+    /// None: who creates it.
+    pub definer: Option<Account>,
+    pub invoker_rights: bool,
+    pub algorithm: ViewAlgorithm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ViewAlgorithm {
+    #[default]
+    Undefined,
+    Merge,
+    TempTable,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -569,6 +629,25 @@ pub enum Password {
     Hash(String),
 }
 
+/// What CREATE and ALTER USER say of the accounts; none: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UserOptions {
+    /// ACCOUNT LOCK or UNLOCK.
+    pub locked: Option<bool>,
+    /// REQUIRE SSL or NONE.
+    pub requires_tls: Option<bool>,
+}
+
+/// Which roles SET ROLE and SET DEFAULT ROLE take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleChoice {
+    Default,
+    None,
+    All,
+    AllExcept(Vec<Account>),
+    Named(Vec<Account>),
+}
+
 /// GRANT and REVOKE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -601,6 +680,8 @@ impl Statement {
                 | DropDatabase { .. }
                 | CreateTable(_)
                 | DropTable { .. }
+                | CreateView(_)
+                | DropView { .. }
                 | AlterTable(_)
                 | RenameTables(_)
                 | MaintainTables { .. }
@@ -608,6 +689,12 @@ impl Statement {
                 | CreateUser { .. }
                 | AlterUser { .. }
                 | DropUser { .. }
+                | RenameUsers(_)
+                | CreateRole { .. }
+                | DropRole { .. }
+                | GrantRoles { .. }
+                | RevokeRoles { .. }
+                | SetDefaultRole { .. }
                 | SetPassword { .. }
                 | Grant(_)
                 | Revoke(_)

@@ -70,6 +70,20 @@ kinds! {
     KeyDoesNotExist = 1176, "42000";
     CantRemoveAllColumns = 1090, "42000";
     CantDropColumnOrKey = 1091, "42000";
+    WrongObject = 1347, "HY000";
+    ViewSelectClause = 1350, "HY000";
+    ViewSelectVariable = 1351, "HY000";
+    /// The tables below a view are gone or changed, or its definer may not read them.
+    InvalidView = 1356, "HY000";
+    NoSuchDefiner = 1449, "HY000";
+    ViewRecursion = 1462, "HY000";
+    UnknownAuthorizationId = 3523, "HY000";
+    RoleGrantedToItself = 3524, "HY000";
+    RoleNotGranted = 3530, "HY000";
+    AccountLocked = 3118, "HY000";
+    CheckConstraintViolated = 3819, "HY000";
+    CheckConstraintNotFound = 3821, "HY000";
+    CheckConstraintDuplicateName = 3822, "HY000";
     NonUpdatableTable = 1288, "HY000";
     UnresolvedTableLock = 3568, "HY000";
     MixOfGroupFunctions = 1140, "42000";

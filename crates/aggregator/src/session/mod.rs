@@ -20,6 +20,7 @@ use crate::server::{Aggregator, host_names};
 use crate::statement::{Answer, Loading};
 use async_trait::async_trait;
 use bytes::Bytes;
+use catalog::User;
 use exec::Cancel;
 use mysql_protocol::{
     Capabilities, ColumnMeta, InfileSink, ListedField, Login, OkInfo, Prepared, Response, SessionChange,
@@ -85,6 +86,7 @@ impl Session {
         let hosts = host_names(&login.peer);
         let spellings: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let account = aggregator.metadata.snapshot().user_for_login(&login.user, &spellings).cloned();
+        check_account(account.as_deref(), &login)?;
         // Invariant: host_names names at least the address.
         let host = spellings[0].to_string();
         let account = account.map(|account| account.user.clone());
@@ -155,6 +157,29 @@ impl Session {
             Err(error) => Err(SqlError::internal(format!("the statement ended abnormally: {error}"))),
         }
     }
+}
+
+/// Whether an account lets in whom it has recognised.
+fn check_account(account: Option<&User>, login: &Login) -> Result<()> {
+    let Some(User { options, .. }) = account else { return Ok(()) };
+    let from = host_names(&login.peer).swap_remove(0);
+    if options.locked {
+        return Err(SqlError::new(
+            ErrorKind::AccountLocked,
+            format!("Access denied for user '{}'@'{from}'. Account is locked.", login.user),
+        ));
+    }
+    if options.requires_tls && login.tls.is_none() {
+        return Err(SqlError::new(
+            ErrorKind::AccessDenied,
+            format!(
+                "Access denied for user '{}'@'{from}' (using password: YES); the account takes only \
+                 connections with TLS",
+                login.user
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Cancels a statement whose client does not wait for it any more.

@@ -39,27 +39,44 @@ pub(crate) struct Privileges {
 #[derive(Debug, Clone)]
 enum Rights {
     Everything,
-    Granted(Arc<User>),
+    /// By its own grants and by those of the roles that it has taken.
+    Granted(Arc<User>, Vec<Arc<User>>),
     /// The account was dropped while its session is open.
     Nothing,
 }
 
 impl Privileges {
-    pub(crate) fn new(identity: Arc<Identity>, catalog: &Catalog) -> Privileges {
+    /// `roles`: what the session has taken; what was revoked since counts no more.
+    pub(crate) fn new(identity: Arc<Identity>, roles: &[UserName], catalog: &Catalog) -> Privileges {
         let rights = match &identity.account {
             None => Rights::Everything,
-            Some(account) => {
-                catalog.user(account).map_or(Rights::Nothing, |user| Rights::Granted(user.clone()))
-            }
+            Some(account) => catalog.user(account).map_or(Rights::Nothing, |user| {
+                let roles = roles.iter().filter(|role| user.has_role(role));
+                Rights::Granted(user.clone(), catalog.roles_of(roles))
+            }),
         };
         Privileges { identity, rights }
+    }
+
+    /// As after a login: with the default roles.
+    pub(crate) fn of_account(identity: Arc<Identity>, catalog: &Catalog) -> Privileges {
+        let roles = identity.account.as_ref().and_then(|account| catalog.user(account));
+        let roles = roles.map(|user| user.default_roles.clone()).unwrap_or_default();
+        Privileges::new(identity, &roles, catalog)
+    }
+
+    /// `name@host` of the account.
+    pub(crate) fn current_user(&self) -> String {
+        self.identity.current_user()
     }
 
     /// Whether `privilege` holds on a table, or without one on a database, or without one everywhere.
     pub(crate) fn allow(&self, privilege: Privilege, database: Option<&str>, table: Option<&str>) -> bool {
         match &self.rights {
             Rights::Everything => true,
-            Rights::Granted(user) => user.grants.allow(privilege, database, table),
+            Rights::Granted(user, roles) => {
+                std::iter::once(user).chain(roles).any(|user| user.grants.allow(privilege, database, table))
+            }
             Rights::Nothing => false,
         }
     }
@@ -72,7 +89,9 @@ impl Privileges {
     pub(crate) fn touch(&self, database: &str) -> bool {
         match &self.rights {
             Rights::Everything => true,
-            Rights::Granted(user) => user.grants.touch(database),
+            Rights::Granted(user, roles) => {
+                std::iter::once(user).chain(roles).any(|user| user.grants.touch(database))
+            }
             Rights::Nothing => false,
         }
     }
@@ -176,7 +195,7 @@ mod tests {
         let catalog = Catalog::new();
         let of = |account: Option<UserName>| {
             let identity = Identity { user: "ann".into(), host: "localhost".into(), account };
-            Privileges::new(Arc::new(identity), &catalog)
+            Privileges::new(Arc::new(identity), &[], &catalog)
         };
         let root = of(None);
         assert!(root.allow_globally(Privilege::Super) && root.touch("d") && root.touch_table("d", "t"));

@@ -5,7 +5,7 @@ use crate::server::Aggregator;
 use crate::session::privileges::{Identity, Privileges};
 use crate::session::variables::SessionVariables;
 use crate::transaction::{Isolation, Transaction};
-use catalog::Catalog;
+use catalog::{Catalog, UserName};
 use exec::Cancel;
 use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
@@ -64,6 +64,10 @@ pub(crate) struct State {
     /// Who acts here, and what it may do by the current catalog.
     pub(crate) identity: Arc<Identity>,
     pub(crate) privileges: Privileges,
+    /// The roles that the session has taken.
+    pub(crate) roles: Vec<UserName>,
+    /// The same as CURRENT_ROLE() shows them.
+    pub(crate) current_role: String,
     /// `user@host`, as USER() shows it.
     pub(crate) user: String,
     /// `user@host` of the account, as CURRENT_USER() shows it.
@@ -118,11 +122,18 @@ impl State {
         if client.interactive {
             variables.take_interactive_timeout();
         }
-        State {
+        let mut state = State {
             isolation: variables.isolation(),
+            current_role: String::new(),
             variables,
             aggregator,
-            privileges: Privileges::new(identity.clone(), &catalog),
+            privileges: Privileges::of_account(identity.clone(), &catalog),
+            roles: identity
+                .account
+                .as_ref()
+                .and_then(|account| catalog.user(account))
+                .map(|user| user.default_roles.clone())
+                .unwrap_or_default(),
             user: format!("{}@{}", identity.user, identity.host),
             current_user: identity.current_user(),
             identity,
@@ -148,13 +159,36 @@ impl State {
             cancel: Cancel::new(),
             deadline: None,
             changes: Vec::new(),
-        }
+        };
+        state.name_roles();
+        state
+    }
+
+    /// What CURRENT_ROLE() shows of the roles that are still granted.
+    fn name_roles(&mut self) {
+        let user = self.identity.account.as_ref().and_then(|account| self.catalog.user(account));
+        let names: Vec<String> = self
+            .roles
+            .iter()
+            .filter(|role| user.is_some_and(|user| user.has_role(role)))
+            .map(|role| format!("{}@{}", sql::ddl::quote_name(&role.name), sql::ddl::quote_name(&role.host)))
+            .collect();
+        self.current_role = if names.is_empty() { "NONE".to_string() } else { names.join(",") };
+    }
+
+    /// Takes these roles from now on.
+    pub(crate) fn take_roles(&mut self, roles: Vec<UserName>) {
+        self.roles = roles;
+        self.see_catalog();
     }
 
     /// Takes the newest catalog, and what it allows.
     pub(crate) fn see_catalog(&mut self) {
         self.catalog = self.aggregator.metadata.snapshot();
-        self.privileges = Privileges::new(self.identity.clone(), &self.catalog);
+        if !self.roles.is_empty() || self.current_role != "NONE" {
+            self.name_roles();
+        }
+        self.privileges = Privileges::new(self.identity.clone(), &self.roles, &self.catalog);
     }
 
     /// An error once the current statement was killed, ran out of time, or lost its client.
@@ -244,9 +278,13 @@ impl State {
             .ok_or_else(|| SqlError::new(ErrorKind::NoDatabaseSelected, "No database selected"))
     }
 
-    /// Errors: 1046, 1049, 1146.
+    /// Errors: 1046, 1049, 1146, 1347 for a view.
     pub(crate) fn table(&self, name: &TableName) -> Result<Arc<TableDef>> {
         let database = self.database_name(name.database.as_deref())?;
+        if self.catalog.view(database, &name.name).is_some() {
+            let text = format!("'{database}.{}' is not BASE TABLE", name.name);
+            return Err(SqlError::new(ErrorKind::WrongObject, text));
+        }
         find_table(&self.catalog, database, &name.name)
     }
 
@@ -262,6 +300,7 @@ pub(crate) fn find_table(catalog: &Catalog, database: &str, name: &str) -> Resul
         Err(error) => error,
     };
     let names = catalog.tables(database).map(|def| def.name.as_str());
+    let names = names.chain(catalog.views(database).map(|view| view.name.as_str()));
     Err(match sql::query::nearest(name, names) {
         None => error,
         Some(near) => SqlError { message: format!("{}; did you mean '{near}'?", error.message), ..error },

@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use sql::query::BoundChange;
 use sql::statement::{
     Account, AlterAction, AlterTable, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem,
-    Show, ShowWhat, Statement, TableName,
+    Show, ShowWhat, Statement, TableName, UserOptions,
 };
 use sqlparser::ast;
 use types::{ErrorKind, Result, SqlError, TableDef};
@@ -59,6 +59,13 @@ impl State {
             Statement::DropTable { tables, .. } => {
                 tables.iter().try_for_each(|table| self.may(Drop, "DROP", table))
             }
+            Statement::CreateView(create) => {
+                self.may(CreateView, "CREATE VIEW", &create.name)?;
+                if create.or_replace { self.may(Drop, "DROP", &create.name) } else { Ok(()) }
+            }
+            Statement::DropView { views, .. } => {
+                views.iter().try_for_each(|view| self.may(Drop, "DROP", view))
+            }
             Statement::AlterTable(alter) => self.may_alter(alter),
             Statement::RenameTables(renames) => {
                 renames.iter().try_for_each(|(from, to)| self.may_rename(from, to))
@@ -87,11 +94,16 @@ impl State {
             // Everybody may end their own.
             Statement::Kill { .. } => Ok(()),
             Statement::Flush(_) => self.privileges.require_globally(Reload, "RELOAD"),
-            Statement::CreateUser { .. } | Statement::DropUser { .. } => {
+            Statement::CreateUser { .. }
+            | Statement::DropUser { .. }
+            | Statement::RenameUsers(_)
+            | Statement::CreateRole { .. }
+            | Statement::DropRole { .. } => {
                 self.privileges.require_globally(CreateUser, of_users)
             }
-            Statement::AlterUser { users, .. } => {
-                if users.iter().all(|spec| self.is_own(&spec.account)) {
+            Statement::AlterUser { users, options, .. } => {
+                // Only the own password is everybody's.
+                if *options == UserOptions::default() && users.iter().all(|spec| self.is_own(&spec.account)) {
                     return Ok(());
                 }
                 self.privileges.require_globally(CreateUser, of_users)
@@ -102,6 +114,16 @@ impl State {
                 }
                 _ => Ok(()),
             },
+            Statement::SetRole(_) => Ok(()),
+            Statement::SetDefaultRole { users, .. } => {
+                if users.iter().all(|account| self.is_own(account)) {
+                    return Ok(());
+                }
+                self.privileges.require_globally(CreateUser, of_users)
+            }
+            Statement::GrantRoles { roles, .. } | Statement::RevokeRoles { roles, .. } => {
+                roles.iter().try_for_each(|role| self.may_give(&self.user_name(role)))
+            }
             // Only who has something may give it: checked with what is given.
             Statement::Grant(_) | Statement::Revoke(_) => Ok(()),
         }

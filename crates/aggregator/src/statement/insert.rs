@@ -32,7 +32,7 @@ struct Counts {
 
 impl State {
     pub(crate) async fn insert(&mut self, insert: &Insert, parameters: Parameters<'_>) -> Result<Answer> {
-        let def = self.table(&insert.table)?;
+        let def = self.changed_table(&insert.table)?;
         let duplicates = if insert.replace {
             Duplicates::Replace
         } else if !insert.on_duplicate.is_empty() {

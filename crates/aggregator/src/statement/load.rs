@@ -69,7 +69,7 @@ impl State {
             LoadDuplicates::Ignore => Duplicates::Ignore,
             LoadDuplicates::Replace => Duplicates::Replace,
         };
-        let def = self.table(&load.table)?;
+        let def = self.changed_table(&load.table)?;
         let columns: Vec<&str> = load.columns.iter().map(|column| column.value.as_str()).collect();
         let parser = LoadParser::new(def.clone(), &columns, &load.format, self.convert_context())?;
         // It is as fast as its client and the log.

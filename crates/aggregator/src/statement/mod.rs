@@ -15,9 +15,11 @@ mod load;
 mod locking;
 mod prepared;
 mod query;
+mod roles;
 mod set;
 mod show;
 mod users;
+mod views;
 mod write;
 
 use crate::session::{Level, State};
@@ -110,6 +112,8 @@ impl State {
             Statement::DropTable { tables, if_exists, temporary } => {
                 self.drop_tables(tables, *if_exists, *temporary).await
             }
+            Statement::CreateView(create) => self.create_view(create, parameters).await,
+            Statement::DropView { views, if_exists } => self.drop_views(views, *if_exists).await,
             Statement::AlterTable(alter) => self.alter_table(alter).await,
             Statement::RenameTables(renames) => self.rename_tables(renames).await,
             Statement::MaintainTables { action, tables, mode } => {
@@ -162,8 +166,19 @@ impl State {
 
             Statement::Kill { query_only, connection } => self.kill(*query_only, connection, parameters),
             Statement::Flush(_) => Ok(done()),
-            Statement::CreateUser { users, if_not_exists } => self.create_users(users, *if_not_exists).await,
-            Statement::AlterUser { users, if_exists } => self.alter_users(users, *if_exists).await,
+            Statement::CreateUser { users, if_not_exists, options } => {
+                self.create_users(users, *if_not_exists, *options).await
+            }
+            Statement::AlterUser { users, if_exists, options } => {
+                self.alter_users(users, *if_exists, *options).await
+            }
+            Statement::RenameUsers(renames) => self.rename_users(renames).await,
+            Statement::CreateRole { roles, if_not_exists } => self.create_roles(roles, *if_not_exists).await,
+            Statement::DropRole { roles, if_exists } => self.drop_roles(roles, *if_exists).await,
+            Statement::GrantRoles { roles, users, admin } => self.grant_roles(roles, users, *admin).await,
+            Statement::RevokeRoles { roles, users } => self.revoke_roles(roles, users).await,
+            Statement::SetRole(choice) => self.set_role(choice),
+            Statement::SetDefaultRole { roles, users } => self.set_default_roles(roles, users).await,
             Statement::DropUser { users, if_exists } => self.drop_users(users, *if_exists).await,
             Statement::SetPassword { user, password } => self.set_password(user.as_ref(), password).await,
             Statement::Grant(grant) => self.grant(grant).await,

@@ -41,13 +41,13 @@ pub(crate) struct Parameters<'a> {
 /// The tables of a catalog snapshot, as binding looks them up.
 pub(crate) struct CatalogTables {
     aggregator: Arc<Aggregator>,
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     database: Option<String>,
-    privileges: Privileges,
+    pub(super) privileges: Privileges,
     /// Asked for this statement.
-    estimates: HashMap<TableId, Arc<TableEstimate>>,
-    /// Tables of which too little is known.
-    missing: Mutex<Vec<Arc<TableDef>>>,
+    estimates: Arc<HashMap<TableId, Arc<TableEstimate>>>,
+    /// Tables of which too little is known, those that are read through views among them.
+    missing: Arc<Mutex<Vec<Arc<TableDef>>>>,
 }
 
 impl CatalogTables {
@@ -58,7 +58,23 @@ impl CatalogTables {
     }
 
     fn find(&self, database: Option<&str>, name: &str) -> Result<Arc<TableDef>> {
-        find_table(&self.catalog, self.database(database)?, name)
+        let database = self.database(database)?;
+        if self.catalog.view(database, name).is_some() {
+            return Err(changed_through_view(database, name));
+        }
+        find_table(&self.catalog, database, name)
+    }
+
+    /// The same catalog as the query of a view sees it.
+    pub(super) fn within_view(&self, database: &str, privileges: Privileges) -> CatalogTables {
+        CatalogTables {
+            aggregator: self.aggregator.clone(),
+            catalog: self.catalog.clone(),
+            database: Some(database.to_string()),
+            privileges,
+            estimates: self.estimates.clone(),
+            missing: self.missing.clone(),
+        }
     }
 
     fn source(&self, database: Option<&str>, name: &str, row_refs: bool) -> Result<Arc<dyn TableSource>> {
@@ -88,6 +104,13 @@ impl Tables for CatalogTables {
         self.source(database, name, true)
     }
 
+    fn view(&self, database: Option<&str>, name: &str) -> Result<Option<sql::query::View>> {
+        let database = self.database(database)?;
+        let Some(view) = self.catalog.view(database, name) else { return Ok(None) };
+        self.privileges.require_on_table(Privilege::Select, "SELECT", database, name)?;
+        self.view_source(database, view).map(Some)
+    }
+
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>> {
         // Nobody learns which tables there are that are not theirs.
         if !self.privileges.touch_table(self.database(database)?, name) {
@@ -104,16 +127,7 @@ impl State {
     }
 
     fn modes(&self) -> sql::query::Modes {
-        let modes = self.variables.text("sql_mode").unwrap_or_default();
-        let on = |name: &str| modes.split(',').any(|mode| mode == name);
-        sql::query::Modes {
-            only_full_group_by: on("ONLY_FULL_GROUP_BY"),
-            pipes_as_concat: on("PIPES_AS_CONCAT"),
-            no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
-            no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
-            strict_division: on("ERROR_FOR_DIVISION_BY_ZERO")
-                && (on("STRICT_TRANS_TABLES") || on("STRICT_ALL_TABLES")),
-        }
+        modes_of(&self.variables.text("sql_mode").unwrap_or_default())
     }
 
     /// The tables as this statement sees them.
@@ -123,8 +137,8 @@ impl State {
             catalog: self.catalog.clone(),
             database: self.database.clone(),
             privileges: self.privileges.clone(),
-            estimates: HashMap::new(),
-            missing: Mutex::default(),
+            estimates: Arc::default(),
+            missing: Arc::default(),
         }
     }
 
@@ -133,7 +147,7 @@ impl State {
     pub(crate) async fn bind_with<T>(&self, bind: impl Fn(&CatalogTables) -> Result<T>) -> Result<T> {
         let mut tables = self.tables();
         let bound = bind(&tables)?;
-        let missing = std::mem::take(tables.missing.get_mut());
+        let missing = std::mem::take(&mut *tables.missing.lock());
         if missing.is_empty() {
             return Ok(bound);
         }
@@ -142,7 +156,8 @@ impl State {
             let estimate = self.aggregator.estimates.fetch(&self.aggregator, &self.catalog, def).await?;
             Ok::<_, SqlError>((def.id, estimate))
         });
-        tables.estimates = self.unless_cancelled(try_join_all(asked)).await?.into_iter().collect();
+        let fetched = self.unless_cancelled(try_join_all(asked)).await?;
+        tables.estimates = Arc::new(fetched.into_iter().collect());
         bind(&tables)
     }
 
@@ -157,6 +172,7 @@ impl State {
                 database: self.database.as_deref(),
                 user: &self.user,
                 current_user: &self.current_user,
+                current_role: &self.current_role,
                 connection_id: self.connection_id,
                 last_insert_id: self.last_insert_id,
                 row_count: self.row_count,
@@ -363,6 +379,25 @@ impl futures::Stream for HeldStream {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
         self.stream.poll_next_unpin(cx)
+    }
+}
+
+/// An error, for now: a statement that changes rows names a view.
+pub(super) fn changed_through_view(database: &str, name: &str) -> SqlError {
+    SqlError::unsupported(format_args!(
+        "changing rows through a view; '{database}.{name}' is one: change the table below it"
+    ))
+}
+
+pub(super) fn modes_of(sql_mode: &str) -> sql::query::Modes {
+    let on = |name: &str| sql_mode.split(',').any(|mode| mode == name);
+    sql::query::Modes {
+        only_full_group_by: on("ONLY_FULL_GROUP_BY"),
+        pipes_as_concat: on("PIPES_AS_CONCAT"),
+        no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
+        no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
+        strict_division: on("ERROR_FOR_DIVISION_BY_ZERO")
+            && (on("STRICT_TRANS_TABLES") || on("STRICT_ALL_TABLES")),
     }
 }
 

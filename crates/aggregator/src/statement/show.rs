@@ -48,8 +48,14 @@ impl State {
                 grid
             }
             ShowWhat::Tables { database, full } => self.show_tables(database.as_deref(), *full)?,
-            ShowWhat::Columns { table, full } => columns_grid(&*self.table(table)?, *full),
-            ShowWhat::Index { table } => index_grid(&*self.table(table)?),
+            ShowWhat::Columns { table, full } => self.columns_of(table, *full)?,
+            ShowWhat::Index { table } => match self.named_view(table)? {
+                Some(_) => index_grid(None),
+                None => index_grid(Some(&*self.table(table)?)),
+            },
+            ShowWhat::CreateTable(table) if self.named_view(table)?.is_some() => {
+                self.show_create_view(table)?
+            }
             ShowWhat::CreateTable(table) => {
                 let def = self.table(table)?;
                 let mut grid = Grid::of_text(&["Table", "Create Table"]);
@@ -145,7 +151,7 @@ impl State {
                 Grid::of_text(&["Db", "Name", "Type", "Definer", "Modified", "Created"])
             }
             ShowWhat::Partitions { database } => self.partitions_grid(database.as_deref())?,
-            ShowWhat::CreateView(_) => return Err(SqlError::unsupported("SHOW CREATE VIEW")),
+            ShowWhat::CreateView(view) => self.show_create_view(view)?,
             ShowWhat::Profiles => return Err(SqlError::unsupported("SHOW PROFILES")),
             ShowWhat::OpenTables { .. } => return Err(SqlError::unsupported("SHOW OPEN TABLES")),
             ShowWhat::MasterStatus => return Err(SqlError::unsupported("SHOW MASTER STATUS")),
@@ -158,11 +164,32 @@ impl State {
     }
 
     pub(crate) fn describe(&mut self, table: &TableName, column: Option<&str>) -> Result<Answer> {
-        let mut grid = columns_grid(&*self.table(table)?, false);
+        let mut grid = self.columns_of(table, false)?;
         if let Some(wanted) = column {
             grid.retain(|row| matches!(&row[0], Cell::Text(name) if sql::like::like(name, wanted)));
         }
         rows_answer(grid)
+    }
+
+    /// The columns of a table or view.
+    fn columns_of(&self, table: &TableName, full: bool) -> Result<Grid> {
+        let Some(view) = self.named_view(table)? else {
+            return Ok(columns_grid(&*self.table(table)?, full));
+        };
+        let mut grid = columns_titles(full);
+        for column in self.view_columns(&view)? {
+            let null = if column.nullable { "YES" } else { "NO" };
+            let mut cells: Vec<Cell> = vec![column.name.into(), column.ty.to_string().into()];
+            if full {
+                cells.push(column.ty.is_string().then_some(sql::charset::DEFAULT_COLLATION).into());
+            }
+            cells.extend([null.into(), "".into(), Cell::Null, "".into()]);
+            if full {
+                cells.extend(["select,insert,update,references".into(), "".into()]);
+            }
+            grid.push(cells);
+        }
+        Ok(grid)
     }
 
     fn show_tables(&self, database: Option<&str>, full: bool) -> Result<Grid> {
@@ -170,13 +197,17 @@ impl State {
         self.catalog.require_database(name)?;
         let title = format!("Tables_in_{name}");
         let mut grid = if full { Grid::of_text(&[&title, "Table_type"]) } else { Grid::of_text(&[&title]) };
-        for def in self.catalog.tables(name) {
-            if !self.privileges.touch_table(name, &def.name) {
+        let tables = self.catalog.tables(name).map(|def| (def.name.as_str(), "BASE TABLE"));
+        let views = self.catalog.views(name).map(|view| (view.name.as_str(), "VIEW"));
+        let mut all: Vec<(&str, &str)> = tables.chain(views).collect();
+        all.sort_unstable();
+        for (table, kind) in all {
+            if !self.privileges.touch_table(name, table) {
                 continue;
             }
-            let mut row: Vec<Cell> = vec![def.name.as_str().into()];
+            let mut row: Vec<Cell> = vec![table.into()];
             if full {
-                row.push("BASE TABLE".into());
+                row.push(kind.into());
             }
             grid.push(row);
         }
@@ -204,6 +235,12 @@ impl State {
                 "utf8mb4_bin".into(),
                 def.comment.as_str().into(),
             ]);
+        }
+        for view in self.catalog.views(name) {
+            if self.privileges.touch_table(name, &view.name) {
+                let name = view.name.as_str().into();
+                grid.push(vec![name, Cell::Null, Cell::Null, Cell::Null, "VIEW".into()]);
+            }
         }
         Ok(grid)
     }
@@ -311,6 +348,13 @@ impl State {
         if !self.privileges.touch_table(database, table) {
             return Err(self.privileges.denied_on_table("SELECT", table));
         }
+        if let Some(view) = self.named_view(&name)? {
+            let columns = self.view_columns(&view)?.into_iter();
+            return Ok(columns
+                .filter(|column| pattern.is_empty() || sql::like::like(&column.name, pattern))
+                .map(|column| ListedField { column: super::query::column_meta(&column), default: None })
+                .collect());
+        }
         let def = self.table(&name)?;
         let fields = sql::ddl::columns_rows(&def).into_iter().zip(&def.columns);
         Ok(fields
@@ -390,8 +434,8 @@ fn privileges_grid() -> Grid {
     grid
 }
 
-fn columns_grid(def: &TableDef, full: bool) -> Grid {
-    let mut grid = if full {
+fn columns_titles(full: bool) -> Grid {
+    if full {
         Grid::of_text(&[
             "Field",
             "Type",
@@ -405,7 +449,11 @@ fn columns_grid(def: &TableDef, full: bool) -> Grid {
         ])
     } else {
         Grid::of_text(&["Field", "Type", "Null", "Key", "Default", "Extra"])
-    };
+    }
+}
+
+fn columns_grid(def: &TableDef, full: bool) -> Grid {
+    let mut grid = columns_titles(full);
     for (row, column) in sql::ddl::columns_rows(def).into_iter().zip(&def.columns) {
         let mut cells: Vec<Cell> = vec![row.field.into(), row.ty.into()];
         if full {
@@ -420,7 +468,8 @@ fn columns_grid(def: &TableDef, full: bool) -> Grid {
     grid
 }
 
-fn index_grid(def: &TableDef) -> Grid {
+/// A view has no keys.
+fn index_grid(def: Option<&TableDef>) -> Grid {
     let mut grid = Grid::new([
         ("Table", TEXT),
         ("Non_unique", UNSIGNED),
@@ -436,6 +485,7 @@ fn index_grid(def: &TableDef) -> Grid {
         ("Comment", TEXT),
         ("Index_comment", TEXT),
     ]);
+    let Some(def) = def else { return grid };
     let mut add = |key: &str, unique: bool, columns: &[types::ColumnId], kind: &str| {
         for (at, column) in columns.iter().filter_map(|id| def.column(*id)).enumerate() {
             grid.push(vec![

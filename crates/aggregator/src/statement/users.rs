@@ -8,9 +8,9 @@ use super::grid::Grid;
 use super::{Answer, done};
 use crate::server::ROOT;
 use crate::session::{Level, State};
-use catalog::{Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName};
+use catalog::{AccountOptions, Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName};
 use mysql_protocol::{Plugin, make_stored};
-use sql::statement::{Account, Grant, GrantLevel, Password, UserSpec};
+use sql::statement::{Account, Grant, GrantLevel, Password, UserOptions, UserSpec};
 use types::{ErrorKind, Result, SqlError};
 
 impl State {
@@ -22,11 +22,20 @@ impl State {
         }
     }
 
-    pub(crate) async fn create_users(&mut self, users: &[UserSpec], if_not_exists: bool) -> Result<Answer> {
+    pub(crate) async fn create_users(
+        &mut self,
+        users: &[UserSpec],
+        if_not_exists: bool,
+        options: UserOptions,
+    ) -> Result<Answer> {
+        let options = AccountOptions {
+            locked: options.locked.unwrap_or(false),
+            requires_tls: options.requires_tls.unwrap_or(false),
+        };
         for spec in users {
             let (plugin, authentication) = proof(spec)?;
             let user = self.user_name(&spec.account);
-            self.create_user(user, plugin, authentication, if_not_exists).await?;
+            self.create_user(user, plugin, authentication, if_not_exists, options).await?;
         }
         Ok(done())
     }
@@ -37,11 +46,12 @@ impl State {
         plugin: Plugin,
         authentication: String,
         if_not_exists: bool,
+        options: AccountOptions,
     ) -> Result<()> {
         let is_first_root = user.name == ROOT && !self.catalog.users().any(|known| known.user.name == ROOT);
         let plugin = plugin.name().to_string();
         let name = user.clone();
-        let command = Command::CreateUser { user, plugin, authentication, if_not_exists };
+        let command = Command::CreateUser { user, plugin, authentication, if_not_exists, options };
         self.change_user_catalog(command).await?;
         if is_first_root {
             let level = GrantedOn::Global;
@@ -52,16 +62,30 @@ impl State {
     }
 
     /// A change that IF EXISTS or IF NOT EXISTS may make needless, which becomes a note.
-    async fn change_user_catalog(&mut self, command: Command) -> Result<()> {
+    pub(super) async fn change_user_catalog(&mut self, command: Command) -> Result<()> {
         if let Outcome::Unchanged(reason) = self.change_catalog(command).await? {
             self.add_message(Level::Note, reason.kind.errno(), reason.message);
         }
         Ok(())
     }
 
-    pub(crate) async fn alter_users(&mut self, users: &[UserSpec], if_exists: bool) -> Result<Answer> {
+    pub(crate) async fn alter_users(
+        &mut self,
+        users: &[UserSpec],
+        if_exists: bool,
+        options: UserOptions,
+    ) -> Result<Answer> {
         for spec in users {
             let user = self.user_name(&spec.account);
+            if options != UserOptions::default() {
+                let UserOptions { locked, requires_tls } = options;
+                let user = user.clone();
+                let command = Command::SetAccount { user, locked, requires_tls, if_exists };
+                self.change_user_catalog(command).await?;
+                if spec.plugin.is_none() && spec.password.is_none() {
+                    continue;
+                }
+            }
             let (plugin, authentication) = if spec.plugin.is_some() || spec.password.is_some() {
                 proof(spec)?
             } else {
@@ -102,7 +126,7 @@ impl State {
     ) -> Result<()> {
         if self.identity.account.is_none() && user == self.identity.account_name() {
             // The root without an account gets one.
-            return self.create_user(user, plugin, authentication, false).await;
+            return self.create_user(user, plugin, authentication, false, AccountOptions::default()).await;
         }
         let plugin = plugin.name().to_string();
         self.change_user_catalog(Command::AlterUser { user, plugin, authentication, if_exists }).await
@@ -154,6 +178,9 @@ impl State {
                 for (level, granted) in user.grants.levels() {
                     grid.push(vec![grant_text(&level, granted, &name).into()]);
                 }
+                for line in super::roles::grant_lines(user) {
+                    grid.push(vec![line.into()]);
+                }
             }
             None if own_without_account => {
                 let level = GrantedOn::Global;
@@ -183,7 +210,13 @@ impl State {
             "" => String::new(),
             hash => format!(" AS '{}'", hash.replace('\\', "\\\\").replace('\'', "\\'")),
         };
-        let text = format!("CREATE USER {} IDENTIFIED WITH '{}'{proof}", quoted(&name), user.plugin);
+        let tls = if user.options.requires_tls { "SSL" } else { "NONE" };
+        let lock = if user.options.locked { "LOCK" } else { "UNLOCK" };
+        let text = format!(
+            "CREATE USER {} IDENTIFIED WITH '{}'{proof} REQUIRE {tls} ACCOUNT {lock}",
+            quoted(&name),
+            user.plugin
+        );
         grid.push(vec![text.into()]);
         Ok(grid)
     }
@@ -204,7 +237,7 @@ fn grant_text(level: &GrantedOn, granted: PrivilegeSet, user: &UserName) -> Stri
     format!("GRANT {words} ON {level} TO {}{option}", quoted(user))
 }
 
-fn quoted(user: &UserName) -> String {
+pub(super) fn quoted(user: &UserName) -> String {
     let quote = |text: &str| format!("`{}`", text.replace('`', "``"));
     format!("{}@{}", quote(&user.name), quote(&user.host))
 }

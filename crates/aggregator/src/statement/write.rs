@@ -1,14 +1,25 @@
 //! Rows on their way to leaves: cut by partition, sent as intents of the open statement.
 
+use super::query::changed_through_view;
 use crate::route;
 use crate::session::State;
 use arrow::record_batch::RecordBatch;
 use columnstore::{InsertOutcome, OnDuplicate};
 use exec::Target;
+use sql::statement::TableName;
 use std::sync::Arc;
 use types::{PartitionId, Result, SqlError, TableDef};
 
 impl State {
+    /// The table whose rows INSERT, REPLACE and LOAD DATA change.
+    pub(super) fn changed_table(&self, name: &TableName) -> Result<Arc<TableDef>> {
+        if self.named_view(name)?.is_some() {
+            let database = self.database_name(name.database.as_deref())?;
+            return Err(changed_through_view(database, &name.name));
+        }
+        self.table(name)
+    }
+
     /// The partitions of the table's database by ordinal.
     pub(crate) fn partitions(&self, def: &TableDef) -> Vec<PartitionId> {
         self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect()

@@ -67,6 +67,9 @@ impl Catalog {
         Arc::make_mut(&mut self.database_ids).remove(&database.id);
         Arc::make_mut(&mut self.partition_ids).retain(|_, of| *of != database.id);
         let tables = Arc::make_mut(&mut self.tables).remove(&database.id).unwrap_or_default();
+        if self.views.keys().any(|(of, _)| *of == database.id) {
+            Arc::make_mut(&mut self.views).retain(|(of, _), _| *of != database.id);
+        }
         let table_ids = Arc::make_mut(&mut self.table_ids);
         for table in tables.values() {
             table_ids.remove(&table.id);

@@ -5,8 +5,10 @@
 
 mod databases;
 mod nodes;
+mod roles;
 mod tables;
 mod users;
+mod views;
 
 use crate::window::fingerprint;
 use crate::{Catalog, Command, CommandId, Node, NodeState, Outcome, is_system_database};
@@ -45,15 +47,28 @@ impl Catalog {
             Command::AlterTable { def, expected_version } => self.alter_table(def, *expected_version),
             Command::DropTable { database, name, if_exists } => self.drop_table(database, name, *if_exists),
             Command::TruncateTable { database, name } => self.truncate_table(database, name),
+            Command::CreateView { database, view, or_replace } => {
+                self.create_view(database, view, *or_replace)
+            }
+            Command::DropView { database, name, if_exists } => self.drop_view(database, name, *if_exists),
             Command::TakeIds { table, count } => self.take_ids(*table, *count),
             Command::RaiseIds { table, above } => self.raise_ids(*table, *above),
-            Command::CreateUser { user, plugin, authentication, if_not_exists } => {
-                self.create_user(user, plugin, authentication, *if_not_exists)
+            Command::CreateUser { user, plugin, authentication, if_not_exists, options } => {
+                self.create_user(user, plugin, authentication, *if_not_exists, *options)
             }
             Command::AlterUser { user, plugin, authentication, if_exists } => {
                 self.alter_user(user, plugin, authentication, *if_exists)
             }
             Command::DropUser { user, if_exists } => self.drop_user(user, *if_exists),
+            Command::RenameUser { from, to } => self.rename_user(from, to),
+            Command::SetAccount { user, locked, requires_tls, if_exists } => {
+                self.set_account(user, *locked, *requires_tls, *if_exists)
+            }
+            Command::CreateRole { role, if_not_exists } => self.create_role(role, *if_not_exists),
+            Command::DropRole { role, if_exists } => self.drop_role(role, *if_exists),
+            Command::GrantRole { user, role, admin } => self.grant_role(user, role, *admin),
+            Command::RevokeRole { user, role } => self.revoke_role(user, role),
+            Command::SetDefaultRoles { user, roles } => self.set_default_roles(user, roles),
             Command::Grant { user, level, privileges } => self.grant(user, level, *privileges),
             Command::Revoke { user, level, privileges } => self.revoke(user, level, *privileges),
             Command::RevokeAll { user } => self.revoke_all(user),

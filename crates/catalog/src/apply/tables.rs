@@ -20,7 +20,7 @@ impl Catalog {
     ) -> Result<Outcome, SqlError> {
         refuse_system_database(database)?;
         let database = self.require_database(database)?.clone();
-        if self.table(&database.name, &def.name).is_some() {
+        if self.table(&database.name, &def.name).is_some() || self.view(&database.name, &def.name).is_some() {
             let error = table_exists(&def.name);
             return if if_not_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
         }
@@ -76,7 +76,11 @@ impl Catalog {
             return Err(SqlError::internal(format!("The column ids of table '{}' would run back", def.name)));
         }
         let renamed = def.name != old.name;
-        if renamed && self.tables.get(&old.database).is_some_and(|t| t.contains_key(&def.name)) {
+        let taken = |name: &String| {
+            self.tables.get(&old.database).is_some_and(|tables| tables.contains_key(name))
+                || self.views.contains_key(&(old.database, name.clone()))
+        };
+        if renamed && taken(&def.name) {
             return Err(table_exists(&def.name));
         }
         let new = Arc::new(TableDef { version: expected_version + 1, ..def.clone() });
@@ -152,7 +156,7 @@ impl Catalog {
     }
 }
 
-fn table_exists(name: &str) -> SqlError {
+pub(super) fn table_exists(name: &str) -> SqlError {
     SqlError::new(ErrorKind::TableExists, format!("Table '{name}' already exists"))
 }
 

@@ -2,7 +2,7 @@
 //! name, as in MySQL.
 
 use crate::state::no_such_table;
-use crate::{Catalog, Grants, Level, Outcome, Privilege, PrivilegeSet, User, UserName};
+use crate::{AccountOptions, Catalog, Grants, Level, Outcome, Privilege, PrivilegeSet, User, UserName};
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
 
@@ -16,19 +16,35 @@ impl Catalog {
         plugin: &str,
         authentication: &str,
         if_not_exists: bool,
+        options: AccountOptions,
     ) -> Result<Outcome, SqlError> {
         let user = normal(user);
-        check_length(&user.name, "user name", MAX_USER_NAME)?;
-        check_length(&user.host, "host name", MAX_HOST)?;
-        if user.host.contains('/') {
-            return Err(SqlError::unsupported("netmasks in account names"));
-        }
         if self.users.contains_key(&user) {
             let error = failed("CREATE USER", &user);
             return if if_not_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
         }
+        self.insert_user(user, plugin, authentication, options)
+    }
+
+    /// A new account without privileges. Nobody has the name yet.
+    pub(super) fn insert_user(
+        &mut self,
+        user: UserName,
+        plugin: &str,
+        authentication: &str,
+        options: AccountOptions,
+    ) -> Result<Outcome, SqlError> {
+        check_account(&user)?;
         let (plugin, authentication) = (plugin.to_string(), authentication.to_string());
-        let entry = User { user: user.clone(), plugin, authentication, grants: Grants::default() };
+        let entry = User {
+            user: user.clone(),
+            plugin,
+            authentication,
+            grants: Grants::default(),
+            options,
+            roles: Vec::new(),
+            default_roles: Vec::new(),
+        };
         Arc::make_mut(&mut self.users).insert(user, Arc::new(entry));
         Ok(Outcome::Done)
     }
@@ -58,8 +74,48 @@ impl Catalog {
             let error = failed("DROP USER", &user);
             return if if_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
         }
-        Arc::make_mut(&mut self.users).remove(&user);
+        self.remove_user(&user);
         Ok(Outcome::Done)
+    }
+
+    /// The account goes, and as a role from all that had it.
+    pub(super) fn remove_user(&mut self, user: &UserName) -> Option<Arc<User>> {
+        let removed = Arc::make_mut(&mut self.users).remove(user);
+        self.replace_role(user, None);
+        removed
+    }
+
+    pub(super) fn rename_user(&mut self, from: &UserName, to: &UserName) -> Result<Outcome, SqlError> {
+        let (from, to) = (normal(from), normal(to));
+        check_account(&to)?;
+        if !self.users.contains_key(&from) || self.users.contains_key(&to) {
+            return Err(failed("RENAME USER", &from));
+        }
+        let users = Arc::make_mut(&mut self.users);
+        if let Some(entry) = users.remove(&from) {
+            users.insert(to.clone(), Arc::new(User { user: to.clone(), ..User::clone(&entry) }));
+        }
+        self.replace_role(&from, Some(&to));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn set_account(
+        &mut self,
+        user: &UserName,
+        locked: Option<bool>,
+        requires_tls: Option<bool>,
+        if_exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        let user = normal(user);
+        match self.user_mut(&user) {
+            Some(User { options, .. }) => {
+                options.locked = locked.unwrap_or(options.locked);
+                options.requires_tls = requires_tls.unwrap_or(options.requires_tls);
+                Ok(Outcome::Done)
+            }
+            None if if_exists => Ok(Outcome::Unchanged(failed("ALTER USER", &user))),
+            None => Err(failed("ALTER USER", &user)),
+        }
     }
 
     pub(super) fn grant(
@@ -128,7 +184,7 @@ impl Catalog {
         }
     }
 
-    fn user_mut(&mut self, user: &UserName) -> Option<&mut User> {
+    pub(super) fn user_mut(&mut self, user: &UserName) -> Option<&mut User> {
         if !self.users.contains_key(user) {
             return None;
         }
@@ -136,11 +192,11 @@ impl Catalog {
     }
 }
 
-fn normal(user: &UserName) -> UserName {
+pub(super) fn normal(user: &UserName) -> UserName {
     UserName::new(user.name.as_str(), user.host.as_str())
 }
 
-fn failed(operation: &str, user: &UserName) -> SqlError {
+pub(super) fn failed(operation: &str, user: &UserName) -> SqlError {
     SqlError::new(ErrorKind::CannotUser, format!("Operation {operation} failed for {user}"))
 }
 
@@ -149,6 +205,15 @@ fn no_such_grant(user: &UserName) -> SqlError {
         ErrorKind::NoSuchGrant,
         format!("There is no such grant defined for user '{}' on host '{}'", user.name, user.host),
     )
+}
+
+fn check_account(user: &UserName) -> Result<(), SqlError> {
+    check_length(&user.name, "user name", MAX_USER_NAME)?;
+    check_length(&user.host, "host name", MAX_HOST)?;
+    if user.host.contains('/') {
+        return Err(SqlError::unsupported("netmasks in account names"));
+    }
+    Ok(())
 }
 
 fn check_length(text: &str, what: &str, limit: usize) -> Result<(), SqlError> {

@@ -7,8 +7,10 @@ use types::KeyDef;
 
 const COMMANDS_1: &str = include_str!("../../testdata/commands-1.json");
 const SNAPSHOT_1: &str = include_str!("../../testdata/snapshot-1.json");
-const COMMANDS: &str = include_str!("../../testdata/commands-2.json");
-const SNAPSHOT: &str = include_str!("../../testdata/snapshot-2.json");
+const COMMANDS_2: &str = include_str!("../../testdata/commands-2.json");
+const SNAPSHOT_2: &str = include_str!("../../testdata/snapshot-2.json");
+const COMMANDS: &str = include_str!("../../testdata/commands-3.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-3.json");
 
 /// One of each kind that the format knows; those before the failures make a state that has something
 /// of everything.
@@ -25,7 +27,40 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
             cores: 2,
         });
     }
+    if format >= 3 {
+        commands.extend(commands_new_in_format_3());
+    }
     commands
+}
+
+fn commands_new_in_format_3() -> Vec<Command> {
+    let (ann, role) = (UserName::new("ann", "10.%"), UserName::new("reader", "%"));
+    vec![
+        Command::CreateView { database: "shop".into(), view: view("sums"), or_replace: true },
+        Command::CreateView { database: "shop".into(), view: view("gone"), or_replace: false },
+        Command::DropView { database: "shop".into(), name: "gone".into(), if_exists: false },
+        Command::CreateUser {
+            user: UserName::new("bob", "%"),
+            plugin: "caching_sha2_password".into(),
+            authentication: String::new(),
+            if_not_exists: true,
+            options: AccountOptions { locked: false, requires_tls: true },
+        },
+        Command::RenameUser { from: UserName::new("bob", "%"), to: UserName::new("rob", "%") },
+        Command::SetAccount {
+            user: ann.clone(),
+            locked: Some(true),
+            requires_tls: None,
+            if_exists: false,
+        },
+        Command::CreateRole { role: role.clone(), if_not_exists: false },
+        Command::CreateRole { role: UserName::new("gone", "%"), if_not_exists: false },
+        Command::GrantRole { user: ann.clone(), role: role.clone(), admin: true },
+        Command::GrantRole { user: ann.clone(), role: UserName::new("gone", "%"), admin: false },
+        Command::SetDefaultRoles { user: ann.clone(), roles: vec![role.clone()] },
+        Command::RevokeRole { user: ann, role: UserName::new("gone", "%") },
+        Command::DropRole { role: UserName::new("gone", "%"), if_exists: false },
+    ]
 }
 
 fn commands_of_format_1() -> Vec<Command> {
@@ -56,7 +91,7 @@ fn commands_of_format_1() -> Vec<Command> {
             user: user.clone(),
             plugin: "caching_sha2_password".into(),
             authentication: "$A$005$salt".into(),
-            if_not_exists: false,
+            if_not_exists: false, options: AccountOptions::default(),
         },
         Command::AlterUser {
             user: user.clone(),
@@ -92,7 +127,7 @@ fn commands_of_format_1() -> Vec<Command> {
 }
 
 fn stored_commands() -> String {
-    let lines = (1..).zip(commands(2)).map(|(number, command)| {
+    let lines = (1..).zip(commands(3)).map(|(number, command)| {
         String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
     });
     lines.collect()
@@ -110,7 +145,7 @@ fn state(format: u32) -> Catalog {
 #[test]
 fn bytes_are_those_of_the_fixtures() {
     assert_eq!(stored_commands(), COMMANDS);
-    assert_eq!(String::from_utf8(state(2).encode()).unwrap() + "\n", SNAPSHOT);
+    assert_eq!(String::from_utf8(state(3).encode()).unwrap() + "\n", SNAPSHOT);
 }
 
 /// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
@@ -118,17 +153,19 @@ fn bytes_are_those_of_the_fixtures() {
 #[ignore = "writes files"]
 fn write_fixtures() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    std::fs::write(folder.join("commands-2.json"), stored_commands()).unwrap();
+    std::fs::write(folder.join("commands-3.json"), stored_commands()).unwrap();
     std::fs::write(
-        folder.join("snapshot-2.json"),
-        state(2).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+        folder.join("snapshot-3.json"),
+        state(3).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
     )
     .unwrap();
 }
 
 #[test]
 fn fixtures_are_read_back() {
-    for (format, stored, snapshot) in [(1, COMMANDS_1, SNAPSHOT_1), (2, COMMANDS, SNAPSHOT)] {
+    for (format, stored, snapshot) in
+        [(1, COMMANDS_1, SNAPSHOT_1), (2, COMMANDS_2, SNAPSHOT_2), (3, COMMANDS, SNAPSHOT)]
+    {
         assert_eq!(stored.lines().count(), commands(format).len());
         for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
             let id = CommandId { node: NodeId(1), number };
@@ -140,12 +177,12 @@ fn fixtures_are_read_back() {
 
 #[test]
 fn unknown_formats_and_damage_are_refused() {
-    let later = SNAPSHOT.replacen("\"format\":2", "\"format\":3", 1);
+    let later = SNAPSHOT.replacen("\"format\":3", "\"format\":4", 1);
     let error = Catalog::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(error, FormatError::UnknownFormat { found: 3 });
-    assert_eq!(error.to_string(), "the metadata is of format 3, and this version of Pando knows only 1 to 2");
+    assert_eq!(error, FormatError::UnknownFormat { found: 4 });
+    assert_eq!(error.to_string(), "the metadata is of format 4, and this version of Pando knows only 1 to 3");
     let line = COMMANDS.lines().next().unwrap();
-    let later = line.replacen("\"format\":2", "\"format\":9,\"new\":0", 1);
+    let later = line.replacen("\"format\":3", "\"format\":9,\"new\":0", 1);
     assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
 
     let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
@@ -153,7 +190,7 @@ fn unknown_formats_and_damage_are_refused() {
         cut.to_vec(),
         vec![],
         b"{}".to_vec(),
-        SNAPSHOT.replacen("\"format\":2", "\"format\":2,\"more\":2", 1).into_bytes(),
+        SNAPSHOT.replacen("\"format\":3", "\"format\":3,\"more\":2", 1).into_bytes(),
         SNAPSHOT
             .replacen("\"database\":1,\"name\":\"orders\"", "\"database\":8,\"name\":\"orders\"", 1)
             .into_bytes(),

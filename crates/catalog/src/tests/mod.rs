@@ -3,9 +3,11 @@
 mod deltas;
 mod formats;
 mod model;
+mod roles;
 mod transcripts;
+mod views;
 
-use crate::{Catalog, Command, CommandId, NodeRole, Outcome, UserName};
+use crate::{AccountOptions, Catalog, Command, CommandId, NodeRole, Outcome, UserName, View, ViewAlgorithm, ViewSecurity};
 use types::{ColumnDef, ColumnDefault, ColumnId, DatabaseId, NodeId, SqlError, SqlType, TableDef, TableId};
 
 /// A catalog that numbers its commands by itself.
@@ -72,7 +74,7 @@ fn create_user(name: &str) -> Command {
         user: UserName::new(name, "%"),
         plugin: "caching_sha2_password".into(),
         authentication: "secret".into(),
-        if_not_exists: false,
+        if_not_exists: false, options: AccountOptions::default(),
     }
 }
 
@@ -104,5 +106,18 @@ fn table(name: &str) -> TableDef {
         primary_key: vec![ColumnId(1)],
         keys: vec![],
         comment: String::new(),
+    }
+}
+
+fn view(name: &str) -> View {
+    View {
+        database: DatabaseId(0),
+        name: name.into(),
+        columns: vec!["a".into(), "total".into()],
+        query: "SELECT a, SUM(b) FROM orders GROUP BY a".into(),
+        definer: UserName::new("ann", "10.%"),
+        security: ViewSecurity::Definer,
+        algorithm: ViewAlgorithm::Undefined,
+        sql_mode: "ONLY_FULL_GROUP_BY".into(),
     }
 }

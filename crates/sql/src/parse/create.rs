@@ -41,10 +41,11 @@ impl Reader<'_> {
             _ => return self.expected("what to create"),
         };
         match object.as_str() {
-            "OR" | "VIEW" | "ALGORITHM" | "DEFINER" | "SQL" => unsupported("CREATE VIEW"),
+            "OR" | "VIEW" | "ALGORITHM" | "DEFINER" | "SQL" => self.create_view(),
+            "ROLE" => self.create_role(),
             "UNIQUE" | "INDEX" => self.create_index(),
             "FULLTEXT" | "SPATIAL" => unsupported("FULLTEXT, SPATIAL and VECTOR keys"),
-            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "ROLE" | "AGGREGATE"
+            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "AGGREGATE"
             | "TABLESPACE" | "LOGFILE" | "UNDO" | "RESOURCE" | "PIPELINE" | "LINK" | "SPECIALIZATION"
             | "MILESTONE" => unsupported(&format!("CREATE {object}")),
             _ => self.expected("DATABASE, TABLE or USER"),
@@ -210,7 +211,9 @@ impl Reader<'_> {
         };
         match object.as_str() {
             "INDEX" => self.drop_index(),
-            "VIEW" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "ROLE" | "SERVER" | "TABLESPACE"
+            "VIEW" => self.drop_view(),
+            "ROLE" => self.drop_role(),
+            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "TABLESPACE"
             | "PIPELINE" | "MILESTONE" | "LINK" => unsupported(&format!("DROP {object}")),
             _ => self.expected("DATABASE, TABLE or USER"),
         }
@@ -227,7 +230,8 @@ impl Reader<'_> {
         };
         match object.as_str() {
             "TABLE" => self.alter_table(),
-            "DATABASE" | "SCHEMA" | "VIEW" | "FUNCTION" | "PROCEDURE" | "EVENT" | "SERVER" | "INSTANCE"
+            "VIEW" | "ALGORITHM" | "DEFINER" | "SQL" => self.alter_view(),
+            "DATABASE" | "SCHEMA" | "FUNCTION" | "PROCEDURE" | "EVENT" | "SERVER" | "INSTANCE"
             | "TABLESPACE" | "PIPELINE" | "RESOURCE" => unsupported(&format!("ALTER {object}")),
             _ => self.expected("TABLE, DATABASE or USER"),
         }

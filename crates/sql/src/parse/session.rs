@@ -79,8 +79,11 @@ impl Reader<'_> {
         if self.eat("PASSWORD") {
             return self.set_password();
         }
-        if self.are(&["DEFAULT", "ROLE"]) || self.is("ROLE") {
-            return unsupported("roles");
+        if self.eat_all(&["DEFAULT", "ROLE"]) {
+            return self.set_default_role();
+        }
+        if self.eat("ROLE") {
+            return self.set_role();
         }
         if self.are(&["RESOURCE", "GROUP"]) {
             return unsupported("SET RESOURCE GROUP");

@@ -99,15 +99,37 @@ impl Reader<'_> {
         Ok(spec)
     }
 
+    /// REQUIRE and ACCOUNT, behind the accounts that they are about.
+    fn user_options(&mut self) -> Read<UserOptions> {
+        let mut options = UserOptions::default();
+        loop {
+            if self.eat("REQUIRE") {
+                options.requires_tls = match self.eat_one_of(&["NONE", "SSL"]) {
+                    Some(word) => Some(word == "SSL"),
+                    None if ["X509", "ISSUER", "SUBJECT", "CIPHER"].iter().any(|word| self.is(word)) => {
+                        return unsupported("REQUIRE of a certificate");
+                    }
+                    None => return self.expected("SSL or NONE"),
+                };
+            } else if self.eat("ACCOUNT") {
+                options.locked = match self.eat_one_of(&["LOCK", "UNLOCK"]) {
+                    Some(word) => Some(word == "LOCK"),
+                    None => return self.expected("LOCK or UNLOCK"),
+                };
+            } else {
+                self.no_user_options()?;
+                return Ok(options);
+            }
+        }
+    }
+
     fn no_user_options(&self) -> Read<()> {
         match self.peek() {
             Token::Word(word) => {
                 let word = word.value.to_ascii_uppercase();
                 match word.as_str() {
-                    "REQUIRE"
-                    | "WITH"
+                    "WITH"
                     | "PASSWORD"
-                    | "ACCOUNT"
                     | "FAILED_LOGIN_ATTEMPTS"
                     | "COMMENT"
                     | "ATTRIBUTE"
@@ -125,15 +147,15 @@ impl Reader<'_> {
     pub(super) fn create_user(&mut self) -> Read<Statement> {
         let if_not_exists = self.if_not_exists();
         let users = self.list(Self::user_spec)?;
-        self.no_user_options()?;
-        Ok(Statement::CreateUser { users, if_not_exists })
+        let options = self.user_options()?;
+        Ok(Statement::CreateUser { users, if_not_exists, options })
     }
 
     pub(super) fn alter_user(&mut self) -> Read<Statement> {
         let if_exists = self.if_exists();
         let users = self.list(Self::user_spec)?;
-        self.no_user_options()?;
-        Ok(Statement::AlterUser { users, if_exists })
+        let options = self.user_options()?;
+        Ok(Statement::AlterUser { users, if_exists, options })
     }
 
     pub(super) fn drop_user(&mut self) -> Read<Statement> {
@@ -154,6 +176,13 @@ impl Reader<'_> {
 
     pub(super) fn grant(&mut self) -> Read<Statement> {
         self.expect("GRANT")?;
+        if self.at_roles() {
+            let roles = self.roles()?;
+            self.expect("TO")?;
+            let users = self.list(Self::account)?;
+            let admin = self.eat_all(&["WITH", "ADMIN", "OPTION"]);
+            return Ok(Statement::GrantRoles { roles, users, admin });
+        }
         let (privileges, level) = self.privileges_on()?;
         self.expect("TO")?;
         let users = self.list(Self::user_spec)?;
@@ -168,6 +197,11 @@ impl Reader<'_> {
         self.expect("REVOKE")?;
         if self.if_exists() {
             return unsupported("REVOKE IF EXISTS");
+        }
+        if self.at_roles() {
+            let roles = self.roles()?;
+            self.expect("FROM")?;
+            return Ok(Statement::RevokeRoles { roles, users: self.list(Self::account)? });
         }
         let (privileges, level) = if self.all_with_grant_option() {
             (vec!["ALL".to_string(), "GRANT OPTION".to_string()], GrantLevel::Everywhere)
@@ -191,6 +225,78 @@ impl Reader<'_> {
             (0..comma + 3).for_each(|_| self.parser.advance_token());
         }
         found
+    }
+
+    /// Whether the names of roles follow, and not of privileges.
+    fn at_roles(&self) -> bool {
+        match self.peek() {
+            Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => true,
+            Token::Word(word) if word.quote_style.is_some() => true,
+            Token::Word(_) => {
+                !self.is("ALL") && !self.is("PROXY") && !PRIVILEGES.iter().any(|words| self.are(words))
+            }
+            _ => false,
+        }
+    }
+
+    fn roles(&mut self) -> Read<Vec<Account>> {
+        let roles = self.list(Self::account)?;
+        if self.is("ON") {
+            return unsupported("dynamic privileges");
+        }
+        Ok(roles)
+    }
+
+    /// CREATE ROLE, after its first word.
+    pub(super) fn create_role(&mut self) -> Read<Statement> {
+        self.expect("ROLE")?;
+        let if_not_exists = self.if_not_exists();
+        Ok(Statement::CreateRole { roles: self.list(Self::account)?, if_not_exists })
+    }
+
+    /// DROP ROLE, after its first word.
+    pub(super) fn drop_role(&mut self) -> Read<Statement> {
+        self.expect("ROLE")?;
+        let if_exists = self.if_exists();
+        Ok(Statement::DropRole { roles: self.list(Self::account)?, if_exists })
+    }
+
+    /// RENAME USER, after its words.
+    pub(super) fn rename_users(&mut self) -> Read<Statement> {
+        let renames = self.list(|r| {
+            let from = r.account()?;
+            r.expect("TO")?;
+            Ok((from, r.account()?))
+        })?;
+        Ok(Statement::RenameUsers(renames))
+    }
+
+    /// SET ROLE, after its words.
+    pub(super) fn set_role(&mut self) -> Read<Statement> {
+        if self.eat("DEFAULT") {
+            return Ok(Statement::SetRole(RoleChoice::Default));
+        }
+        if self.eat_all(&["ALL", "EXCEPT"]) {
+            return Ok(Statement::SetRole(RoleChoice::AllExcept(self.list(Self::account)?)));
+        }
+        self.role_choice().map(Statement::SetRole)
+    }
+
+    /// SET DEFAULT ROLE, after its words.
+    pub(super) fn set_default_role(&mut self) -> Read<Statement> {
+        let roles = self.role_choice()?;
+        self.expect("TO")?;
+        Ok(Statement::SetDefaultRole { roles, users: self.list(Self::account)? })
+    }
+
+    fn role_choice(&mut self) -> Read<RoleChoice> {
+        if self.eat("NONE") {
+            return Ok(RoleChoice::None);
+        }
+        if self.eat("ALL") {
+            return Ok(RoleChoice::All);
+        }
+        self.list(Self::account).map(RoleChoice::Named)
     }
 
     fn privileges_on(&mut self) -> Read<(Vec<String>, GrantLevel)> {

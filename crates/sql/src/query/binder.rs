@@ -3,6 +3,7 @@
 use super::context::BindContext;
 use super::errors::Clause;
 use super::scope::{Origin, Scope};
+use super::views::{OpenViews, Rewrites};
 use crate::analyzer::Typed;
 use crate::analyzer::convert::Rules;
 use arrow::datatypes::DataType;
@@ -35,6 +36,12 @@ pub(super) struct Binder<'a> {
     pub(super) located: Option<Vec<LocatedTable>>,
     /// VALUES(column) of ON DUPLICATE KEY UPDATE: the columns of the new row.
     pub(super) inserted: Option<Scope>,
+    /// What is read through views.
+    pub(super) views: OpenViews,
+    /// While it is there: a view is being made.
+    pub(super) rewrites: Option<Rewrites>,
+    /// In FROM of a query that locks rows.
+    pub(super) refuses_views: bool,
     depth: usize,
 }
 
@@ -131,8 +138,27 @@ impl<'a> Binder<'a> {
             outer: Vec::new(),
             located: None,
             inserted: None,
+            views: OpenViews::default(),
+            rewrites: None,
+            refuses_views: false,
             depth: 0,
         }
+    }
+
+    /// A binder for a query of another context within the plan of `outer`, which takes back what it
+    /// lent with [`Binder::give_back`].
+    pub(super) fn inside(ctx: &'a BindContext<'a>, outer: &mut Binder<'_>) -> Binder<'a> {
+        let mut inner = Binder::new(ctx);
+        inner.rules.strict_division = outer.rules.strict_division;
+        inner.names = std::mem::take(&mut outer.names);
+        inner.views = std::mem::take(&mut outer.views);
+        inner.depth = outer.depth;
+        inner
+    }
+
+    pub(super) fn give_back(self, outer: &mut Binder<'_>) {
+        outer.names = self.names;
+        outer.views = self.views;
     }
 
     /// A name for a relation in the plan: `wanted`, or with a number if that is taken.

@@ -19,6 +19,7 @@ impl Binder<'_> {
             },
             "USER" | "SESSION_USER" | "SYSTEM_USER" => Typed::text(session.user),
             "CURRENT_USER" => Typed::text(session.current_user),
+            "CURRENT_ROLE" => Typed::text(session.current_role),
             "VERSION" => Typed::text(session.version),
             "CONNECTION_ID" => Typed::uint(session.connection_id),
             "LAST_INSERT_ID" if args.len() == 1 => {

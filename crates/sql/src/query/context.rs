@@ -17,8 +17,29 @@ pub trait Tables: Send + Sync {
         name: &str,
     ) -> Result<Arc<dyn TableSource>, SqlError>;
 
+    /// The view of this name; `None`: there is none, perhaps a table. Errors: 1142 if it may not be
+    /// read, 1449, 1046.
+    fn view(&self, _database: Option<&str>, _name: &str) -> Result<Option<View>, SqlError> {
+        Ok(None)
+    }
+
     /// The definition; `None` for what has none, such as a view of information_schema.
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>, SqlError>;
+}
+
+/// A view with all that its query is bound by.
+pub struct View {
+    pub database: String,
+    pub name: String,
+    pub columns: Vec<String>,
+    /// The text that [`super::bind_view`] gave.
+    pub query: String,
+    /// What CURRENT_USER() gives in it.
+    pub current_user: String,
+    /// By the sql_mode of when it was made.
+    pub modes: Modes,
+    /// The tables by the rights of its definer, or of who reads it.
+    pub tables: Box<dyn Tables>,
 }
 
 /// The hidden column that says in which partition a row lives.
@@ -75,6 +96,8 @@ pub struct SessionView<'a> {
     pub user: &'a str,
     /// `name@host` as the account is declared.
     pub current_user: &'a str,
+    /// The roles that the session has taken, as CURRENT_ROLE() shows them.
+    pub current_role: &'a str,
     pub connection_id: u64,
     pub last_insert_id: u64,
     pub row_count: i64,

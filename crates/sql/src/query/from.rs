@@ -107,6 +107,12 @@ impl Binder<'_> {
         if alias.is_some_and(|alias| !alias.columns.is_empty()) {
             return Err(SqlError::unsupported("column names after the alias of a table"));
         }
+        if let Some(rewrites) = self.rewrites.as_mut().filter(|_| database.is_none()) {
+            rewrites.table(name, self.ctx.session.database);
+        }
+        if let Some(view) = self.ctx.tables.view(database, table)? {
+            return self.view(view, shown);
+        }
         let definition = self.ctx.tables.definition(database, table)?;
         let alias = alias.map(|alias| alias.name.value.as_str());
         match definition {

@@ -47,6 +47,7 @@ pub(super) const NAMES: &[&str] = &[
     "CURRENT_DATE",
     "CURRENT_TIME",
     "CURRENT_TIMESTAMP",
+    "CURRENT_ROLE",
     "CURRENT_USER",
     "CURTIME",
     "DATABASE",

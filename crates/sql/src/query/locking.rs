@@ -87,7 +87,10 @@ impl Binder<'_> {
         lock: &mut LockedRows,
     ) -> Result<Rows, SqlError> {
         super::select::refuse_unsupported(select)?;
-        let (source, tables) = self.located_from(&select.from)?;
+        let refused = std::mem::replace(&mut self.refuses_views, true);
+        let located = self.located_from(&select.from);
+        self.refuses_views = refused;
+        let (source, tables) = located?;
         if let Some(unknown) = lock.of.iter().find(|name| !tables.iter().any(|table| table.shown == **name)) {
             return Err(SqlError::new(
                 ErrorKind::UnresolvedTableLock,

@@ -33,14 +33,16 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 mod titles;
+mod views;
 
 pub use crate::functions::warnings::Warning;
 pub use context::{
-    BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables,
+    BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables, View,
 };
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
+pub use views::{BoundView, bind_view, describe_view};
 
 use crate::functions::warnings;
 use crate::statement::{Delete, DeleteJoined, Update, UpdateJoined};

@@ -10,7 +10,7 @@ use crate::analyzer::Typed;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
-use sqlparser::ast;
+use sqlparser::ast::{self, Spanned};
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
 
@@ -144,6 +144,10 @@ impl Binder<'_> {
                     if env.scope.columns.is_empty() {
                         return Err(SqlError::new(ErrorKind::NoTablesUsed, "No tables used"));
                     }
+                    if let Some(rewrites) = &mut self.rewrites {
+                        let star = options.wildcard_token.0.span;
+                        rewrites.star(star.start, star, env.scope.all());
+                    }
                     items.extend(env.scope.all().map(star_item));
                 }
                 ast::SelectItem::QualifiedWildcard(kind, options) => {
@@ -158,6 +162,10 @@ impl Binder<'_> {
                             ErrorKind::UnknownTable,
                             format!("Unknown table '{table}'"),
                         ));
+                    }
+                    if let Some(rewrites) = &mut self.rewrites {
+                        let star = options.wildcard_token.0.span;
+                        rewrites.star(name.span().start, star, columns.iter().copied());
                     }
                     items.extend(columns.into_iter().map(star_item));
                 }

@@ -243,8 +243,8 @@ impl Reader<'_> {
 
     pub fn rename_tables(&mut self) -> Read<Statement> {
         self.expect("RENAME")?;
-        if self.is("USER") {
-            return unsupported("RENAME USER");
+        if self.eat("USER") {
+            return self.rename_users();
         }
         if !self.eat("TABLES") {
             self.expect("TABLE")?;

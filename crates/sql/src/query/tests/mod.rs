@@ -168,6 +168,7 @@ pub(super) fn session() -> SessionView<'static> {
         database: Some("d"),
         user: "root@localhost",
         current_user: "root@%",
+        current_role: "NONE",
         connection_id: 9,
         last_insert_id: 5,
         row_count: -1,

@@ -1,0 +1,102 @@
+//! Roles, RENAME USER and the options of accounts.
+
+use super::*;
+use crate::{GrantedRole, Level, Privilege, PrivilegeSet};
+
+fn name(name: &str) -> UserName {
+    UserName::new(name, "%")
+}
+
+fn grant(role: &str, user: &str) -> Command {
+    Command::GrantRole { user: name(user), role: name(role), admin: false }
+}
+
+fn names(users: &[std::sync::Arc<crate::User>]) -> Vec<&str> {
+    let mut names: Vec<&str> = users.iter().map(|user| user.user.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn roles_are_locked_accounts_without_circles() {
+    let mut driver = Driver::default();
+    driver.run(create_user("ann")).unwrap();
+    for role in ["reader", "writer", "boss"] {
+        driver.run(Command::CreateRole { role: name(role), if_not_exists: false }).unwrap();
+        assert!(driver.catalog.user(&name(role)).unwrap().options.locked);
+    }
+    driver.run(grant("reader", "writer")).unwrap();
+    driver.run(grant("writer", "boss")).unwrap();
+    driver.run(grant("boss", "ann")).unwrap();
+    let select = PrivilegeSet::NONE.with(Privilege::Select);
+    driver
+        .run(Command::Grant { user: name("reader"), level: Level::Global, privileges: select })
+        .unwrap();
+    assert_eq!(names(&driver.catalog.roles_of([&name("boss")])), ["boss", "reader", "writer"]);
+    assert_eq!(names(&driver.catalog.roles_of([&name("nobody")])), [""; 0]);
+    for (command, error) in [
+        (
+            grant("boss", "reader"),
+            "ERROR 3524 (HY000): User account `reader`@`%` is directly or indirectly granted to the role \
+             `boss`@`%`. The GRANT would create a loop",
+        ),
+        (grant("nope", "ann"), "ERROR 3523 (HY000): Unknown authorization ID `nope`@`%`"),
+        (grant("boss", "nope"), "ERROR 3523 (HY000): Unknown authorization ID `nope`@`%`"),
+        (
+            Command::CreateRole { role: name("ann"), if_not_exists: false },
+            "ERROR 1396 (HY000): Operation CREATE ROLE failed for 'ann'@'%'",
+        ),
+        (
+            Command::DropRole { role: name("nope"), if_exists: false },
+            "ERROR 1396 (HY000): Operation DROP ROLE failed for 'nope'@'%'",
+        ),
+        (
+            Command::SetDefaultRoles { user: name("ann"), roles: vec![name("reader")] },
+            "ERROR 3530 (HY000): `reader`@`%` is not granted to `ann`@`%`",
+        ),
+    ] {
+        assert_eq!(driver.fails(command), error);
+    }
+    driver.run(Command::SetDefaultRoles { user: name("ann"), roles: vec![name("boss")] }).unwrap();
+    driver.run(Command::RenameUser { from: name("boss"), to: name("chief") }).unwrap();
+    let ann = driver.catalog.user(&name("ann")).unwrap();
+    assert_eq!(ann.roles, [GrantedRole { role: name("chief"), admin: false }]);
+    assert_eq!(ann.default_roles, [name("chief")]);
+    driver.run(Command::DropRole { role: name("chief"), if_exists: false }).unwrap();
+    let ann = driver.catalog.user(&name("ann")).unwrap();
+    assert!(ann.roles.is_empty() && ann.default_roles.is_empty());
+    driver.run(grant("reader", "ann")).unwrap();
+    driver.run(Command::RevokeRole { user: name("ann"), role: name("reader") }).unwrap();
+    assert!(driver.catalog.user(&name("ann")).unwrap().roles.is_empty());
+}
+
+#[test]
+fn accounts_are_renamed_and_locked() {
+    let mut driver = Driver::default();
+    driver.run(create_user("ann")).unwrap();
+    driver.run(create_user("bob")).unwrap();
+    let rename = |from: &str, to: &str| Command::RenameUser { from: name(from), to: name(to) };
+    assert_eq!(
+        driver.fails(rename("ann", "bob")),
+        "ERROR 1396 (HY000): Operation RENAME USER failed for 'ann'@'%'"
+    );
+    assert_eq!(
+        driver.fails(rename("nope", "new")),
+        "ERROR 1396 (HY000): Operation RENAME USER failed for 'nope'@'%'"
+    );
+    driver.run(rename("ann", "eve")).unwrap();
+    assert!(driver.catalog.user(&name("ann")).is_none());
+    assert_eq!(driver.catalog.user(&name("eve")).unwrap().authentication, "secret");
+    let set = |locked, requires_tls| Command::SetAccount {
+        user: name("eve"),
+        locked,
+        requires_tls,
+        if_exists: false,
+    };
+    driver.run(set(Some(true), None)).unwrap();
+    driver.run(set(None, Some(true))).unwrap();
+    assert_eq!(
+        driver.catalog.user(&name("eve")).unwrap().options,
+        AccountOptions { locked: true, requires_tls: true }
+    );
+}
