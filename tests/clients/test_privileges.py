@@ -159,6 +159,104 @@ def test_change_of_user(server, database, admin):
             connection._read_ok_packet()
 
 
+def test_views_read_with_the_rights_of_their_definer(database, admin, ann):
+    d = database
+    admin.execute("CREATE VIEW v AS SELECT id, v FROM t")
+    admin.execute("CREATE SQL SECURITY INVOKER VIEW w AS SELECT id FROM t")
+    view = "command denied to user 'ann'@'localhost' for table"
+    assert refused(ann, f"SELECT * FROM {d}.v") == (1142, f"SELECT {view} 'v'")
+    admin.execute(f"GRANT SELECT ON {d}.v TO ann")
+    admin.execute(f"GRANT SELECT ON {d}.w TO ann")
+    assert rows(ann, f"SELECT * FROM {d}.v") == ((1, 1),)
+    assert refused(ann, f"SELECT * FROM {d}.t")[0] == 1142
+    got = refused(ann, f"SELECT * FROM {d}.w")
+    assert got == (
+        1356,
+        f"View '{d}.w' references invalid table(s) or column(s) or function(s) or definer/invoker of view "
+        "lack rights to use them",
+    )
+    admin.execute(f"GRANT SELECT ON {d}.t TO ann")
+    assert rows(ann, f"SELECT * FROM {d}.w") == ((1,),)
+    assert refused(ann, f"SHOW CREATE VIEW {d}.v") == (1142, f"SHOW VIEW {view} 'v'")
+    assert refused(ann, f"CREATE VIEW {d}.x AS SELECT 1") == (1142, f"CREATE VIEW {view} 'x'")
+    assert refused(ann, f"DROP VIEW {d}.v") == (1142, f"DROP {view} 'v'")
+    admin.execute(f"GRANT CREATE VIEW ON {d}.* TO ann")
+    ann.execute(f"CREATE VIEW {d}.x AS SELECT COUNT(*) AS n, CURRENT_USER() AS u FROM {d}.t")
+    assert refused(ann, f"CREATE VIEW {d}.y AS SELECT * FROM {d}.u") == (1142, f"SELECT {view} 'u'")
+    assert refused(ann, f"CREATE DEFINER = root@localhost VIEW {d}.y AS SELECT 1")[0] == 1227
+    assert rows(admin, f"SELECT * FROM {d}.x") == ((1, "ann@%"),)
+    # What the definer may not read any more nobody reads through the view.
+    admin.execute(f"REVOKE SELECT ON {d}.t FROM ann")
+    assert refused(admin, f"SELECT * FROM {d}.x")[0] == 1356
+    admin.execute("DROP USER ann")
+    assert refused(admin, f"SELECT * FROM {d}.x") == (
+        1449,
+        "The user specified as a definer ('ann'@'%') does not exist",
+    )
+
+
+def test_roles(database, admin, ann, server):
+    d = database
+    admin.execute("CREATE ROLE reader, writer")
+    try:
+        admin.execute(f"GRANT SELECT ON {d}.t TO reader")
+        admin.execute(f"GRANT INSERT ON {d}.t TO writer")
+        admin.execute("GRANT reader TO writer")
+        assert refused(ann, "GRANT writer TO ann")[0] == 1227
+        assert refused(admin, "GRANT writer TO reader")[0] == 3524
+        assert refused(admin, "GRANT nosuch TO ann") == (3523, "Unknown authorization ID `nosuch`@`%`")
+        assert refused(ann, "SET ROLE writer") == (3530, "`writer`@`%` is not granted to `ann`@`%`")
+        admin.execute("GRANT writer TO ann")
+        assert refused(ann, f"SELECT * FROM {d}.t")[0] == 1142
+        ann.execute("SET ROLE writer")
+        assert rows(ann, "SELECT CURRENT_ROLE()") == (("`writer`@`%`",),)
+        assert rows(ann, f"SELECT * FROM {d}.t") == ((1, 1),)
+        ann.execute(f"INSERT INTO {d}.t VALUES (2, 2)")
+        assert refused(ann, f"DELETE FROM {d}.t")[0] == 1142
+        assert rows(ann, "SHOW GRANTS")[-1] == ("GRANT `writer`@`%` TO `ann`@`%`",)
+        ann.execute("SET ROLE NONE")
+        assert rows(ann, "SELECT CURRENT_ROLE()") == (("NONE",),)
+        assert refused(ann, f"INSERT INTO {d}.t VALUES (3, 3)")[0] == 1142
+        with server.connect(user="ann", password="pw") as connection:
+            assert rows(connection.cursor(), "SELECT CURRENT_ROLE()") == (("NONE",),)
+        ann.execute("SET DEFAULT ROLE ALL TO ann")
+        with server.connect(user="ann", password="pw") as connection:
+            cursor = connection.cursor()
+            assert rows(cursor, f"SELECT COUNT(*) FROM {d}.t") == ((2,),)
+            # What is revoked counts no more at once, in sessions that have it too.
+            admin.execute("REVOKE writer FROM ann")
+            assert refused(cursor, f"SELECT * FROM {d}.t")[0] == 1142
+        # A role is an account that nobody logs in with.
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            server.connect(user="reader")
+        assert caught.value.args[0] == 3118
+    finally:
+        admin.execute("DROP ROLE reader, writer")
+    assert refused(admin, "DROP ROLE reader")[0] == 1396
+
+
+def test_accounts_are_renamed_and_locked(server, admin, ann):
+    admin.execute("ALTER USER ann ACCOUNT LOCK")
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        server.connect(user="ann", password="pw")
+    assert caught.value.args == (3118, "Access denied for user 'ann'@'localhost'. Account is locked.")
+    assert refused(ann, "ALTER USER ann ACCOUNT UNLOCK")[0] == 1227
+    admin.execute("ALTER USER ann ACCOUNT UNLOCK")
+    server.connect(user="ann", password="pw").close()
+    admin.execute("ALTER USER ann REQUIRE SSL")
+    assert rows(admin, "SHOW CREATE USER ann")[0][0].endswith(" REQUIRE SSL ACCOUNT UNLOCK")
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        server.connect(user="ann", password="pw", ssl_disabled=True)
+    assert caught.value.args[0] == 1045
+    admin.execute("RENAME USER ann TO eve")
+    try:
+        assert refused(admin, "RENAME USER ann TO eve")[0] == 1396
+        admin.execute("ALTER USER eve REQUIRE NONE")
+        server.connect(user="eve", password="pw").close()
+    finally:
+        admin.execute("DROP USER eve")
+
+
 def test_who_may_kill_whom(server, admin, ann):
     # An aggregator knows its own sessions.
     with server.elsewhere.connect(user="ann", password="pw") as other:

@@ -99,6 +99,49 @@ MISTAKES = {
         "SELECT DATE_ADD(born, 1) FROM customers",
         (1064, "42000", "DATE_ADD takes a date and an interval: DATE_ADD(date, INTERVAL 1 DAY)"),
     ),
+    "a table below a view that is gone": (
+        "SELECT * FROM lost",
+        (
+            1356,
+            "HY000",
+            "View '{db}.lost' references invalid table(s) or column(s) or function(s) or definer/invoker of view "
+            "lack rights to use them",
+        ),
+    ),
+    "a change through a view": (
+        "UPDATE names SET name = 'x'",
+        (
+            1235,
+            "42000",
+            "Pando doesn't yet support 'changing rows through a view; '{db}.names' is one: change the table below it'",
+        ),
+    ),
+    "a view where a table must be": ("ALTER TABLE names ADD x INT", (1347, "HY000", "'{db}.names' is not BASE TABLE")),
+    "a misspelt view": (
+        "SELECT * FROM nmaes",
+        (1146, "42S02", "Table '{db}.nmaes' doesn't exist; did you mean 'names'?"),
+    ),
+    "a view with a variable": (
+        "CREATE VIEW v AS SELECT @x",
+        (1351, "HY000", "View's SELECT contains a variable or parameter"),
+    ),
+    "a row that a CHECK forbids": (
+        "INSERT INTO orders (id, customer, amount) VALUES (1, 1, -5)",
+        (3819, "HY000", "Check constraint 'positive' is violated."),
+    ),
+    "a value for a generated column": (
+        "INSERT INTO orders (id, amount, gross) VALUES (1, 1, 1.19)",
+        (3105, "HY000", "The value specified for generated column 'gross' in table 'orders' is not allowed."),
+    ),
+    "a CHECK of a column that is not there": (
+        "CREATE TABLE t (a INT, CHECK (aa > 0))",
+        (3820, "HY000", "Check constraint 't_chk_1' refers to non-existing column 'aa'."),
+    ),
+    "a CHECK that changes with time": (
+        "CREATE TABLE t (a DATE, CHECK (a < CURDATE()))",
+        (3814, "HY000", "An expression of a check constraint 't_chk_1' contains a disallowed function: `curdate`."),
+    ),
+    "a role that was not granted": ("SET ROLE boss", (3530, "HY000", "`boss`@`%` is not granted to `root`@`localhost`")),
     "a database that is not there": ("USE shpo", (1049, "42000", "Unknown database 'shpo'")),
 }
 
@@ -115,7 +158,14 @@ def shop(server):
             "CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(10) NOT NULL, city VARCHAR(20), born DATE)"
         )
         cursor.execute("INSERT INTO customers VALUES (1, 'Ann', 'Oslo', '1990-01-01')")
-        cursor.execute("CREATE TABLE orders (id INT PRIMARY KEY, customer INT, amount DECIMAL(8,2))")
+        cursor.execute(
+            "CREATE TABLE orders (id INT PRIMARY KEY, customer INT, amount DECIMAL(8,2), "
+            "gross DECIMAL(9,2) AS (amount * 1.19), CONSTRAINT positive CHECK (amount > 0))"
+        )
+        cursor.execute("CREATE TABLE gone (id INT)")
+        cursor.execute("CREATE VIEW lost AS SELECT id FROM gone")
+        cursor.execute("CREATE VIEW names AS SELECT name FROM customers")
+        cursor.execute("DROP TABLE gone")
         yield connection
         cursor.execute(f"DROP DATABASE {name}")
 

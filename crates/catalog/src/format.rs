@@ -159,9 +159,8 @@ impl Catalog {
         for table in file.tables {
             catalog.insert_table(Arc::new(table));
         }
-        catalog.views = Arc::new(
-            file.views.into_iter().map(|v| ((v.database, v.name.clone()), Arc::new(v))).collect(),
-        );
+        catalog.views =
+            Arc::new(file.views.into_iter().map(|v| ((v.database, v.name.clone()), Arc::new(v))).collect());
         catalog.users = Arc::new(file.users.into_iter().map(|u| (u.user.clone(), Arc::new(u))).collect());
         catalog.nodes = Arc::new(file.nodes.into_iter().map(|n| (n.id, Arc::new(n))).collect());
         catalog.next_values = Arc::new(file.next_values);

@@ -153,7 +153,8 @@ impl Catalog {
     /// The views of a database, by name; none if there is no such database.
     pub fn views(&self, database: &str) -> impl Iterator<Item = &Arc<View>> {
         let id = self.database(database).map(|d| d.id);
-        let from = id.map(|id| self.views.range((id, String::new())..).take_while(move |((of, _), _)| *of == id));
+        let from =
+            id.map(|id| self.views.range((id, String::new())..).take_while(move |((of, _), _)| *of == id));
         from.into_iter().flatten().map(|(_, view)| view)
     }
 

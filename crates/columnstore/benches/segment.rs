@@ -74,6 +74,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
         sort_key: vec![],
         primary_key: vec![ColumnId(1), ColumnId(4)],
         keys: vec![],
+        checks: Vec::new(),
         comment: String::new(),
     };
     let mut random = StdRng::seed_from_u64(1);

@@ -35,6 +35,7 @@ pub(crate) fn table(id: u32, columns: Vec<ColumnDef>, primary_key: &[u32]) -> Ta
         sort_key: Vec::new(),
         primary_key: primary_key.iter().map(|id| ColumnId(*id)).collect(),
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

@@ -64,6 +64,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
         sort_key: Vec::new(),
         primary_key: Vec::new(),
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

@@ -63,6 +63,7 @@ fn definition() -> TableDef {
         sort_key: Vec::new(),
         primary_key: vec![ColumnId(1)],
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

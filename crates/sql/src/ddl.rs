@@ -8,9 +8,11 @@ mod show;
 mod tests;
 
 use crate::convert::{Context, convert_text};
-use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, KeyKind};
+use crate::statement::{CheckSpec, ColumnSpec, CreateTable, DefaultSpec, KeyKind};
 use std::collections::HashSet;
-use types::{ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId};
+use types::{
+    CheckDef, ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId,
+};
 
 pub use alter::{Altered, altered};
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
@@ -60,8 +62,10 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         sort_key: Vec::new(),
         primary_key: Vec::new(),
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: create.comment.clone(),
     };
+    checks(&mut def, create)?;
     let null_in_primary = keys::apply(&mut def, create)?;
     if null_in_primary {
         return Err(errors::primary_key_null());
@@ -76,7 +80,56 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
     for column in &def.columns {
         check_default(column)?;
     }
+    crate::query::check_rules(&def)?;
     Ok(def)
+}
+
+/// The constraints, those without a name numbered as MySQL numbers them.
+fn checks(def: &mut TableDef, create: &CreateTable) -> Result<()> {
+    for column in &create.columns {
+        for check in &column.checks {
+            let name = add_check(def, check)?;
+            let others = def.columns.iter().filter(|other| other.name != column.name.value);
+            if let Some(other) =
+                others.map(|other| &other.name).find(|other| crate::query::mentions(&check.expression, other))
+            {
+                return Err(SqlError::new(
+                    types::ErrorKind::CheckConstraintColumn,
+                    format!(
+                        "Column check constraint '{name}' references other column '{other}'; write it as a \
+                         constraint of the table."
+                    ),
+                ));
+            }
+        }
+    }
+    create.checks.iter().try_for_each(|check| add_check(def, check).map(|_| ()))
+}
+
+fn add_check(def: &mut TableDef, check: &CheckSpec) -> Result<String> {
+    let taken = |name: &str| def.checks.iter().any(|other| other.name.eq_ignore_ascii_case(name));
+    let name = match &check.name {
+        Some(name) => {
+            check_length(name)?;
+            name.clone()
+        }
+        None => (1..)
+            .map(|number| format!("{}_chk_{number}", def.name))
+            .find(|name| !taken(name))
+            .unwrap_or_default(),
+    };
+    if taken(&name) {
+        return Err(SqlError::new(
+            types::ErrorKind::CheckConstraintDuplicateName,
+            format!("Duplicate check constraint name '{name}'."),
+        ));
+    }
+    def.checks.push(CheckDef {
+        name: name.clone(),
+        expression: check.expression.clone(),
+        enforced: check.enforced,
+    });
+    Ok(name)
 }
 
 pub fn check_table_name(name: &str) -> Result<()> {
@@ -115,6 +168,21 @@ fn is_lob(ty: SqlType) -> bool {
 fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
     let name = spec.name.value.clone();
     let default = match &spec.default {
+        default if spec.generated.is_some() => {
+            if default.is_some() || spec.auto_increment || spec.on_update_now {
+                return Err(SqlError::new(
+                    types::ErrorKind::WrongUsage,
+                    format!("Incorrect usage of DEFAULT and generated column '{name}'"),
+                ));
+            }
+            match &spec.generated {
+                Some(generated) => ColumnDefault::Generated {
+                    expression: generated.expression.clone(),
+                    stored: generated.stored,
+                },
+                None => ColumnDefault::None,
+            }
+        }
         None => ColumnDefault::None,
         Some(DefaultSpec::Null) if spec.nullable == Some(false) => {
             return Err(errors::invalid_default(&name));
@@ -124,6 +192,7 @@ fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
             return Err(errors::lob_default(&name));
         }
         Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+        Some(DefaultSpec::Expression(text)) => ColumnDefault::Expression(text.clone()),
         Some(DefaultSpec::CurrentTimestamp { fsp }) => {
             if moment_fsp(spec.ty) != Some(*fsp) {
                 return Err(errors::invalid_default(&name));

@@ -5,7 +5,7 @@ use crate::literal::literal;
 use crate::rows::{NewRows, Target};
 use crate::statement::{Insert, InsertSource, InsertValue};
 use std::sync::Arc;
-use types::{ErrorKind, Result, SqlError, SqlType, TableDef, Value};
+use types::{Result, SqlType, TableDef, Value};
 
 /// Rows of all columns for an INSERT whose values are literals, parameters, DEFAULT and the time
 /// functions. `None`: a value needs the general path.
@@ -16,8 +16,7 @@ pub fn insert_rows(
     context: &Context,
 ) -> Result<Option<NewRows>> {
     let InsertSource::Values(rows) = &insert.source else { return Ok(None) };
-    let target = Target::new(def, insert.columns.iter().map(|name| name.value.as_str()), context)?;
-    check_counts(insert, rows, target.listed.len())?;
+    let target = Target::of_values(insert, def, context)?;
     let mut builders: Vec<_> = (0..target.listed.len()).map(|at| target.builder(at, rows.len())).collect();
     for (number, row) in rows.iter().enumerate() {
         for (at, builder) in builders.iter_mut().enumerate() {
@@ -26,7 +25,7 @@ pub fn insert_rows(
             let value = match row.get(at).unwrap_or(&InsertValue::Default) {
                 InsertValue::Default => match default_value(column, context)? {
                     DefaultValue::Value(value) => value,
-                    DefaultValue::Generated => Value::Null,
+                    DefaultValue::Generated | DefaultValue::Computed => Value::Null,
                 },
                 InsertValue::Expr(expr) => match literal(expr, parameters, context)? {
                     Some(value) => bits_as_number(value, column.ty, expr),
@@ -41,20 +40,6 @@ pub fn insert_rows(
     }
     let listed = builders.into_iter().map(|builder| builder.finish()).collect();
     target.complete(listed, rows.len()).map(Some)
-}
-
-/// 1136 for a row with more or fewer values than columns.
-fn check_counts(insert: &Insert, rows: &[Vec<InsertValue>], columns: usize) -> Result<()> {
-    for (number, row) in rows.iter().enumerate() {
-        let all_defaults = row.is_empty() && insert.columns.is_empty();
-        if row.len() != columns && !all_defaults {
-            return Err(SqlError::new(
-                ErrorKind::WrongValueCountOnRow,
-                format!("Column count doesn't match value count at row {}", number + 1),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// `X'41'` and `b'1'` are numbers to a column of numbers.
@@ -81,6 +66,7 @@ mod tests {
     use crate::parse::parse_one;
     use crate::statement::Statement;
     use crate::temporal::{Zone, parse_datetime};
+    use types::ErrorKind;
 
     fn table(sql: &str) -> Arc<TableDef> {
         match parse_one(sql).unwrap().statement {

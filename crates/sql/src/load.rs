@@ -93,7 +93,9 @@ impl LoadParser {
         format: &LoadFormat,
         context: Context,
     ) -> Result<LoadParser> {
-        let target = Arc::new(Target::new(def, columns.iter().copied(), &context)?);
+        let target = Target::new(def, columns.iter().copied(), &context)?;
+        target.refuse_generated()?;
+        let target = Arc::new(target);
         let parser = LoadParser {
             builders: Vec::new(),
             building: 0,

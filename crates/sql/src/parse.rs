@@ -45,7 +45,7 @@ pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
         .map_err(|e| syntax_error(text, e.offset, Some(&format!("expected {}", e.expected))))?;
     let parameters = lexed.parameters;
     let dialect = dialect_for(&lexed.tokens)?;
-    let mut reader = Reader::new(&dialect, lexed.tokens, DEPTH);
+    let mut reader = Reader::new(&dialect, text, lexed.tokens, DEPTH);
     if reader.at_end() {
         return Err(SqlError::new(ErrorKind::EmptyQuery, "Query was empty"));
     }
@@ -67,7 +67,7 @@ pub fn parse_expr(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
     let lexed = lexer::lex(text)
         .map_err(|e| syntax_error(text, e.offset, Some(&format!("expected {}", e.expected))))?;
     let dialect = dialect_for(&lexed.tokens)?;
-    let mut reader = Reader::new(&dialect, lexed.tokens, DEPTH);
+    let mut reader = Reader::new(&dialect, text, lexed.tokens, DEPTH);
     reader.expr().and_then(|expr| reader.end().map(|()| expr)).map_err(|fail| fail_to_error(text, fail))
 }
 

@@ -2,10 +2,12 @@
 //! AUTO_INCREMENT numbers are still to be given.
 
 use crate::convert::{ColumnBuilder, Context, DefaultValue, constant_column, convert_value, default_value};
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use crate::query::RowRules;
+use crate::statement::{Insert, InsertSource, InsertValue};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Schema, SchemaRef};
 use std::sync::Arc;
-use types::{ColumnDef, ErrorKind, Result, SqlError, TableDef, Value};
+use types::{ColumnDef, ColumnDefault, ErrorKind, Result, SqlError, TableDef, Value};
 
 /// Rows of all columns of a table.
 #[derive(Debug, Clone)]
@@ -88,6 +90,8 @@ enum Source {
     Listed(usize),
     Default(Value),
     Generated,
+    /// The table computes it of the row.
+    Computed,
 }
 
 /// The columns that a statement names, matched with the table's.
@@ -98,6 +102,9 @@ pub struct Target {
     /// For each listed column its place in the table.
     pub listed: Vec<usize>,
     sources: Vec<Source>,
+    rules: Option<Arc<RowRules>>,
+    /// Places of columns that take their DEFAULT expressions.
+    left_out: Vec<usize>,
 }
 
 impl Target {
@@ -127,6 +134,8 @@ impl Target {
         if listed.is_empty() {
             listed = (0..def.columns.len()).collect();
         }
+        let rules = RowRules::of(&def, context)?;
+        let mut left_out = Vec::new();
         let mut sources = Vec::with_capacity(def.columns.len());
         for (place, column) in def.columns.iter().enumerate() {
             let source = match listed.iter().position(|at| *at == place) {
@@ -134,11 +143,63 @@ impl Target {
                 None => match default_value(column, context)? {
                     DefaultValue::Value(value) => Source::Default(value),
                     DefaultValue::Generated => Source::Generated,
+                    DefaultValue::Computed => {
+                        left_out.push(place);
+                        Source::Computed
+                    }
                 },
             };
             sources.push(source);
         }
-        Ok(Target { schema: table_schema(&def), def, listed, sources })
+        Ok(Target { schema: table_schema(&def), def, listed, sources, rules, left_out })
+    }
+
+    /// The columns of an INSERT .. VALUES whose rows may say DEFAULT. Errors beside those of
+    /// [`Target::new`]: 1136 for a row with more or fewer values than columns, 3105.
+    pub fn of_values(insert: &Insert, def: Arc<TableDef>, context: &Context) -> Result<Target> {
+        let names = insert.columns.iter().map(|name| name.value.as_str());
+        let mut target = Target::new(def, names, context)?;
+        let InsertSource::Values(rows) = &insert.source else { return Ok(target) };
+        check_counts(insert, rows, target.listed.len())?;
+        if target.rules.is_none() {
+            return Ok(target);
+        }
+        for at in 0..target.listed.len() {
+            let place = target.listed[at];
+            let generated = target.def.is_generated(place);
+            if !generated && !matches!(target.def.columns[place].default, ColumnDefault::Expression(_)) {
+                continue;
+            }
+            let says_default = |row: &&Vec<InsertValue>| {
+                matches!(row.get(at).unwrap_or(&InsertValue::Default), InsertValue::Default)
+            };
+            let defaults = rows.iter().filter(says_default).count();
+            if defaults == rows.len() {
+                target.sources[place] = Source::Computed;
+                target.left_out.push(place);
+            } else if generated {
+                return Err(crate::ddl::errors::generated_value(&target.def, place));
+            } else if defaults > 0 {
+                return Err(SqlError::unsupported(format_args!(
+                    "DEFAULT in some rows and values in others for column '{}', whose default is an expression",
+                    target.def.columns[place].name
+                )));
+            }
+        }
+        Ok(target)
+    }
+
+    /// For rows that say nothing of DEFAULT: a generated column must not be listed. Error: 3105.
+    pub fn refuse_generated(&self) -> Result<()> {
+        match self.listed.iter().find(|place| self.def.is_generated(**place)) {
+            Some(place) => Err(crate::ddl::errors::generated_value(&self.def, *place)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the values of a listed column do not count, since the table computes it.
+    pub fn is_computed(&self, listed: usize) -> bool {
+        matches!(self.sources[self.listed[listed]], Source::Computed)
     }
 
     /// The definition of a listed column.
@@ -155,7 +216,8 @@ impl Target {
     /// A builder for a listed column: AUTO_INCREMENT takes NULL, which means "generate".
     pub fn builder(&self, listed: usize, rows: usize) -> ColumnBuilder {
         let column = self.column(listed);
-        ColumnBuilder::of(column.ty, column.nullable || column.auto_increment, rows)
+        let nullable = column.nullable || column.auto_increment || self.is_computed(listed);
+        ColumnBuilder::of(column.ty, nullable, rows)
     }
 
     /// Completes listed columns, each of its column's type, to rows of the table.
@@ -171,6 +233,7 @@ impl Target {
                 }
                 Source::Listed(at) => listed[*at].clone(),
                 Source::Default(value) => constant_column(value, column, rows)?,
+                Source::Computed => new_null_array(&column.ty.arrow(), rows),
                 Source::Generated => {
                     generate = (rows > 0).then(|| BooleanArray::from(vec![true; rows]));
                     let zero = convert_value(&Value::Int(0), column, &Context::fixed(), 1)?;
@@ -179,8 +242,25 @@ impl Target {
             };
             columns.push(array);
         }
+        if let Some(rules) = &self.rules {
+            rules.apply(&mut columns, &self.left_out, rows)?;
+        }
         Ok(NewRows { batch: batch(self.schema.clone(), columns, rows)?, generate })
     }
+}
+
+/// 1136 for a row with more or fewer values than columns.
+fn check_counts(insert: &Insert, rows: &[Vec<InsertValue>], columns: usize) -> Result<()> {
+    for (number, row) in rows.iter().enumerate() {
+        let all_defaults = row.is_empty() && insert.columns.is_empty();
+        if row.len() != columns && !all_defaults {
+            return Err(SqlError::new(
+                ErrorKind::WrongValueCountOnRow,
+                format!("Column count doesn't match value count at row {}", number + 1),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Parts an AUTO_INCREMENT column with NULL and 0 into one without NULL and the mask of these.

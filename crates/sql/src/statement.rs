@@ -193,6 +193,9 @@ pub enum AlterAction {
     },
     AddKey(KeySpec),
     DropKey(String),
+    DropCheck(String),
+    /// A unique key or a check.
+    DropConstraint(String),
     RenameKey {
         from: String,
         to: String,
@@ -347,6 +350,7 @@ pub struct CreateTable {
     pub reference: bool,
     pub columns: Vec<ColumnSpec>,
     pub keys: Vec<KeySpec>,
+    pub checks: Vec<CheckSpec>,
     /// CREATE TABLE t LIKE other.
     pub like: Option<TableName>,
     /// CREATE TABLE t [(..)] \[AS\] SELECT.
@@ -398,7 +402,27 @@ pub struct ColumnSpec {
     pub primary: bool,
     /// UNIQUE beside the column.
     pub unique: bool,
+    pub generated: Option<GeneratedSpec>,
+    /// CHECK beside the column, which may name no other.
+    pub checks: Vec<CheckSpec>,
     pub comment: String,
+}
+
+/// GENERATED ALWAYS AS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GeneratedSpec {
+    /// As written.
+    pub expression: String,
+    pub stored: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSpec {
+    pub name: Option<String>,
+    /// As written.
+    pub expression: String,
+    /// False: NOT ENFORCED.
+    pub enforced: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -409,6 +433,8 @@ pub enum DefaultSpec {
     CurrentTimestamp {
         fsp: u8,
     },
+    /// (expression), as written.
+    Expression(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -82,6 +82,17 @@ kinds! {
     RoleNotGranted = 3530, "HY000";
     AccountLocked = 3118, "HY000";
     CheckConstraintViolated = 3819, "HY000";
+    CheckConstraintColumn = 3813, "HY000";
+    CheckConstraintFunction = 3814, "HY000";
+    CheckConstraintAutoIncrement = 3818, "HY000";
+    CheckConstraintUnknownColumn = 3820, "HY000";
+    DependentByCheckConstraint = 3959, "HY000";
+    GeneratedColumnFunction = 3763, "HY000";
+    GeneratedColumnValue = 3105, "HY000";
+    GeneratedColumnNotPrior = 3107, "HY000";
+    DependentByGeneratedColumn = 3108, "HY000";
+    GeneratedColumnAutoIncrement = 3109, "HY000";
+    DefaultExpressionFunction = 3770, "HY000";
     CheckConstraintNotFound = 3821, "HY000";
     CheckConstraintDuplicateName = 3822, "HY000";
     NonUpdatableTable = 1288, "HY000";

@@ -12,6 +12,6 @@ pub mod value;
 pub use error::{ErrorKind, Result, SqlError};
 pub use hlc::Timestamp;
 pub use ids::{ColumnId, DatabaseId, NodeId, PartitionId, StatementNo, TableId, TxnId};
-pub use schema::{ColumnDef, ColumnDefault, KeyDef, TableDef};
+pub use schema::{CheckDef, ColumnDef, ColumnDefault, KeyDef, TableDef};
 pub use sql_type::{Physical, SqlType};
 pub use value::Value;

@@ -14,6 +14,14 @@ pub enum ColumnDefault {
     Literal(String),
     /// DEFAULT CURRENT_TIMESTAMP.
     CurrentTimestamp,
+    /// DEFAULT (expression), over the columns of the row.
+    Expression(String),
+    /// GENERATED ALWAYS AS (expression): no other value is taken.
+    Generated {
+        expression: String,
+        /// STORED as opposed to VIRTUAL, which changes only what is shown.
+        stored: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +49,15 @@ pub struct KeyDef {
     pub unique: bool,
 }
 
+/// A condition that no row may make false.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDef {
+    pub name: String,
+    pub expression: String,
+    /// False: NOT ENFORCED.
+    pub enforced: bool,
+}
+
 /// One version of a table's definition. A schema change makes another with `version + 1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDef {
@@ -60,6 +77,8 @@ pub struct TableDef {
     /// Empty: none.
     pub primary_key: Vec<ColumnId>,
     pub keys: Vec<KeyDef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckDef>,
     pub comment: String,
 }
 
@@ -82,6 +101,11 @@ impl TableDef {
     /// The order that segments are written in: the sort key, else the primary key.
     pub fn segment_order(&self) -> &[ColumnId] {
         if self.sort_key.is_empty() { &self.primary_key } else { &self.sort_key }
+    }
+
+    /// Whether values of the column are only computed.
+    pub fn is_generated(&self, place: usize) -> bool {
+        self.columns.get(place).is_some_and(|c| matches!(c.default, ColumnDefault::Generated { .. }))
     }
 
     pub fn auto_increment(&self) -> Option<&ColumnDef> {

@@ -49,6 +49,7 @@ pub fn table() -> TableDef {
         sort_key: vec![ColumnId(1)],
         primary_key: vec![ColumnId(1)],
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

@@ -98,9 +98,7 @@ impl State {
             | Statement::DropUser { .. }
             | Statement::RenameUsers(_)
             | Statement::CreateRole { .. }
-            | Statement::DropRole { .. } => {
-                self.privileges.require_globally(CreateUser, of_users)
-            }
+            | Statement::DropRole { .. } => self.privileges.require_globally(CreateUser, of_users),
             Statement::AlterUser { users, options, .. } => {
                 // Only the own password is everybody's.
                 if *options == UserOptions::default() && users.iter().all(|spec| self.is_own(&spec.account)) {

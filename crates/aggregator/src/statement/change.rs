@@ -62,6 +62,7 @@ impl State {
         if update.ignore {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
+        self.refuse_view(&update.table)?;
         let bound = self
             .bind_with(|tables| {
                 sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
@@ -97,6 +98,7 @@ impl State {
         if delete.ignore {
             return Err(SqlError::unsupported("DELETE IGNORE"));
         }
+        self.refuse_view(&delete.table)?;
         let bound = self
             .bind_with(|tables| {
                 sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
@@ -213,15 +215,18 @@ impl State {
     }
 
     /// New rows, whose columns begin at `first`, with every column of its own type.
-    fn convert_rows(&self, def: &TableDef, rows: &RecordBatch, first: usize) -> Result<RecordBatch> {
+    fn convert_rows(&self, def: &Arc<TableDef>, rows: &RecordBatch, first: usize) -> Result<RecordBatch> {
         let context = self.convert_context();
         let schema = rows.schema();
-        let columns = def
+        let mut columns = def
             .columns
             .iter()
             .zip(rows.columns().iter().zip(schema.fields()).skip(first))
             .map(|(column, (array, field))| sql::convert::convert_column(array, field, column, &context, 1))
             .collect::<Result<Vec<_>>>()?;
+        if let Some(rules) = sql::query::RowRules::of(def, &context)? {
+            rules.apply(&mut columns, &[], rows.num_rows())?;
+        }
         RecordBatch::try_new(sql::rows::table_schema(def), columns).map_err(SqlError::internal)
     }
 

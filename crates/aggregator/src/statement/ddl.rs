@@ -86,7 +86,13 @@ impl State {
             None => sql::ddl::table_def(create)?,
             Some(other) => {
                 let mut def = TableDef::clone(&*self.table(other)?);
+                let numbered = format!("{}_chk_", def.name);
                 def.name = create.name.name.clone();
+                for check in &mut def.checks {
+                    if let Some(number) = check.name.strip_prefix(&numbered) {
+                        check.name = format!("{}_chk_{number}", def.name);
+                    }
+                }
                 def
             }
         };

@@ -111,6 +111,7 @@ impl State {
         let context = self.convert_context();
         let names = insert.columns.iter().map(|column| column.value.as_str());
         let target = Target::new(def.clone(), names, &context)?;
+        target.refuse_generated()?;
         let bound = self.bind(query, parameters).await?;
         if bound.columns.len() != target.listed.len() {
             return Err(SqlError::new(
@@ -203,7 +204,7 @@ fn evaluated_rows(
     let InsertSource::Values(rows) = &insert.source else {
         return Err(SqlError::internal("only VALUES have rows to evaluate"));
     };
-    let target = Target::new(def.clone(), insert.columns.iter().map(|name| name.value.as_str()), context)?;
+    let target = Target::of_values(insert, def.clone(), context)?;
     let mut builders: Vec<_> = (0..target.listed.len()).map(|at| target.builder(at, rows.len())).collect();
     for (number, row) in rows.iter().enumerate() {
         for (at, builder) in builders.iter_mut().enumerate() {
@@ -212,7 +213,7 @@ fn evaluated_rows(
                 InsertValue::Expr(expr) => evaluate(expr)?,
                 InsertValue::Default => match default_value(column, context)? {
                     DefaultValue::Value(value) => value,
-                    DefaultValue::Generated => Value::Null,
+                    DefaultValue::Generated | DefaultValue::Computed => Value::Null,
                 },
             };
             let scalar = Scalar::of(&value);

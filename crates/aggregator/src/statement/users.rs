@@ -8,7 +8,9 @@ use super::grid::Grid;
 use super::{Answer, done};
 use crate::server::ROOT;
 use crate::session::{Level, State};
-use catalog::{AccountOptions, Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName};
+use catalog::{
+    AccountOptions, Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName,
+};
 use mysql_protocol::{Plugin, make_stored};
 use sql::statement::{Account, Grant, GrantLevel, Password, UserOptions, UserSpec};
 use types::{ErrorKind, Result, SqlError};

@@ -13,11 +13,16 @@ use types::{PartitionId, Result, SqlError, TableDef};
 impl State {
     /// The table whose rows INSERT, REPLACE and LOAD DATA change.
     pub(super) fn changed_table(&self, name: &TableName) -> Result<Arc<TableDef>> {
-        if self.named_view(name)?.is_some() {
-            let database = self.database_name(name.database.as_deref())?;
-            return Err(changed_through_view(database, &name.name));
-        }
+        self.refuse_view(name)?;
         self.table(name)
+    }
+
+    /// That a statement which changes rows does not name a view.
+    pub(super) fn refuse_view(&self, name: &TableName) -> Result<()> {
+        if self.named_view(name)?.is_none() {
+            return Ok(());
+        }
+        Err(changed_through_view(self.database_name(name.database.as_deref())?, &name.name))
     }
 
     /// The partitions of the table's database by ordinal.

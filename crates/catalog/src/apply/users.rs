@@ -128,6 +128,7 @@ impl Catalog {
         let user = normal(user);
         if let Level::Table { database, table } = level
             && self.table(database, table).is_none()
+            && self.view(database, table).is_none()
             && !privileges.contains(Privilege::Create)
         {
             return Err(no_such_table(database, table));

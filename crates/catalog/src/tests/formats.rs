@@ -47,12 +47,7 @@ fn commands_new_in_format_3() -> Vec<Command> {
             options: AccountOptions { locked: false, requires_tls: true },
         },
         Command::RenameUser { from: UserName::new("bob", "%"), to: UserName::new("rob", "%") },
-        Command::SetAccount {
-            user: ann.clone(),
-            locked: Some(true),
-            requires_tls: None,
-            if_exists: false,
-        },
+        Command::SetAccount { user: ann.clone(), locked: Some(true), requires_tls: None, if_exists: false },
         Command::CreateRole { role: role.clone(), if_not_exists: false },
         Command::CreateRole { role: UserName::new("gone", "%"), if_not_exists: false },
         Command::GrantRole { user: ann.clone(), role: role.clone(), admin: true },
@@ -91,7 +86,8 @@ fn commands_of_format_1() -> Vec<Command> {
             user: user.clone(),
             plugin: "caching_sha2_password".into(),
             authentication: "$A$005$salt".into(),
-            if_not_exists: false, options: AccountOptions::default(),
+            if_not_exists: false,
+            options: AccountOptions::default(),
         },
         Command::AlterUser {
             user: user.clone(),

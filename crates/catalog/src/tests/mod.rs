@@ -7,7 +7,10 @@ mod roles;
 mod transcripts;
 mod views;
 
-use crate::{AccountOptions, Catalog, Command, CommandId, NodeRole, Outcome, UserName, View, ViewAlgorithm, ViewSecurity};
+use crate::{
+    AccountOptions, Catalog, Command, CommandId, NodeRole, Outcome, UserName, View, ViewAlgorithm,
+    ViewSecurity,
+};
 use types::{ColumnDef, ColumnDefault, ColumnId, DatabaseId, NodeId, SqlError, SqlType, TableDef, TableId};
 
 /// A catalog that numbers its commands by itself.
@@ -74,7 +77,8 @@ fn create_user(name: &str) -> Command {
         user: UserName::new(name, "%"),
         plugin: "caching_sha2_password".into(),
         authentication: "secret".into(),
-        if_not_exists: false, options: AccountOptions::default(),
+        if_not_exists: false,
+        options: AccountOptions::default(),
     }
 }
 
@@ -105,6 +109,7 @@ fn table(name: &str) -> TableDef {
         sort_key: vec![],
         primary_key: vec![ColumnId(1)],
         keys: vec![],
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

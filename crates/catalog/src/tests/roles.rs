@@ -29,9 +29,7 @@ fn roles_are_locked_accounts_without_circles() {
     driver.run(grant("writer", "boss")).unwrap();
     driver.run(grant("boss", "ann")).unwrap();
     let select = PrivilegeSet::NONE.with(Privilege::Select);
-    driver
-        .run(Command::Grant { user: name("reader"), level: Level::Global, privileges: select })
-        .unwrap();
+    driver.run(Command::Grant { user: name("reader"), level: Level::Global, privileges: select }).unwrap();
     assert_eq!(names(&driver.catalog.roles_of([&name("boss")])), ["boss", "reader", "writer"]);
     assert_eq!(names(&driver.catalog.roles_of([&name("nobody")])), [""; 0]);
     for (command, error) in [

@@ -332,7 +332,8 @@ fn the_most_specific_account_is_taken() {
                 user: UserName::new(name, host),
                 plugin: String::new(),
                 authentication: String::new(),
-                if_not_exists: false, options: AccountOptions::default(),
+                if_not_exists: false,
+                options: AccountOptions::default(),
             })
             .unwrap();
     }

@@ -43,9 +43,7 @@ fn views_share_names_with_tables() {
     assert!(matches!(driver.run(drop_view("x", true)), Ok(Outcome::Unchanged(_))));
 
     let other = View { query: "SELECT 1, 2".into(), ..view("v") };
-    driver
-        .run(Command::CreateView { database: "d".into(), view: other, or_replace: true })
-        .unwrap();
+    driver.run(Command::CreateView { database: "d".into(), view: other, or_replace: true }).unwrap();
     assert_eq!(driver.catalog.view("d", "v").unwrap().query, "SELECT 1, 2");
     driver.run(drop_view("v", false)).unwrap();
     assert_eq!(driver.catalog.view("d", "v"), None);

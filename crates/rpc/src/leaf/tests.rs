@@ -255,6 +255,7 @@ fn def() -> TableDef {
         sort_key: Vec::new(),
         primary_key: Vec::new(),
         keys: Vec::new(),
+        checks: Vec::new(),
         comment: String::new(),
     }
 }

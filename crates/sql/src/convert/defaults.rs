@@ -9,6 +9,8 @@ pub enum DefaultValue {
     Value(Value),
     /// The next number of AUTO_INCREMENT, which the executor gives.
     Generated,
+    /// What the table computes of the row: see [`RowRules`](crate::query::RowRules).
+    Computed,
 }
 
 /// The default of a column at the time of the statement; 1364 if it has none.
@@ -28,6 +30,7 @@ pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultVal
             let now = context.now.div_euclid(unit) * unit;
             convert_value(&Value::Timestamp(now), column, context, 1)?
         }
+        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => return Ok(DefaultValue::Computed),
         ColumnDefault::None | ColumnDefault::Null if column.nullable => Value::Null,
         ColumnDefault::None | ColumnDefault::Null => {
             return Err(SqlError::new(

@@ -4,6 +4,7 @@
 use super::keys::{self, check_collocation};
 use super::{check_column_name, check_default, check_table_name, column_def, errors};
 use crate::convert::{Context, DefaultValue, Scalar, default_value};
+use crate::query::refuse_dependent;
 use crate::statement::{AlterAction, AlterTable, ColumnPlace, ColumnSpec, DefaultSpec, KeyKind, KeySpec};
 use sqlparser::ast::Ident;
 use types::{ColumnDef, ColumnDefault, ColumnId, ErrorKind, Result, SqlError, SqlType, TableDef};
@@ -31,6 +32,7 @@ pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context) -> Result<
         return Err(SqlError::new(ErrorKind::ManyKeys, "Too many columns"));
     }
     check_collocation(&change.def)?;
+    crate::query::check_rules(&change.def)?;
     Ok(change)
 }
 
@@ -55,6 +57,23 @@ impl Altered {
                 self.new_unique.retain(|other| *other != key.name);
                 Ok(())
             }
+            AlterAction::DropCheck(name) => {
+                let place = self.check_place(name).ok_or_else(|| {
+                    SqlError::new(
+                        ErrorKind::CheckConstraintNotFound,
+                        format!("Check constraint '{name}' is not found in the table."),
+                    )
+                })?;
+                self.def.checks.remove(place);
+                Ok(())
+            }
+            AlterAction::DropConstraint(name) => match self.check_place(name) {
+                Some(place) => {
+                    self.def.checks.remove(place);
+                    Ok(())
+                }
+                None => self.apply(&AlterAction::DropKey(name.clone()), context),
+            },
             AlterAction::RenameKey { from, to } => {
                 let place = self.key_place(from).ok_or_else(|| {
                     SqlError::new(
@@ -99,6 +118,10 @@ impl Altered {
         self.def.keys.iter().position(|key| key.name.eq_ignore_ascii_case(name))
     }
 
+    fn check_place(&self, name: &str) -> Option<usize> {
+        self.def.checks.iter().position(|check| check.name.eq_ignore_ascii_case(name))
+    }
+
     /// Puts the column at the place that is wanted.
     fn put(&mut self, column: ColumnDef, place: &ColumnPlace, unsaid: usize) -> Result<()> {
         let at = match place {
@@ -122,6 +145,14 @@ impl Altered {
         if spec.auto_increment {
             return Err(SqlError::unsupported("adding an AUTO_INCREMENT column"));
         }
+        if !spec.checks.is_empty() {
+            return Err(SqlError::unsupported("ALTER TABLE .. ADD CHECK"));
+        }
+        if spec.generated.is_some() || matches!(spec.default, Some(DefaultSpec::Expression(_))) {
+            return Err(SqlError::unsupported(format!(
+                "adding column '{name}', whose values in the rows that are there are to be computed"
+            )));
+        }
         let id = self.def.next_column_id;
         let mut column = column_def(spec, id)?;
         if column.nullable && column.default == ColumnDefault::None {
@@ -144,6 +175,7 @@ impl Altered {
             return Err(cannot_drop(&name.value));
         };
         let id = column.id;
+        refuse_dependent(&self.def, &name.value)?;
         for (key, what) in [
             (&self.def.primary_key, "primary key"),
             (&self.def.shard_key, "shard key"),
@@ -175,6 +207,9 @@ impl Altered {
 
     fn rename(&mut self, place: usize, to: &Ident) -> Result<()> {
         check_column_name(&to.value)?;
+        if !self.def.columns[place].name.eq_ignore_ascii_case(&to.value) {
+            refuse_dependent(&self.def, &self.def.columns[place].name)?;
+        }
         if self.def.column_named(&to.value).is_some_and(|(other, _)| other != place) {
             return Err(errors::duplicate_column(&to.value));
         }
@@ -191,6 +226,13 @@ impl Altered {
             return Err(SqlError::unsupported("ALTER TABLE .. ADD PRIMARY KEY"));
         }
         let mut new = column_def(spec, old.id)?;
+        let generated = |column: &ColumnDef| matches!(column.default, ColumnDefault::Generated { .. });
+        if (generated(&old) || generated(&new)) && old.default != new.default {
+            return Err(SqlError::unsupported("changing how a column is generated"));
+        }
+        if !spec.checks.is_empty() {
+            return Err(SqlError::unsupported("ALTER TABLE .. ADD CHECK"));
+        }
         if self.def.primary_key.contains(&old.id) && spec.nullable != Some(true) {
             new.nullable = false;
         }
@@ -217,7 +259,7 @@ impl Altered {
             )));
         }
         check_default(&new)?;
-        new.initial = Some(old.initial.clone().unwrap_or(old.default));
+        new.initial = Some(old.initial.clone().unwrap_or_else(|| for_missing(old.default)));
         self.def.columns.remove(at);
         self.put(new, place, at)?;
         if spec.unique {
@@ -230,7 +272,10 @@ impl Altered {
     fn set_default(&mut self, name: &Ident, default: Option<&DefaultSpec>) -> Result<()> {
         let place = self.place_of(name)?;
         let column = &mut self.def.columns[place];
-        let before = column.default.clone();
+        if matches!(column.default, ColumnDefault::Generated { .. }) {
+            return Err(errors::invalid_default(&column.name));
+        }
+        let before = for_missing(column.default.clone());
         column.default = match default {
             None => ColumnDefault::None,
             Some(DefaultSpec::Null) => ColumnDefault::Null,
@@ -238,6 +283,7 @@ impl Altered {
                 return Err(errors::lob_default(&column.name));
             }
             Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+            Some(DefaultSpec::Expression(text)) => ColumnDefault::Expression(text.clone()),
             Some(DefaultSpec::CurrentTimestamp { fsp }) => match column.ty {
                 SqlType::DateTime { fsp: own } | SqlType::Timestamp { fsp: own } if own == *fsp => {
                     ColumnDefault::CurrentTimestamp
@@ -259,6 +305,15 @@ impl Altered {
             self.new_unique.push(name);
         }
         Ok(())
+    }
+}
+
+/// What rows without the column have. A column that computes its values was there from the first row on,
+/// so nothing asks for it.
+fn for_missing(default: ColumnDefault) -> ColumnDefault {
+    match default {
+        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => ColumnDefault::None,
+        other => other,
     }
 }
 
@@ -285,6 +340,9 @@ fn initial(column: &ColumnDef, context: &Context) -> Result<ColumnDefault> {
     }
     Ok(match default_value(column, context)? {
         DefaultValue::Value(types::Value::Null) | DefaultValue::Generated => ColumnDefault::Null,
+        DefaultValue::Computed => {
+            return Err(SqlError::unsupported("adding a column whose values are to be computed"));
+        }
         DefaultValue::Value(value) => {
             let text = Scalar::of(&value).text().into_owned();
             ColumnDefault::Literal(

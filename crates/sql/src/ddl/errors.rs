@@ -1,6 +1,6 @@
 //! MySQL's texts for definitions that are wrong.
 
-use types::{ErrorKind, SqlError};
+use types::{ErrorKind, SqlError, TableDef};
 
 pub fn duplicate_column(name: &str) -> SqlError {
     SqlError::new(ErrorKind::DuplicateColumn, format!("Duplicate column name '{name}'"))
@@ -20,6 +20,17 @@ pub fn key_column_missing(name: &str) -> SqlError {
 
 pub fn invalid_default(name: &str) -> SqlError {
     SqlError::new(ErrorKind::InvalidDefault, format!("Invalid default value for '{name}'"))
+}
+
+/// Generated columns take no other value than what is computed.
+pub fn generated_value(def: &TableDef, place: usize) -> SqlError {
+    SqlError::new(
+        ErrorKind::GeneratedColumnValue,
+        format!(
+            "The value specified for generated column '{}' in table '{}' is not allowed.",
+            def.columns[place].name, def.name
+        ),
+    )
 }
 
 pub fn no_columns() -> SqlError {

@@ -37,6 +37,10 @@ pub fn show_create_table(def: &TableDef) -> String {
         let unique = if key.unique { "UNIQUE " } else { "" };
         lines.push(format!("{unique}KEY {} ({})", quote_name(&key.name), names(def, &key.columns)));
     }
+    for check in &def.checks {
+        let enforced = if check.enforced { "" } else { " /*!80016 NOT ENFORCED */" };
+        lines.push(format!("CONSTRAINT {} CHECK ({}){enforced}", quote_name(&check.name), check.expression));
+    }
     // The shard key is written even where it is the default, since that is what people look for.
     lines.push(format!("SHARD KEY ({})", names(def, &def.shard_key)));
     if !def.sort_key.is_empty() {
@@ -68,6 +72,10 @@ fn names(def: &TableDef, ids: &[ColumnId]) -> String {
 
 fn column_line(column: &ColumnDef) -> String {
     let mut line = format!("{} {}", quote_name(&column.name), column.ty);
+    if let ColumnDefault::Generated { expression, stored } = &column.default {
+        let kind = if *stored { "STORED" } else { "VIRTUAL" };
+        let _ = write!(line, " GENERATED ALWAYS AS ({expression}) {kind}");
+    }
     if !column.nullable {
         line.push_str(" NOT NULL");
     } else if matches!(column.ty, SqlType::Timestamp { .. }) {
@@ -80,6 +88,10 @@ fn column_line(column: &ColumnDef) -> String {
         ColumnDefault::Literal(text) => {
             let _ = write!(line, " DEFAULT {}", quote_text(text));
         }
+        ColumnDefault::Expression(text) => {
+            let _ = write!(line, " DEFAULT ({text})");
+        }
+        ColumnDefault::Generated { .. } => {}
         ColumnDefault::CurrentTimestamp => {
             let _ = write!(line, " DEFAULT {}", current_timestamp(column.ty));
         }
@@ -134,6 +146,14 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     let default = match &column.default {
         ColumnDefault::None | ColumnDefault::Null => None,
         ColumnDefault::Literal(text) => Some(text.clone()),
+        ColumnDefault::Expression(text) => {
+            extra.push("DEFAULT_GENERATED".to_string());
+            Some(text.clone())
+        }
+        ColumnDefault::Generated { stored, .. } => {
+            extra.push(if *stored { "STORED GENERATED" } else { "VIRTUAL GENERATED" }.to_string());
+            None
+        }
         ColumnDefault::CurrentTimestamp => {
             extra.push("DEFAULT_GENERATED".to_string());
             Some(current_timestamp(column.ty))

@@ -45,9 +45,10 @@ impl Reader<'_> {
             "ROLE" => self.create_role(),
             "UNIQUE" | "INDEX" => self.create_index(),
             "FULLTEXT" | "SPATIAL" => unsupported("FULLTEXT, SPATIAL and VECTOR keys"),
-            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "AGGREGATE"
-            | "TABLESPACE" | "LOGFILE" | "UNDO" | "RESOURCE" | "PIPELINE" | "LINK" | "SPECIALIZATION"
-            | "MILESTONE" => unsupported(&format!("CREATE {object}")),
+            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "AGGREGATE" | "TABLESPACE"
+            | "LOGFILE" | "UNDO" | "RESOURCE" | "PIPELINE" | "LINK" | "SPECIALIZATION" | "MILESTONE" => {
+                unsupported(&format!("CREATE {object}"))
+            }
             _ => self.expected("DATABASE, TABLE or USER"),
         }
     }
@@ -91,6 +92,7 @@ impl Reader<'_> {
             reference,
             columns: Vec::new(),
             keys: Vec::new(),
+            checks: Vec::new(),
             like: None,
             query: None,
             comment: String::new(),
@@ -128,6 +130,19 @@ impl Reader<'_> {
         Ok(Statement::CreateTable(Box::new(table)))
     }
 
+    /// CHECK (expression) [[NOT] ENFORCED].
+    pub(super) fn check(&mut self, name: Option<String>) -> Read<Option<CheckSpec>> {
+        if !self.eat("CHECK") {
+            return Ok(None);
+        }
+        let expression = self.expr_text()?;
+        let enforced = !self.eat_all(&["NOT", "ENFORCED"]);
+        if enforced {
+            self.eat("ENFORCED");
+        }
+        Ok(Some(CheckSpec { name, expression, enforced }))
+    }
+
     /// A column or a key.
     fn create_definition(&mut self, table: &mut CreateTable) -> Read<()> {
         let constraint = self.eat("CONSTRAINT");
@@ -135,8 +150,9 @@ impl Reader<'_> {
         if constraint && !["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"].iter().any(|w| self.is(w)) {
             name = Some(self.name()?);
         }
-        if self.is("CHECK") {
-            return unsupported("CHECK");
+        if let Some(check) = self.check(name.clone())? {
+            table.checks.push(check);
+            return Ok(());
         }
         if self.is("FOREIGN") {
             return unsupported("FOREIGN KEY");
@@ -213,8 +229,8 @@ impl Reader<'_> {
             "INDEX" => self.drop_index(),
             "VIEW" => self.drop_view(),
             "ROLE" => self.drop_role(),
-            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "TABLESPACE"
-            | "PIPELINE" | "MILESTONE" | "LINK" => unsupported(&format!("DROP {object}")),
+            "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "SERVER" | "TABLESPACE" | "PIPELINE"
+            | "MILESTONE" | "LINK" => unsupported(&format!("DROP {object}")),
             _ => self.expected("DATABASE, TABLE or USER"),
         }
     }

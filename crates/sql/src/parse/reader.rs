@@ -1,12 +1,13 @@
 //! A cursor over tokens with the words of MySQL's grammar. Words are compared without case; a
 //! quoted word is never a keyword.
 
+use super::lexer::offset_of;
 use super::reserved::is_reserved;
 use crate::statement::{Statement, TableName};
 use sqlparser::ast::{self, Expr, Ident};
 use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::SqlError;
 
 /// A syntax error, whose place is in its text, or one that is MySQL's already.
@@ -32,6 +33,7 @@ pub type Read<T> = Result<T, Fail>;
 
 pub struct Reader<'a> {
     pub parser: Parser<'a>,
+    text: &'a str,
 }
 
 /// The statement or clause exists in MySQL and not here yet.
@@ -40,8 +42,26 @@ pub fn unsupported<T>(what: &str) -> Read<T> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(dialect: &'a dyn Dialect, tokens: Vec<TokenWithSpan>, depth: usize) -> Reader<'a> {
-        Reader { parser: Parser::new(dialect).with_tokens_with_locations(tokens).with_recursion_limit(depth) }
+    /// `text`: what the tokens were read from.
+    pub fn new(
+        dialect: &'a dyn Dialect,
+        text: &'a str,
+        tokens: Vec<TokenWithSpan>,
+        depth: usize,
+    ) -> Reader<'a> {
+        let parser = Parser::new(dialect).with_tokens_with_locations(tokens).with_recursion_limit(depth);
+        Reader { parser, text }
+    }
+
+    /// An expression in parentheses, as written between them.
+    pub fn expr_text(&mut self) -> Read<String> {
+        self.expect_token(&Token::LParen)?;
+        let from = self.parser.peek_token_ref().span.start;
+        self.expr()?;
+        let to = self.parser.get_current_token().span.end;
+        self.expect_token(&Token::RParen)?;
+        let offset = |at: Location| offset_of(self.text, at.line, at.column);
+        Ok(self.text.get(offset(from)..offset(to)).unwrap_or_default().to_string())
     }
 
     pub fn peek(&self) -> &Token {

@@ -52,7 +52,6 @@ fn syntax_errors_tell_the_place() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     for text in [
-        "CREATE VIEW v AS SELECT 1",
         "CREATE FULLTEXT INDEX i ON t (a)",
         "ALTER TABLE t ADD PRIMARY KEY (a)",
         "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)",
@@ -61,14 +60,16 @@ fn what_is_not_there_yet_says_so() {
         "UNLOCK TABLES",
         "CREATE TABLE t (a bit(3))",
         "CREATE TABLE t (a enum('x'))",
-        "CREATE TABLE t (a int, b int AS (a + 1))",
-        "CREATE TABLE t (a int, CHECK (a > 1))",
         "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a))",
         "CREATE TABLE t (a int) PARTITION BY HASH (a)",
         "CREATE TABLE t (a varchar(3) character set latin1)",
         "CREATE TABLE t (a decimal(40, 2))",
         "LOAD DATA INFILE 'f' INTO TABLE t (a, @b)",
         "LOAD DATA INFILE 'f' INTO TABLE t SET a = 1",
+        "CREATE VIEW v AS SELECT 1 WITH CHECK OPTION",
+        "CREATE USER a REQUIRE X509",
+        "GRANT BACKUP_ADMIN ON *.* TO a",
+        "ALTER TABLE t ADD CHECK (a > 1)",
         "CALL p()",
         "HANDLER t OPEN",
     ] {
@@ -399,7 +400,7 @@ fn transactions_and_prepared_statements() {
 
 #[test]
 fn users() {
-    let Statement::CreateUser { users, if_not_exists } = one(
+    let Statement::CreateUser { users, if_not_exists, .. } = one(
         "CREATE USER IF NOT EXISTS 'a'@'%' IDENTIFIED BY 'p', b@localhost IDENTIFIED WITH mysql_native_password AS '*X'",
     ) else {
         panic!()
@@ -422,6 +423,50 @@ fn users() {
     assert_eq!((grant.level, grant.users[0].account.host.as_str()), (GrantLevel::Global, "%"));
     assert!(matches!(one("DROP USER IF EXISTS a, b@c"), Statement::DropUser { .. }));
     assert!(matches!(one("ALTER USER user() IDENTIFIED BY 'x'"), Statement::AlterUser { .. }));
+}
+
+#[test]
+fn roles_and_options_of_users() {
+    let Statement::GrantRoles { roles, users, admin } = one("GRANT r1, 'r2'@'h' TO a WITH ADMIN OPTION")
+    else {
+        panic!()
+    };
+    assert_eq!((roles[1].user.as_str(), roles[1].host.as_str()), ("r2", "h"));
+    assert_eq!((users.len(), admin), (1, true));
+    assert!(matches!(one("REVOKE `select` FROM a"), Statement::RevokeRoles { .. }));
+    assert!(matches!(one("GRANT SELECT ON *.* TO a"), Statement::Grant(_)));
+    assert!(matches!(one("SET ROLE NONE"), Statement::SetRole(RoleChoice::None)));
+    assert!(matches!(one("SET ROLE ALL EXCEPT r"), Statement::SetRole(RoleChoice::AllExcept(_))));
+    assert!(matches!(one("SET DEFAULT ROLE ALL TO a"), Statement::SetDefaultRole { .. }));
+    assert!(
+        matches!(one("RENAME USER a TO b, c TO d@e"), Statement::RenameUsers(renames) if renames.len() == 2)
+    );
+    let Statement::AlterUser { options, .. } = one("ALTER USER a REQUIRE SSL ACCOUNT LOCK") else { panic!() };
+    assert_eq!(options, UserOptions { locked: Some(true), requires_tls: Some(true) });
+}
+
+#[test]
+fn views_and_row_rules() {
+    let Statement::CreateView(view) = one(
+        "CREATE OR REPLACE ALGORITHM=MERGE DEFINER='a'@'%' SQL SECURITY INVOKER VIEW d.v (x) AS SELECT 1 ;",
+    ) else {
+        panic!()
+    };
+    assert!(view.or_replace && view.invoker_rights && !view.must_exist);
+    assert_eq!((view.algorithm, view.columns.len()), (ViewAlgorithm::Merge, 1));
+    assert!(matches!(one("ALTER VIEW v AS SELECT 1"), Statement::CreateView(view) if view.must_exist));
+    let Statement::CreateTable(table) =
+        one("CREATE TABLE t (a int CHECK (a > 0), b int DEFAULT (a + 1), c int AS (a * 2) STORED, \
+         d int GENERATED ALWAYS AS (concat('x)', a)), CONSTRAINT k CHECK ( a < b ) NOT ENFORCED)")
+    else {
+        panic!()
+    };
+    assert_eq!(table.columns[0].checks[0].expression, "a > 0");
+    assert_eq!(table.columns[1].default, Some(DefaultSpec::Expression("a + 1".into())));
+    assert_eq!(table.columns[2].generated, Some(GeneratedSpec { expression: "a * 2".into(), stored: true }));
+    assert_eq!(table.columns[3].generated.as_ref().unwrap().expression, "concat('x)', a)");
+    let check = CheckSpec { name: Some("k".into()), expression: "a < b".into(), enforced: false };
+    assert_eq!(table.checks, [check]);
 }
 
 /// Words and signs that a statement may be made of.

@@ -111,7 +111,15 @@ impl Binder<'_> {
             let Some(of) = tables.iter().position(|table| is_of(&scope.columns[at], table)) else {
                 return Err(not_updatable(&scope.columns[at].table, "UPDATE"));
             };
-            let value = self.assigned_value(assignment, &scope, at, Some(&tables[of].definition))?;
+            let definition = &tables[of].definition;
+            let column = definition.column_named(&scope.columns[at].name).map(|(place, _)| place);
+            if let Some(place) = column.filter(|place| definition.is_generated(*place)) {
+                if assignment.value == InsertValue::Default {
+                    continue;
+                }
+                return Err(crate::ddl::errors::generated_value(definition, place));
+            }
+            let value = self.assigned_value(assignment, &scope, at, Some(definition))?;
             // An assignment sees what those before it assigned.
             let value = self.with_new_values(value, &scope, &values)?;
             values[at] = Some(value);
@@ -189,6 +197,10 @@ impl Binder<'_> {
         match declared.map(|declared| &declared.default) {
             Some(ColumnDefault::Literal(text)) => Ok(Typed::text(text.clone())),
             Some(ColumnDefault::CurrentTimestamp) => Ok(Typed::datetime(self.rules.now, 6)),
+            Some(ColumnDefault::Expression(_)) => Err(SqlError::unsupported(format_args!(
+                "DEFAULT of column '{}' here, since it is an expression",
+                column.name
+            ))),
             Some(ColumnDefault::None) if !column.nullable => Err(no_default()),
             Some(_) => Ok(Typed::typed_null(column.ty, column.arrow.clone())),
             None => Err(no_default()),

@@ -26,6 +26,7 @@ mod function_names;
 mod literals;
 mod locking;
 mod on_duplicate;
+mod row_rules;
 mod rows;
 mod scope;
 mod select;
@@ -42,6 +43,8 @@ pub use context::{
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
+pub use row_rules::RowRules;
+pub(crate) use row_rules::{check_rules, mentions, refuse_dependent};
 pub use views::{BoundView, bind_view, describe_view};
 
 use crate::functions::warnings;

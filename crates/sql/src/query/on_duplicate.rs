@@ -10,16 +10,14 @@ use super::binder::{Binder, planning};
 use super::change::assigned_column;
 use super::context::BindContext;
 use super::from::has_subquery;
+use super::row_rules::{Compiled, RowRules, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::Typed;
-use crate::convert::{Context, convert_column};
-use crate::statement::Insert;
+use crate::convert::Context;
+use crate::statement::{Insert, InsertValue};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{Column, DFSchema, TableReference};
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::PhysicalExpr;
 use sqlparser::ast;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,8 +31,7 @@ const NEW_ROW: &str = "__new";
 struct Change {
     /// Of the column in the table.
     place: usize,
-    value: Arc<dyn PhysicalExpr>,
-    field: Field,
+    value: Compiled,
 }
 
 /// The assignments of one statement.
@@ -57,11 +54,11 @@ impl OnDuplicateUpdate {
         let pairs = old.columns().iter().chain(new.columns()).cloned().collect();
         let pairs = RecordBatch::try_new(Arc::new(Schema::new(fields)), pairs).map_err(SqlError::internal)?;
         let mut columns: Vec<ArrayRef> = old.columns().to_vec();
-        for Change { place, value, field } in &self.changes {
-            let value = value.evaluate(&pairs).map_err(planning)?;
-            let value = value.into_array(pairs.num_rows()).map_err(planning)?;
-            let field = field.clone().with_data_type(value.data_type().clone());
-            columns[*place] = convert_column(&value, &field, &self.definition.columns[*place], context, 1)?;
+        for Change { place, value } in &self.changes {
+            columns[*place] = value.column(&pairs, &self.definition.columns[*place], context)?;
+        }
+        if let Some(rules) = RowRules::of(&self.definition, context)? {
+            rules.apply(&mut columns, &[], pairs.num_rows())?;
         }
         RecordBatch::try_new(crate::rows::table_schema(&self.definition), columns).map_err(SqlError::internal)
     }
@@ -93,6 +90,12 @@ pub fn bind_on_duplicate(
                 format!("The target table {} of the INSERT is not updatable", scope.columns[at].table),
             ));
         }
+        if definition.is_generated(at) {
+            if assignment.value == InsertValue::Default {
+                continue;
+            }
+            return Err(crate::ddl::errors::generated_value(definition, at));
+        }
         let value = binder.assigned_value(assignment, &scope, at, Some(definition))?;
         if has_subquery(&value.expr) {
             return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
@@ -105,26 +108,16 @@ pub fn bind_on_duplicate(
     }
     let table = row_scope(definition, name, name, database);
     let schema = pair_schema(&table, &inserted)?;
-    let props = ExecutionProps::new();
-    let planning_context = PhysicalPlanningContext::default();
     let mut changes = Vec::new();
     for (place, value) in values.into_iter().enumerate() {
         let Some(value) = value else { continue };
-        let field = if value.arrow == value.ty.arrow() {
-            value.ty.field("", true)
-        } else {
-            Field::new("", value.arrow.clone(), true)
-        };
-        let value =
-            datafusion::physical_expr::create_physical_expr(&value.expr, &schema, &props, &planning_context)
-                .map_err(planning)?;
-        changes.push(Change { place, value, field });
+        changes.push(Change { place, value: compiled(&value, &schema)? });
     }
     Ok(OnDuplicateUpdate { definition: Arc::clone(definition), changes })
 }
 
 /// The columns of a row of the table.
-fn row_scope(definition: &TableDef, relation: &str, shown: &str, database: Option<&str>) -> Scope {
+pub(super) fn row_scope(definition: &TableDef, relation: &str, shown: &str, database: Option<&str>) -> Scope {
     let columns = definition.columns.iter().enumerate().map(|(ordinal, column)| ScopeColumn {
         table: shown.to_string(),
         database: database.map(str::to_string),

@@ -210,7 +210,8 @@ impl Binder<'_> {
                 format!("The statement reads more than {MAX_VIEWS} views, those in views counted each time"),
             ));
         }
-        let mut rows = self.nested(|outer| outer.view_query(view, place)).map_err(|error| hide(view, error))?;
+        let mut rows =
+            self.nested(|outer| outer.view_query(view, place)).map_err(|error| hide(view, error))?;
         if rows.columns.len() != view.columns.len() {
             return Err(invalid(view));
         }

@@ -333,6 +333,7 @@ impl Table {
             sort_key: vec![],
             primary_key: vec![],
             keys: vec![],
+            checks: Vec::new(),
             comment: String::new(),
         };
         let mut table = Table {

@@ -14,6 +14,7 @@ impl Reader<'_> {
             reference: false,
             columns: Vec::new(),
             keys: Vec::new(),
+            checks: Vec::new(),
             like: None,
             query: None,
             comment: String::new(),
@@ -170,7 +171,7 @@ impl Reader<'_> {
             name = Some(self.name()?);
         }
         if self.is("CHECK") || self.is("FOREIGN") {
-            return unsupported("CHECK and FOREIGN KEY");
+            return unsupported("ALTER TABLE .. ADD CHECK and FOREIGN KEY");
         }
         if self.are(&["PRIMARY", "KEY"]) {
             return unsupported("ALTER TABLE .. ADD PRIMARY KEY");
@@ -208,10 +209,18 @@ impl Reader<'_> {
         if self.are(&["PRIMARY", "KEY"]) {
             return unsupported("ALTER TABLE .. DROP PRIMARY KEY");
         }
-        if self.is("FOREIGN") || self.is("CHECK") || self.is("PARTITION") {
+        if self.eat("CHECK") {
+            let name = self.name()?;
+            alter.actions.push(AlterAction::DropCheck(name));
+            return Ok(());
+        }
+        if self.is("FOREIGN") || self.is("PARTITION") {
             return unsupported("ALTER TABLE .. DROP of other than columns and keys");
         }
-        if self.eat("KEY") || self.eat("INDEX") || self.eat("CONSTRAINT") {
+        if self.eat("CONSTRAINT") {
+            let name = self.name()?;
+            alter.actions.push(AlterAction::DropConstraint(name));
+        } else if self.eat("KEY") || self.eat("INDEX") {
             let name = self.name()?;
             alter.actions.push(AlterAction::DropKey(name));
         } else {

@@ -1,15 +1,19 @@
 //! Columns and keys of CREATE TABLE.
 
 use crate::parse::reader::{Read, Reader, hex_bytes, unsupported};
-use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, KeyKind, KeySpec};
+use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, GeneratedSpec, KeyKind, KeySpec};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
 impl Reader<'_> {
     pub(super) fn column_spec(&mut self, accepted: &mut Vec<String>) -> Read<ColumnSpec> {
         let name = self.ident()?;
-        if self.is("AS") {
-            return unsupported("generated columns");
+        // SingleStore's `name AS expression PERSISTED type`.
+        let mut generated = None;
+        if self.eat("AS") {
+            let expression = self.expr_text()?;
+            self.expect("PERSISTED")?;
+            generated = Some(GeneratedSpec { expression, stored: true });
         }
         let declared = self.column_type(&name.value)?;
         let mut column = ColumnSpec {
@@ -21,6 +25,8 @@ impl Reader<'_> {
             on_update_now: false,
             primary: false,
             unique: declared.serial,
+            generated,
+            checks: Vec::new(),
             comment: String::new(),
         };
         // FIRST and AFTER are ALTER TABLE's.
@@ -67,9 +73,23 @@ impl Reader<'_> {
             let word = self.any_word()?;
             accepted.push(format!("COLUMN_FORMAT or STORAGE {word}"));
         } else if self.is("GENERATED") || self.is("AS") {
-            return unsupported("generated columns");
+            if self.eat("GENERATED") {
+                self.expect("ALWAYS")?;
+            }
+            self.expect("AS")?;
+            let expression = self.expr_text()?;
+            let stored = match self.eat_one_of(&["STORED", "PERSISTENT", "PERSISTED", "VIRTUAL"]) {
+                Some(word) => word != "VIRTUAL",
+                None => false,
+            };
+            column.generated = Some(GeneratedSpec { expression, stored });
         } else if self.is("CHECK") || self.is("CONSTRAINT") {
-            return unsupported("CHECK");
+            let mut name = None;
+            if self.eat("CONSTRAINT") && !self.is("CHECK") {
+                name = Some(self.name()?);
+            }
+            let Some(check) = self.check(name)? else { return self.expected("CHECK") };
+            column.checks.push(check);
         } else if self.is("REFERENCES") {
             return unsupported("FOREIGN KEY");
         } else if self.is("INVISIBLE") || self.is("SRID") || self.is("SPARSE") || self.is("SERIES") {
@@ -104,6 +124,9 @@ impl Reader<'_> {
         }
         if self.eat("FALSE") {
             return Ok(DefaultSpec::Literal("0".into()));
+        }
+        if *self.peek() == Token::LParen {
+            return self.expr_text().map(DefaultSpec::Expression);
         }
         if matches!(self.peek_nth(1), Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)) {
             // DATE '2024-01-01', and _utf8mb4'text'.
@@ -144,7 +167,6 @@ impl Reader<'_> {
             {
                 self.text().map(DefaultSpec::Literal)
             }
-            Token::LParen => unsupported("DEFAULT (expression)"),
             _ => self.expected("a literal"),
         }
     }

@@ -75,6 +75,7 @@ impl Table {
                 .map(|key| id(columns.iter().position(|(name, ..)| name == key).unwrap()))
                 .collect(),
             keys: Vec::new(),
+            checks: Vec::new(),
             comment: String::new(),
         };
         let fields: Vec<Field> =
