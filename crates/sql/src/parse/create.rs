@@ -130,7 +130,7 @@ impl Reader<'_> {
         Ok(Statement::CreateTable(Box::new(table)))
     }
 
-    /// CHECK (expression) [[NOT] ENFORCED].
+    /// `CHECK (expression) [[NOT] ENFORCED]`
     pub(super) fn check(&mut self, name: Option<String>) -> Read<Option<CheckSpec>> {
         if !self.eat("CHECK") {
             return Ok(None);
