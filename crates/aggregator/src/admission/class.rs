@@ -87,6 +87,7 @@ mod tests {
             sort_key: vec![ColumnId(1), ColumnId(2)],
             primary_key: vec![ColumnId(1)],
             keys: Vec::new(),
+            checks: Vec::new(),
             comment: String::new(),
         };
         rows_looked_at(&def, &TableEstimate { rows: 1_000_000, ..TableEstimate::default() }, predicates)
