@@ -178,6 +178,15 @@ pub enum Command {
     RemoveNode {
         node: NodeId,
     },
+    /// The leaf is no part of the cluster until [`Command::ReadmitLeaf`]. Refused while it holds partitions,
+    /// or is the only one.
+    RemoveLeaf {
+        node: NodeId,
+    },
+    /// Lets a removed leaf in again: it counts as offline until it is heard.
+    ReadmitLeaf {
+        node: NodeId,
+    },
     /// Gives the cluster its id, which tells it from every other one; the first one stays.
     FoundCluster {
         id: u64,
@@ -215,7 +224,9 @@ impl Command {
             | Command::Revoke { .. }
             | Command::RevokeAll { .. }
             | Command::SetGlobalVariable { .. }
-            | Command::RemoveNode { .. } => true,
+            | Command::RemoveNode { .. }
+            | Command::RemoveLeaf { .. }
+            | Command::ReadmitLeaf { .. } => true,
         }
     }
 }

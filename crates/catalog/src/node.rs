@@ -34,6 +34,9 @@ impl NodeRole {
 pub enum NodeState {
     Online,
     Offline,
+    /// Of a leaf: it is no part of the cluster, and is remembered only so that it can be let in again. It
+    /// holds no partition and gets none.
+    Removed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ pub struct Observations {
 /// The nodes whose state is not what was seen of them.
 pub fn plan(catalog: &Catalog, observations: &Observations, now: Duration) -> Vec<Command> {
     let mut commands = Vec::new();
-    for node in catalog.nodes() {
+    for node in catalog.nodes().filter(|node| node.state != NodeState::Removed) {
         let seen = observations.nodes.get(&node.id);
         let last = seen.map_or(observations.since, |seen| seen.last.max(observations.since));
         let silent = now.saturating_sub(last);

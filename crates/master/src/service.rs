@@ -193,8 +193,11 @@ impl Voter for MasterService {
         self.check_leads()?;
         self.check_identity(report.identity)?;
         let node = report.identity.node;
-        if self.master.snapshot().node(node).is_none() {
-            return Err(SqlError::internal(format!("Node {node} was removed from the cluster")).into());
+        match self.master.snapshot().node(node).map(|node| node.state) {
+            None | Some(NodeState::Removed) => {
+                return Err(SqlError::internal(format!("Node {node} was removed from the cluster")).into());
+            }
+            Some(NodeState::Online | NodeState::Offline) => {}
         }
         self.change(node, |follower| {
             follower.streams += 1;

@@ -11,7 +11,7 @@
 
 use crate::Channels;
 use async_trait::async_trait;
-use catalog::Metadata;
+use catalog::{Metadata, NodeState};
 use parking_lot::Mutex;
 use proto::node as wire;
 use proto::node::node_client::NodeClient;
@@ -145,7 +145,7 @@ async fn run(channels: Arc<Channels>, metadata: Arc<dyn Metadata>, links: Arc<Mu
                 links.lock().retain(|node, _| catalog.node(*node).is_some());
                 last.retain(|node, _| catalog.node(*node).is_some());
                 let now = Instant::now();
-                for node in catalog.nodes() {
+                for node in catalog.nodes().filter(|node| node.state != NodeState::Removed) {
                     let link = links.lock().get(&node.id).copied();
                     if !is_due(link, last.get(&node.id).copied(), now) || !under_way.insert(node.id) {
                         continue;

@@ -4,6 +4,7 @@
 //! [`PandoDialect`]. Errors are MySQL's 1064 with the text from the offending token on.
 
 mod chains;
+mod cluster;
 mod create;
 mod data;
 pub mod lexer;

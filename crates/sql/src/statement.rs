@@ -9,6 +9,14 @@ use sqlparser::tokenizer::Location;
 use types::SqlType;
 
 /// A table, perhaps with its database.
+/// `'host'[:port]` of a leaf, where other processes reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafAddress {
+    pub host: String,
+    /// None: the usual one.
+    pub port: Option<u16>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableName {
     pub database: Option<String>,
@@ -87,6 +95,9 @@ pub enum Statement {
     },
     Deallocate(String),
 
+    /// A leaf that was removed is let in again.
+    AddLeaf(LeafAddress),
+    RemoveLeaf(LeafAddress),
     Kill {
         /// KILL QUERY: ends what runs, keeps the connection.
         query_only: bool,
@@ -722,6 +733,8 @@ impl Statement {
                 | RevokeRoles { .. }
                 | SetDefaultRole { .. }
                 | SetPassword { .. }
+                | AddLeaf(_)
+                | RemoveLeaf(_)
                 | Grant(_)
                 | Revoke(_)
         )

@@ -93,6 +93,9 @@ impl State {
             Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate(_) => Ok(()),
             // Everybody may end their own.
             Statement::Kill { .. } => Ok(()),
+            Statement::AddLeaf(_) | Statement::RemoveLeaf(_) => {
+                self.privileges.require_globally(Super, "SUPER")
+            }
             Statement::Flush(_) => self.privileges.require_globally(Reload, "RELOAD"),
             Statement::CreateUser { .. }
             | Statement::DropUser { .. }

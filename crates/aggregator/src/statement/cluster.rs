@@ -20,6 +20,7 @@ const fn state_name(state: NodeState) -> &'static str {
     match state {
         NodeState::Online => "online",
         NodeState::Offline => "offline",
+        NodeState::Removed => "removed",
     }
 }
 
@@ -40,7 +41,8 @@ fn milliseconds(round_trip: Option<Duration>) -> Cell {
 
 impl State {
     fn nodes(&self, is_wanted: impl Fn(NodeRole) -> bool) -> Vec<Arc<Node>> {
-        self.catalog.nodes().filter(|node| is_wanted(node.role)).cloned().collect()
+        let is_member = |node: &&Arc<Node>| node.state != NodeState::Removed && is_wanted(node.role);
+        self.catalog.nodes().filter(is_member).cloned().collect()
     }
 
     fn link(&self, node: NodeId) -> Option<Link> {
@@ -169,7 +171,7 @@ impl State {
             vec![u64::from(node.id.0).into(), node.host.as_str().into(), u64::from(node.port).into()]
         };
         // The catalog, which every node follows.
-        for node in self.catalog.nodes() {
+        for node in &self.nodes(|_| true) {
             let link = self.link(node.id);
             let leader = leader.filter(|leader| leader.id != node.id);
             let mut row = head(node);

@@ -11,6 +11,7 @@ mod explain;
 mod grid;
 mod insert;
 mod kill;
+mod leaves;
 mod load;
 mod locking;
 mod prepared;
@@ -165,6 +166,8 @@ impl State {
             Statement::Deallocate(name) => self.deallocate_named(name),
 
             Statement::Kill { query_only, connection } => self.kill(*query_only, connection, parameters),
+            Statement::AddLeaf(leaf) => self.add_leaf(leaf).await,
+            Statement::RemoveLeaf(leaf) => self.remove_leaf(leaf).await,
             Statement::Flush(_) => Ok(done()),
             Statement::CreateUser { users, if_not_exists, options } => {
                 self.create_users(users, *if_not_exists, *options).await

@@ -94,6 +94,8 @@ impl Catalog {
             }
             Command::SetNodeState { node, state } => self.set_node_state(*node, *state),
             Command::RemoveNode { node } => self.remove_node(*node),
+            Command::RemoveLeaf { node } => self.remove_leaf(*node),
+            Command::ReadmitLeaf { node } => self.readmit_leaf(*node),
             Command::FoundCluster { id } => {
                 self.cluster.get_or_insert(*id);
                 Ok(Outcome::Done)

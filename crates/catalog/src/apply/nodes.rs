@@ -1,7 +1,7 @@
 //! Nodes come, go, and change their state.
 
 use super::take_id;
-use crate::{Catalog, Node, NodeState, Outcome};
+use crate::{Catalog, Database, Node, NodeRole, NodeState, Outcome};
 use std::sync::Arc;
 use types::{NodeId, SqlError};
 
@@ -15,6 +15,12 @@ impl Catalog {
         let id = match id {
             Some(id) => {
                 match self.node(id) {
+                    Some(node) if node.state == NodeState::Removed => {
+                        return Err(SqlError::internal(format!(
+                            "Node {id} was removed from the cluster: ADD LEAF '{}':{} lets it in again",
+                            node.host, node.port
+                        )));
+                    }
                     Some(node) if node.role != role => {
                         return Err(SqlError::internal(format!(
                             "Node {id} cannot come back in another role: remove it first"
@@ -49,9 +55,56 @@ impl Catalog {
     }
 
     pub(super) fn set_node_state(&mut self, id: NodeId, state: NodeState) -> Result<Outcome, SqlError> {
+        let node = self.node(id).ok_or_else(|| no_such_node(id))?;
+        // Whoever saw it come or go has not heard of its removal yet.
+        if (node.state == NodeState::Removed) != (state == NodeState::Removed) {
+            return Err(SqlError::internal(format!(
+                "Node {id} is removed and let in by commands of their own"
+            )));
+        }
+        self.put_state(id, state)
+    }
+
+    fn put_state(&mut self, id: NodeId, state: NodeState) -> Result<Outcome, SqlError> {
         let node = Node { state, ..Node::clone(self.node(id).ok_or_else(|| no_such_node(id))?) };
         Arc::make_mut(&mut self.nodes).insert(id, Arc::new(node));
         Ok(Outcome::Done)
+    }
+
+    pub(super) fn remove_leaf(&mut self, id: NodeId) -> Result<Outcome, SqlError> {
+        let node = self.node(id).ok_or_else(|| no_such_node(id))?;
+        if node.role != NodeRole::Leaf {
+            return Err(SqlError::internal(format!("Node {id} is no leaf")));
+        }
+        let held = self.partitions_held(id);
+        if !held.is_empty() {
+            let databases: Vec<String> =
+                held.iter().map(|(name, count)| format!("{count} of database '{name}'")).collect();
+            return Err(SqlError::internal(format!(
+                "Leaf '{}':{} holds partitions: {}; drop these databases first",
+                node.host,
+                node.port,
+                databases.join(", ")
+            )));
+        }
+        let stays = |other: &&Arc<Node>| {
+            other.role == NodeRole::Leaf && other.state != NodeState::Removed && other.id != id
+        };
+        if !self.nodes().any(|other| stays(&other)) {
+            return Err(SqlError::internal(format!(
+                "Leaf '{}':{} is the only leaf of the cluster: add another one first",
+                node.host, node.port
+            )));
+        }
+        self.put_state(id, NodeState::Removed)
+    }
+
+    pub(super) fn readmit_leaf(&mut self, id: NodeId) -> Result<Outcome, SqlError> {
+        match self.node(id) {
+            Some(node) if node.state == NodeState::Removed => self.put_state(id, NodeState::Offline),
+            Some(_) => Ok(Outcome::Done),
+            None => Err(no_such_node(id)),
+        }
     }
 
     pub(super) fn remove_node(&mut self, id: NodeId) -> Result<Outcome, SqlError> {
@@ -67,7 +120,13 @@ impl Catalog {
 
     /// Whether any partition has a replica there.
     pub fn holds_partitions(&self, node: NodeId) -> bool {
-        self.databases().any(|d| d.partitions.iter().any(|p| p.replicas.contains(&node)))
+        !self.partitions_held(node).is_empty()
+    }
+
+    /// How many partitions of which databases have a replica there.
+    fn partitions_held(&self, node: NodeId) -> Vec<(&str, usize)> {
+        let held = |d: &Database| d.partitions.iter().filter(|p| p.replicas.contains(&node)).count();
+        self.databases().map(|d| (d.name.as_str(), held(d))).filter(|(_, count)| *count > 0).collect()
     }
 }
 

@@ -388,6 +388,49 @@ fn nodes() {
 }
 
 #[test]
+fn a_leaf_is_removed_and_let_in_again() {
+    let mut driver = Driver::default();
+    let (first, second) = (NodeId(1), NodeId(2));
+    driver.run(register(Some(1), 1)).unwrap();
+    driver.run(register(Some(2), 2)).unwrap();
+    driver.run(create_database("d", Some(4))).unwrap();
+    assert_eq!(
+        driver.fails(Command::RemoveLeaf { node: second }),
+        "ERROR 1105 (HY000): Leaf 'leaf':2 holds partitions: 2 of database 'd'; drop these databases first"
+    );
+    driver.run(drop_database("d")).unwrap();
+    driver.run(Command::RemoveLeaf { node: second }).unwrap();
+    assert_eq!(driver.catalog.node(second).unwrap().state, NodeState::Removed);
+    // Nothing brings it back by itself, and it gets no partition.
+    assert_eq!(
+        driver.fails(Command::SetNodeState { node: second, state: NodeState::Online }),
+        "ERROR 1105 (HY000): Node n2 is removed and let in by commands of their own"
+    );
+    assert_eq!(
+        driver.fails(register(Some(2), 2)),
+        "ERROR 1105 (HY000): Node n2 was removed from the cluster: ADD LEAF 'leaf':2 lets it in again"
+    );
+    assert_eq!(
+        driver.fails(Command::RemoveLeaf { node: first }),
+        "ERROR 1105 (HY000): Leaf 'leaf':1 is the only leaf of the cluster: add another one first"
+    );
+    driver.run(create_database("e", Some(4))).unwrap();
+    assert!(driver.catalog.database("e").unwrap().partitions.iter().all(|p| p.primary == first));
+    driver.run(Command::ReadmitLeaf { node: second }).unwrap();
+    assert_eq!(driver.catalog.node(second).unwrap().state, NodeState::Offline);
+    driver.run(Command::SetNodeState { node: second, state: NodeState::Online }).unwrap();
+    driver.run(Command::ReadmitLeaf { node: second }).unwrap();
+    assert_eq!(driver.catalog.node(second).unwrap().state, NodeState::Online, "nothing to do");
+    assert_eq!(
+        driver.fails(Command::ReadmitLeaf { node: NodeId(9) }),
+        "ERROR 1105 (HY000): The cluster has no node n9"
+    );
+    // One that lost its folder is a new member.
+    driver.run(Command::RemoveLeaf { node: second }).unwrap();
+    assert_eq!(driver.run(register(None, 2)), Ok(Outcome::NodeRegistered(second)));
+}
+
+#[test]
 fn global_variables() {
     let mut driver = Driver::default();
     let set = |value: Option<&str>| Command::SetGlobalVariable {

@@ -362,6 +362,8 @@ impl<'a> Reader<'a> {
             "EXECUTE" => self.execute(),
             "DEALLOCATE" => self.deallocate(),
             "KILL" => self.kill(),
+            "ADD" => self.add_leaf(),
+            "REMOVE" => self.remove_leaf(),
             "FLUSH" => self.flush(),
             "GRANT" => self.grant(),
             "REVOKE" => self.revoke(),

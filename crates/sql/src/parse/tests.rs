@@ -390,6 +390,20 @@ fn transactions_and_prepared_statements() {
     );
     assert_eq!(one("DROP PREPARE p"), Statement::Deallocate("p".into()));
     assert!(matches!(one("KILL QUERY 5"), Statement::Kill { query_only: true, .. }));
+    let leaf = |host: &str, port| LeafAddress { host: host.into(), port };
+    assert_eq!(one("ADD LEAF '10.0.0.7':7307"), Statement::AddLeaf(leaf("10.0.0.7", Some(7307))));
+    assert_eq!(one("remove leaf 'leaf-0.leaf'"), Statement::RemoveLeaf(leaf("leaf-0.leaf", None)));
+    for (text, what) in [
+        ("ADD LEAF root:'secret'@'10.0.0.7':7307", "ADD LEAF with a user"),
+        ("ADD LEAF '10.0.0.7':7307 INTO GROUP 2", "ADD LEAF .. INTO GROUP"),
+        ("REMOVE LEAF '10.0.0.7':7307 FORCE", "REMOVE LEAF .. FORCE"),
+    ] {
+        let error = error(text);
+        assert!(error.message.contains(what), "{text}: {error}");
+    }
+    for text in ["ADD LEAF", "ADD LEAF '10.0.0.7':0", "ADD LEAF '10.0.0.7':70000", "REMOVE LEAF 'a' b"] {
+        assert_eq!(error(text).kind, ErrorKind::ParseError, "{text}");
+    }
     assert_eq!(one("FLUSH PRIVILEGES"), Statement::Flush(vec!["PRIVILEGES".into()]));
     assert!(matches!(one("DO sleep(1), 2"), Statement::Do(exprs) if exprs.len() == 2));
     assert!(matches!(
