@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,7 +36,8 @@ pub struct ExecutorOptions {
     pub memory: Arc<MemoryBudget>,
     /// The most memory that one query may hold, in bytes.
     pub query_memory: usize,
-    /// The folder for what does not fit; emptied of this executor's files as queries end.
+    /// The folder for what does not fit, this executor's alone; its files go as queries end, and what a
+    /// crash left goes at the start.
     pub spill_folder: PathBuf,
     /// The most that all queries together may have in that folder, in bytes.
     pub spill_limit: u64,
@@ -86,6 +87,7 @@ impl Executor {
                 format!("cannot create the folder {}: {error}", options.spill_folder.display()),
             )
         })?;
+        clear(&options.spill_folder);
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]))
             .with_max_temp_directory_size(options.spill_limit);
@@ -114,6 +116,11 @@ impl Executor {
 
     pub(crate) fn handle(&self) -> &Handle {
         self.runtime().handle()
+    }
+
+    /// The most memory that one query may hold here, in bytes.
+    pub fn query_memory(&self) -> usize {
+        self.options.query_memory
     }
 
     pub(crate) fn exchange_capacity(&self) -> usize {
@@ -193,6 +200,20 @@ impl Executor {
             }
         });
         ResultStream { schema, batches, state, pool, task, held: Vec::new() }
+    }
+}
+
+/// Removes what a process that ended at once left of its queries.
+fn clear(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        // The names that DataFusion gives.
+        if !entry.file_name().to_string_lossy().starts_with("datafusion-") {
+            continue;
+        }
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "an old temporary folder stays");
+        }
     }
 }
 

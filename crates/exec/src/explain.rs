@@ -1,6 +1,7 @@
 //! Plans as text: stages, exchanges with their keys, where each runs; with `explain_analyze` what
 //! each operator did.
 
+use crate::interruptible::InterruptibleExec;
 use crate::measured::Measured;
 use crate::plan::{DistributedPlan, Stage};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -61,6 +62,10 @@ impl fmt::Display for Line<'_> {
 }
 
 fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>, text: &mut String) {
+    if plan.is::<InterruptibleExec>() {
+        let child = measured.and_then(|measured| measured.children.first());
+        return node(plan.children()[0], depth, child, text);
+    }
     let _ = write!(text, "{:indent$}{}", "", Line(plan.as_ref()), indent = depth * 2);
     if let Some(measured) = measured {
         let _ = write!(text, "{measured}");

@@ -78,6 +78,24 @@ impl Cancel {
     }
 }
 
+/// Tells the operators of a query that it has ended here, or that it is to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    cancel: Cancel,
+    ended: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// An error once the query has ended or is cancelled.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.cancel.check()?;
+        match self.ended.load(Ordering::Relaxed) {
+            true => exec_err!("the query has ended"),
+            false => Ok(()),
+        }
+    }
+}
+
 /// A stage, as far as this node runs it.
 #[derive(Clone)]
 pub(crate) struct LocalStage {
@@ -115,7 +133,7 @@ impl LocalStage {
 pub(crate) struct QueryState {
     snapshots: Arc<dyn Snapshots>,
     transport: Arc<dyn Transport>,
-    cancel: Cancel,
+    stop: Stop,
     runtime: Handle,
     /// The stages that have not started.
     stages: Mutex<HashMap<ExchangeId, LocalStage>>,
@@ -143,7 +161,7 @@ impl QueryState {
         QueryState {
             snapshots,
             transport,
-            cancel,
+            stop: Stop { cancel, ended: Arc::default() },
             runtime,
             stages: Mutex::new(stages.into_iter().map(|stage| (stage.exchange, stage)).collect()),
             launcher: None,
@@ -176,7 +194,12 @@ impl QueryState {
     }
 
     pub(crate) fn cancel(&self) -> &Cancel {
-        &self.cancel
+        &self.stop.cancel
+    }
+
+    /// What the operators look at while they run.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     pub(crate) fn launcher(&self) -> Option<&Launcher> {
@@ -188,7 +211,7 @@ impl QueryState {
     pub(crate) fn start(self: &Arc<Self>, exchange: ExchangeId, context: &Arc<TaskContext>) -> Result<()> {
         let mut running = self.running.lock();
         if running.ended {
-            self.cancel.check()?;
+            self.stop.cancel.check()?;
             return exec_err!("the query has ended");
         }
         let stage = self.stages.lock().remove(&exchange);
@@ -199,7 +222,7 @@ impl QueryState {
                 running.tasks.spawn_on(work, &self.runtime);
             }
         } else if let Some(launcher) = &self.launcher {
-            for work in launcher.launch(exchange, &self.cancel) {
+            for work in launcher.launch(exchange, &self.stop.cancel) {
                 running.tasks.spawn_on(work, &self.runtime);
             }
         }
@@ -208,6 +231,7 @@ impl QueryState {
 
     /// Ends every task of the query here.
     pub(crate) fn abort(&self) {
+        self.stop.ended.store(true, Ordering::Relaxed);
         let mut running = self.running.lock();
         running.ended = true;
         running.tasks.abort_all();
@@ -235,7 +259,7 @@ async fn run_task(
         Err(error) => {
             let error = shared(error);
             if query.reports {
-                query.cancel.cancel(to_sql_error(&error));
+                query.stop.cancel.cancel(to_sql_error(&error));
             }
             sender.fail(error).await;
             Ok(())

@@ -274,8 +274,9 @@ pub fn round_trip(plan: &DistributedPlan) -> datafusion::common::Result<Vec<(Str
     for stage in plan.stages().iter().rev() {
         let output = stage.output.clone().unwrap_or(ExchangeKind::Gather);
         let (back, back_output) = codec::decode(&codec::encode(&stage.plan, &output)?, &context)?;
-        let before = connect(whole(&codec::unfused(&stage.plan)?.data)?, plan.options())?;
-        let before = crate::fuse_aggregates(before)?;
+        let plain = codec::unfused(&crate::interruptible::uninterruptible(stage.plan.clone())?)?.data;
+        let before = connect(whole(&plain)?, plan.options())?;
+        let before = crate::interruptible(crate::fuse_aggregates(before)?)?;
         let before = text(&before, &output).replace("scalar_subquery(NULL)", "NULL");
         stages.push((before, text(&back, &back_output)));
     }

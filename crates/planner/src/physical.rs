@@ -22,7 +22,7 @@ use datafusion::physical_optimizer::update_aggr_exprs::OptimizeAggregateOrder;
 use datafusion::physical_optimizer::{ConfigOnlyContext, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use exec::{DistributedPlan, fuse_aggregates, to_sql_error};
+use exec::{DistributedPlan, fuse_aggregates, interruptible, to_sql_error};
 use std::sync::Arc;
 use types::SqlError;
 
@@ -51,10 +51,11 @@ impl Prepared {
     }
 }
 
-/// Ties the nodes of one run together by runtime filters, fuses aggregations with their scans, and cuts.
+/// Ties the nodes of one run together by runtime filters, fuses aggregations with their scans, lets joins
+/// be stopped, and cuts.
 fn finish(plan: Arc<dyn ExecutionPlan>, options: ConfigOptions) -> Result<DistributedPlan> {
     let plan = exec::runtime_filters::connect(plan, &options)?;
-    DistributedPlan::cut(fuse_aggregates(plan)?, options)
+    DistributedPlan::cut(interruptible(fuse_aggregates(plan)?)?, options)
 }
 
 fn rules(settings: &Settings, partitions: usize) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

@@ -23,6 +23,7 @@ mod tests;
 
 use crate::aggregate::{FusedAggregateExec, fuse_aggregates};
 use crate::exchange::ExchangeKind;
+use crate::interruptible::{interruptible, uninterruptible};
 use crate::runtime_filters;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -58,7 +59,7 @@ const LEVELS: usize = 8;
 
 /// A stage as bytes: its plan, which has not run, and how its rows leave.
 pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>, output: &ExchangeKind) -> Result<Vec<u8>> {
-    let plan = unfused(plan)?;
+    let plan = unfused(&uninterruptible(plan.clone())?)?;
     let fused = plan.transformed;
     let plan = fitting_limits(runtime_filters::fresh(plan.data)?)?;
     let outgoing = Outgoing::default();
@@ -79,7 +80,8 @@ pub(crate) fn decode(bytes: &[u8], context: &TaskContext) -> Result<(Arc<dyn Exe
     let plan = Incoming.proto_to_execution_plan(&plan, &PhysicalPlanDecodeContext::new(context, &Codec))?;
     let output = operators::decode_kind(&output, &plan.schema(), context, &Incoming)?;
     let plan = runtime_filters::connect(plan, context.session_config().options())?;
-    Ok((if message.fused { fuse_aggregates(plan)? } else { plan }, output))
+    let plan = if message.fused { fuse_aggregates(plan)? } else { plan };
+    Ok((interruptible(plan)?, output))
 }
 
 /// The plan without the operators that aggregations and scans were fused to.

@@ -28,6 +28,18 @@ struct World {
 }
 
 /// One table of `rows` rows over three partitions.
+#[test]
+fn what_a_crash_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("datafusion-AbC123");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("1.arrow"), "rows").unwrap();
+    std::fs::write(folder.path().join("other"), "").unwrap();
+    let options = ExecutorOptions::new(MemoryBudget::new(1 << 20), folder.path().to_path_buf());
+    let _executor = Executor::new(options).unwrap();
+    assert!(!left.exists() && folder.path().join("other").exists());
+}
+
 fn world(rows: i64, memory: usize) -> World {
     let columns = [("k", BIGINT, false), ("v", BIGINT, false), ("s", SqlType::VarChar(40), true)];
     let def = Arc::new(table_def(1, "t", &columns, &["k"]));
