@@ -91,9 +91,8 @@ impl Distribute {
         {
             return with_mode(aggregate, AggregateMode::Final);
         }
-        if let Some(union) = plan.downcast_ref::<UnionExec>()
-            && union.inputs().iter().any(|input| partitions(input) > 1)
-        {
+        // A node cannot run some of the partitions of DataFusion's union: each is another child's.
+        if let Some(union) = plan.downcast_ref::<UnionExec>() {
             let union = CollocatedUnionExec::try_new(union.inputs().clone(), union.schema())?;
             return Ok(Arc::new(union));
         }

@@ -16,7 +16,9 @@ use crate::cardinality::{Relation, estimate, join_rows, joined, semi_share};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinConstraint, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -185,7 +187,7 @@ impl Graph {
                     equalities.push((l.trailing_zeros() as usize, left, r.trailing_zeros() as usize, right));
                 }
                 (Some(l), Some(r)) => {
-                    let expr = datafusion::logical_expr::binary_expr(left, Operator::Eq, right);
+                    let expr = binary_expr(left, Operator::Eq, right);
                     graph.conditions.push(Condition { expr, needs: l | r });
                 }
                 _ => return Ok(None),
@@ -196,6 +198,7 @@ impl Graph {
             graph.conditions.push(Condition { expr: condition, needs });
         }
         graph.classes = classes(equalities, &graph.relations)?;
+        graph.equate_within_relations();
         for join in parts.filters {
             let on_left: Option<Set> = join.on.iter().try_fold(0, |set, (left, _)| Some(set | needs(left)?));
             // The other side's columns are its own.
@@ -230,6 +233,19 @@ impl Graph {
             });
         }
         Ok(Some(graph))
+    }
+
+    /// Columns of one relation that are in one class are equal, which no join says: a pair of the class
+    /// joins on one of them.
+    fn equate_within_relations(&mut self) {
+        for class in &self.classes {
+            for (at, (relation, expr)) in class.iter().enumerate() {
+                if let Some((_, first)) = class[..at].iter().find(|(other, _)| other == relation) {
+                    let expr = binary_expr(first.clone(), Operator::Eq, expr.clone());
+                    self.conditions.push(Condition { expr, needs: 1 << relation });
+                }
+            }
+        }
     }
 
     fn solve(self) -> Result<LogicalPlan> {

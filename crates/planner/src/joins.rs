@@ -49,7 +49,10 @@ impl Meeting {
         {
             return Some(Meeting { left: None, right: None });
         }
-        let all: Vec<usize> = (0..on.len()).filter(|at| alike[*at]).collect();
+        // One column that equals two of the other side places by one of them.
+        let repeats =
+            |at: usize| (0..at).any(|b| alike[b] && (on[b].0.eq(&on[at].0) || on[b].1.eq(&on[at].1)));
+        let all: Vec<usize> = (0..on.len()).filter(|at| alike[*at] && !repeats(*at)).collect();
         let to_left = left_places.map(|p| Meeting { left: None, right: Some(pick(&on_right, &p)) });
         let to_right = right_places.map(|p| Meeting { left: Some(pick(&on_left, &p)), right: None });
         let both = (!all.is_empty())

@@ -9,6 +9,7 @@
 //! 4. [`check`]: proves of the finished plan that every operator finds its rows where it needs them.
 
 mod cardinality;
+mod careful;
 pub mod check;
 mod distribute;
 mod group_keys;

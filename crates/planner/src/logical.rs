@@ -1,13 +1,15 @@
 //! The logical plan: DataFusion's rules, then the order of joins.
 
+use crate::careful::{careful, null_safe_keys};
 use crate::group_keys::join_on_group_keys;
 use crate::join_order::order_joins;
 use crate::settings::Settings;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use exec::to_sql_error;
 use std::sync::Arc;
-use types::SqlError;
+use types::{ErrorKind, SqlError};
 
 /// Rules that put projections between joins; they come after the joins are in order.
 const LATE: &[&str] = &[
@@ -23,7 +25,27 @@ pub fn optimize(
     settings: &Settings,
     partitions: usize,
 ) -> Result<LogicalPlan, SqlError> {
-    rewrite(logical, settings, partitions).map_err(|error| to_sql_error(&error))
+    let correlated = is_correlated(&logical);
+    rewrite(logical, settings, partitions).map_err(|error| match to_sql_error(&error) {
+        // DataFusion takes some correlated subqueries apart in ways that do not fit together.
+        error if correlated && error.kind == ErrorKind::Unknown => {
+            SqlError::unsupported(format_args!("a correlated subquery of this form: {}", error.message))
+        }
+        error => error,
+    })
+}
+
+/// Whether a subquery looks at columns of the query around it.
+fn is_correlated(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // Invariant: the closures never fail.
+    let _ = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    found
 }
 
 fn rewrite(
@@ -33,8 +55,9 @@ fn rewrite(
 ) -> datafusion::common::Result<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(Arc::new(settings.options(partitions)));
     let (late, early): (Vec<_>, Vec<_>) =
-        Optimizer::new().rules.into_iter().partition(|rule| LATE.contains(&rule.name()));
+        Optimizer::new().rules.into_iter().map(careful).partition(|rule| LATE.contains(&rule.name()));
     let plan = Optimizer::with_rules(early).optimize(logical, &context, |_, _| {})?;
     let plan = join_on_group_keys(order_joins(plan)?)?;
+    let late = std::iter::once(null_safe_keys()).chain(late).collect();
     Optimizer::with_rules(late).optimize(plan, &context.with_max_passes(1), |_, _| {})
 }

@@ -74,7 +74,7 @@ pub(super) struct World {
     pub(super) reference: SessionContext,
     pub(super) distributed: SessionContext,
     pub(super) tables: Arc<TestTables>,
-    executor: Executor,
+    pub(super) executor: Executor,
     pub(super) planner: Planner,
     _folder: tempfile::TempDir,
 }
@@ -171,6 +171,9 @@ pub(super) const QUERIES: &[&str] = &[
     "SELECT g, k, sum(id) FROM a GROUP BY GROUPING SETS ((g), (k), (g, k), ())",
     "SELECT a.id, b.id FROM a JOIN b ON a.k = b.k",
     "SELECT a.id, b.id FROM a JOIN b ON a.k = b.k AND a.g = b.g",
+    "SELECT a.id, b.id FROM a JOIN b ON a.id = b.id AND a.id = b.g",
+    "SELECT a.id, b.id, c.id FROM a JOIN b ON a.id = b.g JOIN c ON a.id = c.id AND b.id = c.id",
+    "SELECT b.id FROM (SELECT 3 AS x FROM a) y JOIN b ON y.x = b.g AND y.x = b.id",
     "SELECT b.id, e.id FROM b JOIN e ON b.g = e.g AND b.k = e.k WHERE b.d > 0",
     "SELECT a.id, c.id FROM a JOIN c ON a.s = c.s",
     "SELECT a.id, c.id FROM a JOIN c ON a.k = c.g",
@@ -216,6 +219,8 @@ pub(super) const QUERIES: &[&str] = &[
     "SELECT x.n, count(*) FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 2) x JOIN a ON a.g = x.n GROUP BY x.n",
     "SELECT k, g FROM a INTERSECT SELECT k, g FROM b",
     "SELECT k FROM a EXCEPT SELECT k FROM b",
+    "SELECT min(t), 1 FROM a UNION SELECT min(t), 1 FROM b",
+    "SELECT max(id) FROM a UNION ALL SELECT 7",
     // One row on one side: most partitions do not read the other, which has a join of its own.
     "SELECT x.id, z.m FROM a x JOIN (SELECT y.k, min(y.d) m FROM a y JOIN c ON c.s = y.s GROUP BY y.k) z ON x.k = z.k WHERE x.id = 3",
     "SELECT id FROM a WHERE id < 2 AND k IN (SELECT y.k FROM a y JOIN c ON c.s = y.s GROUP BY y.k)",

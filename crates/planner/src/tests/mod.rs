@@ -2,6 +2,7 @@
 
 mod equivalence;
 mod golden;
+mod killed;
 mod spread;
 mod tpch;
 

@@ -105,6 +105,18 @@ pub(super) struct Env<'e> {
     pub(super) windows: bool,
     /// WINDOW w AS (..).
     pub(super) named_windows: &'e [ast::NamedWindowDefinition],
+    pub(super) truth: Truth,
+}
+
+/// What becomes of a condition, which decides how an IN in it may be planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Truth {
+    /// Rows for which it is not TRUE are left out.
+    Conjunct,
+    /// It is part of an OR of such: FALSE and NULL are the same.
+    Disjunct,
+    /// TRUE, FALSE and NULL are three values.
+    Exact,
 }
 
 impl<'e> Env<'e> {
@@ -117,6 +129,10 @@ impl<'e> Env<'e> {
             aggregates: false,
             windows: false,
             named_windows: &[],
+            truth: match clause {
+                Clause::Where | Clause::Having | Clause::On => Truth::Conjunct,
+                _ => Truth::Exact,
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Expressions.
 
-use super::binder::{Binder, Env};
+use super::binder::{Binder, Env, Truth};
 use super::context::VariableScope;
 use super::errors::wrong_columns;
 use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
@@ -42,12 +42,26 @@ impl Binder<'_> {
 
     fn expr_here(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
         use ast::Expr as E;
+        let whole = env;
+        let env = match expr {
+            E::Nested(_) => env,
+            E::BinaryOp { op: BinaryOperator::And, .. } => env,
+            E::BinaryOp { op: BinaryOperator::Or, .. } if env.truth != Truth::Exact => {
+                Env { truth: Truth::Disjunct, ..env }
+            }
+            _ => Env { truth: Truth::Exact, ..env },
+        };
         match expr {
             E::Identifier(name) => self.identifier(std::slice::from_ref(name), env),
             E::CompoundIdentifier(parts) => self.identifier(parts, env),
             E::Value(value) => self.value(&value.value),
             E::Nested(inner) => self.expr(inner, env),
             E::BinaryOp { left, op, right } => self.binary(left, op, right, env),
+            E::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr }
+                if let E::InSubquery { expr, subquery, negated } = unnested(expr) =>
+            {
+                self.in_subquery(expr, subquery, !negated, whole)
+            }
             E::UnaryOp { op, expr } => self.unary(*op, expr, env),
             E::IsNull(inner) => self.is_null(inner, false, env),
             E::IsNotNull(inner) => self.is_null(inner, true, env),
@@ -63,13 +77,13 @@ impl Binder<'_> {
                 if *negated { self.rules.not(between) } else { Ok(between) }
             }
             E::InList { expr, list, negated } => self.in_list(expr, list, *negated, env),
-            E::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, env),
+            E::InSubquery { expr, subquery, negated } => self.in_subquery(expr, subquery, *negated, whole),
             E::Exists { subquery, negated } => self.exists(subquery, *negated, env),
             E::Subquery(query) => self.scalar_subquery(query, env),
             E::AnyOp { left, compare_op, right, is_some: _ } => {
-                self.quantified(left, compare_op, right, false, env)
+                self.quantified(left, compare_op, right, false, whole)
             }
-            E::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true, env),
+            E::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true, whole),
             E::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.like(*negated, expr, pattern, escape_char.as_ref(), env)
             }

@@ -2,7 +2,7 @@
 //!
 //! DataFusion plans EXISTS and IN only in filters. Elsewhere they become scalar subqueries that count.
 
-use super::binder::{Binder, Env, Rows, alias_plan, named, planning, project};
+use super::binder::{Binder, Env, Rows, Truth, alias_plan, named, planning, project};
 use super::errors::{Clause, wrong_columns};
 use super::expr::{comparison_of, unnested};
 use super::from::filter;
@@ -83,6 +83,9 @@ impl Binder<'_> {
         env: Env<'_>,
     ) -> Result<Typed, SqlError> {
         let rows = self.inner(query, env)?;
+        if yields_a_row(&rows.plan) {
+            return Ok(Typed::boolean(lit(!negated), false));
+        }
         let plan = match rows.plan {
             // What is selected does not matter.
             LogicalPlan::Projection(projection) => {
@@ -112,7 +115,27 @@ impl Binder<'_> {
         let value = self.expr(expr, env)?;
         let rows = self.inner(query, env)?;
         let (value, rows, arrow) = self.comparable_rows(value, rows)?;
-        if is_filter(env.clause) {
+        // A subquery cannot look at an aggregate of the query around it.
+        let grouped = has_aggregate(&value.expr);
+        let correlated = !rows.plan.all_out_ref_exprs().is_empty();
+        // NULL is in nothing if there is nothing, which depends on the row of the query around.
+        if env.truth == Truth::Conjunct && negated && correlated && !grouped {
+            let (plan, _, equal) = self.equal_rows(value, rows, &arrow, env.scope)?;
+            let some = if equal.nullable { equal.expr.is_not_false() } else { equal.expr };
+            let exists = Exists::new(subquery(filter(plan, some)?), true);
+            return Ok(Typed::boolean(Expr::Exists(exists), false));
+        }
+        if env.truth == Truth::Disjunct && !negated && !grouped && !correlated {
+            let (plan, _, equal) = self.equal_rows(value, rows, &arrow, env.scope)?;
+            let exists = Exists::new(subquery(filter(plan, equal.expr)?), false);
+            return Ok(Typed::boolean(Expr::Exists(exists), false));
+        }
+        let as_it_is = match env.truth {
+            Truth::Conjunct => true,
+            Truth::Disjunct => !negated || grouped,
+            Truth::Exact => grouped && is_filter(env.clause),
+        };
+        if as_it_is {
             let nullable = value.nullable || rows.columns[0].nullable;
             let found = InSubquery::new(Box::new(value.expr), subquery(rows.plan), negated);
             return Ok(Typed::boolean(Expr::InSubquery(found), nullable));
@@ -137,14 +160,15 @@ impl Binder<'_> {
         Ok((value, Rows { plan, columns: vec![column] }, arrow))
     }
 
-    /// IN outside of a filter: NULL if nothing is equal but something may be.
-    fn counted_in(
+    /// The rows of a subquery under a name of their own, their column, and whether it equals a value of the
+    /// query around.
+    fn equal_rows(
         &mut self,
         value: Typed,
         rows: Rows,
         arrow: &DataType,
         scope: &Scope,
-    ) -> Result<Typed, SqlError> {
+    ) -> Result<(LogicalPlan, Typed, Typed), SqlError> {
         let relation = self.relation_name("__in");
         let inside = Typed {
             expr: Expr::Column(Column::new(
@@ -156,8 +180,20 @@ impl Binder<'_> {
             nullable: rows.columns[0].nullable,
         };
         let plan = alias_plan(rows.plan, &relation)?;
-        let outside = as_outer(value.clone(), scope)?;
+        let outside = as_outer(value, scope)?;
         let equal = self.rules.compare(Comparison::Equal, inside.clone(), outside)?;
+        Ok((plan, inside, equal))
+    }
+
+    /// IN outside of a filter: NULL if nothing is equal but something may be.
+    fn counted_in(
+        &mut self,
+        value: Typed,
+        rows: Rows,
+        arrow: &DataType,
+        scope: &Scope,
+    ) -> Result<Typed, SqlError> {
+        let (plan, inside, equal) = self.equal_rows(value.clone(), rows, arrow, scope)?;
         let found = positive(count_rows(filter(plan.clone(), equal.expr)?)?);
         let mut tests = vec![Typed::boolean(found, false)];
         let mut results = vec![Typed::boolean(lit(true), false)];
@@ -180,7 +216,7 @@ impl Binder<'_> {
         self.choose(tests, results)
     }
 
-    /// `(a, b) IN (SELECT c, d ..)`: a row with both equal exists.
+    /// `(a, b) IN (SELECT c, d ..)`: a row with both equal exists; NULL if none does and one may be.
     fn tuple_in_subquery(
         &mut self,
         values: Vec<Typed>,
@@ -194,9 +230,6 @@ impl Binder<'_> {
         }
         let may_be_null =
             values.iter().any(|value| value.nullable) || rows.columns.iter().any(|column| column.nullable);
-        if negated && may_be_null {
-            return Err(SqlError::unsupported("NOT IN of rows with columns that may be NULL"));
-        }
         let relation = self.relation_name("__in");
         let inside: Vec<Typed> = rows
             .columns
@@ -215,12 +248,22 @@ impl Binder<'_> {
             .map(|value| as_outer(value, env.scope))
             .collect::<Result<Vec<_>, SqlError>>()?;
         let equal = self.compare_rows(Comparison::Equal, inside, outside)?;
-        let plan = filter(plan, equal.expr)?;
-        if is_filter(env.clause) {
-            let exists = Exists::new(subquery(plan), negated);
+        // Of a negated IN that is not TRUE it does not matter whether it is FALSE or NULL.
+        if env.truth != Truth::Exact {
+            let some = if negated && may_be_null { equal.expr.is_not_false() } else { equal.expr };
+            let exists = Exists::new(subquery(filter(plan, some)?), negated);
             return Ok(Typed::boolean(Expr::Exists(exists), false));
         }
-        let found = Typed::boolean(positive(count_rows(plan)?), false);
+        let mut tests =
+            vec![Typed::boolean(positive(count_rows(filter(plan.clone(), equal.expr.clone())?)?), false)];
+        let mut results = vec![Typed::boolean(lit(true), false)];
+        if may_be_null {
+            let unknown = positive(count_rows(filter(plan, equal.expr.is_null())?)?);
+            tests.push(Typed::boolean(unknown, false));
+            results.push(Typed::typed_null(BIGINT, DataType::Boolean));
+        }
+        results.push(Typed::boolean(lit(false), false));
+        let found = self.choose(tests, results)?;
         if negated { self.rules.not(found) } else { Ok(found) }
     }
 
@@ -257,6 +300,20 @@ impl Binder<'_> {
         let comparison = SetComparison::new(Box::new(value.expr), subquery(rows.plan), operator, quantifier);
         Ok(Typed::boolean(Expr::SetComparison(comparison), true))
     }
+}
+
+/// Whether the plan yields a row whatever its tables hold: an aggregation without groups does.
+fn yields_a_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => yields_a_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => yields_a_row(&alias.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
+    }
+}
+
+fn has_aggregate(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(matches!(expr, Expr::AggregateFunction(_)))).unwrap_or(false)
 }
 
 fn aggregate_rows(plan: LogicalPlan, function: Expr) -> Result<LogicalPlan, SqlError> {

@@ -1,0 +1,47 @@
+"""Queries that were answered wrongly once, as the tables of any world show.
+
+Each with what the referee is asked, if that is not the same.
+"""
+
+FOUND = [
+    # A column that equals two of another relation: those were not compared with each other.
+    "SELECT r7.id AS c0 FROM (SELECT 1 AS c1 FROM t4 r2) r1 JOIN t2 r7 ON r1.c1 = r7.n AND r1.c1 = r7.id",
+    "SELECT r1.id AS c0, r2.id AS c1 FROM t0 r1 JOIN t1 r2 ON r1.n = r2.n AND r1.id = r2.id AND r1.id = r2.n",
+    # A condition without columns went below an aggregation without groups.
+    "SELECT r8.id AS c0, r9.c0 AS c1 FROM t0 r8 LEFT JOIN (SELECT COUNT(*) AS c0 FROM t1 r5) r9 ON 'A' > 'a'",
+    "SELECT COUNT(*) AS c0 FROM t0 r1 HAVING 1 = 2",
+    # Pairs compared by = beside a <=> came to be compared by <=> too.
+    (
+        "SELECT r1.id AS c0, r8.id AS c1 FROM t3 r1 CROSS JOIN t2 r7 JOIN t3 r8 ON r1.d = r8.d AND r8.g <=> r7.id",
+        "SELECT r1.id AS c0, r8.id AS c1 FROM t3 r1 CROSS JOIN t2 r7 JOIN t3 r8 ON r1.d = r8.d"
+        " AND r8.g IS NOT DISTINCT FROM r7.id",
+    ),
+    (
+        "SELECT r1.id AS c0, r2.id AS c1 FROM t3 r1, t2 r2 WHERE r1.g <=> r2.g AND r1.k = r2.k",
+        "SELECT r1.id AS c0, r2.id AS c1 FROM t3 r1, t2 r2 WHERE r1.g IS NOT DISTINCT FROM r2.g AND r1.k = r2.k",
+    ),
+    # IN where FALSE and NULL are not the same.
+    "SELECT r5.id AS c0 FROM t0 r5 WHERE NOT ((r5.k, 1.5) IN (SELECT 1 AS c0, 1.5 AS c1 FROM t2 r6))",
+    "SELECT r5.id AS c0 FROM t0 r5 WHERE (r5.k, r5.g) NOT IN (SELECT r6.k AS c0, r6.g AS c1 FROM t4 r6)",
+    "SELECT r5.id AS c0 FROM t0 r5 WHERE r5.id = 3 OR r5.k NOT IN (SELECT r6.k AS c0 FROM t4 r6)",
+    "SELECT r5.id AS c0 FROM t0 r5 WHERE NOT (r5.id > 3 AND r5.k IN (SELECT r6.g AS c0 FROM t4 r6))",
+    "SELECT r5.id AS c0 FROM t0 r5 WHERE (r5.k IN (SELECT r6.g AS c0 FROM t4 r6)) IS NOT FALSE",
+    # NULL is not in a subquery that has no row for it.
+    "SELECT r3.id AS c0 FROM t2 r3 WHERE r3.s NOT IN (SELECT 'a' AS c0 FROM t4 r4 WHERE r4.d < r3.d)",
+    "SELECT r8.id AS c0 FROM t0 r8 WHERE r8.d NOT IN (SELECT 1.5 AS c0 FROM t2 r12 WHERE r12.t = r8.t)",
+    # A sum of sums beside a sum of different values had another type.
+    "SELECT SUM(DISTINCT r1.id) AS c0 FROM t3 r1 GROUP BY r1.t HAVING SUM(r1.d) > 1.5",
+    # IN of an expression beside another IN within OR.
+    "SELECT r5.id AS c0 FROM t4 r5 WHERE r5.d IN (SELECT 1.5 AS c0 FROM t4 r6)"
+    " OR (r5.t, 1) IN (SELECT r7.t AS c0, 1 AS c1 FROM t4 r7)",
+    # An aggregation without groups yields a row always.
+    "SELECT r2.id AS c0 FROM t3 r2"
+    " WHERE NOT EXISTS (SELECT COUNT(*) AS c0 FROM (SELECT DISTINCT r4.n AS c0 FROM t3 r4) r3 WHERE r3.c0 <> r2.g)",
+    # A union of single rows ran wholly on every leaf.
+    "(SELECT MIN(r1.t) AS c0, 1 AS c1 FROM t0 r1) UNION (SELECT MIN(r2.t) AS c0, 1 AS c1 FROM t2 r2)",
+    "(SELECT MAX(r2.s) AS c0 FROM t3 r2 GROUP BY r2.d) UNION ALL (SELECT DISTINCT '%' AS c0 FROM t3 r3)",
+    # One column that equals two of the other side, which is shuffled.
+    "SELECT r4.id AS c0 FROM t2 r4 RIGHT JOIN"
+    " (SELECT MAX(r7.t) AS c0, MIN(r6.t) AS c2 FROM t1 r6 JOIN t3 r7 ON r6.k = r7.k GROUP BY r7.d) r5"
+    " ON r4.t = r5.c0 AND r4.t = r5.c2",
+]
