@@ -4,6 +4,7 @@
 //!   and answers the protocol's commands.
 //! * `statement` carries out statements, one file a family: queries, inserts, changes, loads, schema,
 //!   SHOW, SET, users.
+//! * `templates` keeps what is known of statements on one row, so that they need no plan again.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
 //!   a row, `leaves` the leaf of a partition; `leases` tells the leaves what is open; `estimates` keeps
 //!   what they say of their tables; `ids` hands out AUTO_INCREMENT values; `admission` bounds how many
@@ -25,6 +26,7 @@ mod route;
 mod server;
 mod session;
 mod statement;
+mod templates;
 mod transaction;
 
 pub use links::{Link, Links, NoLinks};

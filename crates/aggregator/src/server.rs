@@ -7,6 +7,7 @@ use crate::leases::OpenTransactions;
 use crate::links::Links;
 use crate::processes::Processes;
 use crate::session::{Session, server_variables};
+use crate::templates::Templates;
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
 use env::MemoryBudget;
@@ -49,6 +50,7 @@ pub struct Aggregator {
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) ids: AutoIncrement,
     pub(crate) estimates: Estimates,
+    pub(crate) templates: Templates,
     pub(crate) open: Arc<OpenTransactions>,
     pub(crate) processes: Arc<Processes>,
     pub(crate) admission: Arc<Admission>,
@@ -76,6 +78,7 @@ impl Aggregator {
         Arc::new(Aggregator {
             open: OpenTransactions::new(options.node, now),
             estimates: Estimates::default(),
+            templates: Templates::default(),
             options,
             ids: AutoIncrement::new(metadata.clone()),
             metadata,
@@ -170,6 +173,12 @@ impl Aggregator {
                 "Statements that ended with an error.",
                 true,
                 self.processes.failures() as f64,
+            ),
+            (
+                "pando_statements_unplanned_total",
+                "Statements on one row by its key, and INSERTs, that ran from a template.",
+                true,
+                self.templates.unplanned.load(Ordering::Relaxed) as f64,
             ),
         ]
     }

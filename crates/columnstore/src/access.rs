@@ -2,7 +2,7 @@
 
 use arrow::record_batch::RecordBatch;
 use std::time::Duration;
-use types::{StatementNo, Timestamp, TxnId};
+use types::{ColumnId, StatementNo, Timestamp, TxnId, Value};
 
 /// At what a scan looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,40 @@ pub struct ReadView {
     pub ts: Timestamp,
     /// What this transaction wrote in statements up to this number is seen too.
     pub txn: Option<(TxnId, StatementNo)>,
+}
+
+/// At which moment a row is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadAt {
+    /// The newest that its partition has shown, and not before what the session has seen.
+    Newest {
+        not_before: Timestamp,
+    },
+    Snapshot(Timestamp),
+}
+
+/// One row by its whole primary key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRead {
+    /// In the order of the key, each as its column has it.
+    pub key: Vec<Value>,
+    /// No column twice.
+    pub columns: Vec<ColumnId>,
+    /// Adds the row's reference, as a scan does.
+    pub row_ref: bool,
+    pub at: ReadAt,
+    /// What this transaction wrote in statements up to this number is seen too.
+    pub txn: Option<(TxnId, StatementNo)>,
+}
+
+/// What a read by key found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRow {
+    /// The moment that was read.
+    pub read_at: Timestamp,
+    /// The version of the table's definition that was read with.
+    pub table_version: u64,
+    pub row: Option<RecordBatch>,
 }
 
 /// Who writes, in which statement, and under which rules.

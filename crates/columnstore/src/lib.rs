@@ -30,8 +30,8 @@ pub mod vectors;
 mod wal;
 
 pub use access::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, OnDuplicate, ReadView,
-    RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest,
+    OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 pub use batch_size::batch_bytes;
 pub use encoding::key_set::KeySet;

@@ -101,6 +101,15 @@ pub struct Snapshot {
     pinned: Arc<Pinned>,
 }
 
+/// What a key has in the tail and the runs.
+enum Lookup {
+    /// A row that the view sees; `None` if it does not pass.
+    Found(Option<RecordBatch>),
+    NotThere,
+    /// A run has yet to be turned to columns.
+    Unmade,
+}
+
 type Emit<'a> = dyn FnMut(RecordBatch) -> Result<bool, StoreError> + 'a;
 
 impl Snapshot {
@@ -415,11 +424,45 @@ impl Snapshot {
 
     /// The row with this primary key, if there is one and it passes the predicates.
     pub fn get(&self, key: &[Value], spec: &ScanSpec) -> Result<Option<RecordBatch>, StoreError> {
+        let Some(bytes) = self.encoded(key)? else { return Ok(None) };
+        match self.find_in_memory(&bytes, spec, true)? {
+            Lookup::Found(row) => Ok(row),
+            Lookup::NotThere | Lookup::Unmade => self.find_in_segments(key, spec),
+        }
+    }
+
+    /// The same if it can be said from what is in memory; `None` if not.
+    pub(crate) fn get_in_memory(
+        &self,
+        key: &[Value],
+        spec: &ScanSpec,
+    ) -> Result<Option<Option<RecordBatch>>, StoreError> {
+        let Some(bytes) = self.encoded(key)? else { return Ok(Some(None)) };
+        match self.find_in_memory(&bytes, spec, false)? {
+            Lookup::Found(row) => Ok(Some(row)),
+            Lookup::Unmade => Ok(None),
+            Lookup::NotThere => {
+                let state = &self.pinned.state;
+                let may_have = |segment: &SegmentSource| {
+                    segment.seen(&self.pinned.view) != Seen::None && !outside(segment, &state.def, key)
+                };
+                Ok(if state.segments.iter().any(may_have) { None } else { Some(None) })
+            }
+        }
+    }
+
+    /// None: no row can have the key.
+    fn encoded(&self, key: &[Value]) -> Result<Option<Box<[u8]>>, StoreError> {
         let def = self.def();
         if def.primary_key.is_empty() {
             return Err(StoreError::internal(format_args!("table {} has no primary key", def.name)));
         }
-        let Some(bytes) = encode_key(def, key) else { return Ok(None) };
+        Ok(encode_key(def, key))
+    }
+
+    /// Looks in the tail and the runs. `make`: turn runs to columns that are not yet.
+    fn find_in_memory(&self, bytes: &[u8], spec: &ScanSpec, make: bool) -> Result<Lookup, StoreError> {
+        let def = self.def();
         let state = &self.pinned.state;
         let view = &self.pinned.view;
         let mut found = None;
@@ -427,7 +470,7 @@ impl Snapshot {
             found = Some(batch);
             Ok(false)
         };
-        for entry in state.tail.find_all(&bytes) {
+        for entry in state.tail.find_all(bytes) {
             let versions = entry.versions();
             let Some(row) = versions.seen(view) else { continue };
             let place = entry.place().to_ref();
@@ -436,20 +479,35 @@ impl Snapshot {
             collector.push(&def, row)?;
             let batch = collector.finish()?;
             filter_batch(&def, &batch, spec, None, place, &mut keep)?;
-            return Ok(found);
+            return Ok(Lookup::Found(found));
         }
         for run in state.runs.iter().rev() {
-            let columns = run.columns()?;
-            for row in columns.find(&bytes)? {
+            let columns = match (run.made(), make) {
+                (Some(columns), _) => columns,
+                (None, true) => run.columns()?,
+                (None, false) => return Ok(Lookup::Unmade),
+            };
+            for row in columns.find(bytes)? {
                 let own = self.pinned.own.get(&run.source).is_some_and(|own| own.contains(row));
                 if columns.is_seen(row as usize, view.ts) && !own && !run.deletes.is_hidden(row, view.ts) {
                     let batch = adapt(&columns.def, def, &columns.batch.slice(row as usize, 1))?;
                     filter_batch(def, &batch, spec, None, row_ref(run.source, row), &mut keep)?;
-                    return Ok(found);
+                    return Ok(Lookup::Found(found));
                 }
             }
         }
-        for (at, segment) in state.segments.iter().enumerate().rev() {
+        Ok(Lookup::NotThere)
+    }
+
+    fn find_in_segments(&self, key: &[Value], spec: &ScanSpec) -> Result<Option<RecordBatch>, StoreError> {
+        let def = self.def();
+        let view = &self.pinned.view;
+        let mut found = None;
+        let mut keep = |batch: RecordBatch| {
+            found = Some(batch);
+            Ok(false)
+        };
+        for (at, segment) in self.pinned.state.segments.iter().enumerate().rev() {
             let seen = segment.seen(view);
             if seen == Seen::None || outside(segment, def, key) {
                 continue;

@@ -52,7 +52,7 @@ pub use replay::ReplayExec;
 pub use scan::{
     ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
 };
-pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, Target};
+pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, RowChange, RowChanged, Target};
 pub use spread::Locations;
 pub use stages::{LeafTables, StageNodes, StageService, StageTables};
 pub use union::CollocatedUnionExec;

@@ -21,7 +21,7 @@ use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
     WriteContext,
 };
 use parking_lot::RwLock;
@@ -63,13 +63,32 @@ impl Leaves for LocalLeaves {
     }
 }
 
-/// The table in a partition that a write is about.
+/// The table in a partition that a write or a read by key is about.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The catalog version that the statement was planned with.
     pub catalog: u64,
     pub partition: PartitionId,
     pub table: TableId,
+}
+
+/// What becomes of a row that was read by its key.
+#[derive(Debug, Clone)]
+pub enum RowChange {
+    /// It is locked and stays.
+    Keep,
+    /// All of its columns.
+    Update(RecordBatch),
+    Delete,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct RowChanged {
+    /// It has changed since it was read: nothing was done, but it may be locked. Read again.
+    pub stale: bool,
+    /// What came of the commit, if that was asked for and the row was as it was read.
+    pub committed: Option<Result<Timestamp>>,
 }
 
 #[async_trait]
@@ -80,6 +99,9 @@ pub trait LeafService: Send + Sync {
 
     /// The greatest `applied` of these partitions: a read at it sees all that was acknowledged.
     async fn read_timestamp(&self, catalog: u64, partitions: &[PartitionId]) -> Result<Timestamp>;
+
+    /// One row by its primary key.
+    async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow>;
 
     /// Adds rows (all columns, in the order of the table) as intents.
     async fn insert(
@@ -114,6 +136,44 @@ pub trait LeafService: Send + Sync {
 
     /// Deletes locked rows.
     async fn delete(&self, target: Target, ctx: WriteContext, rows: Vec<u64>) -> Result<()>;
+
+    /// Inserts the rows that are all that a transaction writes, and commits it. A leaf of this process
+    /// does both at once. The inner result is the commit's.
+    async fn insert_and_commit(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+        on_duplicate: OnDuplicate,
+    ) -> Result<(InsertOutcome, Result<Timestamp>)> {
+        let (txn, part) = (ctx.txn, (target.partition, ctx.statement));
+        let outcome = self.insert(target, ctx, rows, on_duplicate).await?;
+        Ok((outcome, self.commit(txn, &[part]).await))
+    }
+
+    /// Locks a row that was read at a timestamp and changes it, if it is as it was read; commits the
+    /// transaction if this is all that it does. A leaf of this process does everything at once.
+    async fn change_row(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        (row, read_at): (u64, Timestamp),
+        change: RowChange,
+        commit: bool,
+    ) -> Result<RowChanged> {
+        let (txn, part) = (ctx.txn, (target.partition, ctx.statement));
+        let request = LockRequest::to_change(read_at);
+        if self.lock_rows(target.clone(), ctx.clone(), vec![row], request).await?.changed {
+            return Ok(RowChanged { stale: true, committed: None });
+        }
+        match change {
+            RowChange::Keep => {}
+            RowChange::Update(new) => self.update(target, ctx, vec![row], new).await?,
+            RowChange::Delete => self.delete(target, ctx, vec![row]).await?,
+        }
+        let committed = if commit { Some(self.commit(txn, &[part]).await) } else { None };
+        Ok(RowChanged { stale: false, committed })
+    }
 
     /// Starts a load of many rows into one partition.
     async fn bulk(&self, target: Target, ctx: WriteContext) -> Result<Box<dyn BulkWriter>>;

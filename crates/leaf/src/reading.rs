@@ -6,8 +6,8 @@
 
 use crate::follow::Follower;
 use crate::server::Leaf;
-use columnstore::{ReadView, Store};
-use exec::{LeafService, Snapshots, TableEstimate, TableSnapshot};
+use columnstore::{KeyRead, KeyRow, ReadAt, ReadView, Store};
+use exec::{LeafService, Snapshots, TableEstimate, TableSnapshot, Target};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -42,23 +42,45 @@ impl Leaf {
         partitions: &[PartitionId],
     ) -> Result<Arc<dyn Snapshots>> {
         self.at_least(catalog).await?;
+        self.settle_below(view.ts, partitions).await?;
+        let (store, follower) = (self.store().clone(), self.follower().clone());
+        Ok(Arc::new(LeafSnapshots { store, follower, catalog, view }))
+    }
+
+    /// Asks after the transactions that are prepared in these partitions below a timestamp.
+    async fn settle_below(&self, ts: Timestamp, partitions: &[PartitionId]) -> Result<()> {
         let asked = partitions.to_vec();
         let met = self.blocking(move |store| {
             let mut met: BTreeMap<(TxnId, PartitionId), Vec<PartitionId>> = BTreeMap::new();
             for partition in asked {
-                for (txn, coordinator) in store.prepared_below(partition, view.ts)? {
+                for (txn, coordinator) in store.prepared_below(partition, ts)? {
                     met.entry((txn, coordinator)).or_default().push(partition);
                 }
             }
             Ok::<_, SqlError>(met)
         });
         let met = met.await?;
-        try_join_all(met.into_iter().map(|((txn, coordinator), here)| async move {
-            self.learn(txn, coordinator, &here, view.ts).await
-        }))
+        try_join_all(
+            met.into_iter().map(|((txn, coordinator), here)| async move {
+                self.learn(txn, coordinator, &here, ts).await
+            }),
+        )
         .await?;
-        let (store, follower) = (self.store().clone(), self.follower().clone());
-        Ok(Arc::new(LeafSnapshots { store, follower, catalog, view }))
+        Ok(())
+    }
+
+    /// A row by its key that cannot be read at once.
+    pub(crate) async fn get_waiting(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
+        let partition = [target.partition];
+        let ts = match read.at {
+            ReadAt::Snapshot(ts) => ts,
+            ReadAt::Newest { not_before } => {
+                self.read_timestamp(target.catalog, &partition).await?.max(not_before)
+            }
+        };
+        let view = ReadView { ts, txn: read.txn };
+        self.settle_below(ts, &partition).await?;
+        self.blocking(move |store| store.get(target.partition, target.table, view, &read)).await
     }
 
     /// Asks after transactions whose commit may have been acknowledged though this leaf could not be

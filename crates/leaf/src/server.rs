@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store,
-    WriteContext,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
 };
-use exec::{BulkWriter, LeafService, Leaves, Snapshots, TableEstimate, Target};
+use exec::{BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};
 use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
 use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, TxnId};
@@ -122,6 +121,14 @@ impl LeafService for Leaf {
         Ok(self.store.read_timestamp(partitions)?)
     }
 
+    async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
+        self.at_least(target.catalog).await?;
+        match self.store.try_get(target.partition, target.table, &read)? {
+            Some(row) => Ok(row),
+            None => self.get_waiting(target, read).await,
+        }
+    }
+
     async fn insert(
         &self,
         target: Target,
@@ -170,6 +177,49 @@ impl LeafService for Leaf {
     async fn delete(&self, target: Target, ctx: WriteContext, rows: Vec<u64>) -> Result<()> {
         self.at_least(target.catalog).await?;
         self.blocking(move |store| store.delete(&ctx, target.partition, target.table, &rows)).await
+    }
+
+    async fn insert_and_commit(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        rows: RecordBatch,
+        on_duplicate: OnDuplicate,
+    ) -> Result<(InsertOutcome, Result<Timestamp>)> {
+        self.at_least(target.catalog).await?;
+        self.blocking(move |store| {
+            let outcome = store.insert(&ctx, target.partition, target.table, &rows, on_duplicate)?;
+            let committed = store.commit(ctx.txn, &[(target.partition, ctx.statement)]);
+            Ok::<_, StoreError>((outcome, committed.map_err(Into::into)))
+        })
+        .await
+    }
+
+    async fn change_row(
+        &self,
+        target: Target,
+        ctx: WriteContext,
+        (row, read_at): (u64, Timestamp),
+        change: RowChange,
+        commit: bool,
+    ) -> Result<RowChanged> {
+        self.at_least(target.catalog).await?;
+        self.blocking(move |store| {
+            let (partition, table) = (target.partition, target.table);
+            let request = LockRequest::to_change(read_at);
+            if store.lock_rows(&ctx, partition, table, &[row], request)?.changed {
+                return Ok(RowChanged { stale: true, committed: None });
+            }
+            match change {
+                RowChange::Keep => {}
+                RowChange::Update(new) => store.update(&ctx, partition, table, &[row], &new)?,
+                RowChange::Delete => store.delete(&ctx, partition, table, &[row])?,
+            }
+            let committed =
+                commit.then(|| store.commit(ctx.txn, &[(partition, ctx.statement)]).map_err(Into::into));
+            Ok::<_, StoreError>(RowChanged { stale: false, committed })
+        })
+        .await
     }
 
     async fn bulk(&self, target: Target, ctx: WriteContext) -> Result<Box<dyn BulkWriter>> {

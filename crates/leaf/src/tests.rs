@@ -5,9 +5,9 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt64Type};
 use async_trait::async_trait;
 use catalog::{Catalog, Command, CommandId, Metadata, NodeRole};
-use columnstore::{OnDuplicate, Options, ReadView, ScanSpec, Store, WriteContext};
+use columnstore::{KeyRead, OnDuplicate, Options, ReadAt, ReadView, ScanSpec, Store, WriteContext};
 use env::{MemoryBudget, SimClock, SimDisk};
-use exec::{LeafService, LocalLeaves, Target};
+use exec::{LeafService, LocalLeaves, RowChange, RowChanged, Target};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use txn::lease::LEASE_MILLIS;
 use txn::{Outcome, Registry};
 use types::{
     ColumnDef, ColumnDefault, ColumnId, DatabaseId, ErrorKind, NodeId, PartitionId, Result, SqlError,
-    SqlType, StatementNo, TableDef, TableId, Timestamp, TxnId,
+    SqlType, StatementNo, TableDef, TableId, Timestamp, TxnId, Value,
 };
 
 const ONE: NodeId = NodeId(1);
@@ -183,6 +183,19 @@ impl Two {
         Ok(rows)
     }
 
+    /// The value and the reference of the row with key `key`, and when it was read.
+    async fn get(&self, node: NodeId, key: i64, at: ReadAt) -> Result<(Timestamp, Option<(i64, u64)>)> {
+        let columns = vec![ColumnId(2)];
+        let read = KeyRead { key: vec![Value::Int(key)], columns, row_ref: true, at, txn: None };
+        let found = self.leaf(node).get(self.target(node), read).await?;
+        assert_eq!(found.table_version, self.def.version);
+        let row = found.row.map(|row| {
+            let v = row.column(0).as_primitive::<Int64Type>().value(0);
+            (v, row.column(1).as_primitive::<UInt64Type>().value(0))
+        });
+        Ok((found.read_at, row))
+    }
+
     async fn now(&self, node: NodeId) -> Timestamp {
         let leaf = self.leaf(node);
         leaf.read_timestamp(self.catalog.version(), &[self.of(node)]).await.unwrap()
@@ -295,4 +308,67 @@ async fn an_estimate_follows_the_table() {
     two.insert(ONE, two.context(txn, 1, 0), 1).await.unwrap();
     two.leaf(ONE).commit(txn, &[(two.of(ONE), StatementNo(1))]).await.unwrap();
     assert_eq!(estimate(&two).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_by_key_asks_after_what_is_prepared() {
+    let mut two = Two::new().await;
+    let txn = two.registry.begin();
+    for node in [ONE, TWO] {
+        two.insert(node, two.context(txn, 1, 0), 7).await.unwrap();
+    }
+    let newest = ReadAt::Newest { not_before: Timestamp::ZERO };
+    assert_eq!(two.get(TWO, 7, newest).await.unwrap().1, None);
+    let prepared = two.prepare(TWO, txn, ONE).await;
+    let at = two.coordinate(ONE, txn, TWO, prepared).await;
+    assert_eq!(two.get(TWO, 7, ReadAt::Snapshot(prepared.next())).await.unwrap().1, None);
+    assert_eq!(two.open(TWO), 1, "nobody has told it");
+    let not_before = at;
+    let (read_at, row) = two.get(TWO, 7, ReadAt::Newest { not_before }).await.unwrap();
+    assert_eq!((read_at, row.map(|(value, _)| value)), (at, Some(70)));
+    assert_eq!(two.open(TWO), 0);
+    assert_eq!(two.get(TWO, 8, newest).await.unwrap().1, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_all_of_its_transaction_is_committed_with_it() {
+    let mut two = Two::new().await;
+    let newest = ReadAt::Newest { not_before: Timestamp::ZERO };
+    let rows = |key: i64, value: i64| {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("k", Arc::new(Int64Array::from(vec![key]))),
+            ("v", Arc::new(Int64Array::from(vec![value]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    let leaf = two.leaf(ONE);
+    let txn = two.registry.begin();
+    let insert = |ctx| leaf.insert_and_commit(two.target(ONE), ctx, rows(1, 10), OnDuplicate::Error);
+    let (outcome, committed) = insert(two.context(txn, 1, 0)).await.unwrap();
+    assert_eq!(outcome.inserted, 1);
+    let (read_at, row) = two.get(ONE, 1, newest).await.unwrap();
+    assert_eq!((read_at, two.open(ONE)), (committed.unwrap(), 0));
+    let (value, place) = row.unwrap();
+    assert_eq!(value, 10);
+
+    let change = async |two: &mut Two, read_at, change, commit| {
+        let txn = two.registry.begin();
+        let ctx = two.context(txn, 1, 0);
+        let done = two.leaf(ONE).change_row(two.target(ONE), ctx, (place, read_at), change, commit).await;
+        let RowChanged { stale, committed } = done.unwrap();
+        (txn, stale, committed.map(|committed| committed.unwrap()))
+    };
+    let (_, stale, committed) = change(&mut two, read_at, RowChange::Update(rows(1, 11)), true).await;
+    assert!(!stale && committed > Some(read_at));
+    assert_eq!(two.get(ONE, 1, newest).await.unwrap().1.unwrap().0, 11);
+    // What was read before that is not what is there.
+    let (txn, stale, committed) = change(&mut two, read_at, RowChange::Delete, true).await;
+    assert_eq!((stale, committed, two.open(ONE)), (true, None, 1));
+    two.leaf(ONE).rollback(txn, &[two.of(ONE)]).await.unwrap();
+    let (now, _) = two.get(ONE, 1, newest).await.unwrap();
+    let (txn, stale, committed) = change(&mut two, now, RowChange::Delete, false).await;
+    assert_eq!((stale, committed), (false, None));
+    assert_eq!(two.get(ONE, 1, newest).await.unwrap().1.unwrap().0, 11, "it is not committed");
+    two.leaf(ONE).commit(txn, &[(two.of(ONE), StatementNo(1))]).await.unwrap();
+    assert_eq!(two.get(ONE, 1, newest).await.unwrap().1, None);
 }

@@ -15,6 +15,7 @@ pub mod like;
 pub mod literal;
 pub mod load;
 pub mod parse;
+pub mod point;
 pub mod query;
 pub mod rows;
 pub mod statement;

@@ -61,7 +61,7 @@ fn ast_value(value: &Ast, parameters: &[Value]) -> Result<Option<Value>> {
 }
 
 /// MySQL's type of a number: integer, exact decimal, or double with an exponent.
-fn number(digits: &str) -> Option<Value> {
+pub(crate) fn number(digits: &str) -> Option<Value> {
     if digits.bytes().all(|b| b.is_ascii_digit())
         && let Ok(value) = digits.parse::<u64>()
     {
@@ -77,7 +77,7 @@ fn number(digits: &str) -> Option<Value> {
     (significant <= 38).then_some(Value::Decimal { unscaled: decimal.mantissa as i128, scale })
 }
 
-fn negated(value: Value) -> Option<Value> {
+pub(crate) fn negated(value: Value) -> Option<Value> {
     Some(match value {
         Value::Int(v) => Value::Int(-v),
         Value::UInt(v) if v == 1 << 63 => Value::Int(i64::MIN),

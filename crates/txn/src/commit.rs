@@ -238,7 +238,8 @@ impl Commit {
     }
 }
 
-fn unknown(error: &SqlError) -> SqlError {
+/// The error of a commit of which nobody knows whether it was carried out.
+pub fn unknown(error: &SqlError) -> SqlError {
     let mut unknown = SqlError::new(
         ErrorKind::Unknown,
         format!(

@@ -239,6 +239,9 @@ impl Work {
         match self {
             Work::Text(text) => {
                 registered.run(Activity::Query, &text, state.database.as_deref(), cancel.clone());
+                if let Some(answer) = state.run_text_shortly(&text).await {
+                    return answer;
+                }
                 let statement = one_statement(&text).inspect_err(|error| state.note_failure(error))?;
                 state.run(&statement, &text, &[]).await
             }
@@ -253,6 +256,9 @@ impl Work {
                         ErrorKind::WrongArguments,
                         "Incorrect arguments to mysqld_stmt_execute",
                     ));
+                }
+                if let Some(answer) = state.run_prepared_shortly(&prepared, &parameters).await {
+                    return answer;
                 }
                 state.run(&prepared.statement, &prepared.text, &parameters).await
             }

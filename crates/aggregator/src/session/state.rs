@@ -4,6 +4,7 @@ use crate::processes::Process;
 use crate::server::Aggregator;
 use crate::session::privileges::{Identity, Privileges};
 use crate::session::variables::SessionVariables;
+use crate::statement::Surroundings;
 use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, UserName};
 use exec::Cancel;
@@ -75,6 +76,8 @@ pub(crate) struct State {
     pub(crate) connection_id: u64,
     pub(crate) database: Option<String>,
     pub(crate) variables: SessionVariables,
+    /// What templates are kept under, for these variables and this database.
+    pub(crate) surroundings: Option<Surroundings>,
     pub(crate) autocommit: bool,
     /// COMMIT RELEASE or ROLLBACK RELEASE: the connection ends with the answer.
     pub(crate) is_over: bool,
@@ -138,6 +141,7 @@ impl State {
             current_user: identity.current_user(),
             identity,
             connection_id,
+            surroundings: None,
             database,
             autocommit: true,
             is_over: false,

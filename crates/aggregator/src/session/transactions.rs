@@ -3,6 +3,7 @@
 use super::State;
 use crate::commit;
 use crate::leases::HeldSnapshot;
+use crate::leaves::is_unreachable;
 use crate::processes::Stage;
 use crate::transaction::{Isolation, Transaction};
 use futures::future::{join_all, try_join_all};
@@ -151,6 +152,20 @@ impl State {
                 self.rollback_at(txn.id, &txn.partitions()).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Takes note of a commit that a leaf made together with the transaction's only write. If it failed,
+    /// the statement ends with its error, and is rolled back.
+    pub(crate) fn note_commit(&mut self, committed: Result<Timestamp>) -> Result<()> {
+        match committed {
+            Ok(ts) => {
+                self.floor = self.floor.max(ts);
+                self.transaction = None;
+                Ok(())
+            }
+            Err(error) if is_unreachable(&error) => Err(txn::commit::unknown(&error)),
+            Err(error) => Err(error),
         }
     }
 

@@ -63,12 +63,15 @@ impl State {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
         self.refuse_view(&update.table)?;
-        let bound = self
-            .bind_with(|tables| {
-                sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
-            })
-            .await?;
+        let bound = self.bind_update(update, parameters).await?;
         self.run_update(bound).await
+    }
+
+    async fn bind_update(&self, update: &Update, parameters: Parameters<'_>) -> Result<BoundChange> {
+        self.bind_with(|tables| {
+            sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
+        })
+        .await
     }
 
     pub(crate) async fn update_joined(
@@ -99,12 +102,15 @@ impl State {
             return Err(SqlError::unsupported("DELETE IGNORE"));
         }
         self.refuse_view(&delete.table)?;
-        let bound = self
-            .bind_with(|tables| {
-                sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
-            })
-            .await?;
+        let bound = self.bind_delete(delete, parameters).await?;
         self.run_delete(bound).await
+    }
+
+    async fn bind_delete(&self, delete: &Delete, parameters: Parameters<'_>) -> Result<BoundChange> {
+        self.bind_with(|tables| {
+            sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
+        })
+        .await
     }
 
     pub(crate) async fn delete_joined(
@@ -128,6 +134,26 @@ impl State {
         self.start_statement()?;
         let result = self.delete_rows(bound).await;
         self.end_statement(result).await
+    }
+
+    /// UPDATE by a plan, as part of the open statement.
+    pub(super) async fn update_planned(
+        &mut self,
+        update: &Update,
+        parameters: Parameters<'_>,
+    ) -> Result<Changed> {
+        let bound = self.bind_update(update, parameters).await?;
+        self.update_rows(bound).await
+    }
+
+    /// DELETE by a plan, as part of the open statement.
+    pub(super) async fn delete_planned(
+        &mut self,
+        delete: &Delete,
+        parameters: Parameters<'_>,
+    ) -> Result<u64> {
+        let bound = self.bind_delete(delete, parameters).await?;
+        self.delete_rows(bound).await
     }
 
     async fn update_rows(&mut self, bound: BoundChange) -> Result<Changed> {

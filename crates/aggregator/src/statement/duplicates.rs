@@ -11,8 +11,9 @@ use crate::session::State;
 use arrow::array::BooleanArray;
 use arrow::compute::or;
 use arrow::record_batch::RecordBatch;
-use columnstore::{Conflict, InsertedOrLocked, OnDuplicate};
+use columnstore::{Conflict, InsertOutcome, InsertedOrLocked, OnDuplicate};
 use sql::query::OnDuplicateUpdate;
+use sql::statement::Insert;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use types::{PartitionId, Result, SqlError, TableDef};
@@ -30,6 +31,19 @@ pub(crate) enum Duplicates {
     Update(Arc<OnDuplicateUpdate>),
 }
 
+impl Duplicates {
+    /// As an INSERT without ON DUPLICATE KEY UPDATE says.
+    pub(crate) fn of(insert: &Insert) -> Duplicates {
+        if insert.replace {
+            Duplicates::Replace
+        } else if insert.ignore {
+            Duplicates::Ignore
+        } else {
+            Duplicates::Error
+        }
+    }
+}
+
 /// What became of new rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -43,6 +57,12 @@ pub(crate) struct Written {
     pub(crate) same: u64,
     /// New rows that were left out.
     pub(crate) ignored: u64,
+}
+
+impl From<InsertOutcome> for Written {
+    fn from(outcome: InsertOutcome) -> Written {
+        Written { inserted: outcome.inserted, ignored: outcome.ignored, ..Written::default() }
+    }
 }
 
 impl Written {
@@ -108,8 +128,7 @@ impl State {
                 return self.insert_or_change(def, rows, duplicates).await;
             }
         };
-        let outcome = self.write_rows(def, rows, on_duplicate).await?;
-        Ok(Written { inserted: outcome.inserted, ignored: outcome.ignored, ..Written::default() })
+        self.write_rows(def, rows, on_duplicate).await.map(Written::from)
     }
 
     async fn insert_or_change(

@@ -11,6 +11,7 @@ use crate::admission::Class;
 use crate::route;
 use crate::session::State;
 use arrow::array::{ArrayRef, RecordBatch};
+use columnstore::OnDuplicate;
 use exec::BulkWriter;
 use futures::StreamExt;
 use mysql_protocol::OkInfo;
@@ -33,20 +34,12 @@ struct Counts {
 impl State {
     pub(crate) async fn insert(&mut self, insert: &Insert, parameters: Parameters<'_>) -> Result<Answer> {
         let def = self.changed_table(&insert.table)?;
-        let duplicates = if insert.replace {
-            Duplicates::Replace
-        } else if !insert.on_duplicate.is_empty() {
+        let duplicates = if !insert.replace && !insert.on_duplicate.is_empty() {
             let tables = self.tables();
             let context = self.bind_context(&tables, &parameters);
             Duplicates::Update(Arc::new(sql::query::bind_on_duplicate(insert, &def, &context)?))
-        } else if insert.ignore {
-            Duplicates::Ignore
         } else {
-            Duplicates::Error
-        };
-        let several = match &insert.source {
-            InsertSource::Values(rows) => rows.len() > 1,
-            InsertSource::Query(_) => true,
+            Duplicates::of(insert)
         };
         self.start_statement()?;
         let result = match &insert.source {
@@ -54,6 +47,27 @@ impl State {
             InsertSource::Query(query) => {
                 self.insert_query(insert, query, &def, parameters, &duplicates).await
             }
+        };
+        self.inserted(insert, result).await
+    }
+
+    /// INSERT of rows that are made, which change no row that is there by assignments.
+    pub(super) async fn insert_made(
+        &mut self,
+        insert: &Insert,
+        def: &Arc<TableDef>,
+        rows: NewRows,
+    ) -> Result<Answer> {
+        self.start_statement()?;
+        let result = self.insert_new_rows(def, rows, &Duplicates::of(insert)).await;
+        self.inserted(insert, result).await
+    }
+
+    /// Ends an INSERT and answers what became of it.
+    async fn inserted(&mut self, insert: &Insert, result: Result<Counts>) -> Result<Answer> {
+        let several = match &insert.source {
+            InsertSource::Values(rows) => rows.len() > 1,
+            InsertSource::Query(_) => true,
         };
         let Counts { written, seen, first_generated } = self.end_statement(result).await?;
         if let Some(first) = first_generated {
@@ -92,10 +106,27 @@ impl State {
                 })?,
             }
         };
+        self.insert_new_rows(def, rows, duplicates).await
+    }
+
+    async fn insert_new_rows(
+        &mut self,
+        def: &Arc<TableDef>,
+        rows: NewRows,
+        duplicates: &Duplicates,
+    ) -> Result<Counts> {
         let seen = rows.batch.num_rows() as u64;
         let first_generated = self.next_numbers(def, &rows).await?;
         let rows = rows.number(def, first_generated.unwrap_or(0))?;
-        let written = self.write_new_rows(def, rows, duplicates).await?;
+        let on_duplicate = match duplicates {
+            Duplicates::Error => Some(OnDuplicate::Error),
+            Duplicates::Ignore => Some(OnDuplicate::Ignore),
+            Duplicates::Replace | Duplicates::Update(_) => None,
+        };
+        let written = match on_duplicate {
+            Some(on_duplicate) => self.write_last_rows(def, rows, on_duplicate).await?.into(),
+            None => self.write_new_rows(def, rows, duplicates).await?,
+        };
         self.note_ignored(written.ignored);
         Ok(Counts { written, seen, first_generated })
     }

@@ -14,6 +14,7 @@ mod kill;
 mod leaves;
 mod load;
 mod locking;
+mod point;
 mod prepared;
 mod query;
 mod roles;
@@ -31,6 +32,7 @@ use sql::statement::{Begin, Statement};
 use types::{Result, Value};
 
 pub(crate) use load::Loading;
+pub(crate) use point::Surroundings;
 
 /// What a statement answers.
 pub(crate) enum Answer {
@@ -62,15 +64,17 @@ impl State {
         let parameters = Parameters { values, text };
         let keeps_messages =
             matches!(statement, Statement::Show(show) if show::is_about_messages(&show.what));
-        let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
-        self.variables.note(self.last_insert_id, self.messages.len() as u64, errors as u64);
-        if !keeps_messages {
-            self.messages.clear();
-        }
+        self.begin_messages(keeps_messages);
         self.see_catalog();
         self.now = chrono::Utc::now().timestamp_micros();
         let answer = self.carry_out(statement, parameters).await;
-        match &answer {
+        self.note_answer(&answer);
+        answer
+    }
+
+    /// What the session remembers of a statement's end.
+    pub(crate) fn note_answer(&mut self, answer: &Result<Answer>) {
+        match answer {
             Ok(Answer::Response(Response::Ok(ok))) => self.row_count = ok.affected_rows as i64,
             Ok(_) => self.row_count = -1,
             Err(error) => {
@@ -78,7 +82,15 @@ impl State {
                 self.add_message(Level::Error, error.kind.errno(), error.message.clone());
             }
         }
-        answer
+    }
+
+    /// Clears the messages of the statement before, which the variables still show.
+    pub(crate) fn begin_messages(&mut self, keep: bool) {
+        let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
+        self.variables.note(self.last_insert_id, self.messages.len() as u64, errors as u64);
+        if !keep {
+            self.messages.clear();
+        }
     }
 
     async fn carry_out(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {

@@ -41,11 +41,55 @@ impl State {
         rows: RecordBatch,
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome> {
+        let parts = self.cut(def, rows)?;
+        self.write_parts(def, parts, on_duplicate).await
+    }
+
+    /// Inserts the rows that are the last of the open statement. If they are all of a transaction that
+    /// ends with it and lie in one partition, they are committed at once.
+    pub(crate) async fn write_last_rows(
+        &mut self,
+        def: &Arc<TableDef>,
+        rows: RecordBatch,
+        on_duplicate: OnDuplicate,
+    ) -> Result<InsertOutcome> {
+        let mut parts = self.cut(def, rows)?;
+        let txn = self.open_transaction()?;
+        let is_alone = !txn.explicit && txn.partitions().is_empty();
+        if parts.len() != 1 || !is_alone {
+            return self.write_parts(def, parts, on_duplicate).await;
+        }
+        // Invariant: there is one.
+        let Some((partition, rows)) = parts.pop() else { return Ok(InsertOutcome::default()) };
+        let target = self.target(def, partition);
+        let lock_wait = self.lock_wait();
+        let leaf = self.leaf_of(partition)?;
+        let txn = self.open_transaction()?;
+        let ctx = txn.context(partition, def.version, lock_wait);
+        txn.touch(partition);
+        let (outcome, committed) = leaf.insert_and_commit(target, ctx, rows, on_duplicate).await?;
+        self.note_commit(committed)?;
+        Ok(outcome)
+    }
+
+    /// The rows by partition.
+    fn cut(&self, def: &Arc<TableDef>, rows: RecordBatch) -> Result<Vec<(PartitionId, RecordBatch)>> {
         let partitions = self.partitions(def);
         let spread = self.aggregator.next_spread();
+        route::split(def, rows, partitions.len() as u32, spread)?
+            .into_iter()
+            .map(|(ordinal, part)| Ok((partition_at(&partitions, ordinal)?, part)))
+            .collect()
+    }
+
+    async fn write_parts(
+        &mut self,
+        def: &Arc<TableDef>,
+        parts: Vec<(PartitionId, RecordBatch)>,
+        on_duplicate: OnDuplicate,
+    ) -> Result<InsertOutcome> {
         let mut total = InsertOutcome { inserted: 0, ignored: 0 };
-        for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
-            let partition = partition_at(&partitions, ordinal)?;
+        for (partition, part) in parts {
             let target = self.target(def, partition);
             let lock_wait = self.lock_wait();
             let leaf = self.leaf_of(partition)?;

@@ -50,6 +50,14 @@ impl Partition {
         if core.dropped { Err(StoreError::UnknownPartition(self.id)) } else { Ok(core) }
     }
 
+    /// The same if nobody holds it.
+    pub(crate) fn try_latch(&self) -> Result<Option<Latch<'_>>, StoreError> {
+        match self.core.try_lock() {
+            Some(core) if core.dropped => Err(StoreError::UnknownPartition(self.id)),
+            core => Ok(core),
+        }
+    }
+
     pub(crate) fn needed_file(&self) -> u64 {
         self.needed_file.load(Ordering::Acquire)
     }

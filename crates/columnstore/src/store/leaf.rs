@@ -202,6 +202,12 @@ impl Leaf {
         Ok(())
     }
 
+    /// Whether a durable ceiling lies above `ts`, so that a read at it need not wait.
+    pub(crate) fn is_covered(&self, ts: Timestamp) -> bool {
+        self.options.hlc.observe(ts);
+        self.ceiling.lock().ceiling.may_read(ts)
+    }
+
     /// Waits until a durable ceiling lies above `ts`. Not to be called under a latch.
     pub(crate) fn cover_read(&self, ts: Timestamp) -> Result<(), StoreError> {
         self.options.hlc.observe(ts);

@@ -56,12 +56,17 @@ impl Store {
     pub fn snapshot(&self, p: PartitionId, table: TableId, view: ReadView) -> Result<Snapshot, StoreError> {
         let partition = self.partition(p)?;
         let core = self.raised(&partition, view.ts)?;
+        self.pinned(&core, table, view)
+    }
+
+    /// A table as `view` sees it; all that was appended up to it is shown.
+    pub(super) fn pinned(&self, core: &Core, table: TableId, view: ReadView) -> Result<Snapshot, StoreError> {
         if view.ts < core.watermark {
             return Err(StoreError::SnapshotTooOld { read: view.ts, oldest: core.watermark });
         }
         let state = core.state(table)?.clone();
         let own = match view.txn {
-            Some((txn, statement)) => own_places(&core, txn, statement, table),
+            Some((txn, statement)) => own_places(core, txn, statement, table),
             None => HashMap::new(),
         };
         Ok(Snapshot::new(state, view, own))

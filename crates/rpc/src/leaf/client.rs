@@ -7,7 +7,7 @@ use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
     WriteContext,
 };
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
@@ -80,6 +80,10 @@ impl LeafService for LeafClient {
     async fn read_timestamp(&self, catalog: u64, partitions: &[PartitionId]) -> Result<Timestamp> {
         let message = wire::ReadTimestampRequest { catalog, partitions: put_partitions(partitions) };
         call!(self, read_timestamp, message).map(|reply| Timestamp(reply.at))
+    }
+
+    async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
+        take_key_row(&call!(self, get, put_key_read(&target, &read))?)
     }
 
     async fn insert(

@@ -4,7 +4,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use columnstore::{
-    Conflict, IfLocked, InsertedOrLocked, LockRequest, Maintenance, RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertedOrLocked, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt, RowLockMode, WriteContext,
 };
 use exec::{ColumnEstimate, TableEstimate, Target};
 use proto::leaf as wire;
@@ -199,6 +199,59 @@ pub(super) fn take_rows(bytes: &bytes::Bytes) -> Result<RecordBatch, SqlError> {
         Some(batch) => batch.map_err(malformed),
         None => Ok(RecordBatch::new_empty(reader.schema())),
     }
+}
+
+pub(super) fn put_key_read(target: &Target, read: &KeyRead) -> wire::GetRequest {
+    use wire::get_request::At;
+    wire::GetRequest {
+        target: put_target(target),
+        key: read.key.iter().map(put_value).collect(),
+        columns: read.columns.iter().map(|id| id.0).collect(),
+        row_ref: read.row_ref,
+        at: Some(match read.at {
+            ReadAt::Newest { not_before } => At::NewestNotBefore(not_before.0),
+            ReadAt::Snapshot(ts) => At::Snapshot(ts.0),
+        }),
+        txn: read.txn.map(|(txn, _)| put_txn(txn)),
+        statement: read.txn.map_or(0, |(_, statement)| statement.0),
+    }
+}
+
+pub(super) fn take_key_read(message: wire::GetRequest) -> Result<(Target, KeyRead), Status> {
+    use wire::get_request::At;
+    let target = take_target(message.target)?;
+    let key = message.key.into_iter().map(take_value).collect::<Option<Vec<_>>>();
+    let txn = match message.txn {
+        Some(txn) => Some((take_txn(Some(txn))?, StatementNo(message.statement))),
+        None => None,
+    };
+    let read = KeyRead {
+        key: key.ok_or_else(|| malformed("key"))?,
+        columns: message.columns.into_iter().map(ColumnId).collect(),
+        row_ref: message.row_ref,
+        at: match message.at.ok_or_else(|| malformed("moment"))? {
+            At::NewestNotBefore(ts) => ReadAt::Newest { not_before: Timestamp(ts) },
+            At::Snapshot(ts) => ReadAt::Snapshot(Timestamp(ts)),
+        },
+        txn,
+    };
+    Ok((target, read))
+}
+
+pub(super) fn put_key_row(row: &KeyRow) -> Result<wire::GetReply, SqlError> {
+    Ok(wire::GetReply {
+        read_at: row.read_at.0,
+        table_version: row.table_version,
+        row: row.row.as_ref().map(put_rows).transpose()?,
+    })
+}
+
+pub(super) fn take_key_row(reply: &wire::GetReply) -> Result<KeyRow, SqlError> {
+    Ok(KeyRow {
+        read_at: Timestamp(reply.read_at),
+        table_version: reply.table_version,
+        row: reply.row.as_ref().map(take_rows).transpose()?,
+    })
 }
 
 pub(super) fn put_lock_rows(

@@ -94,6 +94,12 @@ impl Leaf for LeafServer {
         self.answer(self.leaf.read_timestamp(message.catalog, &partitions).await.map(at))
     }
 
+    async fn get(&self, request: Request<wire::GetRequest>) -> Reply<wire::GetReply> {
+        let message = self.open(request)?;
+        let (target, read) = take_key_read(message)?;
+        self.answer(self.leaf.get(target, read).await.and_then(|row| put_key_row(&row)))
+    }
+
     async fn insert(&self, request: Request<wire::InsertRequest>) -> Reply<wire::InsertReply> {
         let message = self.open_write(request)?;
         let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);

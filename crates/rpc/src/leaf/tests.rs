@@ -6,8 +6,7 @@ use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
 use columnstore::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, LockOutcome, LockRequest, Maintenance, OnDuplicate,
-    ReadView, RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
@@ -89,6 +88,11 @@ impl LeafService for Noted {
     }
     async fn read_timestamp(&self, catalog: u64, partitions: &[PartitionId]) -> Result<Timestamp> {
         self.note((catalog, partitions)).map(|()| Timestamp(77))
+    }
+    async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
+        self.note((target, &read))?;
+        let row = (read.key != [Value::Null]).then(|| rows(1));
+        Ok(KeyRow { read_at: Timestamp(81), table_version: 6, row })
     }
     async fn insert(
         &self,
@@ -270,6 +274,16 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
     told("7".into());
     assert_eq!(client.read_timestamp(12, &[P]).await.unwrap(), Timestamp(77));
     told(format!("{:?}", (12, [P])));
+    for (key, at, txn) in [
+        (Value::Null, ReadAt::Newest { not_before: Timestamp(3) }, None),
+        (Value::Text("k".into()), ReadAt::Snapshot(Timestamp(4)), Some((X, StatementNo(2)))),
+    ] {
+        let row = (key != Value::Null).then(|| rows(1));
+        let read = KeyRead { key: vec![key], columns: vec![ColumnId(5)], row_ref: txn.is_some(), at, txn };
+        let found = client.get(target(), read.clone()).await.unwrap();
+        assert_eq!(found, KeyRow { read_at: Timestamp(81), table_version: 6, row });
+        told(format!("{:?}", (target(), read)));
+    }
     let inserted = client.insert(target(), context(), rows(3), OnDuplicate::Ignore).await.unwrap();
     assert_eq!(inserted, InsertOutcome { inserted: 3, ignored: 1 });
     told(format!("{:?}", (target(), context(), OnDuplicate::Ignore)));

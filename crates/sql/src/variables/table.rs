@@ -139,6 +139,8 @@ pub const VARIABLES: &[Variable] = &[
     both("net_write_timeout", "60", SECONDS),
     both("old_passwords", "0", between(0, 2)),
     both("optimizer_switch", "", Kind::Text),
+    // OFF: every statement is planned, those on one row by its key too.
+    both("pando_point_statements", "ON", Kind::Bool),
     read("performance_schema", "OFF", Kind::Bool),
     read("pid_file", "", Kind::Text),
     read("port", "3306", between(0, 65_535)),

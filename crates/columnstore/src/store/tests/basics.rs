@@ -1,6 +1,7 @@
 //! Single-threaded behaviour, step by step.
 
 use super::*;
+use crate::access::{KeyRead, ReadAt};
 use crate::testing::{column, kv_rows, kv_table, values, wide_rows, wide_table};
 use types::{ColumnDefault, SqlType, Value};
 
@@ -257,18 +258,44 @@ fn single_rows_are_found_by_key_wherever_they_stand() {
         let batch = snapshot.get(&[Value::Int(k)], &spec).unwrap()?;
         Some(batch.column(0).as_primitive::<Int64Type>().value(0))
     };
+    // None: it cannot be said without waiting.
+    let at_once = |at: ReadAt, k: i64| {
+        let columns = vec![ColumnId(2)];
+        let read = KeyRead { key: vec![Value::Int(k)], columns, row_ref: true, at, txn: None };
+        let found = f.store.try_get(P1, f.def.id, &read).unwrap()?;
+        Some(found.row.map(|row| row.column(0).as_primitive::<Int64Type>().value(0)))
+    };
+    // Where it can: the log's thread may still have the latch from telling of a commit.
+    let soon = |at: ReadAt, k: i64| {
+        loop {
+            match at_once(at, k) {
+                Some(found) => break found,
+                None => std::thread::yield_now(),
+            }
+        }
+    };
     let t1 = f.put(1, P1, &[(1, 10), (2, 20)]);
     let hold = f.store.hold(t1);
     assert_eq!((get(t1, 1), get(t1, 3)), (Some(10), None));
-    f.store.partition(P1).unwrap().latch().unwrap().freeze(&f.store.leaf, f.def.id).unwrap();
+    let (newest, then) = (ReadAt::Newest { not_before: Timestamp::ZERO }, ReadAt::Snapshot(t1));
+    assert_eq!((soon(newest, 1), soon(then, 3)), (Some(10), None));
+    let partition = f.store.partition(P1).unwrap();
+    partition.latch().unwrap().freeze(&f.store.leaf, f.def.id).unwrap();
+    assert_eq!(at_once(newest, 1), None, "a run has yet to be turned to columns");
     assert_eq!(get(t1, 1), Some(10));
+    assert_eq!((soon(newest, 1), soon(newest, 3)), (Some(10), None));
+    let latch = partition.latch().unwrap();
+    assert_eq!((at_once(newest, 1), at_once(then, 1)), (None, None), "somebody holds the latch");
+    drop(latch);
     f.store.flush(P1).unwrap();
+    assert_eq!((at_once(then, 1), soon(then, 3)), (None, None), "a segment may have the one key");
     assert_eq!(get(t1, 1), Some(10));
     f.clock.advance(5);
     let mut tx = f.begin(2);
     tx.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
     tx.delete(P1, &[2]).unwrap();
     let t2 = tx.commit().unwrap();
+    assert_eq!(soon(newest, 1), Some(11));
     for _ in 0..2 {
         assert_eq!((get(t1, 1), get(t1, 2)), (Some(10), Some(20)));
         assert_eq!((get(t2, 1), get(t2, 2)), (Some(11), None));

@@ -4,6 +4,7 @@
 //! step the newest state is compared, and now and then a held older one.
 
 use super::*;
+use crate::access::{KeyRead, ReadAt};
 use crate::snapshot::SnapshotHold;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -173,6 +174,13 @@ impl World {
         let found = snapshot.get(&[Value::Int(k)], &spec).unwrap();
         let found = found.map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
         assert_eq!(found, self.state[&P1].get(&k).copied());
+        let at = ReadAt::Newest { not_before: ts };
+        let columns = vec![ColumnId(2)];
+        let read = KeyRead { key: vec![Value::Int(k)], columns, row_ref: false, at, txn: None };
+        if let Some(row) = self.f.store.try_get(P1, self.f.def.id, &read).unwrap() {
+            let row = row.row.map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
+            assert_eq!(row, found);
+        }
         let less = Predicate::Compare { column: ColumnId(1), op: crate::Compare::Less, value: Value::Int(k) };
         let found: Vec<i64> = scan(&snapshot, &[less]).unwrap().into_keys().collect();
         let expected: Vec<i64> = self.state[&P1].keys().copied().filter(|other| *other < k).collect();

@@ -1,0 +1,483 @@
+//! Statements on one row, found by its whole primary key, that need no plan: SELECT of plain columns,
+//! UPDATE, DELETE; and INSERT .. VALUES, which names its rows itself.
+//!
+//! [`PointStatement::of`] recognises one by its tree and the table's definition. What it gives is made
+//! once for a text and a version of the table, and serves any values of the placeholders: values are
+//! looked at when the statement runs. A value that the short way does not know to treat exactly as a
+//! plan would (a string for a number, a number with a fraction, NULL, what is too long or out of range)
+//! yields `None`, and the statement is then planned. So every warning and every error of a value comes
+//! from the plan; the short way has none of its own.
+
+mod normal;
+#[cfg(test)]
+mod tests;
+
+pub use normal::{NormalForm, normal_form};
+
+use crate::convert::{ColumnBuilder, Context, Scalar};
+use crate::literal::literal;
+use crate::parse::parse_one;
+use crate::rows::NewRows;
+use crate::statement::{Delete, Insert, InsertSource, InsertValue, Statement, TableName, Update};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use sqlparser::ast;
+use std::sync::{Arc, LazyLock};
+use types::{ColumnDef, Result, SqlError, SqlType, TableDef, Value};
+
+/// Whole numbers below this are exact as DOUBLE, in which numbers and strings are compared.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum PointStatement {
+    Select(PointSelect),
+    Insert,
+    Update(PointUpdate),
+    Delete(PointKey),
+}
+
+/// The primary key's columns, each with what it is equal to, in the order of the key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointKey(Vec<(usize, ast::Expr)>);
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointSelect {
+    pub key: PointKey,
+    /// Places of the columns in the table.
+    pub columns: Vec<usize>,
+    limit: Option<ast::Expr>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointUpdate {
+    pub key: PointKey,
+    assignments: Vec<(usize, Assigned)>,
+}
+
+/// What a column is set to.
+#[derive(Debug, Clone, PartialEq)]
+enum Assigned {
+    Value(ast::Expr),
+    /// Its own value and a whole number more, or less.
+    Plus(ast::Expr),
+    Minus(ast::Expr),
+}
+
+/// The table that a statement is about, if it is of a kind that may be a point statement.
+pub fn table_of(statement: &Statement) -> Option<TableName> {
+    match statement {
+        Statement::Query(query) => match &*query.body {
+            ast::SetExpr::Select(select) => match select.from.as_slice() {
+                [from] => match &from.relation {
+                    ast::TableFactor::Table { name, .. } => table_name(name),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        },
+        Statement::Insert(insert) => Some(insert.table.clone()),
+        Statement::Update(update) => Some(update.table.clone()),
+        Statement::Delete(delete) => Some(delete.table.clone()),
+        _ => None,
+    }
+}
+
+fn table_name(name: &ast::ObjectName) -> Option<TableName> {
+    let text = |part: &ast::ObjectNamePart| part.as_ident().map(|ident| ident.value.clone());
+    match name.0.as_slice() {
+        [name] => Some(TableName { database: None, name: text(name)? }),
+        [database, name] => Some(TableName { database: Some(text(database)?), name: text(name)? }),
+        _ => None,
+    }
+}
+
+impl PointStatement {
+    /// `def`: of the table that [`table_of`] names. `None`: the statement needs a plan.
+    pub fn of(statement: &Statement, def: &TableDef) -> Option<PointStatement> {
+        match statement {
+            Statement::Insert(insert) => is_plain_insert(insert).then_some(PointStatement::Insert),
+            Statement::Query(query) => select(query, def).map(PointStatement::Select),
+            Statement::Update(update) => self::update(update, def).map(PointStatement::Update),
+            Statement::Delete(delete) => self::delete(delete, def).map(PointStatement::Delete),
+            _ => None,
+        }
+    }
+}
+
+fn is_plain_insert(insert: &Insert) -> bool {
+    insert.on_duplicate.is_empty() && matches!(insert.source, InsertSource::Values(_))
+}
+
+/// The rows of an INSERT that is a point statement.
+pub fn new_rows(
+    insert: &Insert,
+    def: &Arc<TableDef>,
+    values: &[Value],
+    context: &Context,
+) -> Option<NewRows> {
+    crate::insert::insert_rows(insert, def.clone(), values, context).ok().flatten()
+}
+
+/// SELECT without anything: every clause that is not looked at must be as it is here.
+static BARE: LazyLock<Option<Box<ast::Query>>> = LazyLock::new(|| parsed("SELECT 1"));
+static BARE_FROM: LazyLock<Option<Box<ast::Query>>> = LazyLock::new(|| parsed("SELECT * FROM t"));
+
+fn parsed(text: &str) -> Option<Box<ast::Query>> {
+    match parse_one(text).ok()?.statement {
+        Statement::Query(query) => Some(query),
+        _ => None,
+    }
+}
+
+fn as_select(query: &ast::Query) -> Option<&ast::Select> {
+    match &*query.body {
+        ast::SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
+}
+
+fn select(query: &ast::Query, def: &TableDef) -> Option<PointSelect> {
+    let select = as_select(query)?;
+    let limit = match &query.limit_clause {
+        None => None,
+        Some(ast::LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by })
+            if limit_by.is_empty() =>
+        {
+            Some(limit.clone())
+        }
+        Some(_) => return None,
+    };
+    let mut bare = BARE.as_ref()?.as_ref().clone();
+    bare.limit_clause = query.limit_clause.clone();
+    let ast::SetExpr::Select(bare_select) = &mut *bare.body else { return None };
+    bare_select.projection = select.projection.clone();
+    bare_select.from = select.from.clone();
+    bare_select.selection = select.selection.clone();
+    if bare != *query {
+        return None;
+    }
+    let [from] = select.from.as_slice() else { return None };
+    let ast::TableFactor::Table { name, alias, .. } = &from.relation else { return None };
+    let mut bare_from = as_select(BARE_FROM.as_ref()?)?.from.first()?.clone();
+    let ast::TableFactor::Table { name: bare_name, alias: bare_alias, .. } = &mut bare_from.relation else {
+        return None;
+    };
+    *bare_name = name.clone();
+    *bare_alias = alias.clone();
+    if bare_from != *from || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+        return None;
+    }
+    let table = table_name(name)?;
+    let shown = alias.as_ref().map_or(table.name.as_str(), |alias| alias.name.value.as_str());
+    let names = Names { def, shown };
+    let mut columns = Vec::new();
+    for item in &select.projection {
+        match item {
+            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+                columns.push(names.column(expr)?);
+            }
+            ast::SelectItem::Wildcard(_) => {
+                if as_select(BARE_FROM.as_ref()?)?.projection.first() != Some(item) {
+                    return None;
+                }
+                columns.extend(0..def.columns.len());
+            }
+            _ => return None,
+        }
+    }
+    Some(PointSelect { key: names.key(select.selection.as_ref()?)?, columns, limit })
+}
+
+fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
+    if update.ignore || !update.order_by.is_empty() || update.limit.is_some() {
+        return None;
+    }
+    // Such a column changes with the others.
+    if def.columns.iter().any(|column| column.on_update_now) {
+        return None;
+    }
+    let shown = update.alias.as_ref().map_or(update.table.name.as_str(), |alias| alias.value.as_str());
+    let names = Names { def, shown };
+    let mut assignments: Vec<(usize, Assigned)> = Vec::with_capacity(update.assignments.len());
+    for assignment in &update.assignments {
+        let place = names.named(&assignment.column)?;
+        let id = def.columns[place].id;
+        // A row whose key changes becomes another, perhaps in another place.
+        if def.primary_key.contains(&id) || def.columns[place].auto_increment {
+            return None;
+        }
+        if assignments.iter().any(|(other, _)| *other == place) {
+            return None;
+        }
+        let InsertValue::Expr(expr) = &assignment.value else { return None };
+        let value = match bare(expr) {
+            ast::Expr::BinaryOp { left, op, right } if names.column(left) == Some(place) => {
+                if !def.columns[place].ty.is_integer() || !is_value(right) {
+                    return None;
+                }
+                match op {
+                    ast::BinaryOperator::Plus => Assigned::Plus((**right).clone()),
+                    ast::BinaryOperator::Minus => Assigned::Minus((**right).clone()),
+                    _ => return None,
+                }
+            }
+            value if is_value(value) => Assigned::Value(value.clone()),
+            _ => return None,
+        };
+        assignments.push((place, value));
+    }
+    Some(PointUpdate { key: names.key(update.selection.as_ref()?)?, assignments })
+}
+
+fn delete(delete: &Delete, def: &TableDef) -> Option<PointKey> {
+    if delete.ignore || !delete.order_by.is_empty() || delete.limit.is_some() {
+        return None;
+    }
+    let shown = delete.alias.as_ref().map_or(delete.table.name.as_str(), |alias| alias.value.as_str());
+    Names { def, shown }.key(delete.selection.as_ref()?)
+}
+
+fn bare(expr: &ast::Expr) -> &ast::Expr {
+    match expr {
+        ast::Expr::Nested(inner) => bare(inner),
+        other => other,
+    }
+}
+
+/// Whether an expression is a plain value: a literal or a placeholder.
+fn is_value(expr: &ast::Expr) -> bool {
+    match bare(expr) {
+        ast::Expr::Value(value) => matches!(
+            value.value,
+            ast::Value::Number(..)
+                | ast::Value::SingleQuotedString(_)
+                | ast::Value::Placeholder(_)
+                | ast::Value::Null
+        ),
+        _ => false,
+    }
+}
+
+/// How a statement's names are looked up: in one table.
+struct Names<'a> {
+    def: &'a TableDef,
+    /// The table's name in the statement.
+    shown: &'a str,
+}
+
+impl Names<'_> {
+    /// The place of the column that the expression is.
+    fn column(&self, expr: &ast::Expr) -> Option<usize> {
+        match bare(expr) {
+            ast::Expr::Identifier(name) => self.named(std::slice::from_ref(name)),
+            ast::Expr::CompoundIdentifier(parts) => self.named(parts),
+            _ => None,
+        }
+    }
+
+    fn named(&self, parts: &[ast::Ident]) -> Option<usize> {
+        let name = match parts {
+            [name] => name,
+            [table, name] if table.value == self.shown => name,
+            _ => return None,
+        };
+        self.def.column_named(&name.value).map(|(place, _)| place)
+    }
+
+    /// The key that a condition is about: an equality for each of its columns, and nothing more.
+    fn key(&self, condition: &ast::Expr) -> Option<PointKey> {
+        let mut equal = Vec::new();
+        self.equalities(condition, &mut equal)?;
+        let key = &self.def.primary_key;
+        let is_sharded_by_key =
+            !self.def.shard_key.is_empty() && self.def.shard_key.iter().all(|id| key.contains(id));
+        if key.is_empty() || equal.len() != key.len() || !is_sharded_by_key {
+            return None;
+        }
+        let ordered = key.iter().map(|id| {
+            let place = self.def.position(*id)?;
+            let ty = self.def.columns[place].ty;
+            if !ty.is_integer() && !matches!(ty, SqlType::Char(_) | SqlType::VarChar(_)) {
+                return None;
+            }
+            equal.iter().find(|(other, _)| *other == place).cloned()
+        });
+        ordered.collect::<Option<Vec<_>>>().map(PointKey)
+    }
+
+    fn equalities(&self, condition: &ast::Expr, out: &mut Vec<(usize, ast::Expr)>) -> Option<()> {
+        let (column, value) = match bare(condition) {
+            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
+                self.equalities(left, out)?;
+                return self.equalities(right, out);
+            }
+            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Eq, right } => match self.column(left) {
+                Some(place) => (place, &**right),
+                None => (self.column(right)?, &**left),
+            },
+            ast::Expr::InList { expr, list, negated: false } => match list.as_slice() {
+                [one] => (self.column(expr)?, one),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        // The depth of AND is bounded by the parser; more equalities than columns are of no use.
+        if !is_value(value) || out.len() >= self.def.primary_key.len() {
+            return None;
+        }
+        out.push((column, bare(value).clone()));
+        Some(())
+    }
+}
+
+impl PointKey {
+    /// The values of the key's columns, in the order of the key.
+    pub fn values(&self, def: &TableDef, parameters: &[Value], context: &Context) -> Option<Vec<Value>> {
+        self.0
+            .iter()
+            .map(|(place, expr)| {
+                let value = literal(expr, parameters, context).ok()??;
+                key_value(value, def.columns.get(*place)?.ty)
+            })
+            .collect()
+    }
+}
+
+/// A value that a column of a key is compared with, as the column has it: only where equality of the
+/// two is the same as MySQL's comparison of them.
+fn key_value(value: Value, ty: SqlType) -> Option<Value> {
+    match value {
+        Value::Int(_) | Value::UInt(_) => in_range(value, ty),
+        // Compared as DOUBLE, which is exact for so small a number, and no greater one rounds to it.
+        Value::Double(v) if ty.is_integer() && v.fract() == 0.0 && v.abs() < EXACT => {
+            in_range(Value::Int(v as i64), ty)
+        }
+        Value::Text(_) if matches!(ty, SqlType::Char(_) | SqlType::VarChar(_)) => Some(value),
+        _ => None,
+    }
+}
+
+fn in_range(value: Value, ty: SqlType) -> Option<Value> {
+    let wide = match value {
+        Value::Int(v) => i128::from(v),
+        Value::UInt(v) => i128::from(v),
+        _ => return None,
+    };
+    // A YEAR has a comparison of its own: 70 is 1970.
+    if !ty.is_integer() || ty == SqlType::Year {
+        return None;
+    }
+    let (low, high) = ty.integer_range()?;
+    (low..=high).contains(&wide).then_some(value)
+}
+
+impl PointSelect {
+    /// Whether LIMIT lets a row through. `None`: a plan has to say.
+    pub fn limit_holds(&self, parameters: &[Value], context: &Context) -> Option<()> {
+        let Some(limit) = &self.limit else { return Some(()) };
+        match literal(limit, parameters, context).ok()?? {
+            Value::Int(1..) | Value::UInt(1..) => Some(()),
+            _ => None,
+        }
+    }
+}
+
+impl PointUpdate {
+    /// Checks the values before anything is done: `None` if a plan has to look at them.
+    pub fn values(&self, def: &TableDef, parameters: &[Value], context: &Context) -> Option<NewValues> {
+        let changes = self.assignments.iter().map(|(place, assigned)| {
+            let column = def.columns.get(*place)?;
+            let of = |expr| literal(expr, parameters, context).ok().flatten();
+            let number = |expr| match of(expr)? {
+                Value::Int(v) => Some(i128::from(v)),
+                Value::UInt(v) => Some(i128::from(v)),
+                _ => None,
+            };
+            Some((
+                *place,
+                match assigned {
+                    Assigned::Value(expr) => NewValue::Array(constant(of(expr)?, column, context)?),
+                    Assigned::Plus(expr) => NewValue::Plus(number(expr)?),
+                    Assigned::Minus(expr) => NewValue::Plus(-number(expr)?),
+                },
+            ))
+        });
+        changes.collect::<Option<Vec<_>>>().map(NewValues)
+    }
+}
+
+/// One value as a column's new one.
+fn constant(value: Value, column: &ColumnDef, context: &Context) -> Option<ArrayRef> {
+    let ty = column.ty;
+    let is_kin = match &value {
+        Value::Null => column.nullable,
+        Value::Int(_) | Value::UInt(_) => {
+            in_range(value.clone(), ty).is_some() || matches!(ty, SqlType::Decimal { .. })
+        }
+        Value::Decimal { .. } => matches!(ty, SqlType::Decimal { .. }),
+        Value::Double(_) => ty == SqlType::Double,
+        Value::Date(_) => ty == SqlType::Date,
+        Value::Text(_) => matches!(ty, SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_)),
+        Value::Bytes(_) => matches!(ty, SqlType::VarBinary(_) | SqlType::Blob(_)),
+        Value::Float(_) | Value::Time(_) | Value::DateTime(_) | Value::Timestamp(_) => false,
+    };
+    if !is_kin {
+        return None;
+    }
+    let mut builder = ColumnBuilder::new(column, 1);
+    builder.append(&Scalar::of(&value), context).ok()?;
+    Some(builder.finish())
+}
+
+/// The values of an UPDATE, of one row.
+#[derive(Debug, Clone)]
+pub struct NewValues(Vec<(usize, NewValue)>);
+
+#[derive(Debug, Clone)]
+enum NewValue {
+    Array(ArrayRef),
+    /// The old value and so much more.
+    Plus(i128),
+}
+
+impl NewValues {
+    /// What a row becomes, all columns, and whether it differs from what it was. `None`: a plan has to
+    /// say, since a sum leaves its type's range.
+    pub fn apply(&self, def: &TableDef, old: &RecordBatch) -> Result<Option<(RecordBatch, bool)>> {
+        let mut columns = old.columns().to_vec();
+        let mut differs = false;
+        for (place, value) in &self.0 {
+            let old = &columns[*place];
+            let new = match value {
+                NewValue::Array(array) => array.clone(),
+                NewValue::Plus(more) => match sum(old, &def.columns[*place], *more) {
+                    Some(array) => array,
+                    None => return Ok(None),
+                },
+            };
+            differs |= old.to_data() != new.to_data();
+            columns[*place] = new;
+        }
+        let rows =
+            RecordBatch::try_new(crate::rows::table_schema(def), columns).map_err(SqlError::internal)?;
+        Ok(Some((rows, differs)))
+    }
+}
+
+/// A whole number of one row and `more`; NULL stays NULL. `None`: out of the range of the column, or of
+/// BIGINT, in which the sum is computed.
+fn sum(old: &ArrayRef, column: &ColumnDef, more: i128) -> Option<ArrayRef> {
+    let new = match crate::convert::value_at(old, column.ty, 0) {
+        Value::Null => Value::Null,
+        Value::Int(v) => Value::Int(i64::try_from(i128::from(v).checked_add(more)?).ok()?),
+        // An unsigned sum has rules of its own where one side is negative.
+        Value::UInt(v) if more >= 0 => Value::UInt(u64::try_from(i128::from(v).checked_add(more)?).ok()?),
+        _ => return None,
+    };
+    if !new.is_null() {
+        in_range(new.clone(), column.ty)?;
+    }
+    let mut builder = ColumnBuilder::new(column, 1);
+    builder.append(&Scalar::of(&new), &Context::fixed()).ok()?;
+    Some(builder.finish())
+}

@@ -1,0 +1,206 @@
+//! The normal form of a statement's text: its numbers and strings become placeholders, so that texts
+//! which differ in them alone have one form.
+//!
+//! Only what is certain is taken: plain names, whole numbers and decimals, strings between single
+//! quotes without escapes, and the signs of simple statements. Anything else, such as a comment, a
+//! variable, an exponent or a placeholder, has no normal form, and the text is read as it stands.
+//! A form is parsed like any other text, so a string where the grammar takes no value (`_utf8mb4 'a'`,
+//! `'a' 'b'`) makes a form that does not parse, and is no worse off for it.
+
+use crate::literal::{negated, number};
+use types::Value;
+
+/// Longer forms are not worth keeping: they are of statements that are sent once.
+const LONGEST: usize = 4_096;
+
+/// A text without its literals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormalForm {
+    /// With `?` in place of each literal.
+    pub text: String,
+    /// What the placeholders stand for.
+    pub values: Vec<Value>,
+}
+
+/// `None`: the text has no normal form.
+pub fn normal_form(text: &str) -> Option<NormalForm> {
+    let bytes = text.as_bytes();
+    let mut form = NormalForm { text: String::with_capacity(text.len().min(LONGEST)), values: Vec::new() };
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if form.text.len() > LONGEST {
+            return None;
+        }
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                if !form.text.ends_with(' ') {
+                    form.text.push(' ');
+                }
+                at += 1;
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => at = name(text, at, &mut form.text)?,
+            b'`' => at = quoted_name(text, at, &mut form.text)?,
+            b'0'..=b'9' => at = unsigned(text, at, false, &mut form)?,
+            b'\'' => at = string(text, at, &mut form)?,
+            b'-' if bytes.get(at + 1).is_some_and(u8::is_ascii_digit) && is_before_a_value(&form.text) => {
+                at = unsigned(text, at + 1, true, &mut form)?;
+            }
+            b'-' if bytes.get(at + 1) == Some(&b'-') => return None,
+            b'/' if bytes.get(at + 1) == Some(&b'*') => return None,
+            b'(' | b')' | b',' | b'.' | b'=' | b'<' | b'>' | b'!' | b'+' | b'-' | b'*' | b'/' | b';' => {
+                form.text.push(char::from(byte));
+                at += 1;
+            }
+            _ => return None,
+        }
+    }
+    Some(form)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
+}
+
+/// Whether a minus here is the sign of a number: nothing stands before it that it could be taken from.
+fn is_before_a_value(form: &str) -> bool {
+    form.trim_end_matches(' ').ends_with(['(', ',', '='])
+}
+
+fn name(text: &str, from: usize, out: &mut String) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let end = from + bytes[from..].iter().take_while(|byte| is_name_byte(**byte)).count();
+    // A name that goes on beyond ASCII, or a string of another kind: N'..', x'..'.
+    if bytes.get(end).is_some_and(|byte| !byte.is_ascii() || matches!(byte, b'\'' | b'@')) {
+        return None;
+    }
+    out.push_str(&text[from..end]);
+    Some(end)
+}
+
+fn quoted_name(text: &str, from: usize, out: &mut String) -> Option<usize> {
+    let length = memchr::memchr(b'`', &text.as_bytes()[from + 1..])?;
+    let end = from + length + 2;
+    out.push_str(&text[from..end]);
+    Some(end)
+}
+
+/// A whole number or a decimal from its first digit on.
+fn unsigned(text: &str, from: usize, is_negative: bool, form: &mut NormalForm) -> Option<usize> {
+    // Behind a period it may be a name, behind a name's end a part of it.
+    if form.text.bytes().last().is_some_and(|byte| byte == b'.' || byte == b'`' || is_name_byte(byte)) {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let digits = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut end = digits(from);
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(end + 1);
+    }
+    let goes_on = |byte: &u8| is_name_byte(*byte) || matches!(byte, b'.' | b'\'' | b'`') || !byte.is_ascii();
+    if bytes.get(end).is_some_and(goes_on) {
+        return None;
+    }
+    let value = number(&text[from..end])?;
+    form.values.push(if is_negative { negated(value)? } else { value });
+    form.text.push('?');
+    Some(end)
+}
+
+fn string(text: &str, from: usize, form: &mut NormalForm) -> Option<usize> {
+    if form.text.ends_with('?') {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut value = String::new();
+    let mut at = from + 1;
+    loop {
+        let length = memchr::memchr2(b'\'', b'\\', &bytes[at..])?;
+        value.push_str(&text[at..at + length]);
+        at += length;
+        if bytes[at] == b'\\' {
+            return None;
+        }
+        if bytes.get(at + 1) != Some(&b'\'') {
+            break;
+        }
+        value.push('\'');
+        at += 2;
+    }
+    form.values.push(Value::Text(value));
+    form.text.push('?');
+    Some(at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::literal::literal;
+    use crate::parse::{parse_expr, parse_one};
+    use proptest::prelude::*;
+
+    fn form(text: &str) -> Option<(String, Vec<Value>)> {
+        normal_form(text).map(|form| (form.text, form.values))
+    }
+
+    #[test]
+    fn literals_become_placeholders() {
+        let (text, values) =
+            form("SELECT c  FROM `a``b`.t1 WHERE id=-5 AND s='it''s' AND d = (1.50)").unwrap();
+        assert_eq!(text, "SELECT c FROM `a``b`.t1 WHERE id=? AND s=? AND d = (?)");
+        assert_eq!(
+            values,
+            [Value::Int(-5), Value::Text("it's".into()), Value::Decimal { unscaled: 150, scale: 2 }]
+        );
+        assert_eq!(form("set k=k-1").unwrap().0, "set k=k-?", "a minus between two values stays");
+        assert_eq!(form("values (-9223372036854775808)").unwrap().1, [Value::Int(i64::MIN)]);
+    }
+
+    #[test]
+    fn what_is_not_certain_has_no_form() {
+        for text in [
+            "select 1 -- x",
+            "select 1 /* x */",
+            "select 1 # x",
+            "select @a",
+            "select ?",
+            "select \"a\"",
+            "select 'a\\n'",
+            "select 'open",
+            "select x'41'",
+            "select N'a'",
+            "select 0x41",
+            "select 1e5",
+            "select 1a",
+            "select t.1",
+            "select 1.2.3",
+            "select ä",
+            "select a||b",
+            "select '1''2''",
+            "select 1'a'",
+        ] {
+            assert_eq!(form(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        /// A form with its values means what the text means.
+        #[test]
+        fn values_are_those_of_the_parser(text in "-?[0-9]{1,25}(\\.[0-9]{0,8})?|'([ -&(-\\[\\]-~ä]|''){0,6}'") {
+            let statement = format!("insert into t values ({text})");
+            if let Some(form) = normal_form(&statement) {
+                prop_assert_eq!(form.text.as_str(), "insert into t values (?)");
+                let context = crate::convert::Context::fixed();
+                let expr = parse_expr(&text).unwrap();
+                prop_assert_eq!(literal(&expr, &[], &context).unwrap(), Some(form.values[0].clone()));
+            }
+        }
+
+        /// Whatever the bytes: no panic, and a form has as many placeholders as values once it parses.
+        #[test]
+        fn any_text(text in "([a-z0-9_'`.,()=<>+*/;\\- ]|select |from |where |ä){0,40}") {
+            if let Some(form) = normal_form(&text) && let Ok(parsed) = parse_one(&form.text) {
+                prop_assert_eq!(parsed.parameters, form.values.len());
+            }
+        }
+    }
+}

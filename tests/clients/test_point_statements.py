@@ -1,0 +1,306 @@
+"""Statements on one row by its key run without a plan. What they answer is what the plan answers: on random
+statements, side by side with a session that plans everything, in both protocols."""
+
+import datetime
+import decimal
+import itertools
+import random
+import re
+
+import mysql.connector
+import pymysql
+import pytest
+from pando_cluster import Cluster, needs_programs
+
+TABLES = {
+    "number": "a INT PRIMARY KEY, k INT NOT NULL DEFAULT 7, u BIGINT UNSIGNED, s VARCHAR(5), d DECIMAL(6,2), "
+    "f DOUBLE, day DATE, at TIMESTAMP NULL, flag BOOL",
+    "tiny": "a TINYINT UNSIGNED PRIMARY KEY, k SMALLINT, s CHAR(3) NOT NULL DEFAULT 'x', b VARBINARY(4), UNIQUE KEY (k, a)",
+    "text": "a VARCHAR(4) PRIMARY KEY, k INT, u BIGINT, s TEXT, changed DATETIME(3)",
+    "pair": "b BIGINT, a CHAR(3), k INT, s VARCHAR(8), PRIMARY KEY (a, b), SHARD KEY (b)",
+    "counted": "a BIGINT AUTO_INCREMENT PRIMARY KEY, k INT UNSIGNED, s VARCHAR(6) DEFAULT 'd'",
+    "touched": "a INT PRIMARY KEY, k INT, t DATETIME DEFAULT '2000-01-01' ON UPDATE CURRENT_TIMESTAMP",
+}
+KEYS = {"pair": ["a", "b"]}
+COLUMNS = {
+    name: [piece.split()[0] for piece in text.split(", ") if piece.split()[0] not in ("PRIMARY", "SHARD", "UNIQUE", "a)")]
+    for name, text in TABLES.items()
+}
+COLUMNS["tiny"] = ["a", "k", "s", "b"]
+COLUMNS["pair"] = ["b", "a", "k", "s"]
+COLUMNS["number"] = ["a", "k", "u", "s", "d", "f", "day", "at", "flag"]
+
+# As SQL writes them.
+LITERALS = [
+    *["0", "1", "2", "3", "5", "-1", "- 1", "+2", "127", "128", "255", "256", "65536", "2147483647", "2147483648"],
+    *["-2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551615", "99999999999999999999"],
+    *["1.0", "1.5", "-2.5", "1e0", "1e2", "0x31", "NULL", "TRUE", "DEFAULT", "'1'", "' 1'", "'01'", "'1.0'", "'2x'"],
+    *["''", "'a'", "'A'", "'a '", "'ab'", "'abc'", "'abcdef'", "'it''s'", "'\\n'", "'ä'", "'äöü'", "\"b\"", "'%'"],
+    *["'2024-02-29'", "'2023-02-29'", "'2024-01-02 03:04:05.678'", "DATE '2024-01-01'", "1 + 1", "x'61'"],
+    *["'a' 'b'", "_utf8mb4'a'", "-0", "007", ".5", "5."],
+]
+# As a prepared statement sends them.
+VALUES = [
+    *[0, 1, 2, 3, 5, -1, 127, 128, 255, 256, 2**31 - 1, 2**31, -(2**31), 2**63 - 1, 1.0, 1.5, 1e300, None, True],
+    *["1", " 1", "01", "2x", "", "a", "A", "a ", "ab", "abc", "abcdef", "it's", "\n", "\\", "ä", "äöü", b"a", b"\xff"],
+    *[decimal.Decimal("1.0"), decimal.Decimal("2.50"), datetime.date(2024, 2, 29)],
+    *[datetime.datetime(2024, 1, 2, 3, 4, 5, 678000)],
+]
+
+
+class Statements:
+    """Random statements, with {} where the table is named. Values are texts or, prepared, objects."""
+
+    def __init__(self, random, prepared):
+        self.random = random
+        self.prepared = prepared
+
+    def value(self, arguments):
+        if not self.prepared:
+            return self.random.choice(LITERALS[:6] if self.random.random() < 0.5 else LITERALS)
+        arguments.append(self.random.choice(VALUES[:5] if self.random.random() < 0.5 else VALUES))
+        return "%s"
+
+    def where(self, table, arguments):
+        if self.random.random() < 0.05:
+            return f"k = {self.value(arguments)}"
+        conditions = []
+        for column in self.random.sample(KEYS.get(table, ["a"]), len(KEYS.get(table, ["a"]))):
+            value = self.value(arguments)
+            forms = [f"{column} = {value}", f"{column}={value}", f"({column} = {value})", f"{column} IN ({value})"]
+            conditions.append(self.random.choice([*forms, f"{value} = {column}"]))
+        if self.random.random() < 0.05:
+            conditions.append(f"k = {self.value(arguments)}")
+        return " AND ".join(conditions)
+
+    def select(self, table, arguments):
+        columns = COLUMNS[table]
+        chosen = ", ".join(self.random.choices(columns, k=self.random.randint(1, len(columns))))
+        chosen = self.random.choice([chosen, "*", f"{columns[1]} AS Other, {columns[0]}", f"{columns[1]} + 1", chosen])
+        where = self.where(table, arguments)
+        limit = self.random.choice(["", "", "", " LIMIT 1", " LIMIT 0"])
+        return f"SELECT {chosen} FROM {{}} WHERE {where}{limit}"
+
+    def update(self, table, arguments):
+        assignments = []
+        for column in self.random.sample(COLUMNS[table], self.random.randint(1, 2)):
+            value = self.value(arguments)
+            sums = [f"{column} = {column} + {value}", f"{column} = {column} - {value}"]
+            assignments.append(self.random.choice([f"{column} = {value}", f"{column} = {value}", *sums]))
+        return f"UPDATE {{}} SET {', '.join(assignments)} WHERE {self.where(table, arguments)}"
+
+    def delete(self, table, arguments):
+        return f"DELETE FROM {{}} WHERE {self.where(table, arguments)}"
+
+    def insert(self, table, arguments):
+        columns = COLUMNS[table]
+        if self.random.random() < 0.7:
+            columns = [column for column in columns if column in ("a", "b") or self.random.random() < 0.5]
+        rows = []
+        for _ in range(self.random.choice([1, 1, 1, 2])):
+            rows.append(f"({', '.join(self.value(arguments) for _ in columns)})")
+        verb = self.random.choice(["INSERT INTO", "INSERT INTO", "INSERT IGNORE INTO", "REPLACE INTO"])
+        return f"{verb} {{}} ({', '.join(columns)}) VALUES {', '.join(rows)}"
+
+    def next(self, table):
+        arguments = []
+        kinds = [self.select, self.select, self.update, self.delete, self.insert, self.insert, self.insert]
+        return self.random.choice(kinds)(table, arguments), arguments
+
+
+def outcome(cursor, statement, arguments):
+    """Everything that a client is told."""
+    try:
+        cursor.execute(statement, *([arguments] if arguments else []))
+    except (pymysql.err.MySQLError, mysql.connector.Error) as error:
+        return "error", error.args[:2]
+    rows = cursor.fetchall() if cursor.description else None
+    columns = cursor.description and [tuple(column[:2]) + tuple(column[6:8]) for column in cursor.description]
+    return "done", columns, rows, cursor.rowcount, cursor.lastrowid
+
+
+def comparable(outcome):
+    """Without the tables' names and without what time it is."""
+    text = repr(outcome).replace("_s", "_l")
+    return re.sub(r"datetime\.datetime\(20(2[5-9]|[3-9]).*?\)", "now", text)
+
+
+def run(short, long, connections, seed, rounds, prepared):
+    """`short` and `long`: cursors of two sessions, one of which plans everything; `connections` with plain ones."""
+    source = random.Random(seed)
+    statements = Statements(source, prepared)
+    plain_short, plain_long = (connection.cursor() for connection in connections)
+    is_open = False
+    for number in range(rounds):
+        if source.random() < 0.1:
+            ends = ["COMMIT", "ROLLBACK", "SAVEPOINT s", "ROLLBACK TO s"]
+            control = source.choice(ends) if is_open else "BEGIN"
+            is_open = is_open if "TO" in control or "SAVE" in control else not is_open
+            assert outcome(plain_short, control, []) == outcome(plain_long, control, [])
+            continue
+        table = source.choice(list(TABLES))
+        statement, arguments = statements.next(table)
+        got = outcome(short, statement.format(f"{table}_s"), arguments)
+        wanted = outcome(long, statement.format(f"{table}_l"), arguments)
+        where = f"seed {seed}, statement {number}: {statement} {arguments}"
+        assert comparable(got) == comparable(wanted), where
+        got = outcome(plain_short, "SHOW WARNINGS", [])
+        wanted = outcome(plain_long, "SHOW WARNINGS", [])
+        assert comparable(got) == comparable(wanted), where
+        if "SELECT" not in statement:
+            got = rows(connections[0], f"SELECT * FROM {table}_s ORDER BY 1, 2")
+            wanted = rows(connections[1], f"SELECT * FROM {table}_l ORDER BY 1, 2")
+            assert comparable(got) == comparable(wanted), where
+
+
+def unplanned(server):
+    return server.metrics()["pando_statements_unplanned_total"]
+
+
+def make_tables(connection):
+    cursor = connection.cursor()
+    for name, columns in TABLES.items():
+        for session in "sl":
+            cursor.execute(f"CREATE TABLE {name}_{session} ({columns})")
+    cursor.close()
+
+
+def plan_everything(connection):
+    cursor = connection.cursor()
+    cursor.execute("SET pando_point_statements = OFF")
+    cursor.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_texts(server, database, seed):
+    with server.connect(database, autocommit=True) as short, server.connect(database, autocommit=True) as long:
+        make_tables(short)
+        plan_everything(long)
+        # The time of a statement must be the same in both.
+        for connection in (short, long):
+            connection.cursor().execute("SET time_zone = '+01:00'")
+        before = unplanned(server)
+        run(short.cursor(), long.cursor(), (short, long), seed, 400, prepared=False)
+        assert unplanned(server) > before + 50
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_prepared_statements(server, database, seed):
+    host, port = server.address
+    settings = {"host": host, "port": port, "user": "root", "database": database, "autocommit": True, "use_pure": True}
+    short, long = (mysql.connector.connect(**settings) for _ in range(2))
+    make_tables(short)
+    plan_everything(long)
+    before = unplanned(server)
+    cursors = [connection.cursor(prepared=True) for connection in (short, long)]
+    run(*cursors, (short, long), seed + 100, 250, prepared=True)
+    assert unplanned(server) > before + 30
+    short.close()
+    long.close()
+
+
+@pytest.fixture
+def two(server, database):
+    with server.connect(database, autocommit=True) as one, server.connect(database, autocommit=True) as other:
+        yield one, other
+
+
+def rows(connection, statement):
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    return cursor.fetchall()
+
+
+def test_a_new_version_of_the_table_is_seen_at_once(server, two):
+    one, other = two
+    rows(one, "CREATE TABLE t (a INT PRIMARY KEY, k INT)")
+    rows(one, "INSERT INTO t VALUES (1, 10)")
+    select = "SELECT * FROM t WHERE a = 1"
+    for number in itertools.count():
+        before = unplanned(server)
+        assert rows(one, select) == rows(other, select) == ((1, 10),)
+        if unplanned(server) == before + 2:
+            break
+        assert number < 3, "it is never taken from its template"
+    rows(one, "ALTER TABLE t ADD COLUMN s VARCHAR(5) DEFAULT 'x'")
+    assert rows(other, select) == rows(one, select) == ((1, 10, "x"),)
+    rows(one, "ALTER TABLE t DROP COLUMN k")
+    assert rows(other, select) == rows(one, select) == ((1, "x"),)
+    rows(one, "RENAME TABLE t TO old")
+    with pytest.raises(pymysql.err.ProgrammingError):
+        rows(other, select)
+    rows(one, "CREATE TABLE t (a VARCHAR(3) PRIMARY KEY, n INT)")
+    rows(one, "INSERT INTO t VALUES ('1', 5)")
+    assert rows(other, select) == (("1", 5),)
+
+
+def test_a_transaction_sees_its_snapshot_and_its_own_writes(two):
+    one, other = two
+    rows(one, "CREATE TABLE t (a INT PRIMARY KEY, k INT)")
+    rows(one, "INSERT INTO t VALUES (1, 10), (2, 20)")
+    select = "SELECT k FROM t WHERE a = 1"
+    rows(one, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    rows(one, "BEGIN")
+    assert rows(one, "SELECT k FROM t WHERE a = 2") == ((20,),)
+    rows(other, "UPDATE t SET k = k + 1 WHERE a = 1")
+    assert rows(other, select) == ((11,),)
+    assert rows(one, select) == ((10,),)
+    rows(one, "UPDATE t SET k = k + 5 WHERE a = 2")
+    assert rows(one, "SELECT k FROM t WHERE a = 2") == ((25,),)
+    assert rows(other, "SELECT k FROM t WHERE a = 2") == ((20,),)
+    with pytest.raises(pymysql.err.OperationalError) as conflict:
+        rows(one, "UPDATE t SET k = k + 1 WHERE a = 1")
+    assert conflict.value.args[0] == 1213
+    assert rows(one, "SELECT k FROM t WHERE a = 2") == ((20,),)
+    rows(one, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    rows(one, "BEGIN")
+    rows(one, "UPDATE t SET k = k + 1 WHERE a = 1")
+    rows(one, "SAVEPOINT s")
+    rows(one, "DELETE FROM t WHERE a = 1")
+    assert rows(one, select) == ()
+    rows(one, "ROLLBACK TO s")
+    assert rows(one, select) == ((12,),)
+    rows(other, "UPDATE t SET k = 21 WHERE a = 2")
+    assert rows(one, "SELECT k FROM t WHERE a = 2") == ((21,),)
+    rows(one, "COMMIT")
+    assert rows(other, select) == ((12,),)
+
+
+def test_privileges_hold(server, database, two):
+    one, _ = two
+    rows(one, "CREATE TABLE t (a INT PRIMARY KEY, k INT)")
+    rows(one, "INSERT INTO t VALUES (1, 10)")
+    rows(one, f"CREATE USER reader_{database}")
+    rows(one, f"GRANT SELECT ON t TO reader_{database}")
+    with server.connect(database, user=f"reader_{database}", autocommit=True) as reader:
+        for _ in range(2):
+            assert rows(reader, "SELECT k FROM t WHERE a = 1") == ((10,),)
+            for statement in ("UPDATE t SET k = 1 WHERE a = 1", "DELETE FROM t WHERE a = 1", "INSERT INTO t VALUES (2, 2)"):
+                with pytest.raises(pymysql.err.OperationalError) as denied:
+                    rows(reader, statement)
+                assert denied.value.args[0] == 1142
+        rows(one, f"REVOKE SELECT ON t FROM reader_{database}")
+        with pytest.raises(pymysql.err.OperationalError) as denied:
+            rows(reader, "SELECT k FROM t WHERE a = 1")
+        assert denied.value.args[0] == 1142
+    rows(one, f"DROP USER reader_{database}")
+
+
+@needs_programs
+def test_over_processes(tmp_path):
+    cluster = Cluster(tmp_path, leaves=2, aggregators=0)
+    try:
+        cluster.start()
+        with cluster.master.connect(autocommit=True) as connection:
+            rows(connection, "CREATE DATABASE d PARTITIONS 4")
+        with (
+            cluster.master.connect("d", autocommit=True) as short,
+            cluster.master.connect("d", autocommit=True) as long,
+        ):
+            make_tables(short)
+            plan_everything(long)
+            before = unplanned(cluster.master)
+            run(short.cursor(), long.cursor(), (short, long), 77, 200, prepared=False)
+            assert unplanned(cluster.master) > before + 30
+    finally:
+        cluster.kill()
