@@ -238,6 +238,11 @@ impl mysql_protocol::Server for AggregatorServer {
         self.0.metadata.snapshot().global_variable("require_secure_transport") == Some("1")
     }
 
+    fn max_connections(&self) -> Option<usize> {
+        let variables = self.0.server_variables(&self.0.metadata.snapshot());
+        variables.number("max_connections").ok().and_then(|most| usize::try_from(most).ok())
+    }
+
     async fn open(&self, login: Login) -> Result<Session> {
         Session::open(self.0.clone(), login)
     }

@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use types::TableDef;
 
 /// Templates at most.
-const MOST: usize = 2_048;
+const MOST: usize = 1_024;
+/// The longest text of a prepared statement that has one.
+pub(crate) const LONGEST: usize = 4_096;
 
 /// What a text means for one version of its table.
 pub(crate) struct Bound {

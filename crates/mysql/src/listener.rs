@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What clients may take of the server.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Beyond this, clients get 1040.
+    /// Beyond this, clients get 1040; for a server that does not say how many it takes.
     pub max_connections: usize,
     /// Connections that have not logged in yet; beyond this, clients get 1040.
     pub max_unauthenticated: usize,
@@ -174,9 +174,8 @@ fn admit<S: Server>(shared: &Shared<S>, stream: &TcpStream) -> Option<Admission>
     let limits = &shared.config.limits;
     let full =
         |gauge: &std::sync::atomic::AtomicU64, limit: usize| gauge.load(Ordering::Relaxed) >= limit as u64;
-    if full(&counters.connections, limits.max_connections)
-        || full(&counters.unauthenticated, limits.max_unauthenticated)
-    {
+    let most = shared.server.max_connections().unwrap_or(limits.max_connections);
+    if full(&counters.connections, most) || full(&counters.unauthenticated, limits.max_unauthenticated) {
         count(&counters.refused);
         return None;
     }

@@ -24,6 +24,11 @@ pub trait Server: Send + Sync + 'static {
         false
     }
 
+    /// Connections at most, if the server has a say in it.
+    fn max_connections(&self) -> Option<usize> {
+        None
+    }
+
     /// Opens a session for a user that has proved itself. An error ends the connection.
     async fn open(&self, login: Login) -> Result<Self::Session, SqlError>;
 }

@@ -11,7 +11,7 @@ use super::change::{Changed, ROUNDS, rows_kept_changing};
 use super::query::{Parameters, column_meta, in_zone};
 use super::write::partition_at;
 use crate::session::{PreparedStatement, State};
-use crate::templates::{Bound, Template, key};
+use crate::templates::{Bound, LONGEST, Template, key};
 use crate::transaction::Isolation;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt64Type;
@@ -20,7 +20,7 @@ use columnstore::{KeyRead, KeyRow, ReadAt};
 use exec::RowChange;
 use futures::StreamExt;
 use mysql_protocol::{Response, ResultSet};
-use sql::point::{NewValues, PointSelect, PointStatement, normal_form};
+use sql::point::{MOST_VALUES, NewValues, PointSelect, PointStatement, normal_form};
 use sql::rows::NewRows;
 use sql::statement::Statement;
 use std::sync::Arc;
@@ -90,6 +90,9 @@ impl State {
 
     /// The same of a prepared statement.
     async fn ready_prepared(&mut self, prepared: &PreparedStatement, parameters: &[Value]) -> Option<Ready> {
+        if prepared.text.len() > LONGEST || parameters.len() > MOST_VALUES {
+            return None;
+        }
         let key = key(self.surroundings()?, true, &prepared.text);
         let template = match self.aggregator.templates.get(&key) {
             Some(template) => template,

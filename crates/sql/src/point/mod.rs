@@ -12,7 +12,7 @@ mod normal;
 #[cfg(test)]
 mod tests;
 
-pub use normal::{NormalForm, normal_form};
+pub use normal::{MOST_VALUES, NormalForm, normal_form};
 
 use crate::convert::{ColumnBuilder, Context, Scalar};
 use crate::literal::literal;

@@ -12,6 +12,8 @@ use types::Value;
 
 /// Longer forms are not worth keeping: they are of statements that are sent once.
 const LONGEST: usize = 4_096;
+/// The same of forms with more values.
+pub const MOST_VALUES: usize = 64;
 
 /// A text without its literals.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +30,7 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
     let mut form = NormalForm { text: String::with_capacity(text.len().min(LONGEST)), values: Vec::new() };
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        if form.text.len() > LONGEST {
+        if form.text.len() > LONGEST || form.values.len() > MOST_VALUES {
             return None;
         }
         match byte {

@@ -126,7 +126,7 @@ pub const VARIABLES: &[Variable] = &[
     read("lower_case_file_system", "OFF", Kind::Bool),
     read("lower_case_table_names", "0", between(0, 2)),
     connecting("max_allowed_packet", "67108864", between(1024, 1_073_741_824)),
-    global("max_connections", "1000", between(1, 100_000)),
+    global("max_connections", "10000", between(1, 100_000)),
     both("max_error_count", "1024", between(0, 65_535)),
     both("max_execution_time", "0", between(0, 4_294_967_295)),
     both("max_heap_table_size", "16777216", between(16_384, u64::MAX)),
