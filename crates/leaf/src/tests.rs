@@ -320,8 +320,10 @@ async fn a_read_by_key_asks_after_what_is_prepared() {
     let newest = ReadAt::Newest { not_before: Timestamp::ZERO };
     assert_eq!(two.get(TWO, 7, newest).await.unwrap().1, None);
     let prepared = two.prepare(TWO, txn, ONE).await;
+    let early = prepared.next();
+    assert_eq!(two.get(TWO, 7, ReadAt::Snapshot(early)).await.unwrap().1, None);
     let at = two.coordinate(ONE, txn, TWO, prepared).await;
-    assert_eq!(two.get(TWO, 7, ReadAt::Snapshot(prepared.next())).await.unwrap().1, None);
+    assert!(at > early);
     assert_eq!(two.open(TWO), 1, "nobody has told it");
     let not_before = at;
     let (read_at, row) = two.get(TWO, 7, ReadAt::Newest { not_before }).await.unwrap();

@@ -44,7 +44,7 @@ pub struct PointSelect {
     pub key: PointKey,
     /// Places of the columns in the table.
     pub columns: Vec<usize>,
-    limit: Option<ast::Expr>,
+    limit: Option<Box<ast::Expr>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +143,7 @@ fn select(query: &ast::Query, def: &TableDef) -> Option<PointSelect> {
         Some(ast::LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by })
             if limit_by.is_empty() =>
         {
-            Some(limit.clone())
+            Some(Box::new(limit.clone()))
         }
         Some(_) => return None,
     };
