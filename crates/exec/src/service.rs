@@ -21,8 +21,8 @@ use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
-    WriteContext,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
+    ReadView, WriteContext,
 };
 use parking_lot::RwLock;
 use std::collections::BTreeMap;

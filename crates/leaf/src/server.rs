@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
+    ReadView, Store, StoreError, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};

@@ -59,7 +59,10 @@ impl State {
         rows: NewRows,
     ) -> Result<Answer> {
         self.start_statement()?;
-        let result = self.insert_new_rows(def, rows, &Duplicates::of(insert)).await;
+        let result = match self.admit(Class::Light).await {
+            Ok(_admitted) => self.insert_new_rows(def, rows, &Duplicates::of(insert)).await,
+            Err(error) => Err(error),
+        };
         self.inserted(insert, result).await
     }
 

@@ -10,6 +10,7 @@ use super::Answer;
 use super::change::{Changed, ROUNDS, rows_kept_changing};
 use super::query::{Parameters, column_meta, in_zone};
 use super::write::partition_at;
+use crate::admission::Class;
 use crate::session::{PreparedStatement, State};
 use crate::templates::{Bound, LONGEST, Template, key};
 use crate::transaction::Isolation;
@@ -235,8 +236,9 @@ impl State {
     ) -> Result<Option<Answer>> {
         self.open_for_reading();
         if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
-            self.process.end_after(Duration::from_millis(limit));
+            self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
         }
+        let _admitted = self.admit(Class::Light).await?;
         let def = &bound.def;
         let mut distinct: Vec<usize> = columns.to_vec();
         distinct.sort_unstable();
@@ -259,6 +261,7 @@ impl State {
         key: Vec<Value>,
         values: Option<&NewValues>,
     ) -> Result<Option<Changed>> {
+        let _admitted = self.admit(Class::Light).await?;
         let columns: Vec<usize> =
             if values.is_some() { (0..def.columns.len()).collect() } else { Vec::new() };
         for _ in 0..ROUNDS {

@@ -7,8 +7,8 @@ use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView,
-    WriteContext,
+    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
+    ReadView, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
 use proto::leaf as wire;

@@ -4,7 +4,8 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use columnstore::{
-    Conflict, IfLocked, InsertedOrLocked, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt, RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertedOrLocked, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt, RowLockMode,
+    WriteContext,
 };
 use exec::{ColumnEstimate, TableEstimate, Target};
 use proto::leaf as wire;

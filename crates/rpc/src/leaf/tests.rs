@@ -6,7 +6,8 @@ use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
 use columnstore::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest,
+    Maintenance, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
