@@ -19,6 +19,7 @@ TABLES = {
     "text": "a VARCHAR(4) PRIMARY KEY, k INT, u BIGINT, s TEXT, changed DATETIME(3)",
     "pair": "b BIGINT, a CHAR(3), k INT, s VARCHAR(8), PRIMARY KEY (a, b), SHARD KEY (b)",
     "counted": "a BIGINT AUTO_INCREMENT PRIMARY KEY, k INT UNSIGNED, s VARCHAR(6) DEFAULT 'd'",
+    "ruled": "a INT PRIMARY KEY, k INT CHECK (k < 100), g INT AS (k + 1), s VARCHAR(5) DEFAULT (CONCAT('v', k))",
     "touched": "a INT PRIMARY KEY, k INT, t DATETIME DEFAULT '2000-01-01' ON UPDATE CURRENT_TIMESTAMP",
 }
 KEYS = {"pair": ["a", "b"]}
@@ -27,6 +28,7 @@ COLUMNS = {
     for name, text in TABLES.items()
 }
 COLUMNS["tiny"] = ["a", "k", "s", "b"]
+COLUMNS["ruled"] = ["a", "k", "g", "s"]
 COLUMNS["pair"] = ["b", "a", "k", "s"]
 COLUMNS["number"] = ["a", "k", "u", "s", "d", "f", "day", "at", "flag"]
 

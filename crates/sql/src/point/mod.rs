@@ -22,7 +22,7 @@ use crate::statement::{Delete, Insert, InsertSource, InsertValue, Statement, Tab
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use sqlparser::ast;
 use std::sync::{Arc, LazyLock};
-use types::{ColumnDef, Result, SqlError, SqlType, TableDef, Value};
+use types::{ColumnDef, ColumnDefault, Result, SqlError, SqlType, TableDef, Value};
 
 /// Whole numbers below this are exact as DOUBLE, in which numbers and strings are compared.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -192,8 +192,11 @@ fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
     if update.ignore || !update.order_by.is_empty() || update.limit.is_some() {
         return None;
     }
-    // Such a column changes with the others.
-    if def.columns.iter().any(|column| column.on_update_now) {
+    // A column that changes with the others, and a condition on the new row, need expressions.
+    let follows = |column: &ColumnDef| {
+        column.on_update_now || matches!(column.default, ColumnDefault::Generated { .. })
+    };
+    if def.columns.iter().any(follows) || !def.checks.is_empty() {
         return None;
     }
     let shown = update.alias.as_ref().map_or(update.table.name.as_str(), |alias| alias.value.as_str());
