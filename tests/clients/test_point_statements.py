@@ -116,7 +116,8 @@ def outcome(cursor, statement, arguments):
         cursor.execute(statement, *([arguments] if arguments else []))
     except (pymysql.err.MySQLError, mysql.connector.Error) as error:
         return "error", error.args[:2]
-    rows = cursor.fetchall() if cursor.description else None
+    # In whichever order they come: nothing asks for one.
+    rows = sorted(cursor.fetchall(), key=repr) if cursor.description else None
     columns = cursor.description and [tuple(column[:2]) + tuple(column[6:8]) for column in cursor.description]
     return "done", columns, rows, cursor.rowcount, cursor.lastrowid
 

@@ -6,6 +6,8 @@
 //! by looks there too, once for each batch of pairs. It also gives way to other tasks of its thread from
 //! time to time, whatever reads it.
 //!
+//! It also says what is known of an outer join's rows, where DataFusion says too much.
+//!
 //! The node is put in place when a plan is about to run, on every node for the part that runs there; it is
 //! neither sent nor shown.
 
@@ -13,10 +15,10 @@ use crate::query::{QueryState, Stop};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
@@ -34,6 +36,7 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub struct InterruptibleExec {
     join: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
     /// The join with its condition tied to the query that runs it.
     running: OnceLock<Arc<dyn ExecutionPlan>>,
 }
@@ -53,6 +56,29 @@ pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
     .data()
 }
 
+/// What is true of the join's rows. DataFusion takes a column that is constant on one side for constant
+/// in an outer join that fills it with NULLs, and an aggregation above would read each run of equal
+/// values as a group of its own.
+fn honest(join: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
+    let join_type = if let Some(join) = join.downcast_ref::<HashJoinExec>() {
+        *join.join_type()
+    } else if let Some(join) = join.downcast_ref::<NestedLoopJoinExec>() {
+        *join.join_type()
+    } else if let Some(join) = join.downcast_ref::<SortMergeJoinExec>() {
+        join.join_type()
+    } else {
+        JoinType::Inner
+    };
+    let properties = join.properties();
+    if !matches!(join_type, JoinType::Left | JoinType::Right | JoinType::Full) {
+        return properties.clone();
+    }
+    let claimed = properties.equivalence_properties();
+    let orderings = claimed.oeq_class().iter().map(|ordering| ordering.iter().cloned());
+    let known = EquivalenceProperties::new_with_orderings(join.schema(), orderings);
+    Arc::new(properties.as_ref().clone().with_eq_properties(known))
+}
+
 /// The plan as it was before [`interruptible`].
 pub(crate) fn uninterruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| match node.downcast_ref::<InterruptibleExec>() {
@@ -64,7 +90,8 @@ pub(crate) fn uninterruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Ex
 
 impl InterruptibleExec {
     fn new(join: Arc<dyn ExecutionPlan>) -> InterruptibleExec {
-        InterruptibleExec { join, running: OnceLock::new() }
+        let properties = honest(&join);
+        InterruptibleExec { join, properties, running: OnceLock::new() }
     }
 
     fn current(&self) -> &Arc<dyn ExecutionPlan> {
@@ -173,7 +200,7 @@ impl ExecutionPlan for InterruptibleExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.join.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {

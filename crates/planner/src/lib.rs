@@ -16,6 +16,7 @@ mod group_keys;
 mod join_order;
 mod joins;
 mod logical;
+mod outer_joins;
 mod physical;
 mod placement;
 mod settings;

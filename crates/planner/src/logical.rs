@@ -57,7 +57,10 @@ fn rewrite(
     let (late, early): (Vec<_>, Vec<_>) =
         Optimizer::new().rules.into_iter().map(careful).partition(|rule| LATE.contains(&rule.name()));
     let plan = Optimizer::with_rules(early).optimize(logical, &context, |_, _| {})?;
-    let plan = join_on_group_keys(order_joins(plan)?)?;
-    let late = std::iter::once(null_safe_keys()).chain(late).collect();
-    Optimizer::with_rules(late).optimize(plan, &context.with_max_passes(1), |_, _| {})
+    let plan = order_joins(plan)?;
+    let context = context.with_max_passes(1);
+    let plan = Optimizer::with_rules(vec![null_safe_keys()]).optimize(plan, &context, |_, _| {})?;
+    // Last of what decides on keys: the rule before takes every equality for one.
+    let plan = join_on_group_keys(plan)?;
+    Optimizer::with_rules(late).optimize(plan, &context, |_, _| {})
 }
