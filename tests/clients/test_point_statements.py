@@ -80,7 +80,8 @@ class Statements:
         chosen = ", ".join(self.random.choices(columns, k=self.random.randint(1, len(columns))))
         chosen = self.random.choice([chosen, "*", f"{columns[1]} AS Other, {columns[0]}", f"{columns[1]} + 1", chosen])
         where = self.where(table, arguments)
-        limit = self.random.choice(["", "", "", " LIMIT 1", " LIMIT 0"])
+        # None that would choose among rows: a key of text equals a number in several ways.
+        limit = self.random.choice(["", "", "", " LIMIT 1000", " LIMIT 0"])
         return f"SELECT {chosen} FROM {{}} WHERE {where}{limit}"
 
     def update(self, table, arguments):
