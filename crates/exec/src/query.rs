@@ -137,8 +137,9 @@ pub(crate) struct QueryState {
     runtime: Handle,
     /// The stages that have not started.
     stages: Mutex<HashMap<ExchangeId, LocalStage>>,
-    /// Starts stages on other nodes.
-    launcher: Option<Launcher>,
+    /// Starts stages on other nodes. It knows the plan, whose joins may hold a build side that was never
+    /// read to its end, and with it this state: so it goes when the query ends.
+    launcher: Mutex<Option<Launcher>>,
     /// Whether the failure of a task is the query's: it is told to the node that was asked.
     reports: bool,
     running: Mutex<Running>,
@@ -164,14 +165,14 @@ impl QueryState {
             stop: Stop { cancel, ended: Arc::default() },
             runtime,
             stages: Mutex::new(stages.into_iter().map(|stage| (stage.exchange, stage)).collect()),
-            launcher: None,
+            launcher: Mutex::default(),
             reports: false,
             running: Mutex::default(),
         }
     }
 
     pub(crate) fn with_launcher(self, launcher: Launcher) -> QueryState {
-        QueryState { launcher: Some(launcher), ..self }
+        QueryState { launcher: Mutex::new(Some(launcher)), ..self }
     }
 
     pub(crate) fn reporting(self) -> QueryState {
@@ -202,8 +203,9 @@ impl QueryState {
         &self.stop
     }
 
-    pub(crate) fn launcher(&self) -> Option<&Launcher> {
-        self.launcher.as_ref()
+    /// None once the query has ended.
+    pub(crate) fn launcher(&self) -> Option<Launcher> {
+        self.launcher.lock().clone()
     }
 
     /// Starts the stage that feeds `exchange`, unless it has started; on other nodes, if this is the
@@ -221,7 +223,7 @@ impl QueryState {
                 let work = run_task(self.clone(), stage.clone(), partition, task, sender, context.clone());
                 running.tasks.spawn_on(work, &self.runtime);
             }
-        } else if let Some(launcher) = &self.launcher {
+        } else if let Some(launcher) = self.launcher() {
             for work in launcher.launch(exchange, &self.stop.cancel) {
                 running.tasks.spawn_on(work, &self.runtime);
             }
@@ -235,7 +237,11 @@ impl QueryState {
         let mut running = self.running.lock();
         running.ended = true;
         running.tasks.abort_all();
-        self.stages.lock().clear();
+        drop(running);
+        // What these hold may end here, so no lock is held.
+        let stages = std::mem::take(&mut *self.stages.lock());
+        let launcher = self.launcher.lock().take();
+        drop((stages, launcher));
     }
 }
 
