@@ -118,11 +118,6 @@ impl Executor {
         self.runtime().handle()
     }
 
-    /// The most memory that one query may hold here, in bytes.
-    pub fn query_memory(&self) -> usize {
-        self.options.query_memory
-    }
-
     pub(crate) fn exchange_capacity(&self) -> usize {
         self.options.exchange_capacity
     }

@@ -9,7 +9,7 @@
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, NullEquality, Result};
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 /// Rewrites all joins of a plan whose keys stand in their final order.
 pub(crate) fn join_on_group_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -28,10 +28,10 @@ fn rewrite(join: Join) -> Result<Transformed<LogicalPlan>> {
         origin(left, &join.left) == Some(Origin::Computed)
             || origin(right, &join.right) == Some(Origin::Computed)
     };
-    let grouped = |(left, right): &(Expr, Expr)| {
-        !computed(&(left.clone(), right.clone()))
-            && (origin(left, &join.left) == Some(Origin::Key)
-                || origin(right, &join.right) == Some(Origin::Key))
+    let grouped = |pair: &(Expr, Expr)| {
+        !computed(pair)
+            && (origin(&pair.0, &join.left) == Some(Origin::Key)
+                || origin(&pair.1, &join.right) == Some(Origin::Key))
     };
     if !join.on.iter().any(computed) || !join.on.iter().any(grouped) {
         return Ok(Transformed::no(LogicalPlan::Join(join)));
@@ -59,7 +59,7 @@ fn origin(expr: &Expr, plan: &LogicalPlan) -> Option<Origin> {
             match unaliased(&projection.expr[at]) {
                 inner @ Expr::Column(_) => origin(inner, &projection.input),
                 // Computed from the aggregation's columns, if there is one.
-                _ => grouping(&projection.input).map(|_| Origin::Computed),
+                _ => is_grouping(&projection.input).then_some(Origin::Computed),
             }
         }
         LogicalPlan::SubqueryAlias(alias) => {
@@ -81,13 +81,14 @@ fn origin(expr: &Expr, plan: &LogicalPlan) -> Option<Origin> {
     }
 }
 
-fn grouping(plan: &LogicalPlan) -> Option<&Aggregate> {
+/// Whether it is an aggregation below projections.
+fn is_grouping(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => Some(aggregate),
-        LogicalPlan::Projection(projection) => grouping(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => grouping(&alias.input),
-        LogicalPlan::Filter(filter) => grouping(&filter.input),
-        _ => None,
+        LogicalPlan::Aggregate(_) => true,
+        LogicalPlan::Projection(projection) => is_grouping(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_grouping(&alias.input),
+        LogicalPlan::Filter(filter) => is_grouping(&filter.input),
+        _ => false,
     }
 }
 
