@@ -12,9 +12,7 @@
 use crate::links::PingedLinks;
 use crate::node::Node;
 use crate::options::{AggregatorOptions, TlsOptions};
-use crate::process::{
-    StartError, cannot_start, cores, listen, options, start_logging, stopped, wait_for_signal,
-};
+use crate::process::{StartError, cores, listen, run_node, stopped, wait_for_signal};
 use crate::voter::MetadataVoter;
 use crate::{metrics, wire};
 use ::aggregator::{Aggregator, AggregatorServer};
@@ -38,18 +36,7 @@ const FIRST: NodeId = NodeId(1);
 
 /// The program.
 pub fn main() -> ExitCode {
-    let options: AggregatorOptions = match options() {
-        Ok(options) => options,
-        Err(code) => return code,
-    };
-    if let Err(why) = options.check() {
-        return cannot_start(PROGRAM, why);
-    }
-    start_logging("info");
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => cannot_start(PROGRAM, why),
-    }
+    run_node(PROGRAM, AggregatorOptions::check, run)
 }
 
 /// Runs until a signal.

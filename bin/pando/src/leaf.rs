@@ -2,7 +2,7 @@
 
 use crate::node::Node;
 use crate::options::LeafOptions;
-use crate::process::{StartError, cannot_start, options, start_logging, wait_for_signal};
+use crate::process::{StartError, run_node, wait_for_signal};
 use crate::{metrics, wire};
 use ::leaf::Leaf;
 use catalog::{Metadata, NodeRole};
@@ -17,18 +17,7 @@ const PROGRAM: &str = "pando-leaf";
 
 /// The program.
 pub fn main() -> ExitCode {
-    let options: LeafOptions = match options() {
-        Ok(options) => options,
-        Err(code) => return code,
-    };
-    if let Err(why) = options.check() {
-        return cannot_start(PROGRAM, why);
-    }
-    start_logging("info");
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => cannot_start(PROGRAM, why),
-    }
+    run_node(PROGRAM, LeafOptions::check, run)
 }
 
 /// Runs until a signal.

@@ -63,6 +63,27 @@ pub fn options<T: CommandFactory + FromArgMatches>() -> Result<T, ExitCode> {
     })
 }
 
+/// A program whose process is one node of a cluster: its options, what `check` finds of them, then `run`
+/// until it ends.
+pub fn run_node<T: CommandFactory + FromArgMatches>(
+    program: &str,
+    check: fn(&T) -> Result<(), String>,
+    run: fn(&T) -> Result<(), StartError>,
+) -> ExitCode {
+    let options: T = match options() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    if let Err(why) = check(&options) {
+        return cannot_start(program, why);
+    }
+    start_logging("info");
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => cannot_start(program, why),
+    }
+}
+
 /// Sends what is logged to standard error; `PANDO_LOG` chooses what.
 pub fn start_logging(default: &str) {
     tracing_subscriber::fmt()
