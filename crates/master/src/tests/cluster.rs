@@ -101,12 +101,13 @@ impl Cluster {
         *self.masters.keys().find(|node| **node != leader).unwrap()
     }
 
-    /// Waits until all show the same, and gives it.
-    fn agreed(&self) -> Arc<Catalog> {
+    /// Waits until all show the same, of this version or later, and gives it. Without the version they may
+    /// agree on less than was confirmed: after a restart each shows only what it knows to be committed.
+    fn agreed(&self, version: u64) -> Arc<Catalog> {
         eventually("agreement", || {
             let mut catalogs = self.masters.values().map(|master| master.snapshot());
             let first = catalogs.next()?;
-            catalogs.all(|other| *other == *first).then_some(first)
+            (first.version() >= version && catalogs.all(|other| *other == *first)).then_some(first)
         })
     }
 }
@@ -132,7 +133,7 @@ fn three_voters_survive_the_loss_of_their_leader() {
     // A follower passes it on, and shows it itself when it confirms.
     propose(&cluster.masters[&follower], create("at_follower")).unwrap();
     assert_eq!(names(&cluster.masters[&follower].snapshot()), ["at_follower", "at_leader"]);
-    cluster.agreed();
+    cluster.agreed(3);
 
     cluster.stop(leader);
     let second = cluster.leader(Some(leader));
@@ -145,11 +146,11 @@ fn three_voters_survive_the_loss_of_their_leader() {
     assert!(status.log_start > 10, "{status:?}");
 
     cluster.start(leader.0, &[1, 2, 3]);
-    let catalog = cluster.agreed();
+    let catalog = cluster.agreed(53);
     assert_eq!(catalog.global_variable("v"), Some("49"));
     assert_eq!(names(&catalog), ["at_follower", "at_leader"]);
     propose(&cluster.masters[&leader], set("v", 50)).unwrap();
-    let after = cluster.agreed();
+    let after = cluster.agreed(54);
     assert_eq!(after.version(), catalog.version() + 1);
 
     // All at once: a whole restart.
@@ -160,7 +161,7 @@ fn three_voters_survive_the_loss_of_their_leader() {
         cluster.start(node, &[]);
     }
     cluster.leader(None);
-    let again = cluster.agreed();
+    let again = cluster.agreed(after.version());
     assert_eq!(*again, *after);
 }
 
@@ -169,7 +170,7 @@ fn a_leader_that_is_cut_off_confirms_nothing_and_loses_nothing() {
     let cluster = Cluster::new(&[1, 2, 3]);
     let first = cluster.leader(None);
     propose(&cluster.masters[&first], set("v", 1)).unwrap();
-    cluster.agreed();
+    cluster.agreed(1);
 
     cluster.network.lock().cut_off.insert(first);
     let alone = cluster.masters[&first].clone();
@@ -182,7 +183,7 @@ fn a_leader_that_is_cut_off_confirms_nothing_and_loses_nothing() {
     // Healed, the change that it took is proposed again to the new leader.
     cluster.network.lock().cut_off.clear();
     assert_eq!(waiting.join().unwrap(), Ok(Outcome::Done));
-    let catalog = cluster.agreed();
+    let catalog = cluster.agreed(3);
     assert_eq!((catalog.global_variable("v"), catalog.global_variable("w")), (Some("3"), Some("2")));
     assert_eq!(catalog.version(), 3, "each once");
 }
@@ -206,7 +207,7 @@ fn a_change_that_is_in_the_log_twice_counts_once() {
         (with_it.count() >= 2).then_some(())
     });
     propose(&cluster.masters[&other], set("after", 1)).unwrap();
-    assert_eq!(cluster.agreed().version(), 2);
+    assert_eq!(cluster.agreed(2).version(), 2);
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn lost_messages_cost_time_only() {
         }
     }
     cluster.network.lock().lost = 0;
-    let catalog = cluster.agreed();
+    let catalog = cluster.agreed(60);
     assert_eq!(catalog.version(), 60, "each proposal was applied once");
 }
 
@@ -242,7 +243,7 @@ fn one_voter_grows_to_three_and_back() {
     cluster.start(3, &[]);
     run(first.add_voter(NodeId(2))).unwrap();
     run(first.add_voter(NodeId(3))).unwrap();
-    let catalog = cluster.agreed();
+    let catalog = cluster.agreed(2);
     assert_eq!(names(&catalog), ["before"]);
     for master in cluster.masters.values() {
         eventually("three voters", || {
@@ -260,7 +261,7 @@ fn one_voter_grows_to_three_and_back() {
     cluster.leader(None);
     propose(&cluster.masters[&NodeId(2)], create("two_are_left")).unwrap();
     assert_eq!(cluster.masters[&NodeId(2)].status().voters, [NodeId(2), NodeId(3)]);
-    assert_eq!(names(&cluster.agreed()), ["before", "two_are_left", "without_the_first"]);
+    assert_eq!(names(&cluster.agreed(4)), ["before", "two_are_left", "without_the_first"]);
 }
 
 #[test]
