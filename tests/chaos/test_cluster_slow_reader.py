@@ -62,7 +62,6 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
-@pytest.mark.xfail(reason="slow readers of a cluster hold more memory than their windows", strict=False)
 def test_slow_readers(cluster):
     # Warm: caches are filled and count for nobody.
     for aggregator in range(2):

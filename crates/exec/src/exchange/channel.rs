@@ -1,6 +1,7 @@
 //! The transport within a process: one queue for each consumer of an exchange, behind one lock for
 //! each exchange.
 //!
+//! A queue is full with a number of batches or of bytes, whichever comes first.
 //! A producer waits only while its queue is full *and* every other open queue of the exchange holds
 //! something. So whichever consumer runs next finds data: consumers that wait for each other (two
 //! partitions of a join whose build sides must both be complete, say) never stop the producers that
@@ -32,6 +33,10 @@ use std::task::{Context, Poll, Waker};
 
 /// Batches that a queue holds before its producers wait.
 pub const DEFAULT_CAPACITY: usize = 4;
+
+/// Bytes of batches in memory that a queue holds before its producers wait, whatever their number: wide
+/// rows make batches of megabytes, and a consumer that does not read must not cost many of them.
+const QUEUE_BYTES: usize = 1 << 20;
 
 /// The exchanges of one query.
 pub struct Channels {
@@ -117,6 +122,8 @@ struct State {
 
 struct Queue {
     batches: VecDeque<Queued>,
+    /// What they hold in memory.
+    bytes: usize,
     /// Producers that may still send here.
     producers: usize,
     closed: bool,
@@ -126,6 +133,22 @@ struct Queue {
 enum Queued {
     Held { batch: RecordBatch, bytes: usize },
     Spilled(Arc<dyn SpillFile>),
+}
+
+impl Queue {
+    fn is_full(&self, capacity: usize) -> bool {
+        self.batches.len() >= capacity || self.bytes >= QUEUE_BYTES
+    }
+}
+
+impl Queued {
+    /// What it holds in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Queued::Held { bytes, .. } => *bytes,
+            Queued::Spilled(_) => 0,
+        }
+    }
 }
 
 impl Exchange {
@@ -143,6 +166,7 @@ impl Exchange {
         let queues = (0..shape.consumers)
             .map(|to| Queue {
                 batches: VecDeque::new(),
+                bytes: 0,
                 producers: producers(&to),
                 closed: false,
                 reader: None,
@@ -177,12 +201,13 @@ impl Exchange {
                 let all = self.shape.apart || state.queues.iter().all(|q| q.closed);
                 return Poll::Ready(Ok(if all { Sent::AllClosed } else { Sent::Closed }));
             }
-            let full = state.queues[to].batches.len() >= self.capacity;
+            let full = state.queues[to].is_full(self.capacity);
             if full && (self.shape.apart || state.queues.iter().all(|q| q.closed || !q.batches.is_empty())) {
                 state.waiting.push(cx.waker().clone());
                 return Poll::Pending;
             }
             let queue = &mut state.queues[to];
+            queue.bytes += batch.as_ref().map_or(0, Queued::bytes);
             queue.batches.extend(batch.take());
             queue.reader.take()
         };
@@ -201,7 +226,10 @@ impl Exchange {
             }
             let queue = &mut state.queues[to];
             match queue.batches.pop_front() {
-                Some(item) => (item, std::mem::take(&mut state.waiting)),
+                Some(item) => {
+                    queue.bytes -= item.bytes();
+                    (item, std::mem::take(&mut state.waiting))
+                }
                 None if queue.producers == 0 => return Poll::Ready(None),
                 None => {
                     queue.reader = Some(cx.waker().clone());
@@ -275,6 +303,7 @@ impl Exchange {
             let queue = &mut state.queues[to];
             queue.closed = true;
             queue.reader = None;
+            queue.bytes = 0;
             (std::mem::take(&mut queue.batches), std::mem::take(&mut state.waiting))
         };
         for item in rest {

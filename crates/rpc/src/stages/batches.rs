@@ -11,8 +11,9 @@ use arrow::ipc::writer::StreamEncoder;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Batches are cut to about so many bytes, so that one does not overrun the window by much.
-const PIECE: usize = 512 << 10;
+/// Batches are cut to about so many bytes, so that one does not overrun the window by much: a stream that
+/// nobody reads has a few of them under way at both ends.
+const PIECE: usize = 256 << 10;
 
 /// Writes the batches of one stream.
 #[derive(Default)]
@@ -85,21 +86,18 @@ impl Decoder {
     }
 }
 
-/// The batch in pieces of a moderate size, without bytes that its rows do not use: the strings of a
+/// The batch in pieces of a moderate size, each made when it is wanted, without bytes that its rows do not use: the strings of a
 /// batch often point into a dictionary of a whole segment.
-pub(super) fn pieces(batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
-    let bytes = columnstore::batch_bytes(batch);
+pub(super) fn pieces(batch: RecordBatch) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    let bytes = columnstore::batch_bytes(&batch);
     let rows = batch.num_rows();
     let step = rows.div_ceil(bytes.div_ceil(PIECE).max(1)).max(1);
-    (0..rows)
-        .step_by(step)
-        .map(|from| {
-            let piece = batch.slice(from, step.min(rows - from));
-            let columns = piece.columns().iter().map(compact).collect();
-            let options = RecordBatchOptions::new().with_row_count(Some(piece.num_rows()));
-            RecordBatch::try_new_with_options(piece.schema(), columns, &options)
-        })
-        .collect()
+    (0..rows).step_by(step).map(move |from| {
+        let piece = batch.slice(from, step.min(rows - from));
+        let columns = piece.columns().iter().map(compact).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(piece.num_rows()));
+        RecordBatch::try_new_with_options(piece.schema(), columns, &options)
+    })
 }
 
 fn long_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {

@@ -96,14 +96,11 @@ async fn send(
     let mut credit: i64 = 0;
     let reply = |reply| Ok(wire::PullReply { reply: Some(reply) });
     while let Some(batch) = rows.next().await {
-        let pieces = batch
-            .map_err(|error| to_sql_error(&error))
-            .and_then(|batch| batches::pieces(&batch).map_err(SqlError::internal));
-        let pieces = match pieces {
-            Ok(pieces) => pieces,
-            Err(error) => return replies.send(Err(to_status(error))).await.ok(),
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => return replies.send(Err(to_status(to_sql_error(&error)))).await.ok(),
         };
-        for piece in pieces {
+        for piece in batches::pieces(batch) {
             while credit <= 0 {
                 match requests.message().await.ok()??.request {
                     Some(wire::pull_request::Request::Credit(more)) => {
@@ -115,7 +112,7 @@ async fn send(
                     }
                 }
             }
-            let message = match encoder.encode(&piece) {
+            let message = match piece.and_then(|piece| encoder.encode(&piece)) {
                 Ok(message) => message,
                 Err(error) => return replies.send(Err(to_status(SqlError::internal(error)))).await.ok(),
             };
