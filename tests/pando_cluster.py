@@ -24,9 +24,8 @@ AT_REST = {
     "pando_open_transactions",
     "pando_lock_waiting",
     "pando_queries_running",
+    "pando_query_memory_bytes",
 }
-# Not yet pando_query_memory_bytes: about once in two hundred kills the window of a stream (512 KiB) stays
-# counted on the aggregator after the query has failed.
 
 # For every test that starts one of them.
 needs_programs = pytest.mark.skipif(bool(NOT_BUILT), reason=f"not built: {', '.join(NOT_BUILT)}")

@@ -86,8 +86,8 @@ impl Decoder {
     }
 }
 
-/// The batch in pieces of a moderate size, each made when it is wanted, without bytes that its rows do not use: the strings of a
-/// batch often point into a dictionary of a whole segment.
+/// The batch in pieces of a moderate size, each made when it is wanted, without bytes that its rows do not
+/// use: the strings of a batch often point into a dictionary of a whole segment.
 pub(super) fn pieces(batch: RecordBatch) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
     let bytes = columnstore::batch_bytes(&batch);
     let rows = batch.num_rows();
