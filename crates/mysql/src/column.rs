@@ -132,6 +132,7 @@ fn wire_type(ty: SqlType) -> ColumnType {
         // All sizes are sent as BLOB; the length tells them apart.
         SqlType::Text(_) | SqlType::Blob(_) => ColumnType::Blob,
         SqlType::Json => ColumnType::Json,
+        SqlType::Enum(_) | SqlType::Set(_) => ColumnType::String,
     }
 }
 
@@ -145,6 +146,8 @@ fn type_flags(ty: SqlType) -> ColumnFlags {
         SqlType::Blob(_) | SqlType::Json => ColumnFlags::BINARY | ColumnFlags::BLOB,
         SqlType::Text(_) => ColumnFlags::BLOB,
         SqlType::Char(_) | SqlType::VarChar(_) => ColumnFlags::empty(),
+        SqlType::Enum(_) => ColumnFlags::ENUM,
+        SqlType::Set(_) => ColumnFlags::SET,
         _ => ColumnFlags::NUM,
     };
     flags.set(ColumnFlags::UNSIGNED, ty.is_unsigned());
@@ -178,6 +181,8 @@ fn display_length(ty: SqlType) -> u32 {
         SqlType::DateTime { fsp } | SqlType::Timestamp { fsp } => 19 + fraction(fsp),
         SqlType::Year => 4,
         SqlType::Char(n) | SqlType::VarChar(n) => n.saturating_mul(CHAR_BYTES),
+        SqlType::Enum(labels) => labels.longest().saturating_mul(CHAR_BYTES),
+        SqlType::Set(labels) => labels.all_together().saturating_mul(CHAR_BYTES),
         SqlType::Binary(n) | SqlType::VarBinary(n) => n,
         SqlType::Text(LobSize::Long) | SqlType::Blob(LobSize::Long) | SqlType::Json => u32::MAX,
         SqlType::Text(size) => (size.max_bytes() as u32).saturating_mul(CHAR_BYTES),

@@ -7,11 +7,12 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use crate::convert::{Context, convert_text};
+use crate::convert::{Context, Scalar, convert_text};
 use crate::statement::{CheckSpec, ColumnSpec, CreateTable, DefaultSpec, KeyKind};
 use std::collections::HashSet;
 use types::{
     CheckDef, ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId,
+    Value,
 };
 
 pub use alter::{Altered, altered};
@@ -77,8 +78,8 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         }
     }
     check_auto_increment(&def)?;
-    for column in &def.columns {
-        check_default(column)?;
+    for column in &mut def.columns {
+        settle_default(column)?;
     }
     crate::query::check_rules(&def)?;
     Ok(def)
@@ -242,15 +243,36 @@ fn check_auto_increment(def: &TableDef) -> Result<()> {
     if auto.next().is_some() || !is_key { Err(errors::wrong_auto_key()) } else { Ok(()) }
 }
 
-/// A default must be a value of its column.
-fn check_default(column: &ColumnDef) -> Result<()> {
+/// A default must be a value of its column; it is kept and shown as the column would show it.
+fn settle_default(column: &mut ColumnDef) -> Result<()> {
     match &column.default {
-        ColumnDefault::Literal(text) => convert_text(text.as_bytes(), column, &Context::fixed(), 1)
-            .map(|_| ())
-            .map_err(|_| errors::invalid_default(&column.name)),
+        ColumnDefault::Literal(text) => {
+            let value = convert_text(text.as_bytes(), column, &Context::fixed(), 1)
+                .map_err(|_| errors::invalid_default(&column.name))?;
+            if let Some(text) = shown(&value, column.ty) {
+                column.default = ColumnDefault::Literal(text);
+            }
+            Ok(())
+        }
         ColumnDefault::Null if !column.nullable => Err(errors::invalid_default(&column.name)),
         _ => Ok(()),
     }
+}
+
+/// A value of a column as text. `None`: not NULL, nor text.
+fn shown(value: &Value, ty: SqlType) -> Option<String> {
+    let scalar = match (value, ty) {
+        (Value::Null | Value::Bytes(_), _) => return None,
+        (Value::Decimal { unscaled, scale: own }, SqlType::Decimal { scale, .. }) if scale > *own => {
+            let unit = 10i128.checked_pow(u32::from(scale - own))?;
+            Scalar::Decimal { unscaled: unscaled.checked_mul(unit)?, scale }
+        }
+        (Value::Time(micros), SqlType::Time { fsp }) => Scalar::Time { micros: *micros, fsp },
+        (Value::DateTime(micros), SqlType::DateTime { fsp }) => Scalar::DateTime { micros: *micros, fsp },
+        (Value::Timestamp(micros), SqlType::Timestamp { fsp }) => Scalar::Timestamp { micros: *micros, fsp },
+        (value, _) => Scalar::of(value),
+    };
+    String::from_utf8(scalar.text().into_owned()).ok()
 }
 
 /// Whether the statement asks for this kind of key.

@@ -93,6 +93,8 @@ kinds! {
     DependentByGeneratedColumn = 3108, "HY000";
     GeneratedColumnAutoIncrement = 3109, "HY000";
     DefaultExpressionFunction = 3770, "HY000";
+    DuplicatedValueInType = 1291, "HY000";
+    TooBigSet = 1097, "HY000";
     CheckConstraintNotFound = 3821, "HY000";
     CheckConstraintDuplicateName = 3822, "HY000";
     NonUpdatableTable = 1288, "HY000";

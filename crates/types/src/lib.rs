@@ -4,6 +4,7 @@
 pub mod error;
 pub mod hlc;
 pub mod ids;
+pub mod labels;
 pub mod schema;
 pub mod shard;
 pub mod sql_type;
@@ -12,6 +13,7 @@ pub mod value;
 pub use error::{ErrorKind, Result, SqlError};
 pub use hlc::Timestamp;
 pub use ids::{ColumnId, DatabaseId, NodeId, PartitionId, StatementNo, TableId, TxnId};
+pub use labels::Labels;
 pub use schema::{CheckDef, ColumnDef, ColumnDefault, KeyDef, TableDef};
 pub use sql_type::{Physical, SqlType};
 pub use value::Value;

@@ -14,8 +14,10 @@
 //! | TIMESTAMP(n) | Timestamp(us, "+00:00") | I64 |
 //! | YEAR | UInt16 | I64 |
 //! | CHAR, VARCHAR, TEXT, JSON | Utf8View | Bytes |
+//! | ENUM, SET | Utf8View, the text; its number is computed where MySQL takes it | Bytes |
 //! | BINARY, VARBINARY, BLOB | BinaryView | Bytes |
 
+use crate::Labels;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -102,6 +104,10 @@ pub enum SqlType {
     Blob(LobSize),
     /// A JSON document as text, in the one form that writing it gives.
     Json,
+    /// One of the labels.
+    Enum(Labels),
+    /// Some of the labels, in their order, with commas between them.
+    Set(Labels),
 }
 
 /// How storage holds a value.
@@ -140,7 +146,7 @@ impl SqlType {
             DateTime { .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
             Timestamp { .. } => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("+00:00"))),
             Year => DataType::UInt16,
-            Char(_) | VarChar(_) | Text(_) | Json => DataType::Utf8View,
+            Char(_) | VarChar(_) | Text(_) | Json | Enum(_) | Set(_) => DataType::Utf8View,
             Binary(_) | VarBinary(_) | Blob(_) => DataType::BinaryView,
         }
     }
@@ -151,7 +157,8 @@ impl SqlType {
             Decimal { precision, .. } if precision > 18 => Physical::I128,
             Float => Physical::F32,
             Double => Physical::F64,
-            Char(_) | VarChar(_) | Text(_) | Binary(_) | VarBinary(_) | Blob(_) | Json => Physical::Bytes,
+            Char(_) | VarChar(_) | Text(_) | Binary(_) | VarBinary(_) | Blob(_) => Physical::Bytes,
+            Json | Enum(_) | Set(_) => Physical::Bytes,
             _ => Physical::I64,
         }
     }
@@ -246,6 +253,8 @@ impl SqlType {
             "mediumblob" => SqlType::Blob(LobSize::Medium),
             "longblob" => SqlType::Blob(LobSize::Long),
             "json" => SqlType::Json,
+            "enum" => SqlType::Enum(Labels::parse(args)?),
+            "set" => SqlType::Set(Labels::parse(args)?),
             _ => return None,
         })
     }
@@ -273,7 +282,16 @@ impl SqlType {
 
     /// Whether values are UTF-8 text.
     pub fn is_string(self) -> bool {
-        matches!(self, SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_) | SqlType::Json)
+        use SqlType::*;
+        matches!(self, Char(_) | VarChar(_) | Text(_) | Json | Enum(_) | Set(_))
+    }
+
+    /// The labels of an ENUM or SET.
+    pub fn labels(self) -> Option<Labels> {
+        match self {
+            SqlType::Enum(labels) | SqlType::Set(labels) => Some(labels),
+            _ => None,
+        }
     }
 
     /// The least and greatest value of an integer type.
@@ -329,6 +347,8 @@ impl fmt::Display for SqlType {
             VarBinary(n) => write!(f, "varbinary({n})"),
             Blob(size) => write!(f, "{}blob", size.prefix()),
             Json => f.write_str("json"),
+            Enum(labels) => write!(f, "enum({labels})"),
+            Set(labels) => write!(f, "set({labels})"),
         }
     }
 }
@@ -363,6 +383,8 @@ mod tests {
             VarBinary(16),
             Blob(LobSize::Long),
             Json,
+            Enum(Labels::new(vec!["a(b) unsigned".into(), "it's".into()])),
+            Set(Labels::new(vec!["x".into()])),
         ] {
             assert_eq!(SqlType::parse(&ty.to_string()), Some(ty));
             assert_eq!(SqlType::of_field(&ty.field("c", true)), Some(ty));

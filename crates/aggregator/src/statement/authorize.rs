@@ -51,6 +51,9 @@ impl State {
                     return self.privileges.require_on_database(CreateTemporaryTables, database);
                 }
                 self.may(Create, "CREATE", &create.name)?;
+                if create.query.is_some() {
+                    self.may(Insert, "INSERT", &create.name)?;
+                }
                 match &create.like {
                     Some(other) => self.may(Select, "SELECT", other),
                     None => Ok(()),

@@ -3,6 +3,7 @@
 //! A schema change is one command to the catalog; then the leaves catch up, so that the next statement
 //! of any session finds the table where it belongs.
 
+use super::query::Parameters;
 use super::{Answer, done};
 use crate::session::{Level, State};
 use catalog::Command;
@@ -65,15 +66,19 @@ impl State {
         Ok(OkInfo { affected_rows: tables, ..OkInfo::default() }.into())
     }
 
-    pub(crate) async fn create_table(&mut self, create: &CreateTable) -> Result<Answer> {
+    pub(crate) async fn create_table(
+        &mut self,
+        create: &CreateTable,
+        parameters: Parameters<'_>,
+    ) -> Result<Answer> {
         if create.temporary {
             return Err(SqlError::unsupported("CREATE TEMPORARY TABLE"));
         }
         if create.reference {
             return Err(SqlError::unsupported("CREATE REFERENCE TABLE"));
         }
-        if create.query.is_some() {
-            return Err(SqlError::unsupported("CREATE TABLE ... AS SELECT"));
+        if let Some(query) = &create.query {
+            return Box::pin(self.create_table_as(create, query, parameters)).await;
         }
         let database = self.database_name(create.name.database.as_deref())?.to_string();
         self.catalog.require_database(&database)?;

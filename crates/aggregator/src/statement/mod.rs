@@ -5,6 +5,7 @@ mod alter;
 mod authorize;
 mod change;
 mod cluster;
+mod create_as;
 mod ddl;
 mod duplicates;
 mod explain;
@@ -121,7 +122,7 @@ impl State {
 
             Statement::CreateDatabase(create) => self.create_database(create).await,
             Statement::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists).await,
-            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::CreateTable(create) => self.create_table(create, parameters).await,
             Statement::DropTable { tables, if_exists, temporary } => {
                 self.drop_tables(tables, *if_exists, *temporary).await
             }

@@ -42,6 +42,7 @@ fn implicit(ty: SqlType) -> Option<Value> {
         SqlType::Float => Value::Float(0.0),
         SqlType::Double => Value::Double(0.0),
         SqlType::Time { .. } => Value::Time(0),
+        SqlType::Enum(labels) => Value::Text(labels.as_slice().first()?.clone()),
         _ if ty.is_string() => Value::Text(String::new()),
         SqlType::Binary(length) => Value::Bytes(vec![0; length as usize]),
         SqlType::VarBinary(_) | SqlType::Blob(_) => Value::Bytes(Vec::new()),

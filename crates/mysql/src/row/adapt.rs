@@ -55,7 +55,9 @@ fn fits(array: &DataType, ty: SqlType) -> bool {
         | SqlType::Binary(_)
         | SqlType::VarBinary(_)
         | SqlType::Blob(_)
-        | SqlType::Json => matches!(
+        | SqlType::Json
+        | SqlType::Enum(_)
+        | SqlType::Set(_) => matches!(
             array,
             D::Utf8
                 | D::LargeUtf8

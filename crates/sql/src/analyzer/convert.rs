@@ -54,6 +54,28 @@ fn bytes_as_number(value: Typed) -> Typed {
     }
 }
 
+/// What has a number beside its text, where MySQL takes the number: literals of bytes, ENUM and SET.
+fn as_number(value: Typed) -> Result<Typed, SqlError> {
+    if value.ty.labels().is_some() && value.family() == Family::Text {
+        return label_number(value);
+    }
+    Ok(bytes_as_number(value))
+}
+
+/// The number of an ENUM or SET.
+fn label_number(value: Typed) -> Result<Typed, SqlError> {
+    let ty = Typed::text(value.ty.to_string());
+    call(crate::functions::sets::label_number(), vec![value, ty], BIGINT_UNSIGNED)
+}
+
+/// What values are put into order by: an ENUM or SET by its number.
+pub(crate) fn order_value(value: Typed) -> Result<Typed, SqlError> {
+    if value.ty.labels().is_some() && value.family() == Family::Text && value.as_literal().is_none() {
+        return label_number(value);
+    }
+    Ok(value)
+}
+
 impl Rules {
     /// A count of characters or rows: BIGINT, where a greater number is as good as the greatest.
     pub(crate) fn count(&self, value: Typed) -> Result<Typed, SqlError> {
@@ -87,7 +109,7 @@ impl Rules {
 
     /// As a number of its own kind: what an arithmetic operator sees.
     pub(crate) fn number(&self, value: Typed) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT, DataType::Int64)),
             Family::Boolean => Ok(cast(value, DataType::Int64, BIGINT)),
@@ -102,7 +124,7 @@ impl Rules {
     }
 
     pub(crate) fn double(&self, value: Typed) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         match value.family() {
             Family::Null => Ok(Typed::typed_null(SqlType::Double, DataType::Float64)),
             Family::Boolean | Family::Integer | Family::Decimal | Family::Float => {
@@ -117,7 +139,7 @@ impl Rules {
 
     /// As a DECIMAL that holds every value of a numeric type exactly.
     pub(crate) fn decimal(&self, value: Typed) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         match value.family() {
             Family::Decimal => Ok(value),
             Family::Null => {
@@ -133,7 +155,7 @@ impl Rules {
 
     /// As DECIMAL(precision, scale): rounded, and cut to the greatest value if too large.
     pub(crate) fn decimal_as(&self, value: Typed, precision: u8, scale: u8) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         let arrow = DataType::Decimal128(precision, scale as i8);
         let ty = SqlType::Decimal { precision, scale };
         let whole = precision.saturating_sub(scale);
@@ -158,7 +180,7 @@ impl Rules {
 
     /// BIGINT: rounded, cut to its range.
     pub(crate) fn signed(&self, value: Typed) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT, DataType::Int64)),
             Family::Boolean => Ok(cast(value, DataType::Int64, BIGINT)),
@@ -172,7 +194,7 @@ impl Rules {
 
     /// BIGINT UNSIGNED; negative numbers wrap, as CAST does it.
     pub(crate) fn unsigned(&self, value: Typed) -> Result<Typed, SqlError> {
-        let value = bytes_as_number(value);
+        let value = as_number(value)?;
         match value.family() {
             Family::Null => Ok(Typed::typed_null(BIGINT_UNSIGNED, DataType::UInt64)),
             Family::Boolean => Ok(cast(value, DataType::UInt64, BIGINT_UNSIGNED)),

@@ -278,6 +278,8 @@ impl Typed {
             }
             SqlType::Text(size) | SqlType::Blob(size) => size.max_bytes(),
             SqlType::Json => u64::from(u32::MAX),
+            SqlType::Enum(labels) => u64::from(labels.longest()),
+            SqlType::Set(labels) => u64::from(labels.all_together()),
         }
     }
 }

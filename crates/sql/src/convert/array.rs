@@ -32,6 +32,8 @@ pub fn convert_column(
         | SqlType::Float
         | SqlType::Double
         | SqlType::Json
+        | SqlType::Enum(_)
+        | SqlType::Set(_)
         | SqlType::Date
         | SqlType::DateTime { fsp: 6 }
         | SqlType::Timestamp { fsp: 6 }

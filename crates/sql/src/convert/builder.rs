@@ -131,6 +131,34 @@ fn json_form(text: &[u8]) -> Result<String, Wrong> {
     Ok(form)
 }
 
+/// The text of an ENUM or SET that `text` means: labels, or a number.
+fn labelled(text: &[u8], ty: SqlType) -> Result<std::borrow::Cow<'_, str>, Wrong> {
+    use std::borrow::Cow;
+    let text = std::str::from_utf8(text).map_err(|_| Wrong::NotUtf8)?;
+    let text = text.trim_end_matches(' ');
+    match ty {
+        SqlType::Enum(labels) if labels.position(text).is_some() => Ok(Cow::Borrowed(text)),
+        SqlType::Set(labels) => match labels.bits(text) {
+            Some(bits) => labels.text_of_bits(bits).map(Cow::Owned).ok_or(Wrong::Truncated),
+            None => numbered(text.parse().map_err(|_| Wrong::Truncated)?, ty).map(Cow::Owned),
+        },
+        _ => numbered(text.parse().map_err(|_| Wrong::Truncated)?, ty).map(Cow::Owned),
+    }
+}
+
+/// The text of an ENUM or SET of this number.
+pub(super) fn numbered(number: i128, ty: SqlType) -> Result<String, Wrong> {
+    let found = match ty {
+        SqlType::Enum(labels) => {
+            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            place.and_then(|place| labels.as_slice().get(place)).cloned()
+        }
+        SqlType::Set(labels) => u64::try_from(number).ok().and_then(|bits| labels.text_of_bits(bits)),
+        _ => None,
+    };
+    found.ok_or(Wrong::Truncated)
+}
+
 /// The text that a string column stores of `text`: blanks at the end of a CHAR are no part of it, and
 /// those past the length of a VARCHAR are cut. `ascii`: it is known to have only ASCII.
 #[inline]
@@ -204,7 +232,9 @@ impl ColumnBuilder {
             Double => Values::F64(Vec::with_capacity(rows)),
             Date => Values::Date(Vec::with_capacity(rows)),
             Time { .. } | DateTime { .. } | Timestamp { .. } => Values::Micros(Vec::with_capacity(rows)),
-            Char(_) | VarChar(_) | Text(_) | Json => Values::Text(ViewBuilder::with_capacity(rows)),
+            Char(_) | VarChar(_) | Text(_) | Json | Enum(_) | Set(_) => {
+                Values::Text(ViewBuilder::with_capacity(rows))
+            }
             Binary(_) | VarBinary(_) | Blob(_) => Values::Bytes(ViewBuilder::with_capacity(rows)),
         };
         ColumnBuilder { ty, nullable, values, nulls: NullBufferBuilder::new(rows) }
@@ -314,6 +344,12 @@ impl ColumnBuilder {
             Values::Text(out) if ty == SqlType::Json => {
                 fill_views(out, nulls, nullable, rows, get, |out, text| {
                     out.push(json_form(text)?.as_bytes());
+                    Ok(())
+                })
+            }
+            Values::Text(out) if ty.labels().is_some() => {
+                fill_views(out, nulls, nullable, rows, get, |out, text| {
+                    out.push(labelled(text, ty)?.as_bytes());
                     Ok(())
                 })
             }

@@ -1,7 +1,7 @@
 //! What a column takes that a statement does not name.
 
 use super::{Context, convert_text, convert_value};
-use types::{ColumnDef, ColumnDefault, ErrorKind, Result, SqlError, Value};
+use types::{ColumnDef, ColumnDefault, ErrorKind, Result, SqlError, SqlType, Value};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum DefaultValue {
@@ -11,6 +11,19 @@ pub enum DefaultValue {
     Generated,
     /// What the table computes of the row: see [`RowRules`](crate::query::RowRules).
     Computed,
+}
+
+/// What an ENUM that is NOT NULL and has no default takes.
+fn first_label(column: &ColumnDef) -> Result<Value> {
+    let label = column.ty.labels().and_then(|labels| labels.as_slice().first());
+    label.map(|label| Value::Text(label.clone())).ok_or_else(|| no_default(column))
+}
+
+fn no_default(column: &ColumnDef) -> SqlError {
+    SqlError::new(
+        ErrorKind::NoDefaultForField,
+        format!("Field '{}' doesn't have a default value", column.name),
+    )
 }
 
 /// The default of a column at the time of the statement; 1364 if it has none.
@@ -32,11 +45,9 @@ pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultVal
         }
         ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => return Ok(DefaultValue::Computed),
         ColumnDefault::None | ColumnDefault::Null if column.nullable => Value::Null,
+        ColumnDefault::None if matches!(column.ty, SqlType::Enum(_)) => first_label(column)?,
         ColumnDefault::None | ColumnDefault::Null => {
-            return Err(SqlError::new(
-                ErrorKind::NoDefaultForField,
-                format!("Field '{}' doesn't have a default value", column.name),
-            ));
+            return Err(no_default(column));
         }
     };
     Ok(DefaultValue::Value(value))

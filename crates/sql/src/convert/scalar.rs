@@ -1,7 +1,7 @@
 //! One value of any type into a column.
 
 use super::builder::{
-    Values, binary_limit, checked_decimal, checked_float, fit_text, push_bytes, range, year,
+    Values, binary_limit, checked_decimal, checked_float, fit_text, numbered, push_bytes, range, year,
 };
 use super::number::{POWERS, format_decimal, format_double, format_float, parse_decimal, parse_double};
 use super::{ColumnBuilder, Context, Wrong};
@@ -314,6 +314,10 @@ impl ColumnBuilder {
             }),
             Values::Text(_) if ty == SqlType::Json => {
                 return Err(Wrong::NotJson { why: "not a JSON text, may need CAST", at: 0 });
+            }
+            Values::Text(out) if ty.labels().is_some() => {
+                let number = value.to_integer(context).map_err(|_| Wrong::Truncated)?;
+                out.push(numbered(number, ty)?.as_bytes());
             }
             Values::Text(out) => out.push(fit_text(&local(value, context).text(), ty, true)?),
             Values::Bytes(out) => {

@@ -2,7 +2,7 @@
 //! what would rewrite them is refused with 1235.
 
 use super::keys::{self, check_collocation};
-use super::{check_column_name, check_default, check_table_name, column_def, errors};
+use super::{check_column_name, check_table_name, column_def, errors, settle_default};
 use crate::convert::{Context, DefaultValue, Scalar, default_value};
 use crate::query::refuse_dependent;
 use crate::statement::{AlterAction, AlterTable, ColumnPlace, ColumnSpec, DefaultSpec, KeyKind, KeySpec};
@@ -158,7 +158,7 @@ impl Altered {
         if column.nullable && column.default == ColumnDefault::None {
             column.default = ColumnDefault::Null;
         }
-        check_default(&column)?;
+        settle_default(&mut column)?;
         column.initial = Some(initial(&column, context)?);
         self.def.next_column_id = ColumnId(id.0 + 1);
         let last = self.def.columns.len();
@@ -258,7 +258,7 @@ impl Altered {
                 old.name, old.ty, new.ty
             )));
         }
-        check_default(&new)?;
+        settle_default(&mut new)?;
         new.initial = Some(old.initial.clone().unwrap_or_else(|| for_missing(old.default)));
         self.def.columns.remove(at);
         self.put(new, place, at)?;
@@ -296,7 +296,7 @@ impl Altered {
         }
         // Rows from before the column was added keep what they have.
         column.initial = Some(column.initial.take().unwrap_or(before));
-        check_default(column)
+        settle_default(column)
     }
 
     fn add_key(&mut self, spec: &KeySpec) -> Result<()> {
@@ -361,6 +361,7 @@ fn widens(from: SqlType, to: SqlType) -> bool {
         // A character takes up to four bytes.
         (VarChar(from), Text(to)) => u64::from(from) * 4 <= to.max_bytes(),
         (VarBinary(from), Blob(to)) => u64::from(from) <= to.max_bytes(),
+        (Enum(from), Enum(to)) | (Set(from), Set(to)) => to.extends(from),
         (DateTime { fsp: from }, DateTime { fsp: to })
         | (Timestamp { fsp: from }, Timestamp { fsp: to })
         | (Time { fsp: from }, Time { fsp: to }) => from <= to,

@@ -33,6 +33,21 @@ pub fn generated_value(def: &TableDef, place: usize) -> SqlError {
     )
 }
 
+pub fn duplicated_label(column: &str, label: &str, word: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::DuplicatedValueInType,
+        format!("Column '{column}' has duplicated value '{label}' in {word}"),
+    )
+}
+
+pub fn illegal_label(label: &str) -> SqlError {
+    SqlError::new(ErrorKind::IllegalValueForType, format!("Illegal set '{label}' value found during parsing"))
+}
+
+pub fn too_big_set(column: &str) -> SqlError {
+    SqlError::new(ErrorKind::TooBigSet, format!("Too many strings for column {column} and SET"))
+}
+
 pub fn no_columns() -> SqlError {
     SqlError::new(ErrorKind::TableWithoutColumns, "A table must have at least 1 column")
 }

@@ -33,7 +33,7 @@ fn keys_and_defaults() {
     assert_eq!(def.shard_key, columns(&[1]));
     assert_eq!(def.sort_key, columns(&[5]));
     assert!(!def.columns[1].nullable, "columns of the primary key are NOT NULL");
-    assert_eq!(def.columns[2].default, ColumnDefault::Literal("0".into()));
+    assert_eq!(def.columns[2].default, ColumnDefault::Literal("0.00".into()));
     assert_eq!(def.columns[4].default, ColumnDefault::CurrentTimestamp);
     assert!(def.columns[4].on_update_now);
     assert_eq!(
@@ -47,7 +47,7 @@ fn keys_and_defaults() {
     assert_eq!(
         show_create_table(&def),
         "CREATE TABLE `lineitem` (\n  `l_orderkey` bigint NOT NULL,\n  `l_linenumber` int NOT NULL,\n  \
-         `l_quantity` decimal(15,2) NOT NULL DEFAULT '0',\n  `l_comment` varchar(44) DEFAULT NULL COMMENT \
+         `l_quantity` decimal(15,2) NOT NULL DEFAULT '0.00',\n  `l_comment` varchar(44) DEFAULT NULL COMMENT \
          'it''s',\n  `at` timestamp(3) NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),\n  \
          PRIMARY KEY (`l_orderkey`,`l_linenumber`),\n  KEY `l_comment` (`l_comment`),\n  KEY `by_at` \
          (`at`),\n  SHARD KEY (`l_orderkey`),\n  SORT KEY (`at`)\n) ENGINE=Pando DEFAULT CHARSET=utf8mb4 \
@@ -238,7 +238,7 @@ prop_compose! {
         let default = if now && moment {
             ColumnDefault::CurrentTimestamp
         } else if literal && ty.is_integer() {
-            ColumnDefault::Literal("7".into())
+            ColumnDefault::Literal(if ty == SqlType::Year { "2007" } else { "7" }.into())
         } else if nullable {
             ColumnDefault::Null
         } else {

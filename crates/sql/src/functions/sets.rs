@@ -1,10 +1,12 @@
-//! EXPORT_SET and MAKE_SET: the bits of a number as text.
+//! EXPORT_SET and MAKE_SET: the bits of a number as text; and the numbers of ENUM and SET.
 
-use super::kernel::{Function, Nulls, Returns, build_text, functions};
+use super::kernel::{Function, Nulls, Returns, build_numbers, build_text, functions};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use types::SqlType;
 
 functions! {
     /// export_set(bits, on, off, separator, number of bits)
@@ -26,6 +28,24 @@ functions! {
                 out.push_str(if bits >> at & 1 == 1 { on } else { off });
             }
             Ok(Some(()))
+        })
+    };
+    /// label_number(text, type): the place of an ENUM's label from 1, the bits of a SET; 0 for any other
+    /// text.
+    label_number, "label_number", Returns::Type(DataType::UInt64), Propagate, |args| {
+        let (texts, types) = (args.texts(0)?, args.texts(1)?);
+        let ty = types.get(0).and_then(SqlType::parse);
+        let places: HashMap<&str, u64> = match ty {
+            Some(SqlType::Enum(labels)) => {
+                labels.as_slice().iter().map(String::as_str).zip(1..).collect()
+            }
+            _ => HashMap::new(),
+        };
+        build_numbers::<UInt64Type>(args, |row| {
+            Ok(texts.get(row).map(|text| match ty {
+                Some(SqlType::Set(labels)) => labels.bits(text).unwrap_or(0),
+                _ => places.get(text).copied().unwrap_or(0),
+            }))
         })
     };
     /// make_set(bits, text, ..): NULLs are left out.

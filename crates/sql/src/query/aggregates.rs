@@ -6,6 +6,7 @@ use super::calls::plain_argument;
 use super::context::VariableScope;
 use super::errors::invalid_group_function;
 use super::literals::unit_of;
+use crate::analyzer::convert::order_value;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
 use crate::analyzer::{Family, Typed};
@@ -213,9 +214,14 @@ impl Binder<'_> {
             "MIN" | "MAX" => {
                 // The same with and without DISTINCT.
                 frame.distinct = false;
+                // The greatest of an ENUM is the greatest of its texts.
+                let ty = match arg.ty.labels() {
+                    Some(_) => crate::analyzer::typed::text_type(arg.characters()),
+                    None => arg.ty,
+                };
                 let func = if name == "MIN" { min_udaf() } else { max_udaf() };
                 let expr = frame.aggregate(func, vec![arg.expr])?;
-                Ok(Typed { expr, ty: arg.ty, arrow: arg.arrow, nullable: true })
+                Ok(Typed { expr, ty, arrow: arg.arrow, nullable: true })
             }
             "ANY_VALUE" => {
                 let expr = any_value(arg.expr);
@@ -363,7 +369,7 @@ impl Binder<'_> {
                             Some(_) => {
                                 return Err(SqlError::unsupported("places in ORDER BY of GROUP_CONCAT"));
                             }
-                            None => self.expr(&key.expr, env)?.expr,
+                            None => order_value(self.expr(&key.expr, env)?)?.expr,
                         };
                         frame.order.push(SortExpr::new(expr, ascending, ascending));
                     }
@@ -603,7 +609,7 @@ impl Binder<'_> {
         for key in &spec.order_by {
             super::select::refuse_order_options(key)?;
             let ascending = key.options.asc.unwrap_or(true);
-            let value = self.expr(&key.expr, env)?;
+            let value = order_value(self.expr(&key.expr, env)?)?;
             key_types.push(value.arrow.clone());
             window.order_by.push(SortExpr::new(value.expr, ascending, ascending));
         }

@@ -7,12 +7,13 @@ use super::from::{Source, filter};
 use super::locking::Places;
 use super::scope::{ColumnName, Origin, Scope};
 use crate::analyzer::Typed;
+use crate::analyzer::convert::order_value;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
 use sqlparser::ast::{self, Spanned};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError};
+use types::{ErrorKind, SqlError, SqlType};
 
 /// One column of the select list.
 pub(super) struct Item {
@@ -27,12 +28,18 @@ pub(super) struct Item {
 pub(super) struct Key {
     pub(super) expr: Expr,
     pub(super) ascending: bool,
+    pub(super) ty: SqlType,
 }
 
 impl Key {
-    pub(super) fn sort(self) -> SortExpr {
+    pub(super) fn sort(self) -> Result<SortExpr, SqlError> {
+        let mut expr = self.expr;
+        if self.ty.labels().is_some() {
+            let value = Typed { expr, ty: self.ty, arrow: self.ty.arrow(), nullable: true };
+            expr = order_value(value)?.expr;
+        }
         // NULL is less than everything.
-        SortExpr::new(self.expr, self.ascending, self.ascending)
+        Ok(SortExpr::new(expr, self.ascending, self.ascending))
     }
 }
 
@@ -96,8 +103,9 @@ impl Binder<'_> {
         let env = Env { clause: Clause::Order, aliases: &aliases, aliases_first: true, ..whole };
         let mut keys = Vec::with_capacity(order.len());
         for key in order {
-            if let Some(expr) = self.order_key(key, &items, env)? {
-                keys.push(Key { expr, ascending: key.options.asc.unwrap_or(true) });
+            if let Some(value) = self.order_key(key, &items, env)? {
+                let ascending = key.options.asc.unwrap_or(true);
+                keys.push(Key { expr: value.expr, ascending, ty: value.ty });
             }
         }
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
@@ -238,13 +246,13 @@ impl Binder<'_> {
         key: &ast::OrderByExpr,
         items: &[Item],
         env: Env<'_>,
-    ) -> Result<Option<Expr>, SqlError> {
+    ) -> Result<Option<Typed>, SqlError> {
         refuse_order_options(key)?;
         if let Some(place) = ordinal(&key.expr) {
-            return Ok(Some(item_at(items, place, Clause::Order)?.value.expr.clone()));
+            return Ok(Some(item_at(items, place, Clause::Order)?.value.clone()));
         }
         let value = self.expr(&key.expr, env)?;
-        Ok(if value.as_literal().is_some() { None } else { Some(value.expr) })
+        Ok(if value.as_literal().is_some() { None } else { Some(value) })
     }
 
     fn grouped(
@@ -272,9 +280,9 @@ impl Binder<'_> {
         let mut sorts = Vec::with_capacity(order.len());
         for key in order {
             refuse_order_options(key)?;
-            let expr = match ordinal(&key.expr) {
+            let value = match ordinal(&key.expr) {
                 Some(place) => match place.checked_sub(1).and_then(|at| rows.columns.get(at)) {
-                    Some(column) => Expr::Column(column.column.clone()),
+                    Some(column) => column.typed(),
                     None => return Err(scope.unknown(named_ordinal(&place.to_string()), Clause::Order)),
                 },
                 None => {
@@ -282,10 +290,11 @@ impl Binder<'_> {
                     if value.as_literal().is_some() {
                         continue;
                     }
-                    value.expr
+                    value
                 }
             };
-            sorts.push(Key { expr, ascending: key.options.asc.unwrap_or(true) }.sort());
+            let ascending = key.options.asc.unwrap_or(true);
+            sorts.push(Key { expr: value.expr, ascending, ty: value.ty }.sort()?);
         }
         Ok(Rows { plan: sort(rows.plan, sorts), columns: rows.columns })
     }
@@ -447,7 +456,7 @@ fn finish(
             }
         };
         let expr = Expr::Column(column);
-        sorts.push(Key { expr, ascending: key.ascending }.sort());
+        sorts.push(Key { expr, ascending: key.ascending, ty: key.ty }.sort()?);
     }
     let hidden = exprs.len() > shown;
     let mut plan = project(plan, exprs)?;

@@ -3,13 +3,15 @@
 use crate::ddl::errors;
 use crate::parse::reader::{Read, Reader, unsupported};
 use sqlparser::tokenizer::Token;
-use types::SqlType;
 use types::sql_type::LobSize;
+use types::{Labels, SqlType};
 
 /// VARCHAR's and VARBINARY's greatest length in bytes.
 const MAX_ROW_BYTES: u64 = 65_535;
 const MAX_CHAR: u64 = 255;
 const MAX_SCALE: u64 = 30;
+const MAX_SET: usize = 64;
+const MAX_ENUM: usize = 65_535;
 /// Bytes of the longest utf8mb4 character.
 const CHARACTER_BYTES: u64 = 4;
 
@@ -28,7 +30,7 @@ impl Reader<'_> {
         let word = word.value.to_ascii_uppercase();
         if !is_type(&word) {
             return match word.as_str() {
-                "BIT" | "ENUM" | "SET" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT"
+                "BIT" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT"
                 | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION" | "GEOMCOLLECTION"
                 | "GEOGRAPHY" | "GEOGRAPHYPOINT" | "VECTOR" | "BSON" => {
                     unsupported(&format!("the type {word}"))
@@ -75,6 +77,7 @@ impl Reader<'_> {
             }
             "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => SqlType::Blob(self.lob_size(&word, 1)?),
             "JSON" => SqlType::Json,
+            "ENUM" | "SET" => self.labels(&word, column)?,
             integer => self.integer(integer)?,
         };
         self.sign_of_fraction(ty)?;
@@ -84,6 +87,31 @@ impl Reader<'_> {
 
     fn length(&mut self) -> Read<Option<u64>> {
         if *self.peek() == Token::LParen { self.parenthesised(Self::unsigned).map(Some) } else { Ok(None) }
+    }
+
+    /// ENUM and SET: blanks at the end of a label are no part of it.
+    fn labels(&mut self, word: &str, column: &str) -> Read<SqlType> {
+        let labels = self.parenthesised(|r| r.list(Self::text))?;
+        let labels: Vec<String> =
+            labels.iter().map(|label| label.trim_end_matches(' ').to_string()).collect();
+        for (at, label) in labels.iter().enumerate() {
+            if labels[..at].contains(label) {
+                return Err(errors::duplicated_label(column, label, word).into());
+            }
+            if word == "SET" && label.contains(',') {
+                return Err(errors::illegal_label(label).into());
+            }
+        }
+        if word == "SET" {
+            if labels.len() > MAX_SET {
+                return Err(errors::too_big_set(column).into());
+            }
+            return Ok(SqlType::Set(Labels::new(labels)));
+        }
+        if labels.len() > MAX_ENUM {
+            return Err(errors::too_big_set(column).into());
+        }
+        Ok(SqlType::Enum(Labels::new(labels)))
     }
 
     fn integer(&mut self, word: &str) -> Read<SqlType> {
@@ -300,5 +328,7 @@ fn is_type(word: &str) -> bool {
             | "MEDIUMBLOB"
             | "LONGBLOB"
             | "JSON"
+            | "ENUM"
+            | "SET"
     )
 }
