@@ -4,6 +4,7 @@
 //!   and answers the protocol's commands.
 //! * `statement` carries out statements, one file a family: queries, inserts, changes, loads, schema,
 //!   SHOW, SET, users.
+//! * `system_schemas` makes the tables of information_schema and performance_schema.
 //! * `templates` keeps what is known of statements on one row, so that they need no plan again.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
 //!   a row, `leaves` the leaf of a partition; `leases` tells the leaves what is open; `estimates` keeps
@@ -26,6 +27,7 @@ mod route;
 mod server;
 mod session;
 mod statement;
+mod system_schemas;
 mod templates;
 mod transaction;
 

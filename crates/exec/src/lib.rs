@@ -1,9 +1,10 @@
 //! Runs distributed plans.
 //!
 //! A plan is a set of stages cut at exchanges ([`plan`]). Stages are trees of DataFusion operators
-//! over two kinds of leaves of our own: [`ScanExec`], which reads the partitions of a table, and
-//! [`ReceiveExec`], which reads what another stage sends ([`exchange`]). [`Executor`] runs them on a
-//! runtime of its own, within a memory budget, and hands the result out as a stream.
+//! over three kinds of leaves of our own: [`ScanExec`], which reads the partitions of a table,
+//! [`ReceiveExec`], which reads what another stage sends ([`exchange`]), and [`VirtualScanExec`], whose
+//! rows are made while it runs ([`virtual_table`]). [`Executor`] runs them on a runtime of its own,
+//! within a memory budget, and hands the result out as a stream.
 //!
 //! Rows are placed by the shard hash of crate `types` everywhere: in storage, in shuffles, and in
 //! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
@@ -33,6 +34,7 @@ pub mod stages;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod union;
+pub mod virtual_table;
 
 #[cfg(test)]
 mod tests;
@@ -56,3 +58,4 @@ pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, RowChange, RowCh
 pub use spread::Locations;
 pub use stages::{LeafTables, StageNodes, StageService, StageTables};
 pub use union::CollocatedUnionExec;
+pub use virtual_table::{VirtualRows, VirtualScanExec, VirtualTable, Wanted};

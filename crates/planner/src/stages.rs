@@ -12,7 +12,7 @@ use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use exec::runtime_filters::shares_build;
-use exec::{CollocatedUnionExec, ExchangeExec, ExchangeKind, ScanExec};
+use exec::{CollocatedUnionExec, ExchangeExec, ExchangeKind, ScanExec, VirtualScanExec};
 use std::sync::Arc;
 use types::PartitionId;
 
@@ -74,11 +74,12 @@ fn broadcast(build: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 }
 
 /// Whether the stage that ends with `plan` must run in one place, beside the one that asks for the
-/// result: the rounds of a recursive query share a table in memory, and the values of scalar
-/// subqueries are shared with the stages below.
+/// result: the rounds of a recursive query share a table in memory, the values of scalar subqueries are
+/// shared with the stages below, and the rows of a virtual table are made there.
 fn stays_whole(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let shares_values = plan.is::<ScalarSubqueryExec>() && feeds_on_others(plan);
     plan.is::<RecursiveQueryExec>()
+        || plan.is::<VirtualScanExec>()
         || shares_values
         || (!plan.is::<ExchangeExec>() && plan.children().into_iter().any(stays_whole))
 }

@@ -25,6 +25,7 @@ use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::TokenWithSpan;
 use types::{ErrorKind, SqlError};
 
+pub use reserved::RESERVED;
 pub use split::split;
 
 /// How deep expressions and queries may nest.

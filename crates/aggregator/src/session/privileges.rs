@@ -1,5 +1,6 @@
 //! What a session's account may do, and MySQL's words where it may not.
 
+use crate::system_schemas::system_schema;
 use catalog::{Catalog, Level, Privilege, PrivilegeSet, User, UserName};
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError};
@@ -65,13 +66,21 @@ impl Privileges {
         Privileges::new(identity, &roles, catalog)
     }
 
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// `name@host` of the account.
     pub(crate) fn current_user(&self) -> String {
         self.identity.current_user()
     }
 
     /// Whether `privilege` holds on a table, or without one on a database, or without one everywhere.
+    /// The system's schemas are there for everybody to read, and for nobody to change.
     pub(crate) fn allow(&self, privilege: Privilege, database: Option<&str>, table: Option<&str>) -> bool {
+        if database.and_then(system_schema).is_some() {
+            return privilege == Privilege::Select;
+        }
         match &self.rights {
             Rights::Everything => true,
             Rights::Granted(user, roles) => {
@@ -87,6 +96,9 @@ impl Privileges {
 
     /// Whether anything at all is allowed in a database.
     pub(crate) fn touch(&self, database: &str) -> bool {
+        if system_schema(database).is_some() {
+            return true;
+        }
         match &self.rights {
             Rights::Everything => true,
             Rights::Granted(user, roles) => {
@@ -102,7 +114,7 @@ impl Privileges {
         level.all_privileges().iter().any(|privilege| self.allow(privilege, Some(database), Some(table)))
     }
 
-    /// Error: 1142, as of a statement that begins with `command`.
+    /// Error: 1142, as of a statement that begins with `command`; 1044 in a schema of the system's.
     pub(crate) fn require_on_table(
         &self,
         privilege: Privilege,
@@ -113,7 +125,10 @@ impl Privileges {
         if self.allow(privilege, Some(database), Some(table)) {
             return Ok(());
         }
-        Err(self.denied_on_table(command, table))
+        Err(match system_schema(database) {
+            Some(schema) => self.denied_on_database(schema),
+            None => self.denied_on_table(command, table),
+        })
     }
 
     pub(crate) fn denied_on_table(&self, command: &str, table: &str) -> SqlError {
@@ -189,6 +204,23 @@ impl Privileges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn system_schemas_are_read_by_everybody_and_changed_by_nobody() {
+        let identity = Identity { user: "root".into(), host: "localhost".into(), account: None };
+        let root = Privileges::new(Arc::new(identity), &[], &Catalog::new());
+        for schema in ["information_schema", "INFORMATION_SCHEMA", "performance_schema"] {
+            assert!(root.touch(schema) && root.touch_table(schema, "TABLES"));
+            assert!(root.require_on_table(Privilege::Select, "SELECT", schema, "TABLES").is_ok());
+            for privilege in Privilege::ALL.iter().filter(|privilege| **privilege != Privilege::Select) {
+                let on_table = root.require_on_table(*privilege, "INSERT", schema, "TABLES").unwrap_err();
+                let on_database = root.require_on_database(*privilege, schema).unwrap_err();
+                for error in [on_table, on_database] {
+                    assert_eq!(error.kind.errno(), 1044, "{}", error.message);
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_first_root_may_do_everything_and_a_dropped_account_nothing() {

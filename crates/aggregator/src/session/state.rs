@@ -5,6 +5,7 @@ use crate::server::Aggregator;
 use crate::session::privileges::{Identity, Privileges};
 use crate::session::variables::SessionVariables;
 use crate::statement::Surroundings;
+use crate::system_schemas::{self, system_schema};
 use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, UserName};
 use exec::Cancel;
@@ -290,6 +291,23 @@ impl State {
             return Err(SqlError::new(ErrorKind::WrongObject, text));
         }
         find_table(&self.catalog, database, &name.name)
+    }
+
+    /// A table whose definition is only shown: one of the system's, too. Errors: those of
+    /// [`State::table`], 1109.
+    pub(crate) fn shown_table(&self, name: &TableName) -> Result<Arc<TableDef>> {
+        match system_schema(self.database_name(name.database.as_deref())?) {
+            Some(schema) => Ok(Arc::new(system_schemas::find(schema, &name.name)?.definition())),
+            None => self.table(name),
+        }
+    }
+
+    /// That there is a database of this name, be it the system's. Error: 1049.
+    pub(crate) fn require_schema(&self, name: &str) -> Result<()> {
+        match system_schema(name) {
+            Some(_) => Ok(()),
+            None => self.catalog.require_database(name).map(|_| ()),
+        }
     }
 
     pub(crate) fn user_variable(&self, name: &str) -> Value {

@@ -53,6 +53,11 @@ impl SessionVariables {
         }
     }
 
+    /// The session's system variables as they are now.
+    pub(crate) fn session(&self) -> &Variables {
+        &self.session
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.version
     }

@@ -6,6 +6,7 @@
 use super::query::Parameters;
 use super::{Answer, done};
 use crate::session::{Level, State};
+use crate::system_schemas::system_schema;
 use catalog::Command;
 use mysql_protocol::OkInfo;
 use sql::statement::{CreateDatabase, CreateTable, TableName};
@@ -164,8 +165,8 @@ impl State {
     /// USE and the protocol's INIT_DB.
     pub(crate) fn use_database(&mut self, name: &str) -> Result<()> {
         self.privileges.require_touch(name)?;
-        self.catalog.require_database(name)?;
-        self.database = Some(name.to_string());
+        self.require_schema(name)?;
+        self.database = Some(system_schema(name).unwrap_or(name).to_string());
         self.track_database();
         Ok(())
     }

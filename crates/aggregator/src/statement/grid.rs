@@ -1,8 +1,10 @@
 //! Small result sets made by hand: SHOW, DESCRIBE, EXPLAIN. A grid is filled row by row and becomes
 //! one Arrow batch.
 
-use arrow::array::{ArrayRef, StringViewArray, UInt64Array};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, PrimitiveArray, StringViewArray, new_null_array};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type,
+};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use types::{Result, SqlError, SqlType};
@@ -88,20 +90,53 @@ impl Grid {
     }
 }
 
-/// A column of type BIGINT UNSIGNED or text; a cell of another kind is shown as text or, in
-/// a number's column, as NULL.
+/// A column of whole numbers or of text. A cell of another kind is shown as text or, in a number's
+/// column, as NULL, and so is all in columns of other types.
 fn column<'a>(ty: SqlType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRef {
-    match ty {
-        SqlType::BigInt { unsigned: true } => {
-            Arc::new(UInt64Array::from_iter(cells.map(|cell| match cell {
-                Cell::UInt(number) => Some(*number),
-                Cell::Null | Cell::Text(_) => None,
-            })))
-        }
-        _ => Arc::new(StringViewArray::from_iter(cells.map(|cell| match cell {
+    match ty.arrow() {
+        DataType::UInt64 => numbers::<UInt64Type>(cells),
+        DataType::Int64 => numbers::<Int64Type>(cells),
+        DataType::UInt32 => numbers::<UInt32Type>(cells),
+        DataType::Int32 => numbers::<Int32Type>(cells),
+        DataType::Utf8View => Arc::new(StringViewArray::from_iter(cells.map(|cell| match cell {
             Cell::Null => None,
             Cell::Text(text) => Some(text.clone()),
             Cell::UInt(number) => Some(number.to_string()),
         }))),
+        other => new_null_array(&other, cells.count()),
+    }
+}
+
+/// A number that does not fit is NULL.
+fn numbers<'a, T: ArrowPrimitiveType>(cells: impl Iterator<Item = &'a Cell>) -> ArrayRef
+where
+    T::Native: TryFrom<u64>,
+{
+    Arc::new(PrimitiveArray::<T>::from_iter(cells.map(|cell| match cell {
+        Cell::UInt(number) => T::Native::try_from(*number).ok(),
+        Cell::Null | Cell::Text(_) => None,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::AsArray;
+
+    #[test]
+    fn cells_become_columns_of_their_types() {
+        let mut grid = Grid::new([
+            ("a", SqlType::Int { unsigned: false }),
+            ("b", SqlType::VarChar(3)),
+            ("c", SqlType::DateTime { fsp: 0 }),
+        ]);
+        grid.push(vec![Cell::UInt(7), Cell::UInt(7), Cell::Null]);
+        grid.push(vec![Cell::UInt(1 << 40), "x".into(), Cell::UInt(7)]);
+        let batch = grid.into_batch().unwrap();
+        let numbers = batch.column(0).as_primitive::<Int32Type>();
+        assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(7), None]);
+        let texts = batch.column(1).as_string_view();
+        assert_eq!(texts.iter().collect::<Vec<_>>(), [Some("7"), Some("x")]);
+        assert_eq!(batch.column(2).null_count(), 2);
     }
 }

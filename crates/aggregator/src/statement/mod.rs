@@ -32,8 +32,10 @@ use query::Parameters;
 use sql::statement::{Begin, Statement};
 use types::{Result, Value};
 
+pub(crate) use grid::{Cell, Grid};
 pub(crate) use load::Loading;
 pub(crate) use point::Surroundings;
+pub(crate) use query::CatalogTables;
 
 /// What a statement answers.
 pub(crate) enum Answer {

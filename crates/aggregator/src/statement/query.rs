@@ -7,6 +7,7 @@ use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::server::Aggregator;
 use crate::session::{Level, Privileges, State, find_table};
+use crate::system_schemas::{self, system_schema};
 use crate::transaction::Transaction;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -39,11 +40,14 @@ pub(crate) struct Parameters<'a> {
 }
 
 /// The tables of a catalog snapshot, as binding looks them up.
+#[derive(Clone)]
 pub(crate) struct CatalogTables {
-    aggregator: Arc<Aggregator>,
-    pub(super) catalog: Arc<Catalog>,
+    pub(crate) aggregator: Arc<Aggregator>,
+    pub(crate) catalog: Arc<Catalog>,
     database: Option<String>,
-    pub(super) privileges: Privileges,
+    pub(crate) privileges: Privileges,
+    /// As they were when the statement began.
+    pub(crate) session_variables: sql::variables::Variables,
     /// Asked for this statement.
     estimates: Arc<HashMap<TableId, Arc<TableEstimate>>>,
     /// Tables of which too little is known, those that are read through views among them.
@@ -72,9 +76,15 @@ impl CatalogTables {
             catalog: self.catalog.clone(),
             database: Some(database.to_string()),
             privileges,
+            session_variables: self.session_variables.clone(),
             estimates: self.estimates.clone(),
             missing: self.missing.clone(),
         }
+    }
+
+    /// The server's variables.
+    pub(crate) fn server_variables(&self) -> sql::variables::Variables {
+        self.aggregator.server_variables(&self.catalog)
     }
 
     fn source(&self, database: Option<&str>, name: &str, row_refs: bool) -> Result<Arc<dyn TableSource>> {
@@ -94,7 +104,12 @@ impl CatalogTables {
 impl Tables for CatalogTables {
     /// A table that is read.
     fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
-        self.privileges.require_on_table(Privilege::Select, "SELECT", self.database(database)?, name)?;
+        let schema = self.database(database)?;
+        self.privileges.require_on_table(Privilege::Select, "SELECT", schema, name)?;
+        if let Some(schema) = system_schema(schema) {
+            let table = system_schemas::source(system_schemas::find(schema, name)?, self.clone());
+            return Ok(provider_as_source(Arc::new(table)));
+        }
         self.source(database, name, false)
     }
 
@@ -112,6 +127,9 @@ impl Tables for CatalogTables {
     }
 
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>> {
+        if let Some(schema) = system_schema(self.database(database)?) {
+            return system_schemas::find(schema, name).map(|_| None);
+        }
         // Nobody learns which tables there are that are not theirs.
         if !self.privileges.touch_table(self.database(database)?, name) {
             return Err(self.privileges.denied_on_table("SELECT", name));
@@ -137,6 +155,7 @@ impl State {
             catalog: self.catalog.clone(),
             database: self.database.clone(),
             privileges: self.privileges.clone(),
+            session_variables: self.variables.session().clone(),
             estimates: Arc::default(),
             missing: Arc::default(),
         }

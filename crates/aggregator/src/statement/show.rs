@@ -4,6 +4,7 @@ use super::grid::{Cell, Grid};
 use super::query::{Parameters, rows_answer};
 use super::{Answer, done};
 use crate::session::{Level as MessageLevel, State};
+use crate::system_schemas::{self, ENGINE, ENGINE_COMMENT, system_schema};
 use catalog::{Level, Privilege};
 use mysql_protocol::{ColumnFlags, ColumnMeta, ListedField, Plugin};
 use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, TableName};
@@ -39,11 +40,11 @@ impl State {
             ShowWhat::Databases => {
                 let mut grid = Grid::of_text(&["Database"]);
                 let sees_all = self.privileges.allow_globally(Privilege::ShowDatabases);
-                for database in self.catalog.databases() {
-                    if !sees_all && !self.privileges.touch(&database.name) {
-                        continue;
-                    }
-                    grid.push(vec![database.name.as_str().into()]);
+                let databases = self.catalog.databases().map(|database| database.name.as_str());
+                let mut names: Vec<&str> = databases.chain(system_schemas::SCHEMAS).collect();
+                names.sort_unstable();
+                for name in names.into_iter().filter(|name| sees_all || self.privileges.touch(name)) {
+                    grid.push(vec![name.into()]);
                 }
                 grid
             }
@@ -51,22 +52,37 @@ impl State {
             ShowWhat::Columns { table, full } => self.columns_of(table, *full)?,
             ShowWhat::Index { table } => match self.named_view(table)? {
                 Some(_) => index_grid(None),
-                None => index_grid(Some(&*self.table(table)?)),
+                None => index_grid(Some(&*self.shown_table(table)?)),
             },
             ShowWhat::CreateTable(table) if self.named_view(table)?.is_some() => {
                 self.show_create_view(table)?
             }
             ShowWhat::CreateTable(table) => {
-                let def = self.table(table)?;
+                let schema = system_schema(self.database_name(table.database.as_deref())?);
+                let (name, text) = match schema {
+                    Some(schema) => {
+                        let table = system_schemas::find(schema, &table.name)?;
+                        (table.name.to_string(), table.create_text())
+                    }
+                    None => {
+                        let def = self.table(table)?;
+                        (def.name.clone(), sql::ddl::show_create_table(&def))
+                    }
+                };
                 let mut grid = Grid::of_text(&["Table", "Create Table"]);
-                grid.push(vec![def.name.as_str().into(), sql::ddl::show_create_table(&def).into()]);
+                grid.push(vec![name.into(), text.into()]);
                 grid
             }
             ShowWhat::CreateDatabase { name, .. } => {
-                let database = self.catalog.require_database(name)?;
-                let partitions = self.catalog.partitions(database.id).len();
                 let mut grid = Grid::of_text(&["Database", "Create Database"]);
-                let text = format!("CREATE DATABASE `{}` PARTITIONS {partitions}", name.replace('`', "``"));
+                let text = match system_schema(name) {
+                    Some(schema) => format!("CREATE DATABASE `{schema}`"),
+                    None => {
+                        let database = self.catalog.require_database(name)?;
+                        let partitions = self.catalog.partitions(database.id).len();
+                        format!("CREATE DATABASE {} PARTITIONS {partitions}", sql::ddl::quote_name(name))
+                    }
+                };
                 grid.push(vec![name.as_str().into(), text.into()]);
                 grid
             }
@@ -84,8 +100,7 @@ impl State {
             ShowWhat::Engines => {
                 let mut grid =
                     Grid::of_text(&["Engine", "Support", "Comment", "Transactions", "XA", "Savepoints"]);
-                let comment = "One copy of the data for transactions and analytics";
-                grid.push(["Pando", "DEFAULT", comment, "YES", "NO", "NO"].map(Cell::from).to_vec());
+                grid.push([ENGINE, "DEFAULT", ENGINE_COMMENT, "YES", "NO", "YES"].map(Cell::from).to_vec());
                 grid
             }
             ShowWhat::CharacterSet => {
@@ -174,7 +189,7 @@ impl State {
     /// The columns of a table or view.
     fn columns_of(&self, table: &TableName, full: bool) -> Result<Grid> {
         let Some(view) = self.named_view(table)? else {
-            return Ok(columns_grid(&*self.table(table)?, full));
+            return Ok(columns_grid(&*self.shown_table(table)?, full));
         };
         let mut grid = columns_titles(full);
         for column in self.view_columns(&view)? {
@@ -194,12 +209,14 @@ impl State {
 
     fn show_tables(&self, database: Option<&str>, full: bool) -> Result<Grid> {
         let name = self.database_name(database)?;
-        self.catalog.require_database(name)?;
+        self.require_schema(name)?;
         let title = format!("Tables_in_{name}");
         let mut grid = if full { Grid::of_text(&[&title, "Table_type"]) } else { Grid::of_text(&[&title]) };
         let tables = self.catalog.tables(name).map(|def| (def.name.as_str(), "BASE TABLE"));
         let views = self.catalog.views(name).map(|view| (view.name.as_str(), "VIEW"));
-        let mut all: Vec<(&str, &str)> = tables.chain(views).collect();
+        let system = system_schema(name).map(system_schemas::tables_of).unwrap_or_default();
+        let system = system.into_iter().map(|table| (table.name, "SYSTEM VIEW"));
+        let mut all: Vec<(&str, &str)> = tables.chain(views).chain(system).collect();
         all.sort_unstable();
         for (table, kind) in all {
             if !self.privileges.touch_table(name, table) {
@@ -216,7 +233,7 @@ impl State {
 
     fn table_status(&self, database: Option<&str>) -> Result<Grid> {
         let name = self.database_name(database)?;
-        self.catalog.require_database(name)?;
+        self.require_schema(name)?;
         let mut grid = Grid::new([
             ("Name", TEXT),
             ("Engine", TEXT),
@@ -241,6 +258,9 @@ impl State {
                 let name = view.name.as_str().into();
                 grid.push(vec![name, Cell::Null, Cell::Null, Cell::Null, "VIEW".into()]);
             }
+        }
+        for table in system_schema(name).map(system_schemas::tables_of).unwrap_or_default() {
+            grid.push(vec![table.name.into(), Cell::Null, Cell::Null, Cell::Null, "".into()]);
         }
         Ok(grid)
     }
@@ -295,11 +315,7 @@ impl State {
             ("State", TEXT),
             ("Info", TEXT),
         ]);
-        let sees_all = self.privileges.allow_globally(Privilege::Process);
-        for process in self.aggregator.processes.list() {
-            if !sees_all && process.user != self.identity.user {
-                continue;
-            }
+        for process in self.tables().processes() {
             let text = process.statement.as_deref();
             let text = text.map(|text| if full { text } else { first_chars(text, SHORT_TEXT) });
             grid.push(vec![
@@ -355,7 +371,7 @@ impl State {
                 .map(|column| ListedField { column: super::query::column_meta(&column), default: None })
                 .collect());
         }
-        let def = self.table(&name)?;
+        let def = self.shown_table(&name)?;
         let fields = sql::ddl::columns_rows(&def).into_iter().zip(&def.columns);
         Ok(fields
             .filter(|(_, column)| pattern.is_empty() || sql::like::like(&column.name, pattern))
@@ -486,31 +502,24 @@ fn index_grid(def: Option<&TableDef>) -> Grid {
         ("Index_comment", TEXT),
     ]);
     let Some(def) = def else { return grid };
-    let mut add = |key: &str, unique: bool, columns: &[types::ColumnId], kind: &str| {
-        for (at, column) in columns.iter().filter_map(|id| def.column(*id)).enumerate() {
+    for key in system_schemas::keys_of(def) {
+        for (at, column) in (1..).zip(key.columns) {
             grid.push(vec![
                 def.name.as_str().into(),
-                u64::from(!unique).into(),
-                key.into(),
-                (at as u64 + 1).into(),
+                u64::from(!key.unique).into(),
+                key.name.into(),
+                Cell::UInt(at),
                 column.name.as_str().into(),
                 "A".into(),
                 Cell::Null,
                 Cell::Null,
                 Cell::Null,
                 (if column.nullable { "YES" } else { "" }).into(),
-                kind.into(),
+                key.kind.into(),
                 "".into(),
                 "".into(),
             ]);
         }
-    };
-    add("PRIMARY", true, &def.primary_key, "BTREE");
-    for key in &def.keys {
-        add(&key.name, key.unique, &key.columns, "BTREE");
-    }
-    if def.shard_key != def.primary_key {
-        add("__SHARDKEY", false, &def.shard_key, "METADATA_ONLY");
     }
     grid
 }

@@ -9,9 +9,11 @@ use crate::server::ROOT;
 use crate::session::{Identity, Level, Privileges, State};
 use crate::statement::grid::Grid;
 use catalog::{Catalog, Command, Outcome, Privilege, UserName, View, ViewAlgorithm, ViewSecurity};
+use sql::query::{BindContext, SessionView, VariableScope};
 use sql::statement::{CreateView, TableName};
+use sql::temporal::Zone;
 use std::sync::Arc;
-use types::{DatabaseId, ErrorKind, Result, SqlError};
+use types::{DatabaseId, ErrorKind, Result, SqlError, Value};
 
 impl State {
     pub(crate) async fn create_view(
@@ -112,14 +114,11 @@ impl State {
     /// The columns of a view as it is now: name, type, whether NULL may be among its values.
     /// Error: 1356.
     pub(super) fn view_columns(&self, view: &View) -> Result<Vec<sql::query::OutputColumn>> {
-        let tables = self.tables();
         let database = self
             .catalog
             .database_by_id(view.database)
             .ok_or_else(|| SqlError::internal("a view without its database"))?;
-        let source = tables.view_source(&database.name, view)?;
-        let context = self.bind_context(&tables, &Parameters { values: &[], text: "" });
-        Ok(sql::query::describe_view(source, &context)?.columns)
+        self.tables().view_columns(&database.name, view)
     }
 
     /// 1146, or 1347 if the name is a table's.
@@ -132,6 +131,30 @@ impl State {
 }
 
 impl CatalogTables {
+    /// The columns of a view as it is now, whoever asks: only their names and types are looked at.
+    /// Error: 1356.
+    pub(crate) fn view_columns(&self, database: &str, view: &View) -> Result<Vec<sql::query::OutputColumn>> {
+        let variables = Defaults(self.server_variables());
+        let current_user = self.privileges.current_user();
+        let session = SessionView {
+            database: Some(database),
+            user: &current_user,
+            current_user: &current_user,
+            current_role: "NONE",
+            connection_id: 0,
+            last_insert_id: 0,
+            row_count: 0,
+            found_rows: 0,
+            version: crate::server::VERSION,
+            now: 0,
+            zone: Zone::UTC,
+            modes: modes_of(&view.sql_mode),
+            variables: &variables,
+        };
+        let context = BindContext { tables: self, session, parameters: &[], text: "" };
+        Ok(sql::query::describe_view(self.view_source(database, view)?, &context)?.columns)
+    }
+
     /// A view as the binder takes it, with the tables that its query may read.
     pub(super) fn view_source(&self, database: &str, view: &View) -> Result<sql::query::View> {
         let (privileges, current_user) = match view.security {
@@ -151,6 +174,19 @@ impl CatalogTables {
             modes: modes_of(&view.sql_mode),
             tables: Box::new(self.within_view(database, privileges)),
         })
+    }
+}
+
+/// The server's variables, and no user's.
+struct Defaults(sql::variables::Variables);
+
+impl sql::query::Variables for Defaults {
+    fn system(&self, _: VariableScope, name: &str) -> Result<Value> {
+        self.0.get(name)
+    }
+
+    fn user(&self, _: &str) -> Value {
+        Value::Null
     }
 }
 

@@ -1,7 +1,7 @@
 //! MySQL's reserved words: a name that is one of them must be quoted.
 
 /// Sorted.
-const RESERVED: &[&str] = &[
+pub const RESERVED: &[&str] = &[
     "ACCESSIBLE",
     "ADD",
     "ALL",
