@@ -3,7 +3,7 @@
 //! catches a rule that moved or removed an exchange.
 
 use crate::distribute::keeps_groups;
-use crate::placement::{covered, partitions, placed_by};
+use crate::placement::{covered, meet, partitions};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::{Distribution, Partitioning};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -64,12 +64,8 @@ fn check_hash_join(join: &HashJoinExec) -> Result<()> {
             if partitions(left) == 1 && partitions(right) == 1 {
                 return Ok(());
             }
-            let (on_left, on_right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
-            if let Some(places) = covered(left, &on_left) {
-                let keys: Vec<_> = places.iter().map(|at| on_right[*at].clone()).collect();
-                if placed_by(right, &keys, partitions(left)) {
-                    return Ok(());
-                }
+            if meet(left, right, join.on()) {
+                return Ok(());
             }
             internal_err!(
                 "a join on {:?} finds its left side placed by {}, its right side by {}",

@@ -1,7 +1,7 @@
 //! How each join runs: which side is built, whether it is collected for all partitions or the rows
 //! of both sides are brought together partition by partition.
 
-use crate::placement::{Expr, covered, hash_alike, partitions, placed_by};
+use crate::placement::{Expr, covered, hash_alike, meet, partitions};
 use crate::settings::Settings;
 use crate::sizes::{Size, size};
 use datafusion::common::{JoinType, Result};
@@ -44,9 +44,7 @@ impl Meeting {
             |of: &[Expr], places: &[usize]| places.iter().map(|at| of[*at].clone()).collect::<Vec<_>>();
         let left_places = covered(left, &on_left).filter(usable).filter(|_| partitions(left) == n);
         let right_places = covered(right, &on_right).filter(usable).filter(|_| partitions(right) == n);
-        if let Some(places) = &left_places
-            && placed_by(right, &pick(&on_right, places), n)
-        {
+        if partitions(left) == n && meet(left, right, on) {
             return Some(Meeting { left: None, right: None });
         }
         // One column that equals two of the other side places by one of them.

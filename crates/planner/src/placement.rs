@@ -78,11 +78,24 @@ pub(crate) fn covered(plan: &Arc<dyn ExecutionPlan>, required: &[Expr]) -> Optio
         .collect()
 }
 
-/// Whether the rows of `plan` are placed by the hash of `keys`, in this order, over `n` partitions.
-pub(crate) fn placed_by(plan: &Arc<dyn ExecutionPlan>, keys: &[Expr], n: usize) -> bool {
-    let equivalences = plan.equivalence_properties();
-    partitions(plan) == n
-        && hash_keys(plan).is_some_and(|found| {
-            found.len() == keys.len() && found.iter().zip(keys).all(|(a, b)| same(a, b, equivalences))
-        })
+/// Whether rows of both sides whose keys are equal are in the partitions of one number: each key that places
+/// the rows of one side is one of its keys in the join, and the key that it is compared with places the rows
+/// of the other side in the same way.
+pub(crate) fn meet(
+    left: &Arc<dyn ExecutionPlan>,
+    right: &Arc<dyn ExecutionPlan>,
+    on: &[(Expr, Expr)],
+) -> bool {
+    let (of_left, of_right) = (left.equivalence_properties(), right.equivalence_properties());
+    let alike = |l: &Expr, r: &Expr| match (l.data_type(&left.schema()), r.data_type(&right.schema())) {
+        (Ok(l), Ok(r)) => hash_alike(&l, &r),
+        _ => false,
+    };
+    let (Some(by_left), Some(by_right)) = (hash_keys(left), hash_keys(right)) else { return false };
+    partitions(left) == partitions(right)
+        && by_left.len() == by_right.len()
+        && by_left
+            .iter()
+            .zip(by_right)
+            .all(|(a, b)| on.iter().any(|(l, r)| same(a, l, of_left) && same(b, r, of_right) && alike(l, r)))
 }
