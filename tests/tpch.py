@@ -40,9 +40,10 @@ def make_rows(scale, folder):
 
 
 def load(cluster, database, folder, partitions):
-    cluster.query(f"CREATE DATABASE {database} PARTITIONS {partitions}")
-    with cluster.connect(database, autocommit=True, local_infile=True) as connection:
+    with cluster.connect(autocommit=True, local_infile=True) as connection:
         cursor = connection.cursor()
+        cursor.execute(f"CREATE DATABASE {database} PARTITIONS {partitions}")
+        connection.select_db(database)
         for table, statement in statements().items():
             cursor.execute(statement)
             path = folder / f"{table}.csv"

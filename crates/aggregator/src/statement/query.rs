@@ -17,6 +17,7 @@ use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
+use exec::scan::Told;
 use exec::{
     DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots, TableEstimate,
 };
@@ -48,6 +49,7 @@ pub(crate) struct CatalogTables {
     pub(crate) privileges: Privileges,
     /// As they were when the statement began.
     pub(crate) session_variables: sql::variables::Variables,
+    told: Told,
     /// Asked for this statement.
     estimates: Arc<HashMap<TableId, Arc<TableEstimate>>>,
     /// Tables of which too little is known, those that are read through views among them.
@@ -77,6 +79,7 @@ impl CatalogTables {
             database: Some(database.to_string()),
             privileges,
             session_variables: self.session_variables.clone(),
+            told: self.told,
             estimates: self.estimates.clone(),
             missing: self.missing.clone(),
         }
@@ -96,6 +99,7 @@ impl CatalogTables {
             self.missing.lock().push(def.clone());
             Arc::default()
         });
+        let estimate = self.told.of(&def, estimate);
         let table = ShardedTable::new(def, partitions, estimate);
         Ok(provider_as_source(Arc::new(table.with_row_refs(row_refs))))
     }
@@ -148,6 +152,16 @@ impl State {
         modes_of(&self.variables.text("sql_mode").unwrap_or_default())
     }
 
+    fn told(&self) -> Told {
+        match self.variables.text("pando_statistics").as_deref() {
+            Some("NONE") => Told::Nothing,
+            Some("SCRAMBLED") => {
+                Told::Scrambled(self.variables.number("pando_statistics_seed").unwrap_or_default())
+            }
+            _ => Told::Known,
+        }
+    }
+
     /// The tables as this statement sees them.
     pub(crate) fn tables(&self) -> CatalogTables {
         CatalogTables {
@@ -156,6 +170,7 @@ impl State {
             database: self.database.clone(),
             privileges: self.privileges.clone(),
             session_variables: self.variables.session().clone(),
+            told: self.told(),
             estimates: Arc::default(),
             missing: Arc::default(),
         }
@@ -335,7 +350,9 @@ impl State {
             true => Arc::new(self.pin(plan, view).await?),
             false => Arc::new(PinnedLeaves::default()),
         };
-        let context = QueryContext { snapshots, cancel: self.cancel.clone(), memory: None };
+        let memory = self.variables.number("pando_query_memory").filter(|bytes| *bytes > 0);
+        let memory = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let context = QueryContext { snapshots, cancel: self.cancel.clone(), memory };
         let read = Read { catalog, view, deadline: self.deadline, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, _hold: hold })

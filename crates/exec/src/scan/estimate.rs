@@ -29,7 +29,62 @@ pub struct ColumnEstimate {
     pub bytes: u64,
 }
 
+/// What the planner is told of the tables. No answer may depend on it, and tests try that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Told {
+    #[default]
+    Known,
+    Nothing,
+    /// Numbers that have nothing to do with the rows, the same for the same seed.
+    Scrambled(u64),
+}
+
+impl Told {
+    /// The estimate, or what is said in its place.
+    pub fn of(self, def: &TableDef, estimate: Arc<TableEstimate>) -> Arc<TableEstimate> {
+        match self {
+            Told::Known => estimate,
+            Told::Nothing => Arc::default(),
+            Told::Scrambled(seed) => Arc::new(estimate.scrambled(def, seed)),
+        }
+    }
+}
+
+/// Different numbers for different inputs, spread over all of the 64 bits (SplitMix64).
+fn mixed(seed: u64, table: u64, what: u64) -> u64 {
+    let mut z = [seed, table, what].into_iter().fold(0x9e37_79b9_7f4a_7c15u64, |z, part| {
+        let z = (z ^ part).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z ^ (z >> 29)
+    });
+    z = (z ^ (z >> 30)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// From 0 to some 10^9, each order of magnitude as often.
+fn any_count(dice: u64) -> u64 {
+    let magnitude = (dice >> 32) % 31;
+    dice % (1 << magnitude)
+}
+
 impl TableEstimate {
+    /// See [`Told::Scrambled`].
+    fn scrambled(&self, def: &TableDef, seed: u64) -> TableEstimate {
+        let dice = |what: u64| mixed(seed, u64::from(def.id.0), what);
+        let columns = def.columns.iter().map(|column| {
+            let known = self.columns.get(&column.id).cloned().unwrap_or_default();
+            let what = |n: u64| dice(u64::from(column.id.0) * 8 + n);
+            let (min, max) = match what(1) % 4 {
+                0 => (None, None),
+                1 => (known.max, known.min),
+                2 => (known.min.clone(), known.min),
+                _ => (known.max.clone(), known.max),
+            };
+            let [nulls, distinct, bytes] = [what(2), what(3), what(4)].map(any_count);
+            (column.id, ColumnEstimate { min, max, nulls, distinct, bytes })
+        });
+        TableEstimate { rows: any_count(dice(0)), columns: columns.collect() }
+    }
+
     /// Adds what another partition of the same table holds. `sharded_by`: columns that have no value
     /// in common between partitions, whose distinct values therefore add up.
     pub fn add(&mut self, other: &TableEstimate, sharded_by: &[ColumnId]) {
@@ -299,6 +354,18 @@ mod tests {
             0.7,
             0.8,
         );
+    }
+
+    #[test]
+    fn what_is_told_can_be_nothing_or_wrong() {
+        let known = Arc::new(table());
+        let told = |told: Told| told.of(&def(), known.clone());
+        assert_eq!(told(Told::Known), known);
+        assert_eq!(*told(Told::Nothing), TableEstimate::default());
+        assert_eq!(told(Told::Scrambled(1)), told(Told::Scrambled(1)));
+        let rows: Vec<u64> = (0..1000).map(|seed| told(Told::Scrambled(seed)).rows).collect();
+        assert!(rows.contains(&0) && rows.iter().any(|rows| *rows > 100_000_000), "{rows:?}");
+        assert!(rows.iter().filter(|rows| **rows < 1000).count() > 100, "{rows:?}");
     }
 
     #[test]

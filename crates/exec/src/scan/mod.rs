@@ -12,7 +12,7 @@ mod table;
 pub(crate) mod text_test;
 
 pub use dynamic::MAX_IN_VALUES;
-pub use estimate::{ColumnEstimate, TableEstimate};
+pub use estimate::{ColumnEstimate, TableEstimate, Told};
 
 pub use node::{Output, ScanExec};
 pub(crate) use node::{Scan, from_store_error};

@@ -141,6 +141,11 @@ pub const VARIABLES: &[Variable] = &[
     both("optimizer_switch", "", Kind::Text),
     // OFF: every statement is planned, those on one row by its key too.
     both("pando_point_statements", "ON", Kind::Bool),
+    // What one query may hold in memory on each node, in bytes; 0: as much as the node allows.
+    both("pando_query_memory", "0", ANY),
+    // For tests: what the planner is told of the tables' sizes and values.
+    both("pando_statistics", "KNOWN", Kind::Enum(&["KNOWN", "NONE", "SCRAMBLED"])),
+    both("pando_statistics_seed", "0", ANY),
     read("performance_schema", "OFF", Kind::Bool),
     read("pid_file", "", Kind::Text),
     read("port", "3306", between(0, 65_535)),
