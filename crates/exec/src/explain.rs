@@ -1,6 +1,7 @@
 //! Plans as text: stages, exchanges with their keys, where each runs; with `explain_analyze` what
 //! each operator did.
 
+use crate::grace::SpillingJoinExec;
 use crate::interruptible::InterruptibleExec;
 use crate::measured::Measured;
 use crate::plan::{DistributedPlan, Stage};
@@ -62,9 +63,9 @@ impl fmt::Display for Line<'_> {
 }
 
 fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>, text: &mut String) {
-    if plan.is::<InterruptibleExec>() {
-        let child = measured.and_then(|measured| measured.children.first());
-        return node(plan.children()[0], depth, child, text);
+    if plan.is::<InterruptibleExec>() || plan.is::<SpillingJoinExec>() {
+        let child = measured.and_then(Measured::with_first_child);
+        return node(plan.children()[0], depth, child.as_ref(), text);
     }
     let _ = write!(text, "{:indent$}{}", "", Line(plan.as_ref()), indent = depth * 2);
     if let Some(measured) = measured {

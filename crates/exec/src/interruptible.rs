@@ -11,6 +11,7 @@
 //! The node is put in place when a plan is about to run, on every node for the part that runs there; it is
 //! neither sent nor shown.
 
+use crate::grace::SpillingJoinExec;
 use crate::query::{QueryState, Stop};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -41,13 +42,15 @@ pub struct InterruptibleExec {
     running: OnceLock<Arc<dyn ExecutionPlan>>,
 }
 
-/// Puts an [`InterruptibleExec`] above every join.
+/// Puts an [`InterruptibleExec`] above every join, and a [`SpillingJoinExec`] above those that hash.
 pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        let join = node.is::<HashJoinExec>()
-            || node.is::<NestedLoopJoinExec>()
-            || node.is::<CrossJoinExec>()
-            || node.is::<SortMergeJoinExec>();
+        if node.is::<HashJoinExec>() {
+            let join = Arc::new(SpillingJoinExec::new(node));
+            return Ok(Transformed::yes(Arc::new(InterruptibleExec::new(join)) as _));
+        }
+        let join =
+            node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>() || node.is::<SortMergeJoinExec>();
         Ok(match join {
             true => Transformed::yes(Arc::new(InterruptibleExec::new(node)) as _),
             false => Transformed::no(node),
@@ -56,11 +59,19 @@ pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
     .data()
 }
 
+/// The hash join that this is, or that stands below it.
+fn hash_join(plan: &Arc<dyn ExecutionPlan>) -> Option<&HashJoinExec> {
+    match plan.downcast_ref::<SpillingJoinExec>() {
+        Some(spilling) => spilling.join().downcast_ref(),
+        None => plan.downcast_ref(),
+    }
+}
+
 /// What is true of the join's rows. DataFusion takes a column that is constant on one side for constant
 /// in an outer join that fills it with NULLs, and an aggregation above would read each run of equal
 /// values as a group of its own.
 fn honest(join: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
-    let join_type = if let Some(join) = join.downcast_ref::<HashJoinExec>() {
+    let join_type = if let Some(join) = hash_join(join) {
         *join.join_type()
     } else if let Some(join) = join.downcast_ref::<NestedLoopJoinExec>() {
         *join.join_type()
@@ -81,9 +92,14 @@ fn honest(join: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
 
 /// The plan as it was before [`interruptible`].
 pub(crate) fn uninterruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| match node.downcast_ref::<InterruptibleExec>() {
-        Some(node) => Ok(Transformed::yes(node.join.clone())),
-        None => Ok(Transformed::no(node)),
+    plan.transform_up(|node| {
+        if let Some(node) = node.downcast_ref::<InterruptibleExec>() {
+            return Ok(Transformed::yes(node.join.clone()));
+        }
+        Ok(match node.downcast_ref::<SpillingJoinExec>() {
+            Some(node) => Transformed::yes(node.join().clone()),
+            None => Transformed::no(node),
+        })
     })
     .data()
 }
@@ -124,10 +140,14 @@ fn tie(join: &Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPl
         let tied = NestedLoopJoinExecBuilder::from(join).with_filter(Some(with_stop(filter)));
         return Ok(Arc::new(tied.build()?));
     }
-    if let Some(join) = join.downcast_ref::<HashJoinExec>()
-        && let Some(filter) = join.filter()
+    if let Some(hash_join) = hash_join(join)
+        && let Some(filter) = hash_join.filter()
     {
-        return Ok(Arc::new(join.builder().with_filter(Some(with_stop(filter))).build()?));
+        let tied = Arc::new(hash_join.builder().with_filter(Some(with_stop(filter))).build()?);
+        return Ok(match join.is::<SpillingJoinExec>() {
+            true => Arc::new(SpillingJoinExec::new(tied)),
+            false => tied,
+        });
     }
     Ok(join.clone())
 }

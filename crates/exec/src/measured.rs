@@ -15,6 +15,8 @@ pub struct Measured {
     pub rows: Option<u64>,
     pub nanos: u64,
     pub spills: u64,
+    /// Bytes written to the spill folder.
+    pub spilled: u64,
     /// The most memory that a task held, in bytes.
     pub memory: u64,
     pub morsels: Option<u64>,
@@ -33,6 +35,7 @@ impl Measured {
             measured.nanos += metrics.sum_by_name(name).map_or(0, |value| value.as_usize() as u64);
         }
         measured.spills = metrics.spill_count().unwrap_or(0) as u64;
+        measured.spilled = metrics.spilled_bytes().unwrap_or(0) as u64;
         let memory = metrics
             .iter()
             .filter_map(|metric| match metric.value() {
@@ -43,6 +46,14 @@ impl Measured {
         measured.memory = memory.unwrap_or(0);
         measured.morsels = metrics.sum_by_name("morsels_scanned").map(|value| value.as_usize() as u64);
         measured
+    }
+
+    /// What the first child did, with what this operator did in its place.
+    pub(crate) fn with_first_child(&self) -> Option<Measured> {
+        let mut child = self.children.first()?.clone();
+        let own = Measured { name: child.name.clone(), children: Vec::new(), ..self.clone() };
+        child.add(&own);
+        Some(child)
     }
 
     /// Adds what the same operators did elsewhere. A part of the tree that is not the same there (a
@@ -58,6 +69,7 @@ impl Measured {
         self.rows = sum(self.rows, other.rows);
         self.nanos += other.nanos;
         self.spills += other.spills;
+        self.spilled += other.spilled;
         self.memory = self.memory.max(other.memory);
         self.morsels = sum(self.morsels, other.morsels);
         for (ours, theirs) in self.children.iter_mut().zip(&other.children) {
@@ -77,7 +89,10 @@ impl fmt::Display for Measured {
             parts.push(format!("{:?}", rounded(Duration::from_nanos(self.nanos))));
         }
         if self.spills > 0 {
-            parts.push(format!("{} spills", self.spills));
+            parts.push(match self.spilled {
+                0 => format!("{} spills", self.spills),
+                bytes => format!("{} spills of {} KiB", self.spills, bytes.div_ceil(1024)),
+            });
         }
         if self.memory >= 1 << 20 {
             parts.push(format!("{} MiB", self.memory >> 20));

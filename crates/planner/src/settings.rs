@@ -39,6 +39,8 @@ impl Settings {
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = exec::scan::MAX_IN_VALUES;
         // A column's declared type rides on its field, and a cast column has none: they need not agree.
         options.execution.skip_physical_aggregate_schema_check = true;
+        // What a sort sets aside for the merge of what it wrote to files.
+        options.execution.sort_spill_reservation_bytes = 1 << 20;
         options.optimizer.enable_round_robin_repartition = false;
         options.optimizer.repartition_file_scans = false;
         // The joins' sides are chosen by our rules.

@@ -327,6 +327,49 @@ async fn many_keys_meeting() {
     many_keys(3, 9, never_collect()).await;
 }
 
+/// Joins over more rows than their memory holds.
+async fn little_memory(partitions: usize, seed: u64, settings: Settings) {
+    let world = world(partitions, [20_000, 18_000, 16_000, 14_000], seed, settings, |options| {
+        options.query_memory = 800 << 10;
+    });
+    let mut spilled = 0;
+    for sql in MANY_KEYS {
+        let explained = world.check(sql).await;
+        spilled +=
+            explained.lines().filter(|line| line.contains("HashJoin") && line.contains("spills")).count();
+    }
+    assert!(spilled > MANY_KEYS.len() / 3, "only {spilled} joins spilled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn little_memory_collected() {
+    little_memory(2, 11, Settings { small_build_rows: usize::MAX, ..Settings::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn little_memory_meeting() {
+    little_memory(3, 12, never_collect()).await;
+}
+
+/// Keys that are equal to each other on one side and not on the other.
+const EQUAL_KEYS: &[&str] = &[
+    "SELECT 1 AS x, id, 1 AS y FROM a INTERSECT SELECT 1 AS x, g, 2 AS y FROM b",
+    "SELECT 1 AS x, id, 1 AS y FROM a INTERSECT SELECT 1 AS x, g, k AS y FROM b",
+    "SELECT k AS x, id, k AS y FROM a INTERSECT SELECT g AS x, id, k AS y FROM b",
+    "SELECT x.id, y.id FROM a x LEFT JOIN (SELECT b.id, b.s, 'a' AS c FROM b LEFT JOIN c ON b.g = c.id) y ON x.s = y.c AND x.s = y.s",
+    "SELECT x.id, y.id FROM (SELECT id, 's1' AS c FROM a) x LEFT JOIN (SELECT b.id, b.s, 's1' AS c FROM b LEFT JOIN c ON b.g = c.id) y ON x.c = y.c AND x.c = y.s",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_keys() {
+    for settings in [never_collect(), Settings { leaves: 2, ..never_collect() }] {
+        let world = world(3, [200, 60, 100, 80], 13, settings, |_| {});
+        for sql in EQUAL_KEYS {
+            world.check(sql).await;
+        }
+    }
+}
+
 /// With a constant on a side that an outer join fills with NULLs.
 const CONSTANTS: &[&str] = &[
     "SELECT x.c, count(*) FROM a LEFT JOIN (SELECT k, 1 AS c FROM b) x ON a.k = x.k GROUP BY x.c",

@@ -1,0 +1,223 @@
+//! Rows divided by a hash of their keys over files.
+
+use super::{Env, FANOUT};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::execution::{SendableRecordBatchStream, SpillFile};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::SpillManager;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+
+/// Rows of a partition that are gathered before they are written.
+const WRITTEN_AT_ONCE: usize = 1024;
+/// How often rows are divided at most.
+pub(super) const DEEPEST: u64 = 8;
+/// The seeds of the hashes; the hash tables of joins have others.
+const SEED: u64 = 0x0067_7261_6365;
+
+/// One partition: some rows of one side.
+#[derive(Clone, Default)]
+pub(super) struct Part {
+    pub(super) rows: usize,
+    /// In memory.
+    pub(super) bytes: usize,
+    files: Vec<Arc<dyn SpillFile>>,
+}
+
+impl Part {
+    /// The rows, from file to file.
+    pub(super) fn read(&self, spill: &Arc<SpillManager>) -> SendableRecordBatchStream {
+        let (schema, spill) = (spill.schema().clone(), spill.clone());
+        let files = stream::iter(self.files.clone())
+            .map(move |file| spill.read_spill_as_stream_unbuffered(file, None))
+            .try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(schema, files))
+    }
+
+    fn and(mut self, other: Part) -> Part {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.files.extend(other.files);
+        self
+    }
+}
+
+/// The rows of one side.
+#[derive(Default)]
+pub(super) struct Divided {
+    pub(super) parts: Vec<Part>,
+    /// Rows with a NULL key, if they are kept apart.
+    pub(super) apart: Part,
+    /// Whether a key was NULL.
+    pub(super) null_keys: bool,
+}
+
+impl Divided {
+    pub(super) fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    pub(super) fn and(self, other: Divided) -> Divided {
+        let parts = self.parts.into_iter().zip(other.parts).map(|(a, b)| a.and(b)).collect();
+        Divided { parts, apart: self.apart.and(other.apart), null_keys: self.null_keys || other.null_keys }
+    }
+}
+
+/// Writes rows to files, by the hash of their keys.
+pub(super) struct Divider {
+    on: Vec<Arc<dyn PhysicalExpr>>,
+    hash: RandomState,
+    spill: Arc<SpillManager>,
+    /// The partitions, then the rows that are kept apart.
+    writers: Vec<Writer>,
+    apart: bool,
+    null_keys: bool,
+    /// Counts what is gathered.
+    memory: MemoryReservation,
+    hashes: Vec<u64>,
+}
+
+impl Divider {
+    /// `depth`: how often the rows were divided before.
+    pub(super) fn new(
+        env: &Env,
+        spill: Arc<SpillManager>,
+        on: Vec<Arc<dyn PhysicalExpr>>,
+        depth: u64,
+    ) -> Divider {
+        Divider {
+            on,
+            hash: RandomState::with_seed(SEED + depth),
+            spill,
+            writers: (0..=FANOUT).map(|_| Writer::default()).collect(),
+            apart: false,
+            null_keys: false,
+            memory: env.reservation("HashJoinDivide"),
+            hashes: Vec::new(),
+        }
+    }
+
+    /// Keeps rows with a NULL key apart.
+    pub(super) fn apart(self, apart: bool) -> Divider {
+        Divider { apart, ..self }
+    }
+
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let keys =
+            self.on.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        self.hashes.clear();
+        self.hashes.resize(rows, 0);
+        create_hashes(&keys, &self.hash, &mut self.hashes)?;
+        let nulls: Vec<_> = keys.iter().filter_map(|key| key.logical_nulls()).collect();
+        let mut places: Vec<Vec<u32>> = vec![Vec::new(); FANOUT + 1];
+        for (row, hash) in self.hashes.iter().enumerate() {
+            let is_null = nulls.iter().any(|nulls| nulls.is_null(row));
+            self.null_keys |= is_null;
+            let place = if is_null && self.apart { FANOUT } else { (hash >> 32) as usize % FANOUT };
+            places[place].push(row as u32);
+        }
+        for (writer, rows) in self.writers.iter_mut().zip(places) {
+            if !rows.is_empty() {
+                let rows = take_record_batch(batch, &UInt32Array::from(rows))?;
+                writer.push(alone(rows)?, &self.spill, &self.memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Divided> {
+        let (spill, memory) = (&self.spill, &self.memory);
+        let mut parts =
+            self.writers.drain(..).map(|writer| writer.finish(spill, memory)).collect::<Result<Vec<_>>>()?;
+        let apart = parts.pop().unwrap_or_default();
+        Ok(Divided { parts, apart, null_keys: self.null_keys })
+    }
+}
+
+/// The rows without what their strings share with others.
+fn alone(rows: RecordBatch) -> Result<RecordBatch> {
+    let columns = rows.columns().iter().map(|column| match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()) as ArrayRef,
+        _ => column.clone(),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), columns.collect(), &options)?)
+}
+
+/// A file that is written. DataFusion's type for it has no public name. A batch is appended, and gives its
+/// bytes in memory; without one the file is closed.
+type Open = Box<dyn FnMut(Option<&RecordBatch>) -> Result<Written> + Send>;
+
+struct Written {
+    bytes: usize,
+    file: Option<Arc<dyn SpillFile>>,
+}
+
+fn open(spill: &SpillManager) -> Result<Open> {
+    let mut open = spill.create_in_progress_file("hash join")?;
+    Ok(Box::new(move |batch| {
+        Ok(match batch {
+            Some(batch) => Written { bytes: open.append_batch(batch)?, file: None },
+            None => Written { bytes: 0, file: open.finish()? },
+        })
+    }))
+}
+
+/// Writes rows to one file.
+#[derive(Default)]
+pub(super) struct Writer {
+    gathered: Vec<RecordBatch>,
+    gathered_rows: usize,
+    file: Option<Open>,
+    part: Part,
+}
+
+impl Writer {
+    pub(super) fn push(
+        &mut self,
+        rows: RecordBatch,
+        spill: &Arc<SpillManager>,
+        memory: &MemoryReservation,
+    ) -> Result<()> {
+        self.gathered_rows += rows.num_rows();
+        memory.grow(rows.get_array_memory_size());
+        self.gathered.push(rows);
+        if self.gathered_rows >= WRITTEN_AT_ONCE { self.write(spill, memory) } else { Ok(()) }
+    }
+
+    fn write(&mut self, spill: &Arc<SpillManager>, memory: &MemoryReservation) -> Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let rows = concat_batches(spill.schema(), &self.gathered)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(open(spill)?),
+        };
+        self.part.bytes += crate::runtime::blocking(|| file(Some(&rows)))?.bytes;
+        self.part.rows += rows.num_rows();
+        let gathered: usize = self.gathered.drain(..).map(|batch| batch.get_array_memory_size()).sum();
+        memory.shrink(gathered);
+        self.gathered_rows = 0;
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, spill: &Arc<SpillManager>, memory: &MemoryReservation) -> Result<Part> {
+        self.write(spill, memory)?;
+        if let Some(mut file) = self.file {
+            self.part.files.extend(crate::runtime::blocking(|| file(None))?.file);
+        }
+        Ok(self.part)
+    }
+}

@@ -1,0 +1,446 @@
+//! Hash joins whose build side need not fit in memory.
+//!
+//! [`SpillingJoinExec`] stands above DataFusion's hash join and reads its build side itself. While that
+//! fits, the join gets it back from memory and runs as it is, with the memory that was reserved for it. When
+//! it does not, the join becomes a grace hash join ([`Strategy`]):
+//!
+//! 1. The rows of both sides are divided by a hash of their keys over [`FANOUT`] partitions each, in files of
+//!    the spill folder ([`divide`]). So equal keys meet in the partitions of one number: a pair.
+//! 2. Each pair is joined by itself: by DataFusion's hash join again, if its build rows fit now; else both
+//!    are divided again with another hash. If that would not help, since most of the rows have one key, the
+//!    build rows are taken block by block, each with all of the probe rows ([`pairs`]).
+//!
+//! Rows that a join keeps without a partner are right by themselves in every pair, whatever the type of the
+//! join: all rows that could be their partners are in the pair. Over blocks they are not: a probe row is
+//! without a partner if it is so in every block, and the blocks hand on what is left of them.
+//!
+//! `NOT IN` as a join that knows of NULLs (`null_aware`) looks at the whole probe side: if a key there is
+//! NULL, no row is kept; if there is any row, none with a NULL key is. Both are known before the first pair.
+//!
+//! If all partitions of the join share the build side, so they share its files. A join that yields build rows
+//! by what all partitions of the probe side say divides the rows of all of them into the same files, and the
+//! last partition that comes to its end joins the pairs.
+//!
+//! The order of the probe side's rows, where the join claims it, is made anew by a sort.
+//!
+//! Memory: a build side is held only while [`HEADROOM`] of the query's limit is left to others. Pieces too
+//! small to be divided are taken in any case, and counted. Files go when the last that may read them has gone,
+//! in whatever way the query ends.
+//!
+//! Like [`InterruptibleExec`](crate::InterruptibleExec), below which it stands, the node is put in place when
+//! a plan is about to run, and is neither sent nor shown.
+
+mod divide;
+mod given;
+mod pairs;
+mod prepaid;
+
+#[cfg(test)]
+mod tests;
+
+use crate::query::{QueryState, Stop};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::utils::memory::{RecordBatchMemoryCounter, estimate_memory_size};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
+};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SpillManager,
+};
+use divide::{Divided, Divider, Part};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use given::GivenExec;
+use pairs::{Pairs, Sink};
+use parking_lot::Mutex;
+use prepaid::Prepaid;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Into how many partitions rows are divided at a time.
+const FANOUT: usize = 16;
+/// The share of a query's memory that build sides leave to other operators.
+const HEADROOM: f64 = 0.4;
+
+/// Build rows of so many bytes are taken in any case.
+const SMALL_BLOCK: usize = 256 << 10;
+
+/// See the module.
+#[derive(Debug)]
+pub struct SpillingJoinExec {
+    join: Arc<dyn ExecutionPlan>,
+    small_block: usize,
+    metrics: ExecutionPlanMetricsSet,
+    run: OnceLock<Result<Arc<Run>, Arc<DataFusionError>>>,
+}
+
+/// What the partitions of a join that runs share.
+struct Run {
+    /// The join over what it is given.
+    fed: Arc<HashJoinExec>,
+    left: Arc<GivenExec>,
+    right: Arc<GivenExec>,
+    /// The build side that all partitions share.
+    collected: OnceLock<Collected>,
+    /// The probe rows of partitions that have ended, if the last joins them all, and how many have not.
+    probes: Mutex<(Option<Divided>, usize)>,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Run")
+    }
+}
+
+type Collected = Shared<BoxFuture<'static, Result<Strategy, Arc<DataFusionError>>>>;
+
+/// What became of a build side.
+#[derive(Clone)]
+enum Strategy {
+    /// The join has it, and runs with the memory of this context.
+    InMemory(Arc<TaskContext>),
+    /// Its rows are in files.
+    Grace(Arc<Divided>),
+}
+
+impl SpillingJoinExec {
+    /// Over a hash join.
+    pub(crate) fn new(join: Arc<dyn ExecutionPlan>) -> SpillingJoinExec {
+        let metrics = ExecutionPlanMetricsSet::new();
+        SpillingJoinExec { join, small_block: SMALL_BLOCK, metrics, run: OnceLock::new() }
+    }
+
+    pub(crate) fn join(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.join
+    }
+
+    fn hash_join(&self) -> Result<&HashJoinExec> {
+        match self.join.downcast_ref::<HashJoinExec>() {
+            Some(join) => Ok(join),
+            None => internal_err!("SpillingJoinExec stands above a hash join"),
+        }
+    }
+
+    fn run(&self) -> Result<Arc<Run>> {
+        let made = self.run.get_or_init(|| {
+            let make = || {
+                let join = self.hash_join()?;
+                let left = Arc::new(GivenExec::in_place_of(join.left().clone()));
+                let right = Arc::new(GivenExec::in_place_of(join.right().clone()));
+                let fed = join.builder().with_new_children(vec![left.clone(), right.clone()])?.build()?;
+                let partitions = join.right().output_partitioning().partition_count();
+                let probes = Mutex::new((None, partitions));
+                let collected = OnceLock::new();
+                Ok(Arc::new(Run { fed: Arc::new(fed), left, right, collected, probes }))
+            };
+            make().map_err(Arc::new)
+        });
+        made.clone().map_err(DataFusionError::Shared)
+    }
+}
+
+/// The bytes of DataFusion's hash table over so many rows, and of what else it keeps for each.
+fn table_bytes(rows: usize) -> Result<usize> {
+    Ok(estimate_memory_size::<(u32, u64)>(rows, 512)? + rows * 4 + rows / 8)
+}
+
+/// Whether `need` bytes are reserved now, with enough left for others.
+fn fits(memory: &MemoryReservation, pool: &Arc<dyn MemoryPool>, need: usize) -> bool {
+    if let MemoryLimit::Finite(limit) = pool.memory_limit() {
+        let others = pool.reserved().saturating_sub(memory.size());
+        if (others + need) as f64 > limit as f64 * (1.0 - HEADROOM) {
+            return false;
+        }
+    }
+    memory.try_resize(need).is_ok()
+}
+
+/// What one partition of the join works with.
+#[derive(Clone)]
+struct Env {
+    context: Arc<TaskContext>,
+    stop: Option<Stop>,
+    metrics: SpillMetrics,
+    small_block: usize,
+}
+
+impl Env {
+    fn check(&self) -> Result<()> {
+        self.stop.as_ref().map_or(Ok(()), Stop::check)
+    }
+
+    fn pool(&self) -> &Arc<dyn MemoryPool> {
+        self.context.memory_pool()
+    }
+
+    fn reservation(&self, what: &str) -> MemoryReservation {
+        MemoryConsumer::new(what).with_can_spill(true).register(self.pool())
+    }
+
+    fn spill(&self, schema: SchemaRef) -> Arc<SpillManager> {
+        Arc::new(SpillManager::new(self.context.runtime_env(), self.metrics.clone(), schema))
+    }
+}
+
+/// Reads a build side to its end. If it fits, it is given to the join for `partition`.
+async fn collect(
+    build: Build,
+    partition: usize,
+    mut input: SendableRecordBatchStream,
+    env: Env,
+) -> Result<Strategy> {
+    let memory = env.reservation(&format!("HashJoin[{partition}]"));
+    let mut held: Vec<RecordBatch> = Vec::new();
+    let mut bytes = RecordBatchMemoryCounter::new();
+    let mut rows = 0;
+    let mut divider: Option<Divider> = None;
+    while let Some(batch) = input.next().await.transpose()? {
+        env.check()?;
+        if let Some(divider) = &mut divider {
+            divider.push(&batch)?;
+            continue;
+        }
+        rows += batch.num_rows();
+        bytes.count_batch(&batch);
+        held.push(batch);
+        if !fits(&memory, env.pool(), bytes.memory_usage() + table_bytes(rows)?) {
+            let spill = env.spill(build.input.schema());
+            let mut into = Divider::new(&env, spill, build.on.clone(), 0).apart(build.null_aware);
+            for batch in held.drain(..) {
+                env.check()?;
+                into.push(&batch)?;
+            }
+            memory.free();
+            divider = Some(into);
+        }
+    }
+    drop(input);
+    if let Some(divider) = divider {
+        return Ok(Strategy::Grace(Arc::new(divider.finish()?)));
+    }
+    let context = Prepaid::context(&env.context, memory)?;
+    build.input.give(partition, build.input.stream(held));
+    Ok(Strategy::InMemory(context))
+}
+
+impl SpillingJoinExec {
+    /// The rows of a partition once it is known what became of its build side.
+    fn joined(
+        run: Arc<Run>,
+        partition: usize,
+        strategy: Strategy,
+        probe: SendableRecordBatchStream,
+        env: Env,
+        rows: BaselineMetrics,
+    ) -> Result<SendableRecordBatchStream> {
+        let build = match strategy {
+            Strategy::InMemory(context) => {
+                run.right.give(partition, probe);
+                return run.fed.execute(partition, context);
+            }
+            Strategy::Grace(build) => build,
+        };
+        if *run.fed.partition_mode() == PartitionMode::Partitioned {
+            // The other partitions may wait for what this one says of its keys: it will say nothing.
+            run.left.give(partition, run.left.stream(Vec::new()));
+            run.right.give(partition, run.right.stream(Vec::new()));
+            drop(run.fed.execute(partition, env.context.clone())?);
+        }
+        let schema = run.fed.schema();
+        let context = env.context.clone();
+        let mut output = RecordBatchReceiverStream::builder(schema.clone(), 2);
+        let sink = Sink::new(output.tx(), run.fed.fetch(), rows);
+        let ordering = run.fed.properties().output_ordering().cloned();
+        output.spawn(async move { grace(run, build, probe, env, sink).await });
+        let output = output.build();
+        let Some(ordering) = ordering else { return Ok(output) };
+        let unsorted = Arc::new(GivenExec::of_schema(schema));
+        unsorted.give(0, output);
+        SortExec::new(ordering, unsorted).execute(0, context)
+    }
+}
+
+/// What is known of a build side. It does not know the [`Run`], which holds the work of collecting it.
+struct Build {
+    input: Arc<GivenExec>,
+    on: Vec<Arc<dyn PhysicalExpr>>,
+    null_aware: bool,
+}
+
+impl Run {
+    fn build(&self) -> Build {
+        let on = self.fed.on().iter().map(|(left, _)| left.clone()).collect();
+        Build { input: self.left.clone(), on, null_aware: self.fed.null_aware }
+    }
+}
+
+/// Whether the rows of the build side that a join of this type yields depend on all of the probe side.
+fn keeps_build_rows(join_type: JoinType) -> bool {
+    matches!(
+        join_type,
+        JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark
+    )
+}
+
+/// Divides a partition's probe rows and joins the pairs.
+async fn grace(
+    run: Arc<Run>,
+    build: Arc<Divided>,
+    mut probe: SendableRecordBatchStream,
+    env: Env,
+    mut sink: Sink,
+) -> Result<()> {
+    let on = run.fed.on().iter().map(|(_, right)| right.clone()).collect();
+    let mut divider = Divider::new(&env, env.spill(run.right.schema()), on, 0);
+    while let Some(batch) = probe.next().await.transpose()? {
+        env.check()?;
+        divider.push(&batch)?;
+    }
+    drop(probe);
+    let mut probe = divider.finish()?;
+    let shared = *run.fed.partition_mode() == PartitionMode::CollectLeft;
+    if shared && keeps_build_rows(*run.fed.join_type()) {
+        let mut probes = run.probes.lock();
+        let (divided, open) = &mut *probes;
+        let all = match divided.take() {
+            Some(before) => before.and(probe),
+            None => probe,
+        };
+        *open = open.saturating_sub(1);
+        if *open > 0 {
+            *divided = Some(all);
+            return Ok(());
+        }
+        probe = all;
+    }
+    let pairs = Pairs::new(&run.fed, &env)?;
+    if run.fed.null_aware {
+        if probe.null_keys {
+            return Ok(());
+        }
+        if probe.rows() == 0 {
+            pairs.join(build.apart.clone(), Part::default(), divide::DEEPEST, &mut sink).await?;
+        }
+    }
+    for (build, probe) in build.parts.iter().zip(probe.parts) {
+        if !pairs.join(build.clone(), probe, 1, &mut sink).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl DisplayAs for SpillingJoinExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SpillingJoinExec")
+    }
+}
+
+impl ExecutionPlan for SpillingJoinExec {
+    fn name(&self) -> &'static str {
+        "SpillingJoinExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.join.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.join]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(join) if children.is_empty() => Ok(Arc::new(SpillingJoinExec::new(join))),
+            _ => internal_err!("SpillingJoinExec has one child"),
+        }
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let run = self.run()?;
+        let join = self.hash_join()?;
+        let env = Env {
+            stop: QueryState::of(&context).ok().map(|query| query.stop().clone()),
+            metrics: SpillMetrics::new(&self.metrics, partition),
+            context: context.clone(),
+            small_block: self.small_block,
+        };
+        let strategy = match join.partition_mode() {
+            PartitionMode::Partitioned => {
+                let input = join.left().execute(partition, context.clone())?;
+                collect(run.build(), partition, input, env.clone()).map_err(Arc::new).boxed().shared()
+            }
+            PartitionMode::CollectLeft => {
+                let collected = run.collected.get_or_init(|| {
+                    let (build, env) = (run.build(), env.clone());
+                    let input = join.left().execute(0, context.clone());
+                    let work = async move { collect(build, 0, input?, env).await };
+                    work.map_err(Arc::new).boxed().shared()
+                });
+                collected.clone()
+            }
+            PartitionMode::Auto => return internal_err!("a join that runs has a mode"),
+        };
+        let probe = join.right().execute(partition, context)?;
+        let rows = BaselineMetrics::new(&self.metrics, partition);
+        let schema = self.schema();
+        let joined = async move {
+            let strategy = strategy.await.map_err(DataFusionError::Shared)?;
+            SpillingJoinExec::joined(run, partition, strategy, probe, env, rows)
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::once(joined).try_flatten())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match inputs.first() {
+            Some(statistics) => Ok(statistics.clone()),
+            None => internal_err!("SpillingJoinExec has one child"),
+        }
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+}
