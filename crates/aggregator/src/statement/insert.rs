@@ -172,7 +172,7 @@ impl State {
             let first = self.next_numbers(def, &rows).await?;
             counts.first_generated = counts.first_generated.or(first);
             let rows = rows.number(def, first.unwrap_or(0))?;
-            if !matches!(duplicates, Duplicates::Error) || has_unique_keys(def) {
+            if !matches!(duplicates, Duplicates::Error) {
                 counts.written.add(self.write_new_rows(def, rows, duplicates).await?);
                 continue;
             }
@@ -221,11 +221,6 @@ impl State {
             self.add_message(crate::session::Level::Warning, ErrorKind::DuplicateKey.errno(), text);
         }
     }
-}
-
-/// Bulk loads check the primary key only.
-pub(super) fn has_unique_keys(def: &TableDef) -> bool {
-    def.keys.iter().any(|key| key.unique)
 }
 
 /// Rows whose values are expressions without tables. The number of values in each row has been checked.

@@ -7,7 +7,6 @@
 
 use super::Answer;
 use super::duplicates::{Duplicates, Written};
-use super::insert::has_unique_keys;
 use crate::admission::{Admitted, Class};
 use crate::route;
 use crate::session::State;
@@ -184,11 +183,9 @@ impl Loading {
         Ok(())
     }
 
-    /// Bulk writers take neither AUTO_INCREMENT nor IGNORE nor REPLACE, and know the primary key only.
+    /// Bulk writers take neither AUTO_INCREMENT nor IGNORE nor REPLACE.
     fn is_row_wise(&self) -> bool {
-        !matches!(self.duplicates, Duplicates::Error)
-            || self.def.auto_increment().is_some()
-            || has_unique_keys(&self.def)
+        !matches!(self.duplicates, Duplicates::Error) || self.def.auto_increment().is_some()
     }
 
     async fn take_oldest(&mut self, state: &mut State) -> Result<()> {

@@ -3,7 +3,7 @@
 //! * [`open`]: from a folder to a running store, and its end;
 //! * [`schema`]: partitions and tables come and go;
 //! * [`reading`]: timestamps and snapshots; [`by_key`]: one row at once;
-//! * [`insert`], [`change`], [`existing`], [`unique`]: writes of rows; [`bulk`]: loads; [`commit`]: the
+//! * [`insert`], [`change`], [`existing`], [`unique`]: writes of rows; [`bulk`], [`bulk_keys`]: loads; [`commit`]: the
 //!   end of a transaction, [`distributed`] of one that is on other leaves too; [`lease`]: what silent
 //!   aggregators leave behind;
 //! * [`leaf`], [`waits`], [`options`]: what partitions share.
@@ -12,6 +12,7 @@
 //! order of partition ids, then those of the leaf (ceiling, watermark, waits, the log's queue).
 
 pub(crate) mod bulk;
+mod bulk_keys;
 pub(crate) mod by_key;
 pub(crate) mod change;
 pub(crate) mod commit;

@@ -28,7 +28,7 @@ use hashbrown::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use txn::Mode;
-use types::{SqlType, TableDef, TableId, Timestamp, Value};
+use types::{ColumnId, SqlType, TableDef, TableId, Timestamp, Value};
 
 /// A search for a value by key costs about what a scan of so many rows does.
 const ROWS_PER_LOOKUP: usize = 256;
@@ -91,18 +91,19 @@ fn conditions(def: &TableDef, key: &UniqueValues, rows: Range<usize>) -> ScanSpe
     ScanSpec { columns: key.columns.clone(), predicates, row_refs: true }
 }
 
-fn bytes_at(
+/// The value in a row of a batch that begins with the key's columns; None if there is a NULL in it.
+pub(super) fn bytes_at(
     def: &TableDef,
-    key: &UniqueValues,
+    columns: &[ColumnId],
     batch: &RecordBatch,
     row: usize,
 ) -> Result<Option<Box<[u8]>>, StoreError> {
-    let mut values = Vec::with_capacity(key.columns.len());
-    for (at, id) in key.columns.iter().enumerate() {
+    let mut values = Vec::with_capacity(columns.len());
+    for (at, id) in columns.iter().enumerate() {
         let column = def.column(*id).ok_or_else(|| unknown_column(def, *id))?;
         values.push(value_at(batch.column(at).as_ref(), column.ty, row)?);
     }
-    encode(def, &key.columns, &values)
+    encode(def, columns, &values)
 }
 
 /// A search for the values that rows have in one key. Rows that are gone are found, too.
@@ -181,7 +182,7 @@ impl Search<'_> {
     fn note(&self, batch: &RecordBatch, found: &mut Found) -> Result<bool, StoreError> {
         let refs = batch.column(self.key.columns.len()).as_primitive::<UInt64Type>();
         for at in 0..batch.num_rows() {
-            let Some(bytes) = bytes_at(&self.state.def, self.key, batch, at)? else { continue };
+            let Some(bytes) = bytes_at(&self.state.def, &self.key.columns, batch, at)? else { continue };
             for row in self.wanted.get(&*bytes).into_iter().flatten() {
                 found.entry(*row).or_default().push(Place::of_ref(refs.value(at)));
             }
