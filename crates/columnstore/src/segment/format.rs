@@ -188,9 +188,26 @@ pub fn block_rows(rows: u32, block: u32) -> usize {
     (rows as usize).saturating_sub(block as usize * BLOCK_ROWS).min(BLOCK_ROWS)
 }
 
-/// Whether a file begins as a segment with this id does.
-pub fn is_header(bytes: &[u8; HEADER_BYTES], id: u32) -> bool {
-    (OLDEST_VERSION..=VERSION).any(|version| *bytes == header_of(id, version))
+/// That a file begins as a segment with this id does; else what is wrong.
+pub fn check_header(bytes: &[u8; HEADER_BYTES], id: u32) -> Result<(), String> {
+    let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+    if bytes[..8] == MAGIC {
+        check_version(version)?;
+    }
+    if *bytes == header_of(id, version) {
+        Ok(())
+    } else {
+        Err("it does not begin as this segment does".into())
+    }
+}
+
+fn check_version(version: u32) -> Result<(), String> {
+    if (OLDEST_VERSION..=VERSION).contains(&version) {
+        return Ok(());
+    }
+    Err(format!(
+        "segment version {version} is not known to this program, which reads {OLDEST_VERSION} to {VERSION}"
+    ))
 }
 
 pub fn header(id: u32) -> [u8; HEADER_BYTES] {
@@ -231,9 +248,7 @@ impl Trailer {
         if bytes[24..] != MAGIC {
             return Err("it does not end as a segment does".into());
         }
-        if !(OLDEST_VERSION..=VERSION).contains(&word(20)) {
-            return Err(format!("segment version {} is not known to this program", word(20)));
-        }
+        check_version(word(20))?;
         Ok(Trailer {
             footer_offset: u64::from(word(0)) | u64::from(word(4)) << 32,
             footer_length: word(8),

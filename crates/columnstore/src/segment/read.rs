@@ -55,9 +55,7 @@ impl Segment {
         }
         let mut header = [0; HEADER_BYTES];
         file.read_exact_at(&mut header, 0).map_err(io)?;
-        if !format::is_header(&header, meta.id) {
-            return Err(StoreError::corrupt(path, 0, "it does not begin as this segment does"));
-        }
+        format::check_header(&header, meta.id).map_err(|what| StoreError::corrupt(path, 0, what))?;
         let trailer_at = length - TRAILER_BYTES as u64;
         let mut bytes = [0; TRAILER_BYTES];
         file.read_exact_at(&mut bytes, trailer_at).map_err(io)?;

@@ -130,6 +130,24 @@ fn changed_bytes_are_found() {
     }
 }
 
+#[test]
+fn a_version_that_is_not_known_is_refused_by_its_number() {
+    let table = table();
+    let meta = table.write(BeginTimestamps::AtCommit);
+    let path = table.folder.path().join("segment");
+    let good = std::fs::read(&path).unwrap();
+    let version_in_trailer = good.len() - TRAILER_BYTES + 20;
+    for at in [8, version_in_trailer] {
+        for version in [0, VERSION + 1, u32::MAX] {
+            let mut bytes = good.clone();
+            bytes[at..at + 4].copy_from_slice(&version.to_le_bytes());
+            std::fs::write(&path, &bytes).unwrap();
+            let error = read_all(&table, &path, meta.clone()).unwrap_err().to_string();
+            assert!(error.contains(&format!("segment version {version} is not known")), "{error}");
+        }
+    }
+}
+
 /// The checksums made right again, so that the decoders themselves meet the wrong bytes.
 #[test]
 fn decoders_bear_any_bytes() {
