@@ -97,3 +97,41 @@ def test_rollback_of_a_load(cursor, connection, tmp_path):
     connection.rollback()
     cursor.execute("SELECT COUNT(*) FROM t")
     assert cursor.fetchall() == ((0,),)
+
+
+def test_unique_keys(cursor, connection, tmp_path):
+    """Loads that are long enough for segments of their own, into a table with a unique key beside the primary."""
+    cursor.execute(
+        "CREATE TABLE u (id INT NOT NULL, code VARCHAR(20), v INT, PRIMARY KEY (id), "
+        "UNIQUE KEY code (code, id), UNIQUE KEY v (v, id), SHARD KEY (id))"
+    )
+    file = tmp_path / "rows.csv"
+    load = LOAD.format(file).replace("TABLE t", "TABLE u")
+
+    def write(lines):
+        file.write_text("".join(f"{id},{code},{v}\n" for id, code, v in lines))
+
+    rows = [(number, f"code {number}", "\\N" if number % 2 else number) for number in range(200_000)]
+    write(rows)
+    assert cursor.execute(load) == len(rows)
+    connection.commit()
+    for again in ("-- within the load", "-- with what is there"):
+        more = [(300_000 + number, "more", number) for number in range(150_000)]
+        more.append((300_007, "more", 7) if "within" in again else (12, "code 12", 12))
+        write(more)
+        with pytest.raises(pymysql.err.IntegrityError) as caught:
+            cursor.execute(load)
+        assert caught.value.args[0] == 1062
+        connection.commit()
+        cursor.execute("SELECT COUNT(*), COUNT(v) FROM u")
+        assert cursor.fetchall() == ((200_000, 100_000),)
+    write([(300_000 + number, "more", number) for number in range(150_000)])
+    assert cursor.execute(load) == 150_000
+    cursor.execute("CREATE TABLE copy LIKE u")
+    assert cursor.execute("INSERT INTO copy SELECT * FROM u") == 350_000
+    with pytest.raises(pymysql.err.IntegrityError):
+        cursor.execute("INSERT INTO copy SELECT * FROM u WHERE id >= 300000")
+    cursor.execute("INSERT INTO copy SELECT id + 1000000, code, v FROM u")
+    connection.commit()
+    cursor.execute("SELECT COUNT(*), COUNT(DISTINCT code) FROM copy")
+    assert cursor.fetchall() == ((700_000, 200_001),)

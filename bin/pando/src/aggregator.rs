@@ -83,6 +83,7 @@ async fn start(
             port: mysql.port(),
             partitions: options.partitions,
             data: options.common.data.display().to_string(),
+            files: ::aggregator::FileAccess::parse(&options.secure_file_priv),
         },
         metadata.clone(),
         wire::leaves(node, &metadata, pings.clone()),

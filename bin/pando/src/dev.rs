@@ -14,7 +14,7 @@ use crate::process::{
     StartError, cannot_start, cores, listen, lock_folder, memory_limit, network_runtime, stopped,
     wait_for_signal,
 };
-use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, NoLinks};
+use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, FileAccess, NoLinks};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
 use env::{MemoryBudget, RealDisk, SystemClock};
@@ -111,6 +111,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
             port: mysql.port(),
             partitions: options.partitions,
             data: options.data.display().to_string(),
+            files: FileAccess::parse(&options.secure_file_priv),
         },
         metadata,
         leaves,

@@ -104,12 +104,14 @@ pub fn start(options: &DevOptions) -> Result<Cluster, StartError> {
     if let Some(partitions) = options.partitions {
         first.set("--partitions", partitions);
     }
+    first.set("--secure-file-priv", &options.secure_file_priv);
     let others = (2..=options.aggregators).map(|number| {
         let mut other = describe("aggregator", number, loopback);
         other.set("--mysql-port", 0);
         if let Some(partitions) = options.partitions {
             other.set("--partitions", partitions);
         }
+        other.set("--secure-file-priv", &options.secure_file_priv);
         other
     });
     let leaves = (1..=options.leaves).map(|number| describe("leaf", number, loopback));

@@ -7,7 +7,7 @@
 //! * `system_schemas` makes the tables of information_schema and performance_schema.
 //! * `templates` keeps what is known of statements on one row, so that they need no plan again.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
-//!   a row, `leaves` the leaf of a partition; `leases` tells the leaves what is open; `estimates` keeps
+//!   a row, `leaves` the leaf of a partition; `files` reads and writes files that statements name; `leases` tells the leaves what is open; `estimates` keeps
 //!   what they say of their tables; `ids` hands out AUTO_INCREMENT values; `admission` bounds how many
 //!   statements run at the same time.
 //!
@@ -18,6 +18,7 @@
 mod admission;
 mod commit;
 mod estimates;
+mod files;
 mod ids;
 mod leases;
 mod leaves;
@@ -31,5 +32,6 @@ mod system_schemas;
 mod templates;
 mod transaction;
 
+pub use files::FileAccess;
 pub use links::{Link, Links, NoLinks};
 pub use server::{Aggregator, AggregatorOptions, AggregatorServer, server_version};

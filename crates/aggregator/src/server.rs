@@ -2,6 +2,7 @@
 
 use crate::admission::Admission;
 use crate::estimates::Estimates;
+use crate::files::FileAccess;
 use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
 use crate::links::Links;
@@ -36,8 +37,10 @@ pub struct AggregatorOptions {
     pub port: u16,
     /// Partitions of a database that does not say; `None`: one a core of the leaves.
     pub partitions: Option<u32>,
-    /// The data folder, for @@datadir.
+    /// The data folder, for @@datadir and temporary files.
     pub data: String,
+    /// Where the files of LOAD DATA INFILE and SELECT .. INTO OUTFILE may lie.
+    pub files: FileAccess,
 }
 
 /// What all sessions of an aggregator share.

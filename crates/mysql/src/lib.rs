@@ -34,6 +34,6 @@ pub use counters::Counters;
 pub use listener::{Config, Limits, serve};
 pub use protocol::{Capabilities, ColumnFlags, ColumnType, StatusFlags, charset};
 pub use response::{InfileSink, OkInfo, Response, ResultSet, SessionChange};
-pub use row::{RowEncoder, RowFormat};
+pub use row::{RowEncoder, RowFormat, TextFields};
 pub use server::{Ender, ListedField, Login, Prepared, Server, Session, SessionLimits};
 pub use tls::{Tls, TlsError, TlsInfo};

@@ -14,6 +14,7 @@ pub(crate) mod json;
 pub mod like;
 pub mod literal;
 pub mod load;
+pub mod outfile;
 pub mod parse;
 pub mod point;
 pub mod query;

@@ -8,6 +8,7 @@ mod cluster;
 mod create;
 mod data;
 pub mod lexer;
+mod outfile;
 pub(crate) mod reader;
 mod reserved;
 mod session;
@@ -43,19 +44,23 @@ pub struct Parsed {
 
 /// Parses one statement, with or without a semicolon after it.
 pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
-    let lexed = lexer::lex(text)
+    let mut lexed = lexer::lex(text)
         .map_err(|e| syntax_error(text, e.offset, Some(&format!("expected {}", e.expected))))?;
     let parameters = lexed.parameters;
+    let into = outfile::cut(&mut lexed.tokens);
     let dialect = dialect_for(&lexed.tokens)?;
     let mut reader = Reader::new(&dialect, text, lexed.tokens, DEPTH);
     if reader.at_end() {
         return Err(SqlError::new(ErrorKind::EmptyQuery, "Query was empty"));
     }
-    let statement = reader
-        .statement()
-        .and_then(|statement| reader.end().map(|()| statement))
-        .map_err(|fail| fail_to_error(text, fail))?;
-    Ok(Parsed { statement, parameters })
+    let mut statement = reader.statement().and_then(|statement| reader.end().map(|()| statement));
+    if let Some(tokens) = into {
+        let mut reader = Reader::new(&dialect, text, tokens, DEPTH);
+        statement = statement
+            .and_then(|statement| reader.into_outfile(statement))
+            .and_then(|statement| reader.end().map(|()| statement));
+    }
+    Ok(Parsed { statement: statement.map_err(|fail| fail_to_error(text, fail))?, parameters })
 }
 
 /// Parses all statements of a text. They stand or fall together; a server that answers one after the

@@ -35,6 +35,7 @@ pub enum Statement {
     /// DELETE from tables of a join.
     DeleteJoined(Box<DeleteJoined>),
     LoadData(Box<LoadData>),
+    SelectInto(Box<SelectInto>),
     /// DO: evaluate and forget.
     Do(Vec<ast::Expr>),
     Truncate(TableName),
@@ -312,12 +313,27 @@ pub struct LoadData {
     pub file: String,
     pub duplicates: LoadDuplicates,
     pub table: TableName,
-    pub format: LoadFormat,
-    /// Empty: all columns of the table.
+    pub format: FileFormat,
+    /// Empty: all columns of the table; of a Parquet file: those that the file has.
     pub columns: Vec<ast::Ident>,
 }
 
-/// FIELDS and LINES of LOAD DATA. The default is MySQL's: tabs, newlines, backslash.
+/// SELECT .. INTO OUTFILE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SelectInto {
+    pub query: Box<ast::Query>,
+    pub file: String,
+    pub format: FileFormat,
+}
+
+/// What a file of rows looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFormat {
+    Text(LoadFormat),
+    Parquet,
+}
+
+/// FIELDS and LINES of LOAD DATA and INTO OUTFILE. The default is MySQL's: tabs, newlines, backslash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadFormat {
     pub fields_terminated: Vec<u8>,

@@ -157,6 +157,10 @@ kinds! {
     MustChangeIsolationOutsideTxn = 1568, "25001";
     CannotLockNow = 3572, "HY000";
     FileNotFound = 29, "HY000";
+    CannotCreateFile = 1, "HY000";
+    CannotWriteFile = 3, "HY000";
+    FileExists = 1086, "HY000";
+    OptionPreventsStatement = 1290, "HY000";
     WrongNumberOfColumns = 1222, "21000";
     NoTablesUsed = 1096, "HY000";
     WrongColumnList = 1353, "HY000";

@@ -49,6 +49,9 @@ pub struct DevOptions {
     /// Memory for the buffer pool, recent rows and queries together, like 4GiB; default: half of the machine's
     #[arg(long, env = "PANDO_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,
+    /// Folder that the files of LOAD DATA INFILE and SELECT .. INTO OUTFILE must lie in; NULL: there can be none; default: wherever the process may read and write
+    #[arg(long, env = "PANDO_SECURE_FILE_PRIV", default_value = "", value_name = "DIR")]
+    pub secure_file_priv: String,
     /// Give each role a process of its own, supervised, with its log in the data folder
     #[arg(long, env = "PANDO_PROCESSES", value_parser = BoolishValueParser::new())]
     pub processes: bool,
@@ -116,6 +119,9 @@ pub struct AggregatorOptions {
     /// Partitions of a new database that does not say; default: one a core of the leaves
     #[arg(long, env = "PANDO_PARTITIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
+    /// Folder that the files of LOAD DATA INFILE and SELECT .. INTO OUTFILE must lie in; NULL: there can be none; default: wherever the process may read and write
+    #[arg(long, env = "PANDO_SECURE_FILE_PRIV", default_value = "", value_name = "DIR")]
+    pub secure_file_priv: String,
     /// Certificate chain in PEM to offer TLS to MySQL clients with; default: one made at the first start, DIR/server-cert.pem, which DIR/ca.pem vouches for
     #[arg(long, env = "PANDO_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

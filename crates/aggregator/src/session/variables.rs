@@ -28,6 +28,7 @@ pub(crate) fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -
         ("port", Value::UInt(u64::from(options.port))),
         ("hostname", Value::Text(options.host.clone())),
         ("datadir", Value::Text(options.data.clone())),
+        ("secure_file_priv", options.files.shown()),
         ("version", Value::Text(crate::server::VERSION.to_string())),
     ];
     let mut variables = Variables::with(known).unwrap_or_default();

@@ -42,6 +42,8 @@ impl State {
                 }
                 self.may(Insert, "INSERT", &load.table)
             }
+            // Every table is checked where it is bound.
+            Statement::SelectInto(_) => self.privileges.require_globally(File, "FILE"),
             Statement::Truncate(table) => self.may(Drop, "DROP", table),
             Statement::CreateDatabase(create) => self.privileges.require_on_database(Create, &create.name),
             Statement::DropDatabase { name, .. } => self.privileges.require_on_database(Drop, name),

@@ -15,6 +15,7 @@ mod kill;
 mod leaves;
 mod load;
 mod locking;
+mod outfile;
 mod point;
 mod prepared;
 mod query;
@@ -35,7 +36,7 @@ use types::{Result, Value};
 pub(crate) use grid::{Cell, Grid};
 pub(crate) use load::Loading;
 pub(crate) use point::Surroundings;
-pub(crate) use query::CatalogTables;
+pub(crate) use query::{CatalogTables, column_meta};
 
 /// What a statement answers.
 pub(crate) enum Answer {
@@ -119,6 +120,7 @@ impl State {
             Statement::Delete(delete) => Ok(deleted(self.delete(delete, parameters).await?)),
             Statement::DeleteJoined(delete) => Ok(deleted(self.delete_joined(delete, parameters).await?)),
             Statement::LoadData(load) => self.load_data(load).await,
+            Statement::SelectInto(into) => self.select_into(into, parameters).await,
             Statement::Do(exprs) => self.evaluate_and_forget(exprs, parameters),
             Statement::Truncate(table) => self.truncate(table).await,
 

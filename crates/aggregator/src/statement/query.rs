@@ -246,30 +246,40 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         let mut bound = self.bind_perhaps_locking(query, parameters).await?;
+        if let Some(lock) = bound.lock.take() {
+            self.note_warnings(&bound);
+            return self.select_locking(bound, lock).await;
+        }
+        let columns = bound.columns.iter().map(column_meta).collect();
+        let zone = self.variables.zone();
+        let rows = self.start_reading(bound).await?;
+        let batches = rows.map(move |batch| in_zone(batch?, zone)).boxed();
+        Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
+    }
+
+    fn note_warnings(&mut self, bound: &BoundQuery) {
         for warning in &bound.warnings {
             self.add_message(Level::Warning, warning.kind.errno(), warning.message.clone());
         }
-        if let Some(lock) = bound.lock.take() {
-            return self.select_locking(bound, lock).await;
-        }
+    }
+
+    /// Starts a query that changes and locks nothing. Its rows hold what it holds while they come.
+    pub(super) async fn start_reading(&mut self, bound: BoundQuery) -> Result<BatchStream> {
+        self.note_warnings(&bound);
         self.open_for_reading();
         if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
             self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
         }
-        let columns = bound.columns.iter().map(column_meta).collect();
-        let zone = self.variables.zone();
         let partitions = partitions_read(&bound.plan)?;
         let plan = self.plan(bound.plan)?;
         // One without tables holds up nobody, and is how clients ask whether the server is there.
         let admitted = if partitions.is_empty() { None } else { Some(self.admit_plan(&plan).await?) };
         let ts = self.read_timestamp(&partitions).await?;
         let stream = self.start_distributed(&plan, ts, false, false).await?;
-        let rows: BatchStream = match admitted {
+        Ok(match admitted {
             Some(admitted) => admitted.over(stream).boxed(),
             None => stream.boxed(),
-        };
-        let batches = rows.map(move |batch| in_zone(batch?, zone)).boxed();
-        Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
+        })
     }
 
     /// Runs a plan within the open statement and reads all of its rows. It sees nothing of what the

@@ -58,7 +58,12 @@ pub(super) struct Loaded<'a> {
 
 impl LoadedKey {
     /// Notes the rows of a segment that is written; the batch has all columns of the table.
-    pub(super) fn note(&mut self, def: &TableDef, source: u32, batch: &RecordBatch) -> Result<(), StoreError> {
+    pub(super) fn note(
+        &mut self,
+        def: &TableDef,
+        source: u32,
+        batch: &RecordBatch,
+    ) -> Result<(), StoreError> {
         let columns = self.arrays(batch, |id| def.position(id))?;
         let hashes = hashes(&columns, batch.num_rows())?;
         let rows = (0u32..).zip(hashes).filter_map(|(row, hash)| Some((hash?, Place { source, row })));
@@ -187,11 +192,7 @@ impl Search<'_> {
         self.among(&tail.finish()?.project(&places)?)
     }
 
-    fn in_segment(
-        &self,
-        source: &SegmentSource,
-        range: Option<&(Value, Value)>,
-    ) -> Result<(), StoreError> {
+    fn in_segment(&self, source: &SegmentSource, range: Option<&(Value, Value)>) -> Result<(), StoreError> {
         let (segment, def, key) = (&source.file.segment, self.loaded.def, self.key);
         let gone = source.deletes.hidden_at(Timestamp::MAX).unwrap_or_default();
         let mut predicates = Vec::new();

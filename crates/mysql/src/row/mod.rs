@@ -8,6 +8,7 @@ mod binary;
 mod text;
 
 use crate::column::ColumnMeta;
+use crate::packet::reader::FieldReader;
 use arrow::array::{Array, RecordBatch};
 use arrow::buffer::NullBuffer;
 use types::SqlError;
@@ -108,6 +109,34 @@ impl RowEncoder {
             } else {
                 column.values.encode(row, out);
             }
+        }
+    }
+}
+
+/// The fields of a row that was encoded as [`RowFormat::Text`]; None for NULL.
+pub struct TextFields<'a>(FieldReader<'a>);
+
+impl<'a> TextFields<'a> {
+    pub fn of(payload: &'a [u8]) -> TextFields<'a> {
+        TextFields(FieldReader::new(payload))
+    }
+}
+
+impl<'a> Iterator for TextFields<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Option<&'a [u8]>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut value = self.0;
+        match value.lenenc_bytes() {
+            Ok(bytes) => {
+                self.0 = value;
+                Some(Some(bytes))
+            }
+            // The payload is whole, so what is no length is NULL's byte.
+            Err(_) => self.0.u8().ok().map(|_| None),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::convert::{Scalar, value_at};
 use crate::parse::parse_one;
+use crate::statement::FileFormat;
 use crate::statement::Statement;
 use crate::temporal::Zone;
 use proptest::prelude::*;
@@ -14,9 +15,18 @@ fn table(sql: &str) -> Arc<TableDef> {
     }
 }
 
+fn text_format(format: FileFormat) -> LoadFormat {
+    match format {
+        FileFormat::Text(format) => format,
+        FileFormat::Parquet => panic!("no text"),
+    }
+}
+
 fn load_statement(clauses: &str) -> (LoadFormat, Vec<String>) {
     match parse_one(&format!("LOAD DATA INFILE 'f' INTO TABLE t {clauses}")).unwrap().statement {
-        Statement::LoadData(load) => (load.format, load.columns.into_iter().map(|c| c.value).collect()),
+        Statement::LoadData(load) => {
+            (text_format(load.format), load.columns.into_iter().map(|c| c.value).collect())
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -280,16 +280,12 @@ impl Reader<'_> {
             return unsupported("PARTITION of LOAD DATA");
         }
         self.character_set_clause()?;
-        let mut format = LoadFormat::default();
-        self.load_fields(&mut format)?;
-        self.load_lines(&mut format)?;
-        check_format(&format)?;
-        if self.eat("IGNORE") {
-            format.ignore_lines = self.unsigned()?;
-            if !self.eat("LINES") {
-                self.expect("ROWS")?;
-            }
-        }
+        let format = if self.eat("FORMAT") {
+            self.expect("PARQUET")?;
+            FileFormat::Parquet
+        } else {
+            FileFormat::Text(self.load_format()?)
+        };
         let mut columns = Vec::new();
         if self.eat_token(&Token::LParen) {
             if *self.peek() != Token::RParen {
@@ -309,7 +305,21 @@ impl Reader<'_> {
         Ok(Statement::LoadData(Box::new(load)))
     }
 
-    fn load_fields(&mut self, format: &mut LoadFormat) -> Read<()> {
+    fn load_format(&mut self) -> Read<LoadFormat> {
+        let mut format = LoadFormat::default();
+        self.file_fields(&mut format)?;
+        self.file_lines(&mut format)?;
+        check_format(&format, "LOAD DATA")?;
+        if self.eat("IGNORE") {
+            format.ignore_lines = self.unsigned()?;
+            if !self.eat("LINES") {
+                self.expect("ROWS")?;
+            }
+        }
+        Ok(format)
+    }
+
+    pub(super) fn file_fields(&mut self, format: &mut LoadFormat) -> Read<()> {
         if !self.eat("FIELDS") && !self.eat("COLUMNS") {
             return Ok(());
         }
@@ -332,7 +342,7 @@ impl Reader<'_> {
         }
     }
 
-    fn load_lines(&mut self, format: &mut LoadFormat) -> Read<()> {
+    pub(super) fn file_lines(&mut self, format: &mut LoadFormat) -> Read<()> {
         if !self.eat("LINES") {
             return Ok(());
         }
@@ -366,9 +376,11 @@ fn single_byte(bytes: Vec<u8>) -> Result<Option<u8>, SqlError> {
 }
 
 /// Rows of fixed width, which MySQL means by empty terminators.
-fn check_format(format: &LoadFormat) -> Result<(), SqlError> {
+pub(super) fn check_format(format: &LoadFormat, statement: &str) -> Result<(), SqlError> {
     if format.fields_terminated.is_empty() {
-        return Err(SqlError::unsupported("LOAD DATA of fields with fixed width (FIELDS TERMINATED BY '')"));
+        return Err(SqlError::unsupported(format_args!(
+            "{statement} of fields with fixed width (FIELDS TERMINATED BY '')"
+        )));
     }
     if format.lines_terminated.is_empty() {
         return Err(SqlError::unsupported("LINES TERMINATED BY ''"));

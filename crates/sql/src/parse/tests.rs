@@ -215,7 +215,7 @@ fn load_data() {
     assert_eq!(load.duplicates, LoadDuplicates::Replace);
     assert_eq!(
         load.format,
-        LoadFormat {
+        FileFormat::Text(LoadFormat {
             fields_terminated: b",".to_vec(),
             enclosed: Some(b'"'),
             optionally_enclosed: true,
@@ -223,7 +223,7 @@ fn load_data() {
             lines_starting: b"x".to_vec(),
             lines_terminated: b"\r\n".to_vec(),
             ignore_lines: 1,
-        }
+        })
     );
     assert_eq!(load.columns.len(), 2);
     let Statement::LoadData(load) =
@@ -231,7 +231,8 @@ fn load_data() {
     else {
         panic!()
     };
-    assert_eq!((load.format.fields_terminated.as_slice(), load.format.ignore_lines), (&b"|"[..], 2));
+    let FileFormat::Text(format) = load.format else { panic!() };
+    assert_eq!((format.fields_terminated.as_slice(), format.ignore_lines), (&b"|"[..], 2));
     assert_eq!(load.duplicates, LoadDuplicates::Ignore);
     assert_eq!(
         one("LOAD DATA INFILE 'f' INTO TABLE t"),
@@ -240,10 +241,66 @@ fn load_data() {
             file: "f".into(),
             duplicates: LoadDuplicates::Error,
             table: table("t"),
-            format: LoadFormat::default(),
+            format: FileFormat::Text(LoadFormat::default()),
             columns: Vec::new(),
         }))
     );
+    let Statement::LoadData(load) = one("LOAD DATA INFILE 'f' INTO TABLE t FORMAT PARQUET (b, a)") else {
+        panic!()
+    };
+    assert_eq!((load.format, load.columns.len()), (FileFormat::Parquet, 2));
+    for text in [
+        "LOAD DATA INFILE 'f' INTO TABLE t FORMAT ORC",
+        "LOAD DATA INFILE 'f' INTO TABLE t FORMAT PARQUET IGNORE 1 LINES",
+        "LOAD DATA INFILE 'f' INTO TABLE t FORMAT PARQUET FIELDS TERMINATED BY ','",
+    ] {
+        assert_eq!(parse_one(text).unwrap_err().kind, ErrorKind::ParseError, "{text}");
+    }
+}
+
+#[test]
+fn select_into_outfile() {
+    let into = |text: &str| match one(text) {
+        Statement::SelectInto(into) => *into,
+        other => panic!("{other:?}"),
+    };
+    let before =
+        into("SELECT a, (SELECT 1 FROM u) INTO OUTFILE '/f' FIELDS TERMINATED BY ',' FROM t WHERE a > 1");
+    let after =
+        into("SELECT a, (SELECT 1 FROM u) FROM t WHERE a > 1 INTO OUTFILE '/f' FIELDS TERMINATED BY ',';");
+    assert_eq!((before.query.to_string(), &before.format), (after.query.to_string(), &after.format));
+    assert_eq!(before.file, "/f");
+    let Statement::Query(query) = one("SELECT a, (SELECT 1 FROM u) FROM t WHERE a > 1") else { panic!() };
+    assert_eq!(before.query.to_string(), query.to_string());
+    for text in [
+        "SELECT 1 INTO OUTFILE 'f' FORMAT PARQUET",
+        "(SELECT 1) UNION SELECT 2 ORDER BY 1 LIMIT 3 INTO OUTFILE 'f' FORMAT PARQUET",
+        "WITH x AS (SELECT 1) SELECT * INTO OUTFILE 'f' FORMAT PARQUET FROM x",
+        "TABLE t INTO OUTFILE 'f' FORMAT PARQUET",
+    ] {
+        assert_eq!(into(text).format, FileFormat::Parquet, "{text}");
+    }
+    for text in [
+        "SELECT 1 INTO OUTFILE 'f' UNION SELECT 2",
+        "SELECT 1 INTO OUTFILE f",
+        "SELECT 1 INTO OUTFILE 'f' FORMAT CSV",
+        "SELECT 1 INTO OUTFILE 'f' INTO OUTFILE 'g'",
+        "SELECT 1 INTO OUTFILE",
+    ] {
+        assert_eq!(parse_one(text).unwrap_err().kind, ErrorKind::ParseError, "{text}");
+    }
+    for text in [
+        "SELECT 1 INTO DUMPFILE 'f'",
+        "SELECT 1 INTO OUTFILE 'f' FIELDS TERMINATED BY ''",
+        "SELECT 1 INTO @x",
+    ] {
+        let error = parse_one(text).and_then(|parsed| match parsed.statement {
+            // A variable is refused when the query is bound.
+            Statement::Query(_) => Err(types::SqlError::unsupported("INTO")),
+            other => Ok(other),
+        });
+        assert_eq!(error.unwrap_err().kind, ErrorKind::NotSupportedYet, "{text}");
+    }
 }
 
 #[test]

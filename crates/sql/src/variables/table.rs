@@ -158,6 +158,7 @@ pub const VARIABLES: &[Variable] = &[
     global("read_only", "OFF", Kind::Bool),
     both("read_rnd_buffer_size", "262144", between(1, 2_147_483_647)),
     global("require_secure_transport", "OFF", Kind::Bool),
+    read("secure_file_priv", "", Kind::Text),
     read("server_id", "1", ANY),
     read("server_uuid", "00000000-0000-0000-0000-000000000000", Kind::Text),
     both("session_track_gtids", "OFF", Kind::Enum(&["OFF", "OWN_GTID", "ALL_GTIDS"])),

@@ -224,7 +224,8 @@ fn unique_keys_hold_against_rows_in_the_tail_in_runs_and_in_segments() {
         let before = f.now(P1).len();
         // The values of the load lie close together, then all over: by the run of the key, and by a scan.
         for step in [1, 1_000] {
-            let pairs = (0..600).map(|k| (10_000 + k, Some(if k == 300 { value } else { value + step * (k + 1) })));
+            let pairs =
+                (0..600).map(|k| (10_000 + k, Some(if k == 300 { value } else { value + step * (k + 1) })));
             let error = load_pairs(&f, &mut tx, pairs).unwrap_err();
             assert_eq!(error.to_string(), duplicate(value));
             tx.undo_statement();
@@ -286,7 +287,9 @@ fn a_unique_key_of_several_columns_with_strings_holds_in_a_load() {
     };
     let long = "a name that is longer than the codes of a key's run ";
     let rows = |from: i64| -> Vec<(i64, Option<String>, Option<i64>)> {
-        (0..1_200).map(|k| (from + k, (k % 5 != 0).then(|| format!("{long}{}", k % 4)), Some(k / 4))).collect()
+        (0..1_200)
+            .map(|k| (from + k, (k % 5 != 0).then(|| format!("{long}{}", k % 4)), Some(k / 4)))
+            .collect()
     };
     let mut tx = f.begin(1);
     load(&mut tx, &rows(0)).unwrap();

@@ -1,0 +1,165 @@
+//! The rows of a load on their way into the table, whatever the file is.
+//!
+//! Pieces of the file are turned into rows side by side on the blocking pool, split by partition, taken
+//! in the order of the file and appended to one bulk writer a partition. The first error in the file's
+//! order ends the statement, and nothing of it is kept.
+
+use super::super::duplicates::{Duplicates, Written};
+use super::super::write::partition_at;
+use crate::route;
+use crate::session::State;
+use arrow::record_batch::RecordBatch;
+use exec::BulkWriter;
+use sql::load::LoadError;
+use sql::rows::NewRows;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use types::{PartitionId, Result, SqlError, TableDef};
+
+/// A piece of the file as rows.
+struct Piece {
+    rows: u64,
+    content: Content,
+}
+
+enum Content {
+    /// By partition ordinal, ready for the bulk writers.
+    Split(Vec<(u32, RecordBatch)>),
+    /// For the row-wise way.
+    Whole(Vec<NewRows>),
+}
+
+pub(super) struct Intake {
+    def: Arc<TableDef>,
+    partitions: Vec<PartitionId>,
+    duplicates: Duplicates,
+    spread: u32,
+    workers: VecDeque<JoinHandle<Result<Piece, LoadError>>>,
+    most_workers: usize,
+    writers: BTreeMap<u32, Box<dyn BulkWriter>>,
+    written: Written,
+    /// Rows of the pieces taken so far.
+    rows: u64,
+}
+
+impl Intake {
+    pub(super) fn new(
+        def: Arc<TableDef>,
+        partitions: Vec<PartitionId>,
+        duplicates: Duplicates,
+        spread: u32,
+    ) -> Intake {
+        Intake {
+            def,
+            partitions,
+            duplicates,
+            spread,
+            workers: VecDeque::new(),
+            most_workers: std::thread::available_parallelism().map_or(2, |n| n.get()),
+            writers: BTreeMap::new(),
+            written: Written::default(),
+            rows: 0,
+        }
+    }
+
+    /// Has the next piece of the file turned into rows, after taking what the oldest worker has if all
+    /// are busy. `work` gives how many rows there are, and them.
+    pub(super) async fn give(
+        &mut self,
+        state: &mut State,
+        work: impl FnOnce() -> Result<(u64, Vec<NewRows>), LoadError> + Send + 'static,
+    ) -> Result<()> {
+        if self.workers.len() >= self.most_workers {
+            self.take_oldest(state).await?;
+        }
+        let def = self.def.clone();
+        let partitions = self.partitions.len() as u32;
+        // Without a shard key pieces go round the partitions.
+        self.spread = self.spread.wrapping_add(1);
+        let spread = self.spread;
+        let row_wise = self.is_row_wise();
+        self.workers.push_back(tokio::task::spawn_blocking(move || {
+            let (rows, batches) = work()?;
+            if row_wise {
+                return Ok(Piece { rows, content: Content::Whole(batches) });
+            }
+            let mut parts = Vec::new();
+            for rows in batches {
+                parts.extend(route::split(&def, rows.batch, partitions, spread).map_err(LoadError::other)?);
+            }
+            Ok(Piece { rows, content: Content::Split(parts) })
+        }));
+        Ok(())
+    }
+
+    /// Bulk writers take neither AUTO_INCREMENT nor IGNORE nor REPLACE.
+    fn is_row_wise(&self) -> bool {
+        !matches!(self.duplicates, Duplicates::Error) || self.def.auto_increment().is_some()
+    }
+
+    async fn take_oldest(&mut self, state: &mut State) -> Result<()> {
+        let Some(worker) = self.workers.pop_front() else { return Ok(()) };
+        let piece = worker
+            .await
+            .map_err(|error| SqlError::internal(format!("parsing ended abnormally: {error}")))?
+            .map_err(|error| error.at(self.rows))?;
+        self.rows += piece.rows;
+        match piece.content {
+            Content::Split(parts) => {
+                for (ordinal, rows) in parts {
+                    self.append(state, ordinal, rows).await?;
+                }
+            }
+            Content::Whole(batches) => {
+                for rows in batches {
+                    let rows = state.number_rows(&self.def, rows).await?;
+                    self.written.add(state.write_new_rows(&self.def, rows, &self.duplicates).await?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, state: &mut State, ordinal: u32, rows: RecordBatch) -> Result<()> {
+        if !self.writers.contains_key(&ordinal) {
+            let writer = state.bulk_writer(&self.def, &self.partitions, ordinal).await?;
+            self.writers.insert(ordinal, writer);
+        }
+        match self.writers.get_mut(&ordinal) {
+            Some(writer) => writer.append(rows).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what is left; gives how many rows there were, and what became of them.
+    pub(super) async fn finish(&mut self, state: &mut State) -> Result<(u64, Written)> {
+        while !self.workers.is_empty() {
+            self.take_oldest(state).await?;
+        }
+        for (_, writer) in std::mem::take(&mut self.writers) {
+            self.written.inserted += writer.finish().await?;
+        }
+        Ok((self.rows, self.written))
+    }
+}
+
+impl State {
+    /// Starts a bulk writer at a partition as part of the open statement.
+    pub(crate) async fn bulk_writer(
+        &mut self,
+        def: &TableDef,
+        partitions: &[PartitionId],
+        ordinal: u32,
+    ) -> Result<Box<dyn BulkWriter>> {
+        let partition = partition_at(partitions, ordinal)?;
+        let target = self.target(def, partition);
+        let lock_wait = self.lock_wait();
+        let leaf = self.leaf_of(partition)?;
+        let txn = self.open_transaction()?;
+        let ctx = txn.context(partition, def.version, lock_wait);
+        txn.touch(partition);
+        txn.loaded.insert(def.id);
+        leaf.bulk(target, ctx).await
+    }
+}
