@@ -57,7 +57,7 @@ pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
     if let Some(tokens) = into {
         let mut reader = Reader::new(&dialect, text, tokens, DEPTH);
         statement = statement
-            .and_then(|statement| reader.into_outfile(statement))
+            .and_then(|statement| reader.outfile_clause(statement))
             .and_then(|statement| reader.end().map(|()| statement));
     }
     Ok(Parsed { statement: statement.map_err(|fail| fail_to_error(text, fail))?, parameters })

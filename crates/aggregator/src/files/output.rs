@@ -12,7 +12,7 @@ use sql::query::OutputColumn;
 use sql::statement::LoadFormat;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -138,7 +138,7 @@ impl Output {
     }
 }
 
-fn create_new(path: &PathBuf, name: &str) -> Result<File> {
+fn create_new(path: &Path, name: &str) -> Result<File> {
     // Rows are not everybody's to read.
     OpenOptions::new().write(true).create_new(true).mode(0o640).open(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::AlreadyExists {

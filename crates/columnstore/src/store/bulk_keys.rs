@@ -29,6 +29,9 @@ const ROWS_PER_LOOKUP: usize = 8;
 /// What a row of a load takes in [`LoadedKey`].
 pub(super) const BYTES_PER_ROW: usize = size_of::<(u64, Place)>();
 
+/// A value as bytes; None if there is a NULL in it.
+type Encoded = Option<Box<[u8]>>;
+
 /// One key and the values that the loaded rows have in it.
 pub(super) struct LoadedKey {
     name: String,
@@ -98,11 +101,7 @@ impl LoadedKey {
     }
 
     /// The value of a loaded row, as bytes and as a row of the key's columns.
-    fn value(
-        &self,
-        loaded: &Loaded<'_>,
-        place: Place,
-    ) -> Result<(Option<Box<[u8]>>, RecordBatch), StoreError> {
+    fn value(&self, loaded: &Loaded<'_>, place: Place) -> Result<(Encoded, RecordBatch), StoreError> {
         let file = loaded.segments.iter().find(|file| file.segment.meta().id == place.source);
         let segment = &file.ok_or_else(|| StoreError::internal("a load lost a segment"))?.segment;
         let batch = segment.gather(loaded.def, &[place.row], &self.columns)?;

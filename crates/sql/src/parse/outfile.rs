@@ -49,7 +49,7 @@ pub(super) fn cut(tokens: &mut Vec<TokenWithSpan>) -> Option<Vec<TokenWithSpan>>
 
 impl Reader<'_> {
     /// The clause that [`cut`] found, for the statement that it was cut out of.
-    pub fn into_outfile(&mut self, statement: Statement) -> Read<Statement> {
+    pub fn outfile_clause(&mut self, statement: Statement) -> Read<Statement> {
         self.expect("INTO")?;
         let Statement::Query(query) = statement else { return self.expected("a query before INTO") };
         if self.eat("DUMPFILE") {
