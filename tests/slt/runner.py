@@ -94,6 +94,8 @@ class Session:
     def ask(self, name, sql):
         connection = self.connection(name)
         cursor = connection.cursor()
+        for ours, theirs in self.server.spellings.items():
+            sql = sql.replace(ours, theirs)
         try:
             cursor.execute(sql)
             if cursor.description is None:

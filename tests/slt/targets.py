@@ -24,6 +24,7 @@ class Pando:
 
     name = "pando"
     collation = "utf8mb4_bin"
+    spellings = {}
 
     def __init__(self, addresses):
         self.addresses = itertools.cycle(addresses)

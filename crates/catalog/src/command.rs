@@ -4,7 +4,7 @@ use crate::{AccountOptions, Database, Level, NodeRole, NodeState, PrivilegeSet, 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
-use types::{NodeId, SqlError, TableDef, TableId};
+use types::{Collation, NodeId, SqlError, TableDef, TableId};
 
 /// Names one command for good. A command that is sent again keeps its id, and is then applied
 /// once. `number` rises with each command of a node, over restarts too. A voter gives odd numbers
@@ -34,6 +34,9 @@ pub enum Command {
     CreateDatabase {
         name: String,
         partitions: Option<u32>,
+        /// What its tables have that name none.
+        #[serde(default, skip_serializing_if = "Collation::is_default")]
+        collation: Collation,
         if_not_exists: bool,
     },
     /// Its tables go with it.

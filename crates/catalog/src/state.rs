@@ -9,7 +9,7 @@ use crate::{Node, User, UserName, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use types::{DatabaseId, ErrorKind, NodeId, PartitionId, SqlError, TableDef, TableId};
+use types::{Collation, DatabaseId, ErrorKind, NodeId, PartitionId, SqlError, TableDef, TableId};
 
 /// A database and where its partitions are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Database {
     /// By ordinal, from 0 without gaps: partition `i` of `n` holds the `i`th of `n` equal ranges
     /// of the shard hash.
     pub partitions: Vec<Partition>,
+    /// What its tables have that name none.
+    #[serde(default, skip_serializing_if = "Collation::is_default")]
+    pub collation: Collation,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,6 +59,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
             default: ColumnDefault::None,
             auto_increment: false,
             initial: None,
+            collation: types::Collation::default(),
             on_update_now: false,
             comment: String::new(),
         })
@@ -74,6 +75,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
         sort_key: vec![],
         primary_key: vec![ColumnId(1), ColumnId(4)],
         keys: vec![],
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     };

@@ -18,6 +18,7 @@ pub(crate) fn column(id: u32, name: &str, ty: SqlType, nullable: bool) -> Column
         default: ColumnDefault::None,
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     }
@@ -35,6 +36,7 @@ pub(crate) fn table(id: u32, columns: Vec<ColumnDef>, primary_key: &[u32]) -> Ta
         sort_key: Vec::new(),
         primary_key: primary_key.iter().map(|id| ColumnId(*id)).collect(),
         keys: Vec::new(),
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }

@@ -45,6 +45,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
             default: ColumnDefault::None,
             auto_increment: false,
             initial: None,
+            collation: types::Collation::default(),
             on_update_now: false,
             comment: String::new(),
         })
@@ -64,6 +65,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
         sort_key: Vec::new(),
         primary_key: Vec::new(),
         keys: Vec::new(),
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }

@@ -49,6 +49,7 @@ fn definition() -> TableDef {
         default: ColumnDefault::None,
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     };
@@ -63,6 +64,7 @@ fn definition() -> TableDef {
         sort_key: Vec::new(),
         primary_key: vec![ColumnId(1)],
         keys: Vec::new(),
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }
@@ -98,7 +100,12 @@ impl Two {
             });
         }
         let database = "d".to_string();
-        apply(Command::CreateDatabase { name: database.clone(), partitions: Some(2), if_not_exists: false });
+        apply(Command::CreateDatabase {
+            name: database.clone(),
+            partitions: Some(2),
+            collation: types::Collation::default(),
+            if_not_exists: false,
+        });
         apply(Command::CreateTable { database, def: definition(), if_not_exists: false });
         let def = catalog.table("d", "t").expect("just made").clone();
         let catalog = Arc::new(catalog);

@@ -1,8 +1,8 @@
 //! Character sets and collations: which names clients may say, and what SHOW tells them.
 //!
-//! Text is UTF-8 everywhere, and compares by its bytes.
+//! Text is UTF-8 everywhere; [`types::collation`] says how it compares.
 
-use types::{ErrorKind, SqlError};
+use types::{Collation, ErrorKind, SqlError};
 
 pub const DEFAULT_CHARSET: &str = "utf8mb4";
 pub const DEFAULT_COLLATION: &str = "utf8mb4_bin";
@@ -39,10 +39,19 @@ pub struct CollationRow {
     pub pad_space: bool,
 }
 
-pub const COLLATIONS: &[CollationRow] = &[
-    CollationRow { name: "binary", charset: "binary", id: 63, is_default: true, pad_space: false },
-    CollationRow { name: "utf8mb4_bin", charset: "utf8mb4", id: 46, is_default: true, pad_space: true },
-];
+/// The rows of SHOW COLLATION.
+pub fn collations() -> impl Iterator<Item = CollationRow> {
+    let binary =
+        CollationRow { name: "binary", charset: "binary", id: 63, is_default: true, pad_space: false };
+    let text = Collation::ALL.iter().map(|collation| CollationRow {
+        name: collation.name(),
+        charset: DEFAULT_CHARSET,
+        id: collation.id(),
+        is_default: *collation == Collation::default(),
+        pad_space: collation.pads(),
+    });
+    std::iter::once(binary).chain(text)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
@@ -65,22 +74,18 @@ pub fn known(name: &str) -> Known {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Collation {
-    Ours,
-    /// Another collation of UTF-8; ours is used in its place, with a note.
-    StoodInFor,
-}
-
-/// Looks a collation up: 1273 for an unknown name, 1235 for other character sets.
+/// Looks a collation up: 1273 for an unknown name, 1235 for those that MySQL has and we have not.
 pub fn collation(name: &str) -> Result<Collation, SqlError> {
-    let lower = name.to_ascii_lowercase();
-    if lower == DEFAULT_COLLATION {
-        return Ok(Collation::Ours);
+    if let Some(collation) = Collation::of_name(name) {
+        return Ok(collation);
     }
+    let lower = name.to_ascii_lowercase();
     let charset = lower.split('_').next().unwrap_or("");
     match known(charset) {
-        Known::Utf8 if is_suffix(&lower[charset.len()..]) => Ok(Collation::StoodInFor),
+        Known::Utf8 if is_suffix(&lower[charset.len()..]) => {
+            let ours: Vec<&str> = Collation::ALL.iter().map(|collation| collation.name()).collect();
+            Err(SqlError::unsupported(format!("the collation {name}; there are {}", ours.join(", "))))
+        }
         Known::Other => Err(SqlError::unsupported(format!("the collation {name}"))),
         _ => Err(SqlError::new(ErrorKind::UnknownCollation, format!("Unknown collation: '{name}'"))),
     }
@@ -98,8 +103,9 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(collation("utf8mb4_bin"), Ok(Collation::Ours));
-        assert_eq!(collation("utf8mb4_0900_ai_ci"), Ok(Collation::StoodInFor));
+        assert_eq!(collation("utf8mb4_bin"), Ok(Collation::Bytes));
+        assert_eq!(collation("utf8mb4_0900_ai_ci"), Ok(Collation::Uca0900AiCi));
+        assert_eq!(collation("utf8mb4_0900_as_cs").unwrap_err().kind, ErrorKind::NotSupportedYet);
         assert_eq!(collation("latin1_swedish_ci").unwrap_err().kind, ErrorKind::NotSupportedYet);
         let unknown = collation("klingon_ci").unwrap_err();
         assert_eq!(unknown.message, "Unknown collation: 'klingon_ci'");

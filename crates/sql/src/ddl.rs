@@ -1,6 +1,7 @@
 //! CREATE TABLE to a table's definition, with MySQL's checks, and back to text.
 
 mod alter;
+mod collations;
 pub mod errors;
 mod keys;
 mod show;
@@ -11,11 +12,12 @@ use crate::convert::{Context, Scalar, convert_text};
 use crate::statement::{CheckSpec, ColumnSpec, CreateTable, DefaultSpec, KeyKind};
 use std::collections::HashSet;
 use types::{
-    CheckDef, ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef, TableId,
-    Value,
+    CheckDef, Collation, ColumnDef, ColumnDefault, ColumnId, DatabaseId, Result, SqlError, SqlType, TableDef,
+    TableId, Value,
 };
 
 pub use alter::{Altered, altered};
+pub use collations::binary_unique_keys;
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
 
 /// MySQL's limit of names, in characters.
@@ -49,7 +51,7 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         if !seen.insert(spec.name.value.to_lowercase()) {
             return Err(errors::duplicate_column(&spec.name.value));
         }
-        columns.push(column_def(spec, ColumnId(place as u32 + 1))?);
+        columns.push(column_def(spec, ColumnId(place as u32 + 1), create.collation.unwrap_or_default())?);
     }
     let next_column_id = ColumnId(columns.len() as u32 + 1);
     let mut def = TableDef {
@@ -65,6 +67,7 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         keys: Vec::new(),
         checks: Vec::new(),
         comment: create.comment.clone(),
+        collation: create.collation.unwrap_or_default(),
     };
     checks(&mut def, create)?;
     let null_in_primary = keys::apply(&mut def, create)?;
@@ -166,7 +169,8 @@ fn is_lob(ty: SqlType) -> bool {
     matches!(ty, SqlType::Text(_) | SqlType::Blob(_) | SqlType::Json)
 }
 
-fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
+/// `collation`: of a string that names none.
+fn column_def(spec: &ColumnSpec, id: ColumnId, collation: Collation) -> Result<ColumnDef> {
     let name = spec.name.value.clone();
     let default = match &spec.default {
         default if spec.generated.is_some() => {
@@ -217,6 +221,11 @@ fn column_def(spec: &ColumnSpec, id: ColumnId) -> Result<ColumnDef> {
         id,
         name,
         ty: spec.ty,
+        collation: if spec.ty.is_string() && spec.ty != SqlType::Json {
+            spec.collation.unwrap_or(collation)
+        } else {
+            Collation::default()
+        },
         // AUTO_INCREMENT implies NOT NULL.
         nullable: spec.nullable.unwrap_or(true) && !spec.auto_increment,
         default,

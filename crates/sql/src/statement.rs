@@ -6,7 +6,7 @@
 
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
-use types::SqlType;
+use types::{Collation, SqlType};
 
 /// A table, perhaps with its database.
 /// `'host'[:port]` of a leaf, where other processes reach it.
@@ -215,6 +215,11 @@ pub enum AlterAction {
     RenameTable(TableName),
     AutoIncrement(u64),
     Comment(String),
+    /// \[DEFAULT\] COLLATE; `columns`: CONVERT TO, which changes the columns as well.
+    Collation {
+        collation: Collation,
+        columns: bool,
+    },
 }
 
 /// INSERT or REPLACE.
@@ -365,6 +370,8 @@ pub struct CreateDatabase {
     pub if_not_exists: bool,
     /// PARTITIONS n.
     pub partitions: Option<u32>,
+    /// What its tables have that name none.
+    pub collation: Option<Collation>,
 }
 
 /// CREATE TABLE as written; [`crate::ddl::table_def`] checks it and makes a definition of it.
@@ -385,6 +392,8 @@ pub struct CreateTable {
     pub comment: String,
     /// AUTO_INCREMENT = n: where the counter starts.
     pub auto_increment: Option<u64>,
+    /// What its columns have that name none; `None`: the database's.
+    pub collation: Option<Collation>,
     /// Clauses that change nothing here, such as ENGINE = InnoDB: for a note to the client.
     pub accepted: Vec<String>,
 }
@@ -420,6 +429,7 @@ pub enum ViewAlgorithm {
 pub struct ColumnSpec {
     pub name: ast::Ident,
     pub ty: SqlType,
+    pub collation: Option<Collation>,
     /// NOT NULL and NULL as written.
     pub nullable: Option<bool>,
     pub default: Option<DefaultSpec>,

@@ -129,6 +129,7 @@ kinds! {
     IllegalMixOfCollations = 1267, "HY000";
     WrongValue = 1292, "22007";
     UnknownCollation = 1273, "HY000";
+    CollationCharsetMismatch = 1253, "42000";
     FunctionDoesNotExist = 1305, "42000";
     QueryInterrupted = 1317, "70100";
     NoDefaultForField = 1364, "HY000";

@@ -1,6 +1,7 @@
 //! The words that all of Pando speaks: ids, SQL types and values, timestamps, the shard hash,
 //! table definitions, errors. Pure data: no I/O, no threads, no async.
 
+pub mod collation;
 pub mod error;
 pub mod hlc;
 pub mod ids;
@@ -10,6 +11,7 @@ pub mod shard;
 pub mod sql_type;
 pub mod value;
 
+pub use collation::Collation;
 pub use error::{ErrorKind, Result, SqlError};
 pub use hlc::Timestamp;
 pub use ids::{ColumnId, DatabaseId, NodeId, PartitionId, StatementNo, TableId, TxnId};

@@ -1,6 +1,6 @@
 //! Table definitions, as the catalog keeps them and every process reads them.
 
-use crate::{ColumnId, DatabaseId, SqlType, TableId};
+use crate::{Collation, ColumnId, DatabaseId, SqlType, TableId};
 use serde::{Deserialize, Serialize};
 
 /// What a column takes when an INSERT does not name it.
@@ -29,6 +29,9 @@ pub struct ColumnDef {
     pub id: ColumnId,
     pub name: String,
     pub ty: SqlType,
+    /// How a string compares; unused by other types.
+    #[serde(default, skip_serializing_if = "Collation::is_default")]
+    pub collation: Collation,
     pub nullable: bool,
     pub default: ColumnDefault,
     /// What rows have that were written before the column was added, where later changes of the
@@ -80,6 +83,9 @@ pub struct TableDef {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckDef>,
     pub comment: String,
+    /// What string columns get that are added without one of their own.
+    #[serde(default, skip_serializing_if = "Collation::is_default")]
+    pub collation: Collation,
 }
 
 impl TableDef {

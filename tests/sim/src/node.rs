@@ -35,6 +35,7 @@ pub fn table() -> TableDef {
         default: ColumnDefault::None,
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     };
@@ -49,6 +50,7 @@ pub fn table() -> TableDef {
         sort_key: vec![ColumnId(1)],
         primary_key: vec![ColumnId(1)],
         keys: Vec::new(),
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }

@@ -87,6 +87,7 @@ mod tests {
             sort_key: vec![ColumnId(1), ColumnId(2)],
             primary_key: vec![ColumnId(1)],
             keys: Vec::new(),
+            collation: types::Collation::default(),
             checks: Vec::new(),
             comment: String::new(),
         };

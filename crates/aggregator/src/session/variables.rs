@@ -8,7 +8,7 @@ use sql::statement::Scope;
 use sql::temporal::Zone;
 use sql::variables::Variables;
 use std::collections::HashMap;
-use types::{Result, Value};
+use types::{Collation, Result, Value};
 
 pub(crate) struct SessionVariables {
     session: Variables,
@@ -114,6 +114,11 @@ impl SessionVariables {
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.session.text(name).ok()
+    }
+
+    /// The collation that a session variable names.
+    pub(crate) fn collation(&self, name: &str) -> Collation {
+        self.text(name).and_then(|name| Collation::of_name(&name)).unwrap_or_default()
     }
 
     /// The isolation level of transactions to come.

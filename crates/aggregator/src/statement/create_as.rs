@@ -78,6 +78,7 @@ fn spec_of(column: &OutputColumn) -> ColumnSpec {
     ColumnSpec {
         name: ast::Ident::new(column.name.as_str()),
         ty: column.ty,
+        collation: Some(column.collation),
         nullable: Some(column.nullable),
         default: default.map(|text| DefaultSpec::Literal(text.to_string())),
         auto_increment: false,

@@ -43,6 +43,7 @@ impl State {
         self.change_catalog(Command::CreateDatabase {
             name: create.name.clone(),
             partitions,
+            collation: create.collation.unwrap_or_else(|| self.variables.collation("collation_server")),
             if_not_exists: create.if_not_exists,
         })
         .await?;
@@ -89,7 +90,16 @@ impl State {
             return Ok(done());
         }
         let def = match &create.like {
-            None => sql::ddl::table_def(create)?,
+            None => {
+                let mut create = create.clone();
+                create.collation.get_or_insert(self.catalog.require_database(&database)?.collation);
+                if self.variables.number("pando_binary_unique_keys") == Some(1) {
+                    for text in sql::ddl::binary_unique_keys(&mut create) {
+                        self.add_message(Level::Warning, ErrorKind::NotSupportedYet.errno(), text);
+                    }
+                }
+                sql::ddl::table_def(&create)?
+            }
             Some(other) => {
                 let mut def = TableDef::clone(&*self.table(other)?);
                 let numbered = format!("{}_chk_", def.name);

@@ -80,7 +80,7 @@ impl State {
                     None => {
                         let database = self.catalog.require_database(name)?;
                         let partitions = self.catalog.partitions(database.id).len();
-                        format!("CREATE DATABASE {} PARTITIONS {partitions}", sql::ddl::quote_name(name))
+                        sql::ddl::create_database(name, partitions as u32, database.collation)
                     }
                 };
                 grid.push(vec![name.as_str().into(), text.into()]);
@@ -130,7 +130,7 @@ impl State {
                     ("Sortlen", UNSIGNED),
                     ("Pad_attribute", TEXT),
                 ]);
-                for collation in sql::charset::COLLATIONS {
+                for collation in sql::charset::collations() {
                     grid.push(vec![
                         collation.name.into(),
                         collation.charset.into(),
@@ -196,7 +196,7 @@ impl State {
             let null = if column.nullable { "YES" } else { "NO" };
             let mut cells: Vec<Cell> = vec![column.name.into(), column.ty.to_string().into()];
             if full {
-                cells.push(column.ty.is_string().then_some(sql::charset::DEFAULT_COLLATION).into());
+                cells.push(column.ty.is_string().then_some(column.collation.name()).into());
             }
             cells.extend([null.into(), "".into(), Cell::Null, "".into()]);
             if full {

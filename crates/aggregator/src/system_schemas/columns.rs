@@ -3,7 +3,7 @@
 use super::*;
 use crate::statement::Cell;
 use catalog::Privilege;
-use sql::charset::{DEFAULT_CHARSET, DEFAULT_COLLATION};
+use sql::charset::DEFAULT_CHARSET;
 
 pub(super) const TABLES: &[SystemTable] = &[SystemTable {
     schema: INFORMATION_SCHEMA,
@@ -47,7 +47,7 @@ fn columns(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
         for (at, column) in (1..).zip(found) {
             let mut row = vec![CATALOG.into(), schema.into(), view.name.as_str().into()];
             row.extend([column.name.into(), Cell::UInt(at), Cell::Null, yes_no(column.nullable)]);
-            row.extend(of_type(column.ty));
+            row.extend(of_type(column.ty, column.collation));
             row.extend(["".into(), "".into(), granted.as_str().into(), "".into(), "".into(), Cell::Null]);
             grid.push(row);
         }
@@ -66,7 +66,7 @@ fn push_table(schema: &str, def: &TableDef, granted: &str, grid: &mut Grid) {
         };
         let mut row = vec![CATALOG.into(), schema.into(), def.name.as_str().into()];
         row.extend([shown.field.into(), Cell::UInt(at), shown.default.into(), shown.null.into()]);
-        row.extend(of_type(column.ty));
+        row.extend(of_type(column.ty, column.collation));
         row.extend([
             shown.key.into(),
             shown.extra.into(),
@@ -93,7 +93,7 @@ impl Facts {
 }
 
 /// From DATA_TYPE to COLUMN_TYPE.
-fn of_type(ty: SqlType) -> [Cell; 9] {
+fn of_type(ty: SqlType, collation: Collation) -> [Cell; 9] {
     let shown = ty.to_string();
     let name = shown.split(['(', ' ']).next().unwrap_or_default();
     let (characters, bytes) = match lengths(ty) {
@@ -117,7 +117,7 @@ fn of_type(ty: SqlType) -> [Cell; 9] {
         scale.into(),
         seconds,
         is_text.then_some(DEFAULT_CHARSET).into(),
-        is_text.then_some(DEFAULT_COLLATION).into(),
+        is_text.then_some(collation.name()).into(),
         shown.into(),
     ]
 }

@@ -34,7 +34,8 @@ use std::fmt;
 use std::sync::Arc;
 use types::sql_type::LobSize;
 use types::{
-    ColumnDef, ColumnDefault, ColumnId, DatabaseId, ErrorKind, Result, SqlError, SqlType, TableDef, TableId,
+    Collation, ColumnDef, ColumnDefault, ColumnId, DatabaseId, ErrorKind, Result, SqlError, SqlType,
+    TableDef, TableId,
 };
 
 pub(crate) use keys::keys_of;
@@ -131,6 +132,7 @@ impl SystemTable {
             default: if column.nullable { ColumnDefault::Null } else { ColumnDefault::None },
             initial: None,
             auto_increment: false,
+            collation: Collation::default(),
             on_update_now: false,
             comment: String::new(),
         });
@@ -145,6 +147,7 @@ impl SystemTable {
             sort_key: Vec::new(),
             primary_key: Vec::new(),
             keys: Vec::new(),
+            collation: Collation::default(),
             checks: Vec::new(),
             comment: String::new(),
         }

@@ -6,7 +6,7 @@ use crate::processes::ProcessLine;
 use crate::statement::Cell;
 use catalog::Privilege;
 use mysql_protocol::Plugin;
-use sql::charset::{CHARSETS, COLLATIONS};
+use sql::charset::{CHARSETS, collations as all_collations};
 
 /// What SHOW and these tables call the storage.
 pub(crate) const ENGINE: &str = "Pando";
@@ -148,7 +148,7 @@ fn character_sets(_: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
 }
 
 fn collations(_: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
-    for collation in COLLATIONS {
+    for collation in all_collations() {
         grid.push(vec![
             collation.name.into(),
             collation.charset.into(),
@@ -163,7 +163,7 @@ fn collations(_: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
 }
 
 fn applicability(_: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
-    for collation in COLLATIONS {
+    for collation in all_collations() {
         grid.push(vec![collation.name.into(), collation.charset.into()]);
     }
     Ok(())

@@ -101,13 +101,13 @@ pub(super) const TABLES: &[SystemTable] = &[
 
 fn schemata(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     let system = SCHEMAS.into_iter().filter(|schema| wanted.only(1).is_none_or(|only| only == *schema));
-    let names = facts.databases(wanted, 1).map(|database| database.name.as_str()).chain(system);
-    for name in names {
+    let names = facts.databases(wanted, 1).map(|database| (database.name.as_str(), database.collation));
+    for (name, collation) in names.chain(system.map(|schema| (schema, Collation::default()))) {
         grid.push(vec![
             CATALOG.into(),
             name.into(),
             DEFAULT_CHARSET.into(),
-            DEFAULT_COLLATION.into(),
+            collation.name().into(),
             Cell::Null,
             "NO".into(),
         ]);
@@ -122,6 +122,7 @@ struct TableRow<'a> {
     name: &'a str,
     kind: &'static str,
     is_stored: bool,
+    collation: Collation,
     comment: &'a str,
 }
 
@@ -146,7 +147,7 @@ impl TableRow<'_> {
             Cell::Null,
             Cell::Null,
             Cell::Null,
-            stored(DEFAULT_COLLATION.into()),
+            stored(self.collation.name().into()),
             Cell::Null,
             stored("".into()),
             self.comment.into(),
@@ -157,12 +158,25 @@ impl TableRow<'_> {
 fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     let names = (1, 2);
     for (schema, def) in facts.visible_tables(wanted, names) {
-        let row =
-            TableRow { schema, name: &def.name, kind: "BASE TABLE", is_stored: true, comment: &def.comment };
+        let row = TableRow {
+            schema,
+            name: &def.name,
+            kind: "BASE TABLE",
+            is_stored: true,
+            collation: def.collation,
+            comment: &def.comment,
+        };
         grid.push(row.cells());
     }
     for (schema, view) in facts.visible_views(wanted, names) {
-        let row = TableRow { schema, name: &view.name, kind: "VIEW", is_stored: false, comment: "VIEW" };
+        let row = TableRow {
+            schema,
+            name: &view.name,
+            kind: "VIEW",
+            is_stored: false,
+            collation: Collation::default(),
+            comment: "VIEW",
+        };
         grid.push(row.cells());
     }
     for table in facts.system_tables(wanted, names) {
@@ -171,6 +185,7 @@ fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
             name: table.name,
             kind: "SYSTEM VIEW",
             is_stored: false,
+            collation: Collation::default(),
             comment: "",
         };
         grid.push(row.cells());

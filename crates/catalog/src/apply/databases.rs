@@ -3,13 +3,14 @@
 use super::{check_length, is_name, refuse_system_database, take_id};
 use crate::{Catalog, Database, Outcome, Partition, is_system_database, placement};
 use std::sync::Arc;
-use types::{DatabaseId, ErrorKind, PartitionId, SqlError};
+use types::{Collation, DatabaseId, ErrorKind, PartitionId, SqlError};
 
 impl Catalog {
     pub(super) fn create_database(
         &mut self,
         name: &str,
         partitions: Option<u32>,
+        collation: Collation,
         if_not_exists: bool,
     ) -> Result<Outcome, SqlError> {
         if !is_name(name) {
@@ -40,7 +41,7 @@ impl Catalog {
                 epoch: 1,
             });
         }
-        let database = Arc::new(Database { id, name: name.to_string(), partitions });
+        let database = Arc::new(Database { id, name: name.to_string(), partitions, collation });
         self.next = next;
         self.insert_database(database.clone());
         Ok(Outcome::DatabaseCreated(database))

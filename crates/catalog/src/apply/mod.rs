@@ -37,8 +37,8 @@ impl Catalog {
 
     fn execute(&mut self, command: &Command) -> Result<Outcome, SqlError> {
         match command {
-            Command::CreateDatabase { name, partitions, if_not_exists } => {
-                self.create_database(name, *partitions, *if_not_exists)
+            Command::CreateDatabase { name, partitions, collation, if_not_exists } => {
+                self.create_database(name, *partitions, *collation, *if_not_exists)
             }
             Command::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists),
             Command::CreateTable { database, def, if_not_exists } => {

@@ -73,7 +73,12 @@ fn commands_of_format_1() -> Vec<Command> {
         Command::SetNodeState { node: NodeId(2), state: NodeState::Offline },
         Command::RemoveNode { node: NodeId(3) },
         create_database("shop", Some(2)),
-        Command::CreateDatabase { name: "old".into(), partitions: None, if_not_exists: true },
+        Command::CreateDatabase {
+            name: "old".into(),
+            partitions: None,
+            collation: types::Collation::default(),
+            if_not_exists: true,
+        },
         Command::CreateTable { database: "shop".into(), def, if_not_exists: false },
         Command::AlterTable { def: altered, expected_version: 1 },
         Command::TakeIds { table: TableId(1), count: 1000 },

@@ -57,7 +57,12 @@ fn register(id: Option<u32>, port: u16) -> Command {
 }
 
 fn create_database(name: &str, partitions: Option<u32>) -> Command {
-    Command::CreateDatabase { name: name.into(), partitions, if_not_exists: false }
+    Command::CreateDatabase {
+        name: name.into(),
+        partitions,
+        collation: types::Collation::default(),
+        if_not_exists: false,
+    }
 }
 
 fn drop_database(name: &str) -> Command {
@@ -91,6 +96,7 @@ fn column(id: u32, name: &str) -> ColumnDef {
         default: ColumnDefault::Literal("0".into()),
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     }
@@ -109,6 +115,7 @@ fn table(name: &str) -> TableDef {
         sort_key: vec![],
         primary_key: vec![ColumnId(1)],
         keys: vec![],
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }

@@ -58,7 +58,12 @@ fn step() -> impl Strategy<Value = Step> {
     let name = || prop::sample::select(vec!["a".to_string(), "b".into(), "c".into()]);
     let command = prop_oneof![
         (name(), 1..4u32, any::<bool>()).prop_map(|(name, partitions, if_not_exists)| {
-            Command::CreateDatabase { name, partitions: Some(partitions), if_not_exists }
+            Command::CreateDatabase {
+                name,
+                partitions: Some(partitions),
+                collation: types::Collation::default(),
+                if_not_exists,
+            }
         }),
         (name(), any::<bool>()).prop_map(|(name, if_exists)| Command::DropDatabase { name, if_exists }),
         (name(), name(), any::<bool>()).prop_map(|(database, name, if_not_exists)| {

@@ -44,7 +44,12 @@ fn databases_come_and_go_with_mysqls_messages() {
     );
 
     let version = driver.catalog.version();
-    let again = Command::CreateDatabase { name: "shop".into(), partitions: None, if_not_exists: true };
+    let again = Command::CreateDatabase {
+        name: "shop".into(),
+        partitions: None,
+        collation: types::Collation::default(),
+        if_not_exists: true,
+    };
     let Outcome::Unchanged(note) = driver.run(again).unwrap() else { panic!() };
     assert_eq!(note.kind, ErrorKind::DbCreateExists);
     let none = Command::DropDatabase { name: "nope".into(), if_exists: true };

@@ -187,6 +187,7 @@ mod tests {
             default,
             auto_increment: false,
             initial: None,
+            collation: types::Collation::default(),
             on_update_now: false,
             comment: String::new(),
         })

@@ -32,7 +32,12 @@ fn leaf() -> Command {
 }
 
 fn create(name: impl Into<String>) -> Command {
-    Command::CreateDatabase { name: name.into(), partitions: Some(1), if_not_exists: false }
+    Command::CreateDatabase {
+        name: name.into(),
+        partitions: Some(1),
+        collation: types::Collation::default(),
+        if_not_exists: false,
+    }
 }
 
 /// Sets a variable to a number.

@@ -260,6 +260,7 @@ fn def() -> TableDef {
         sort_key: Vec::new(),
         primary_key: Vec::new(),
         keys: Vec::new(),
+        collation: types::Collation::default(),
         checks: Vec::new(),
         comment: String::new(),
     }

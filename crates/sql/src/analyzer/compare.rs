@@ -2,11 +2,12 @@
 //! compared with anything else is brought to the other side's own type when that changes nothing, so
 //! that `column op constant` keeps the column bare and a scan can use it.
 
+use super::collated::{by_key, key};
 use super::convert::Rules;
 use super::fold::call;
 use super::typed::BIGINT;
 use super::unify::{common_decimal, common_integer, decimal_of};
-use super::{Family, Typed};
+use super::{Collated, Family, Typed};
 use crate::functions::arithmetic::pow10;
 use crate::temporal::{MICROS_PER_DAY, days_from_civil};
 use arrow::datatypes::DataType;
@@ -38,6 +39,18 @@ impl Comparison {
             Comparison::Greater => Operator::Gt,
             Comparison::GreaterOrEqual => Operator::GtEq,
             Comparison::NullSafeEqual => Operator::IsNotDistinctFrom,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+            Comparison::NullSafeEqual => "<=>",
         }
     }
 
@@ -79,6 +92,7 @@ impl Rules {
     pub(crate) fn compare(&self, op: Comparison, left: Typed, right: Typed) -> Result<Typed, SqlError> {
         let left = self.json_as_text(left, &right)?;
         let right = self.json_as_text(right, &left)?;
+        let (left, right) = self.collate_pair(op.sign(), left, right)?;
         if left.as_literal().is_some() && right.as_literal().is_none() {
             return self.compare(op.mirrored(), right, left);
         }
@@ -106,6 +120,7 @@ impl Rules {
             ty: SqlType::Date,
             arrow: DataType::Date32,
             nullable: left.nullable,
+            collation: Collated::NUMBER,
         };
         let first = Typed::date(days_from_civil(year as i32, 1, 1));
         let next = Typed::date(days_from_civil(year as i32 + 1, 1, 1));
@@ -163,7 +178,7 @@ impl Rules {
                 }
                 both(SqlType::Decimal { precision, scale }, DataType::Decimal128(precision, scale as i8))
             }
-            (F::Text, F::Text) => Ok((left, right)),
+            (F::Text, F::Text) => self.collate_pair("=", left, right),
             (F::Text | F::Binary, F::Text | F::Binary) => Ok((self.binary(left)?, self.binary(right)?)),
             (F::Date, F::Date) | (F::Time, F::Time) | (F::Timestamp, F::Timestamp) => Ok((left, right)),
             (F::Time, F::Text) | (F::Text, F::Time) => {
@@ -186,17 +201,26 @@ impl Rules {
     /// `value IN (list)`. Constants that fit the value's type make one list, others are compared
     /// one by one.
     pub(crate) fn in_list(&self, value: Typed, list: Vec<Typed>) -> Result<Typed, SqlError> {
+        let texts: Vec<&Typed> = std::iter::once(&value).chain(&list).collect();
+        let collation = self.common_collation("IN", &texts)?;
+        if value.ty != SqlType::Json && texts.iter().all(|text| by_key(&text.arrow, text.ty, collation)) {
+            let list = list.into_iter().map(|item| key(item, collation)).collect::<Result<_, _>>()?;
+            return self.in_list(key(value, collation)?, list);
+        }
         let mut constants = Vec::new();
         let mut others = Vec::new();
         let mut nullable = value.nullable;
         for item in list {
             nullable |= item.nullable;
-            let adapted =
-                if value.ty != SqlType::Json && value.as_literal().is_none() && item.as_literal().is_some() {
-                    self.adapt(Comparison::Equal, &value, &item)?
-                } else {
-                    None
-                };
+            let adapted = if value.ty != SqlType::Json
+                && !by_key(&value.arrow, value.ty, collation)
+                && value.as_literal().is_none()
+                && item.as_literal().is_some()
+            {
+                self.adapt(Comparison::Equal, &value, &item)?
+            } else {
+                None
+            };
             match adapted {
                 Some((Comparison::Equal, constant)) if !constant.data_type().is_nested() => {
                     constants.push(Expr::Literal(constant, None));

@@ -3,19 +3,20 @@
 //! Arrow's cast is used where it does exactly what MySQL does; everything else is a call of
 //! [`crate::functions::cast`]. Constants are converted at once.
 
+use super::collated::{by_key, key};
 use super::fold::{call, cast};
 use super::typed::{
     BIGINT, BIGINT_UNSIGNED, datetime_arrow, integer_digits, text_type, time_arrow, timestamp_arrow,
 };
 use super::unify::{common_type, decimal_of};
-use super::{Family, Typed};
+use super::{Collated, Family, Typed};
 use crate::functions::cast as casts;
 use crate::query::Modes;
 use crate::temporal::{MICROS_PER_DAY, Zone};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
-use types::{SqlError, SqlType};
+use types::{Collation, SqlError, SqlType};
 
 /// What conversions depend on besides the value: the session's clock, zone and modes.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub(crate) struct Rules {
     /// When the statement began: microseconds since 1970 on the session's clock.
     pub(crate) now: i64,
     pub(crate) modes: Modes,
+    /// collation_connection.
+    pub(crate) connection: Collation,
     /// A division by zero is an error: in what is written to a table, by sql_mode.
     pub(crate) strict_division: bool,
 }
@@ -68,12 +71,12 @@ fn label_number(value: Typed) -> Result<Typed, SqlError> {
     call(crate::functions::sets::label_number(), vec![value, ty], BIGINT_UNSIGNED)
 }
 
-/// What values are put into order by: an ENUM or SET by its number.
-pub(crate) fn order_value(value: Typed) -> Result<Typed, SqlError> {
+/// What values are put into order by: an ENUM or SET by its number, a text by its collation.
+pub(crate) fn order_value(value: Typed, collation: Collation) -> Result<Typed, SqlError> {
     if value.ty.labels().is_some() && value.family() == Family::Text && value.as_literal().is_none() {
         return label_number(value);
     }
-    Ok(value)
+    if by_key(&value.arrow, value.ty, collation) { key(value, collation) } else { Ok(value) }
 }
 
 impl Rules {
@@ -415,11 +418,12 @@ impl Rules {
                 };
                 call(casts::to_year(), vec![value], SqlType::Year)
             }
-            CastTarget::Char(None) => self.text(value),
+            CastTarget::Char(None) => Ok(Typed { collation: Collated::CONNECTION, ..self.text(value)? }),
             CastTarget::Char(Some(length)) => {
                 let text = self.text(value)?;
                 let args = vec![text, Typed::int(i64::from(length))];
-                call(crate::functions::text::left(), args, SqlType::VarChar(length))
+                let cut = call(crate::functions::text::left(), args, SqlType::VarChar(length))?;
+                Ok(Typed { collation: Collated::CONNECTION, ..cut })
             }
             CastTarget::Binary(None) => self.binary(value),
             CastTarget::Binary(Some(length)) => {

@@ -1,6 +1,6 @@
 //! Calls and casts that are evaluated at once where everything is constant.
 
-use super::Typed;
+use super::{Collated, Typed};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
@@ -21,6 +21,7 @@ pub(crate) fn call(udf: Arc<ScalarUDF>, args: Vec<Typed>, ty: SqlType) -> Result
     let fields: Vec<FieldRef> =
         args.iter().map(|arg| Arc::new(Field::new("", arg.arrow.clone(), arg.nullable))).collect();
     let scalars: Vec<Option<&ScalarValue>> = args.iter().map(Typed::as_literal).collect();
+    let collation = Collated::of_all(&args);
     let result = udf
         .return_field_from_args(ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars })
         .map_err(planning_error)?;
@@ -46,6 +47,7 @@ pub(crate) fn call(udf: Arc<ScalarUDF>, args: Vec<Typed>, ty: SqlType) -> Result
                 expr: Expr::Literal(value, None),
                 ty,
                 nullable,
+                collation,
             });
         }
     }
@@ -55,6 +57,7 @@ pub(crate) fn call(udf: Arc<ScalarUDF>, args: Vec<Typed>, ty: SqlType) -> Result
         ty,
         arrow: result.data_type().clone(),
         nullable: result.is_nullable(),
+        collation,
     })
 }
 
@@ -67,13 +70,14 @@ pub(crate) fn cast(value: Typed, arrow: DataType, ty: SqlType) -> Typed {
         && let Ok(folded) = literal.cast_to(&arrow)
     {
         let nullable = folded.is_null();
-        return Typed { expr: Expr::Literal(folded, None), ty, arrow, nullable };
+        return Typed { expr: Expr::Literal(folded, None), ty, arrow, nullable, ..value };
     }
     Typed {
         expr: Expr::Cast(Cast::new(Box::new(value.expr), arrow.clone())),
         ty,
         arrow,
         nullable: value.nullable,
+        collation: value.collation,
     }
 }
 

@@ -3,10 +3,12 @@
 //! leaves operands of exactly the types that the operation takes, so nothing is coerced later.
 
 pub(crate) mod arithmetic;
+pub(crate) mod collated;
 pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod fold;
 pub(crate) mod typed;
 pub(crate) mod unify;
 
+pub(crate) use collated::Collated;
 pub(crate) use typed::{Family, Typed};

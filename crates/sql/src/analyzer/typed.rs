@@ -1,5 +1,6 @@
 //! An expression with its types.
 
+use super::Collated;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -14,6 +15,8 @@ pub(crate) struct Typed {
     pub(crate) ty: SqlType,
     pub(crate) arrow: DataType,
     pub(crate) nullable: bool,
+    /// Means something if it is text.
+    pub(crate) collation: Collated,
 }
 
 /// Groups of types that behave alike.
@@ -107,7 +110,7 @@ pub(crate) fn decimal_shape(unscaled: i128, scale: u8) -> (u8, i8) {
 impl Typed {
     /// A condition: TRUE, FALSE or NULL.
     pub(crate) fn boolean(expr: Expr, nullable: bool) -> Typed {
-        Typed { expr, ty: BIGINT, arrow: DataType::Boolean, nullable }
+        Typed { expr, ty: BIGINT, arrow: DataType::Boolean, nullable, collation: Collated::NUMBER }
     }
 
     pub(crate) fn null() -> Typed {
@@ -116,6 +119,7 @@ impl Typed {
             ty: SqlType::Binary(0),
             arrow: DataType::Null,
             nullable: true,
+            collation: Collated::of_constant(&DataType::Null),
         }
     }
 
@@ -126,13 +130,14 @@ impl Typed {
             // Invariant: only plain types come here; a bare NULL is right for any other.
             Err(_) => Expr::Literal(ScalarValue::Null, None),
         };
-        Typed { expr, ty, arrow, nullable: true }
+        Typed { expr, ty, arrow, nullable: true, collation: Collated::of_constant(&DataType::Null) }
     }
 
     pub(crate) fn literal(value: ScalarValue, ty: SqlType) -> Typed {
         let arrow = value.data_type();
         let nullable = value.is_null();
-        Typed { expr: Expr::Literal(value, None), ty, arrow, nullable }
+        let collation = Collated::of_constant(&arrow);
+        Typed { expr: Expr::Literal(value, None), ty, arrow, nullable, collation }
     }
 
     pub(crate) fn int(value: i64) -> Typed {

@@ -19,6 +19,7 @@ fn column(ty: SqlType) -> ColumnDef {
         default: ColumnDefault::None,
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     }

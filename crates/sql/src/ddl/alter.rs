@@ -98,6 +98,17 @@ impl Altered {
                 self.auto_increment = Some(*next);
                 Ok(())
             }
+            AlterAction::Collation { collation, columns } => {
+                self.def.collation = *collation;
+                if *columns {
+                    for column in &mut self.def.columns {
+                        if column.ty.is_string() && column.ty != SqlType::Json {
+                            column.collation = *collation;
+                        }
+                    }
+                }
+                Ok(())
+            }
             AlterAction::Comment(comment) => {
                 self.def.comment.clone_from(comment);
                 Ok(())
@@ -154,7 +165,7 @@ impl Altered {
             )));
         }
         let id = self.def.next_column_id;
-        let mut column = column_def(spec, id)?;
+        let mut column = column_def(spec, id, self.def.collation)?;
         if column.nullable && column.default == ColumnDefault::None {
             column.default = ColumnDefault::Null;
         }
@@ -225,7 +236,7 @@ impl Altered {
         if spec.primary && !self.def.primary_key.contains(&old.id) {
             return Err(SqlError::unsupported("ALTER TABLE .. ADD PRIMARY KEY"));
         }
-        let mut new = column_def(spec, old.id)?;
+        let mut new = column_def(spec, old.id, self.def.collation)?;
         let generated = |column: &ColumnDef| matches!(column.default, ColumnDefault::Generated { .. });
         if (generated(&old) || generated(&new)) && old.default != new.default {
             return Err(SqlError::unsupported("changing how a column is generated"));

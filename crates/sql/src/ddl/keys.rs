@@ -162,5 +162,5 @@ pub(super) fn check_collocation(def: &TableDef) -> Result<()> {
             "the unique key {name} without all columns of the shard key, which is {shard}"
         )));
     }
-    Ok(())
+    super::collations::refuse_in_unique_keys(def)
 }

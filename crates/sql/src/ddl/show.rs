@@ -1,8 +1,8 @@
 //! SHOW CREATE TABLE, DESCRIBE and SHOW COLUMNS.
 
-use crate::charset::{DEFAULT_CHARSET, DEFAULT_COLLATION};
+use crate::charset::DEFAULT_CHARSET;
 use std::fmt::Write;
-use types::{ColumnDef, ColumnDefault, ColumnId, SqlType, TableDef};
+use types::{Collation, ColumnDef, ColumnDefault, ColumnId, SqlType, TableDef};
 
 /// A name in backquotes.
 pub fn quote_name(name: &str) -> String {
@@ -29,7 +29,8 @@ fn quote_text(text: &str) -> String {
 
 /// The text that makes a table like this one, as MySQL lays it out.
 pub fn show_create_table(def: &TableDef) -> String {
-    let mut lines: Vec<String> = def.columns.iter().map(column_line).collect();
+    let mut lines: Vec<String> =
+        def.columns.iter().map(|column| column_line(column, def.collation)).collect();
     if !def.primary_key.is_empty() {
         lines.push(format!("PRIMARY KEY ({})", names(def, &def.primary_key)));
     }
@@ -48,7 +49,7 @@ pub fn show_create_table(def: &TableDef) -> String {
     }
     let mut out = format!("CREATE TABLE {} (\n  {}\n)", quote_name(&def.name), lines.join(",\n  "));
     // Writing to a String does not fail.
-    let _ = write!(out, " ENGINE=Pando DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={DEFAULT_COLLATION}");
+    let _ = write!(out, " ENGINE=Pando DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={}", def.collation);
     if !def.comment.is_empty() {
         let _ = write!(out, " COMMENT={}", quote_text(&def.comment));
     }
@@ -56,10 +57,10 @@ pub fn show_create_table(def: &TableDef) -> String {
 }
 
 /// What SHOW CREATE DATABASE prints.
-pub fn create_database(name: &str, partitions: u32) -> String {
+pub fn create_database(name: &str, partitions: u32, collation: Collation) -> String {
     format!(
         "CREATE DATABASE {} PARTITIONS {partitions} /*!40100 DEFAULT CHARACTER SET {DEFAULT_CHARSET} \
-         COLLATE {DEFAULT_COLLATION} */",
+         COLLATE {collation} */",
         quote_name(name)
     )
 }
@@ -70,8 +71,11 @@ fn names(def: &TableDef, ids: &[ColumnId]) -> String {
     names.join(",")
 }
 
-fn column_line(column: &ColumnDef) -> String {
+fn column_line(column: &ColumnDef, default: Collation) -> String {
     let mut line = format!("{} {}", quote_name(&column.name), column.ty);
+    if is_collated(column.ty) && column.collation != default {
+        let _ = write!(line, " COLLATE {}", column.collation);
+    }
     if let ColumnDefault::Generated { expression, stored } = &column.default {
         let kind = if *stored { "STORED" } else { "VIRTUAL" };
         let _ = write!(line, " GENERATED ALWAYS AS ({expression}) {kind}");
@@ -106,6 +110,10 @@ fn column_line(column: &ColumnDef) -> String {
         let _ = write!(line, " COMMENT {}", quote_text(&column.comment));
     }
     line
+}
+
+fn is_collated(ty: SqlType) -> bool {
+    ty.is_string() && ty != SqlType::Json
 }
 
 fn is_lob(ty: SqlType) -> bool {
@@ -168,8 +176,7 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     ColumnRow {
         field: column.name.clone(),
         ty: column.ty.to_string(),
-        collation: (column.ty.is_string() && column.ty != SqlType::Json)
-            .then(|| DEFAULT_COLLATION.to_string()),
+        collation: is_collated(column.ty).then(|| column.collation.to_string()),
         null: if column.nullable { "YES" } else { "NO" },
         key: key_of(def, column.id),
         default,

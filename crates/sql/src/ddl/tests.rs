@@ -51,7 +51,7 @@ fn keys_and_defaults() {
          'it''s',\n  `at` timestamp(3) NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),\n  \
          PRIMARY KEY (`l_orderkey`,`l_linenumber`),\n  KEY `l_comment` (`l_comment`),\n  KEY `by_at` \
          (`at`),\n  SHARD KEY (`l_orderkey`),\n  SORT KEY (`at`)\n) ENGINE=Pando DEFAULT CHARSET=utf8mb4 \
-         COLLATE=utf8mb4_bin COMMENT='lines'"
+         COLLATE=utf8mb4_general_ci COMMENT='lines'"
     );
     let rows = columns_rows(&def);
     assert_eq!((rows[0].key, rows[0].null, rows[0].ty.as_str()), ("PRI", "NO", "bigint"));
@@ -132,6 +132,12 @@ fn errors_are_mysqls() {
         (
             "CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE)",
             "Pando doesn't yet support 'the unique key b without all columns of the shard key, which is (a)'",
+        ),
+        (
+            "CREATE TABLE t (a varchar(5) PRIMARY KEY) COLLATE utf8mb4_0900_ai_ci",
+            "Pando doesn't yet support 'the collation utf8mb4_0900_ai_ci of column a in a PRIMARY or UNIQUE key; \
+             give the column COLLATE utf8mb4_bin, or SET pando_binary_unique_keys = ON to have that done with a \
+             warning'",
         ),
         (
             "CREATE TABLE t (a int PRIMARY KEY, b int, SHARD KEY (b))",
@@ -247,6 +253,7 @@ prop_compose! {
         ColumnDef {
             id: ColumnId(0), name, ty, nullable, default, auto_increment: false,
             initial: None,
+            collation: types::Collation::default(),
             on_update_now: now && moment && !lob, comment,
         }
     }
@@ -276,7 +283,7 @@ prop_compose! {
             id: TableId(0), database: DatabaseId(0), name, version: 0,
             next_column_id: ColumnId(columns.len() as u32 + 1), columns,
             sort_key: shard_key.clone(), shard_key, primary_key: Vec::new(), keys, checks: Vec::new(),
-            comment,
+            comment, collation: types::Collation::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod bits;
 pub(crate) mod calendar;
 pub(crate) mod cast;
+pub(crate) mod collate;
 pub(crate) mod compress;
 pub(crate) mod date_format;
 pub(crate) mod datetime;
@@ -38,6 +39,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         arithmetic::all(),
         bits::all(),
         cast::all(),
+        collate::all(),
         compress::all(),
         datetime::all(),
         hashes::all(),

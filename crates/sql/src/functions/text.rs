@@ -579,6 +579,16 @@ fn write_soundex(out: &mut String, text: &str) {
 
 /// LIKE, for patterns that vary by row.
 pub(crate) fn like_matches(text: &str, pattern: &str, escape: Option<char>) -> bool {
+    like_matches_by(text, pattern, escape, |left, right| left == right)
+}
+
+/// LIKE, where `same` says which characters match.
+pub(crate) fn like_matches_by(
+    text: &str,
+    pattern: &str,
+    escape: Option<char>,
+    same: impl Fn(char, char) -> bool,
+) -> bool {
     let text: Vec<char> = text.chars().collect();
     let mut items = Vec::new();
     let mut chars = pattern.chars();
@@ -605,7 +615,7 @@ pub(crate) fn like_matches(text: &str, pattern: &str, escape: Option<char>) -> b
                 item += 1;
                 continue;
             }
-            Some(Item::One(c)) if *c == text[at] => {
+            Some(Item::One(c)) if same(*c, text[at]) => {
                 at += 1;
                 item += 1;
                 continue;

@@ -57,6 +57,7 @@ impl Reader<'_> {
         let if_not_exists = self.if_not_exists();
         let name = self.name()?;
         let mut partitions = None;
+        let mut collation = None;
         while !self.at_end() {
             if self.eat("PARTITIONS") {
                 self.eat_equals();
@@ -65,7 +66,11 @@ impl Reader<'_> {
                 continue;
             }
             let default = self.eat("DEFAULT");
-            if self.character_set_clause()? || self.collate_clause()?.is_some() {
+            if self.character_set_clause()? {
+                continue;
+            }
+            if let Some(named) = self.collate_clause()? {
+                collation = Some(named);
                 continue;
             }
             if self.eat("ENCRYPTION") {
@@ -80,7 +85,7 @@ impl Reader<'_> {
             }
             return self.expected("PARTITIONS, CHARACTER SET or COLLATE");
         }
-        Ok(Statement::CreateDatabase(CreateDatabase { name, if_not_exists, partitions }))
+        Ok(Statement::CreateDatabase(CreateDatabase { name, if_not_exists, partitions, collation }))
     }
 
     fn create_table(&mut self, reference: bool, temporary: bool, accepted: Vec<String>) -> Read<Statement> {
@@ -97,6 +102,7 @@ impl Reader<'_> {
             query: None,
             comment: String::new(),
             auto_increment: None,
+            collation: None,
             accepted,
         };
         if self.eat("LIKE") {

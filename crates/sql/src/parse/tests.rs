@@ -131,6 +131,7 @@ fn databases() {
         Statement::CreateDatabase(CreateDatabase {
             name: "d".into(),
             if_not_exists: true,
+            collation: Some(types::Collation::Bytes),
             partitions: Some(8)
         })
     );

@@ -2,14 +2,16 @@
 
 use super::binder::planning;
 use super::context::Modes;
+use super::distinct::representative;
 use super::errors::{Clause, invalid_group_function};
 use super::scope::Scope;
 use crate::analyzer::Typed;
+use crate::analyzer::convert::Rules;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, Cast, GroupingSet};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, GroupingSet};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, binary_expr};
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
@@ -17,18 +19,47 @@ use types::{ErrorKind, SqlError};
 #[derive(Default)]
 pub(super) struct Grouping {
     keys: Vec<Expr>,
+    /// Texts that are grouped by their keys in `keys`, and those.
+    texts: Vec<(Expr, Expr)>,
     pub(super) rollup: bool,
 }
 
 impl Grouping {
-    pub(super) fn push(&mut self, key: Typed) {
-        if !self.keys.contains(&key.expr) {
-            self.keys.push(key.expr);
+    pub(super) fn push(&mut self, rules: &Rules, value: Typed) -> Result<(), SqlError> {
+        let text = value.expr.clone();
+        let key = rules.group_value(value)?.expr;
+        if self.keys.contains(&key) {
+            return Ok(());
         }
+        if key != text {
+            self.texts.push((text, key.clone()));
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// The key that a grouped expression stands for.
+    fn key_of<'k>(&'k self, expr: &'k Expr) -> &'k Expr {
+        self.texts.iter().find(|(text, _)| text == expr).map_or(expr, |(_, key)| key)
+    }
+
+    /// Puts, for each text that is grouped by its key, the text that stands for all of a group.
+    fn represent(&self, expr: &mut Expr) -> Result<(), SqlError> {
+        if self.texts.is_empty() {
+            return Ok(());
+        }
+        replace(expr, |expr| match expr {
+            Expr::AggregateFunction(_) => Some(expr.clone()),
+            expr if self.keys.contains(expr) => Some(expr.clone()),
+            expr => {
+                self.texts.iter().find(|(text, _)| text == expr).map(|(text, _)| representative(text.clone()))
+            }
+        })
     }
 
     /// 1 where ROLLUP has put rows of all values of this key together, else 0. `None`: it is no key.
     fn mark(&self, key: &Expr, fields: &[Expr]) -> Option<Expr> {
+        let key = self.key_of(key);
         let at = self.keys.iter().position(|own| own == key)?;
         if !self.rollup {
             return Some(Expr::Literal(ScalarValue::Int32(Some(0)), None));
@@ -45,7 +76,7 @@ impl Grouping {
 
     /// Whether a key is the column that this name means.
     pub(super) fn has_column_named(&self, scope: &Scope, name: &str) -> bool {
-        self.keys.iter().any(|key| match key {
+        self.keys.iter().chain(self.texts.iter().map(|(text, _)| text)).any(|key| match key {
             Expr::Column(column) => {
                 scope.of_plan(column).is_some_and(|column| column.name.eq_ignore_ascii_case(name))
             }
@@ -88,6 +119,7 @@ pub(super) fn aggregate(
     for (clause, expr) in exprs.iter_mut() {
         place = if *clause == last { place + 1 } else { 1 };
         last = *clause;
+        grouping.represent(expr)?;
         for column in loose_columns(expr, &grouping.keys)? {
             if grouping.determines(scope, &column) {
                 grouping.keys.push(Expr::Column(column));
@@ -131,7 +163,7 @@ pub(super) fn aggregate(
     // The keys' fields come first; with ROLLUP a field for the grouping id follows.
     let first_function = fields.len() - functions.len();
     for (_, expr) in exprs.iter() {
-        let known = |key: &Expr| grouping.keys.contains(key);
+        let known = |key: &Expr| grouping.keys.contains(grouping.key_of(key));
         let unknown = expr.exists(|expr| Ok(grouping_argument(expr).is_some_and(|key| !known(key))));
         if unknown.map_err(planning)? {
             return Err(invalid_group_function());
@@ -140,7 +172,18 @@ pub(super) fn aggregate(
     for (_, expr) in exprs.iter_mut() {
         replace(expr, |expr| {
             if let Some(at) = functions.iter().position(|function| function == expr) {
-                return Some(fields[first_function + at].clone());
+                let field = fields[first_function + at].clone();
+                let text = grouping.texts.iter().find(|(text, _)| representative(text.clone()) == *expr);
+                return match text {
+                    // Rows of all values together have none.
+                    Some((_, key)) if grouping.rollup => {
+                        let mark = grouping.mark(key, &fields)?;
+                        let one = Expr::Literal(ScalarValue::Int32(Some(0)), None);
+                        let own = binary_expr(mark, Operator::Eq, one);
+                        Some(Expr::Case(Case::new(None, vec![(Box::new(own), Box::new(field))], None)))
+                    }
+                    _ => Some(field),
+                };
             }
             if matches!(expr, Expr::Literal(..)) {
                 return None;

@@ -9,7 +9,7 @@ use super::literals::unit_of;
 use crate::analyzer::convert::order_value;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
-use crate::analyzer::{Family, Typed};
+use crate::analyzer::{Collated, Family, Typed};
 use crate::functions::arithmetic::average_udf;
 use crate::functions::sum::{sum, sum_type};
 use crate::functions::{json, list, row_key, text};
@@ -205,7 +205,13 @@ impl Binder<'_> {
         if name == "GROUPING" {
             let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
             let expr = frame.aggregate(grouping_udaf(), vec![arg.expr])?;
-            return Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int32, nullable: false });
+            return Ok(Typed {
+                expr,
+                ty: BIGINT,
+                arrow: DataType::Int32,
+                nullable: false,
+                collation: Collated::NUMBER,
+            });
         }
         let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
         match name {
@@ -220,12 +226,16 @@ impl Binder<'_> {
                     None => arg.ty,
                 };
                 let func = if name == "MIN" { min_udaf() } else { max_udaf() };
-                let expr = frame.aggregate(func, vec![arg.expr])?;
-                Ok(Typed { expr, ty, arrow: arg.arrow, nullable: true })
+                self.rules.extreme(name, vec![arg], ty, |mut values| {
+                    let arg = values.pop().unwrap_or_else(Typed::null);
+                    let ty = if arg.family() == Family::Text { ty } else { arg.ty };
+                    let expr = frame.aggregate(func, vec![arg.expr])?;
+                    Ok(Typed { expr, ty, arrow: arg.arrow, nullable: true, collation: arg.collation })
+                })
             }
             "ANY_VALUE" => {
-                let expr = any_value(arg.expr);
-                Ok(Typed { expr, ty: arg.ty, arrow: arg.arrow, nullable: true })
+                let expr = any_value(arg.expr.clone());
+                Ok(Typed { expr, nullable: true, ..arg })
             }
             "BIT_AND" => self.bit_aggregate(bit_and_udaf(), arg, u64::MAX, &frame),
             "BIT_OR" => self.bit_aggregate(bit_or_udaf(), arg, 0, &frame),
@@ -236,8 +246,15 @@ impl Binder<'_> {
             "VAR_SAMP" => self.moment_of_doubles(var_samp_udaf(), arg, &frame),
             "MEDIAN" => self.moment_of_doubles(median_udaf(), arg, &frame),
             _ => {
+                let arg = self.rules.group_value(arg)?;
                 let expr = frame.aggregate(approx_distinct_udaf(), vec![arg.expr])?;
-                let counted = Typed { expr, ty: BIGINT_UNSIGNED, arrow: DataType::UInt64, nullable: false };
+                let counted = Typed {
+                    expr,
+                    ty: BIGINT_UNSIGNED,
+                    arrow: DataType::UInt64,
+                    nullable: false,
+                    collation: Collated::NUMBER,
+                };
                 Ok(cast(counted, DataType::Int64, BIGINT))
             }
         }
@@ -245,12 +262,15 @@ impl Binder<'_> {
 
     fn count_rows(&mut self, frame: &Frame) -> Result<Typed, SqlError> {
         let expr = frame.aggregate(count_udaf(), vec![Expr::Literal(COUNT_STAR_EXPANSION, None)])?;
-        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false })
+        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false, collation: Collated::NUMBER })
     }
 
     fn count(&mut self, mut args: Vec<Typed>, frame: Frame) -> Result<Typed, SqlError> {
         if args.is_empty() || (args.len() > 1 && !frame.distinct) {
             return Err(wrong_count("COUNT"));
+        }
+        if frame.distinct {
+            args = args.into_iter().map(|arg| self.rules.group_value(arg)).collect::<Result<_, _>>()?;
         }
         let arg = if args.len() == 1 {
             args.remove(0)
@@ -262,7 +282,7 @@ impl Binder<'_> {
             return self.count_rows(&frame);
         }
         let expr = frame.aggregate(count_udaf(), vec![arg.expr])?;
-        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false })
+        Ok(Typed { expr, ty: BIGINT, arrow: DataType::Int64, nullable: false, collation: Collated::NUMBER })
     }
 
     /// A number of a kind that SUM adds up.
@@ -285,7 +305,7 @@ impl Binder<'_> {
             _ => SqlType::Double,
         };
         let expr = frame.aggregate(sum(), vec![arg.expr])?;
-        Ok(Typed { expr, ty, arrow, nullable: true })
+        Ok(Typed { expr, ty, arrow, nullable: true, collation: Collated::NUMBER })
     }
 
     /// The sum divided by the count: exact, rounded once, and shared with SUM and COUNT beside it.
@@ -319,7 +339,13 @@ impl Binder<'_> {
     ) -> Result<Typed, SqlError> {
         let arg = self.rules.unsigned(arg)?;
         let expr = frame.aggregate(func, vec![arg.expr])?;
-        let value = Typed { expr, ty: BIGINT_UNSIGNED, arrow: DataType::UInt64, nullable: true };
+        let value = Typed {
+            expr,
+            ty: BIGINT_UNSIGNED,
+            arrow: DataType::UInt64,
+            nullable: true,
+            collation: Collated::NUMBER,
+        };
         self.native_call("COALESCE", vec![value, Typed::uint(empty)])
     }
 
@@ -331,7 +357,13 @@ impl Binder<'_> {
     ) -> Result<Typed, SqlError> {
         let arg = self.rules.double(arg)?;
         let expr = frame.aggregate(func, vec![arg.expr])?;
-        Ok(Typed { expr, ty: SqlType::Double, arrow: DataType::Float64, nullable: true })
+        Ok(Typed {
+            expr,
+            ty: SqlType::Double,
+            arrow: DataType::Float64,
+            nullable: true,
+            collation: Collated::NUMBER,
+        })
     }
 
     fn group_concat(
@@ -351,6 +383,12 @@ impl Binder<'_> {
                 (call(text::concat(), args, SqlType::Text(LobSize::Long))?, None)
             }
         };
+        let collation = self.rules.collation(&value);
+        if frame.distinct && !collation.is_bytes() {
+            return Err(SqlError::unsupported(
+                "GROUP_CONCAT(DISTINCT ..) of a text whose collation takes different texts for equal",
+            ));
+        }
         let mut separator = ",".to_string();
         for clause in clauses {
             match clause {
@@ -365,11 +403,11 @@ impl Binder<'_> {
                         super::select::refuse_order_options(key)?;
                         let ascending = key.options.asc.unwrap_or(true);
                         let expr = match super::select::ordinal(&key.expr) {
-                            Some(1) => value.expr.clone(),
+                            Some(1) => order_value(value.clone(), collation)?.expr,
                             Some(_) => {
                                 return Err(SqlError::unsupported("places in ORDER BY of GROUP_CONCAT"));
                             }
-                            None => order_value(self.expr(&key.expr, env)?)?.expr,
+                            None => self.order_value(&key.expr, env)?.expr,
                         };
                         frame.order.push(SortExpr::new(expr, ascending, ascending));
                     }
@@ -387,9 +425,11 @@ impl Binder<'_> {
             };
         }
         let separator = Expr::Literal(ScalarValue::Utf8View(Some(separator)), None);
+        let concatenated = value.collated();
         let expr = frame.aggregate(string_agg_udaf(), vec![value.expr, separator])?;
         let text = SqlType::Text(LobSize::Long);
-        let joined = Typed { expr, ty: text, arrow: DataType::LargeUtf8, nullable: true };
+        let joined =
+            Typed { expr, ty: text, arrow: DataType::LargeUtf8, nullable: true, collation: concatenated };
         let joined = cast(joined, DataType::Utf8View, text);
         call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
     }
@@ -416,7 +456,7 @@ impl Binder<'_> {
         let digits = Typed::int(i64::from(value.fsp()));
         let arrow = DataType::new_list(value.arrow.clone(), true);
         let expr = frame.aggregate(array_agg_udaf(), vec![value.expr])?;
-        let list = Typed { expr, ty: text, arrow, nullable: true };
+        let list = Typed { expr, ty: text, arrow, nullable: true, collation: Collated::NUMBER };
         let joined = call(list::join_list(), vec![list, Typed::text(separator), digits], text)?;
         call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
     }
@@ -447,7 +487,13 @@ impl Binder<'_> {
         };
         let separator = Expr::Literal(ScalarValue::Utf8View(Some(", ".to_string())), None);
         let expr = frame.aggregate(string_agg_udaf(), vec![piece.expr, separator])?;
-        let joined = Typed { expr, ty: SqlType::Json, arrow: DataType::LargeUtf8, nullable: true };
+        let joined = Typed {
+            expr,
+            ty: SqlType::Json,
+            arrow: DataType::LargeUtf8,
+            nullable: true,
+            collation: Collated::NUMBER,
+        };
         let joined = cast(joined, DataType::Utf8View, SqlType::Json);
         let (open, close) = if is_array { ("[", "]") } else { ("{", "}") };
         let document =
@@ -514,6 +560,7 @@ impl Binder<'_> {
                 ty: BIGINT_UNSIGNED,
                 arrow: DataType::UInt64,
                 nullable: false,
+                collation: Collated::NUMBER,
             })
         };
         let share = |udwf| {
@@ -522,6 +569,7 @@ impl Binder<'_> {
                 ty: SqlType::Double,
                 arrow: DataType::Float64,
                 nullable: false,
+                collation: Collated::NUMBER,
             })
         };
         match name {
@@ -538,6 +586,7 @@ impl Binder<'_> {
                     ty: BIGINT_UNSIGNED,
                     arrow: DataType::UInt64,
                     nullable: false,
+                    collation: Collated::NUMBER,
                 })
             }
             "LAG" | "LEAD" => {
@@ -563,26 +612,33 @@ impl Binder<'_> {
                 };
                 let nullable = default.is_none() || value.nullable;
                 let offset = Expr::Literal(ScalarValue::Int64(Some(offset)), None);
-                let mut exprs = vec![value.expr, offset];
+                let mut exprs = vec![value.expr.clone(), offset];
                 exprs.extend(default);
                 let udwf = if name == "LAG" { lag_udwf() } else { lead_udwf() };
-                Ok(Typed { expr: plain(udwf, exprs), ty: value.ty, arrow: value.arrow, nullable })
+                Ok(Typed { expr: plain(udwf, exprs), nullable, ..value })
             }
             "NTH_VALUE" => {
                 let mut args = args.into_iter();
                 let (value, place) = (args.next().unwrap_or_else(Typed::null), args.next());
                 let place = constant_number(name, &place.unwrap_or_else(Typed::null), 1)?;
                 let place = Expr::Literal(ScalarValue::Int64(Some(place)), None);
-                let expr = plain(nth_value_udwf(), vec![value.expr, place]);
-                Ok(Typed { expr, ty: value.ty, arrow: value.arrow, nullable: true })
+                let expr = plain(nth_value_udwf(), vec![value.expr.clone(), place]);
+                Ok(Typed { expr, nullable: true, ..value })
             }
             _ => {
                 let value = args.into_iter().next().unwrap_or_else(Typed::null);
                 let udwf = if name == "FIRST_VALUE" { first_value_udwf() } else { last_value_udwf() };
-                let expr = plain(udwf, vec![value.expr]);
-                Ok(Typed { expr, ty: value.ty, arrow: value.arrow, nullable: true })
+                let expr = plain(udwf, vec![value.expr.clone()]);
+                Ok(Typed { expr, nullable: true, ..value })
             }
         }
+    }
+
+    /// What an expression is put into order by.
+    fn order_value(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        let value = self.expr(expr, env)?;
+        let collation = self.rules.collation(&value);
+        order_value(value, collation)
     }
 
     fn window(&mut self, over: &ast::WindowType, env: Env<'_>) -> Result<Window, SqlError> {
@@ -604,12 +660,13 @@ impl Binder<'_> {
         };
         let mut key_types = Vec::with_capacity(spec.order_by.len());
         for expr in &spec.partition_by {
-            window.partition_by.push(self.expr(expr, env)?.expr);
+            let value = self.expr(expr, env)?;
+            window.partition_by.push(self.rules.group_value(value)?.expr);
         }
         for key in &spec.order_by {
             super::select::refuse_order_options(key)?;
             let ascending = key.options.asc.unwrap_or(true);
-            let value = order_value(self.expr(&key.expr, env)?)?;
+            let value = self.order_value(&key.expr, env)?;
             key_types.push(value.arrow.clone());
             window.order_by.push(SortExpr::new(value.expr, ascending, ascending));
         }

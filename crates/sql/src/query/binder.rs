@@ -1,11 +1,12 @@
 //! The state of binding one statement, and what its parts hand to each other.
 
-use super::context::BindContext;
+use super::context::{BindContext, SessionView, VariableScope};
+use super::distinct::Compared;
 use super::errors::Clause;
 use super::scope::{Origin, Scope};
 use super::views::{OpenViews, Rewrites};
-use crate::analyzer::Typed;
 use crate::analyzer::convert::Rules;
+use crate::analyzer::{Collated, Typed};
 use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::expr::Alias as AliasExpr;
@@ -14,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError, SqlType, TableDef};
+use types::{Collation, ErrorKind, SqlError, SqlType, TableDef, Value};
 
 /// How deep queries and expressions may nest.
 const MAX_DEPTH: usize = 600;
@@ -82,6 +83,7 @@ pub(super) struct Output {
     pub(super) ty: SqlType,
     pub(super) arrow: DataType,
     pub(super) nullable: bool,
+    pub(super) collation: Collation,
     pub(super) table: String,
     pub(super) origin: Option<Arc<Origin>>,
 }
@@ -144,6 +146,7 @@ impl<'a> Binder<'a> {
             zone: session.zone,
             now: session.zone.to_local(session.now),
             modes: session.modes,
+            connection: connection_collation(session),
             strict_division: false,
         };
         Binder {
@@ -267,6 +270,24 @@ impl Output {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
+            collation: Collated::column(self.collation),
         }
+    }
+
+    pub(super) fn compared(&self) -> Compared {
+        Compared {
+            column: self.column.clone(),
+            ty: self.ty,
+            arrow: self.arrow.clone(),
+            collation: self.collation,
+        }
+    }
+}
+
+/// collation_connection; where there is no session, that of bytes.
+fn connection_collation(session: &SessionView<'_>) -> Collation {
+    match session.variables.system(VariableScope::Any, "collation_connection") {
+        Ok(Value::Text(name)) => Collation::of_name(&name).unwrap_or_default(),
+        _ => Collation::default(),
     }
 }

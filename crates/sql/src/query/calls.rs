@@ -5,10 +5,10 @@
 
 use super::binder::{Binder, Env};
 use super::errors::{Clause, invalid_group_function};
-use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
+use crate::analyzer::{Family, Typed};
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use sqlparser::ast;
 use std::sync::Arc;
@@ -256,6 +256,7 @@ impl Binder<'_> {
             "GREATEST" | "LEAST" => {
                 args.count(2, usize::MAX)?;
                 let greatest = args.name == "GREATEST";
+                let args_name = args.name.clone();
                 let (values, ty, arrow) = self.rules.unify(args.all())?;
                 if arrow == arrow::datatypes::DataType::Null {
                     return Ok(Ok(Typed::null()));
@@ -265,7 +266,11 @@ impl Binder<'_> {
                 } else {
                     crate::functions::math::least()
                 };
-                call(udf, values, ty)?
+                let operation = args_name.to_ascii_lowercase();
+                self.rules.extreme(&operation, values, ty, |values| {
+                    let ty = if values[0].family() == Family::Text { ty } else { values[0].ty };
+                    call(udf, values, ty)
+                })?
             }
             "INTERVAL" => {
                 args.count(2, usize::MAX)?;

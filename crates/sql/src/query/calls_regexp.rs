@@ -16,8 +16,19 @@ impl Binder<'_> {
 
     fn regexp_like(&mut self, value: Typed, pattern: Typed, flags: Typed) -> Result<Typed, SqlError> {
         let rules = self.rules;
-        let args = vec![rules.text(value)?, rules.text(pattern)?, rules.text(flags)?];
+        let flags = self.regexp_flags(&value, &pattern, flags)?;
+        let args = vec![rules.text(value)?, rules.text(pattern)?, flags];
         call(regexp::regexp(), args, BIGINT)
+    }
+
+    /// The flags, before them whether capitals count by the collation.
+    fn regexp_flags(&self, value: &Typed, pattern: &Typed, flags: Typed) -> Result<Typed, SqlError> {
+        let flags = self.rules.text(flags)?;
+        if self.rules.common_collation("regexp", &[value, pattern])?.is_bytes() {
+            return Ok(flags);
+        }
+        let ty = text_type(flags.characters() + 1);
+        call(crate::functions::text::concat(), vec![Typed::text("i"), flags], ty)
     }
 
     pub(super) fn regexp_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
@@ -33,10 +44,11 @@ impl Binder<'_> {
             "REGEXP_INSTR" => {
                 args.count(2, 6)?;
                 let (value, pattern) = (args.or(0, Typed::null()), args.or(1, Typed::null()));
+                let flags = self.regexp_flags(&value, &pattern, args.or(5, Typed::text("")))?;
                 let values = vec![
                     rules.text(value)?,
                     rules.text(pattern)?,
-                    rules.text(args.or(5, Typed::text("")))?,
+                    flags,
                     rules.signed(args.or(2, one()))?,
                     rules.signed(args.or(3, one()))?,
                     rules.signed(args.or(4, Typed::int(0)))?,
@@ -46,12 +58,13 @@ impl Binder<'_> {
             "REGEXP_SUBSTR" => {
                 args.count(2, 5)?;
                 let (value, pattern) = (args.or(0, Typed::null()), args.or(1, Typed::null()));
+                let flags = self.regexp_flags(&value, &pattern, args.or(4, Typed::text("")))?;
                 let value = rules.text(value)?;
                 let ty = text_type(value.characters());
                 let values = vec![
                     value,
                     rules.text(pattern)?,
-                    rules.text(args.or(4, Typed::text("")))?,
+                    flags,
                     rules.signed(args.or(2, one()))?,
                     rules.signed(args.or(3, one()))?,
                 ];
@@ -60,12 +73,13 @@ impl Binder<'_> {
             "REGEXP_REPLACE" => {
                 args.count(3, 6)?;
                 let (value, pattern) = (args.or(0, Typed::null()), args.or(1, Typed::null()));
+                let flags = self.regexp_flags(&value, &pattern, args.or(5, Typed::text("")))?;
                 let (value, new) = (rules.text(value)?, rules.text(args.or(2, Typed::null()))?);
                 let ty = text_type(value.characters().saturating_mul(new.characters().max(1)));
                 let values = vec![
                     value,
                     rules.text(pattern)?,
-                    rules.text(args.or(5, Typed::text("")))?,
+                    flags,
                     new,
                     rules.signed(args.or(3, one()))?,
                     rules.signed(args.or(4, Typed::int(0)))?,

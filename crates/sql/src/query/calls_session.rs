@@ -3,7 +3,7 @@
 use super::binder::Binder;
 use super::calls::Args;
 use crate::analyzer::typed::BIGINT;
-use crate::analyzer::{Family, Typed};
+use crate::analyzer::{Collated, Family, Typed};
 use arrow::datatypes::DataType;
 use types::sql_type::LobSize;
 use types::{SqlError, SqlType};
@@ -30,11 +30,12 @@ impl Binder<'_> {
             "FOUND_ROWS" => Typed::uint(session.found_rows),
             "CHARSET" | "COLLATION" => {
                 let binary = name_of_binary(args.get(0));
+                let collation = args.get(0).map(|value| self.rules.collation(value)).unwrap_or_default();
                 args.count(1, 1)?;
                 return Ok(Ok(Typed::text(match (args.name.as_str(), binary) {
                     (_, true) => "binary",
                     ("CHARSET", false) => crate::charset::DEFAULT_CHARSET,
-                    _ => crate::charset::DEFAULT_COLLATION,
+                    _ => collation.name(),
                 })));
             }
             "COERCIBILITY" => {
@@ -57,7 +58,7 @@ impl Binder<'_> {
             _ => return Ok(Err(args)),
         };
         args.count(0, 0)?;
-        Ok(Ok(value))
+        Ok(Ok(Typed { collation: Collated::SYSTEM, ..value }))
     }
 }
 
@@ -66,8 +67,9 @@ impl Binder<'_> {
 fn coercibility(value: &Typed) -> i64 {
     match value.family() {
         Family::Null => 6,
-        Family::Text | Family::Binary if value.expr.any_column_refs() => 2,
-        Family::Text | Family::Binary => 4,
+        Family::Text => value.collated().coercibility as i64,
+        Family::Binary if value.expr.any_column_refs() => 2,
+        Family::Binary => 4,
         _ => 5,
     }
 }

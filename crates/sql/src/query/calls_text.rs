@@ -2,9 +2,10 @@
 
 use super::binder::Binder;
 use super::calls::Args;
+use crate::analyzer::compare::Comparison;
 use crate::analyzer::typed::{BIGINT, text_type};
 use crate::analyzer::{Family, Typed};
-use crate::functions::{bits, cast, math, sets, text};
+use crate::functions::{bits, cast, collate, math, sets, text};
 use datafusion::common::ScalarValue;
 use sqlparser::ast;
 use types::{SqlError, SqlType};
@@ -128,12 +129,12 @@ impl Binder<'_> {
                 for (at, value) in args.all().into_iter().enumerate() {
                     values.push(if at < 2 { rules.text(value)? } else { rules.signed(value)? });
                 }
-                self.kernel(text::locate(), values, BIGINT)
+                self.locate(values).map(Ok)
             }
             "INSTR" => {
                 let [value, wanted] = args.exactly()?;
                 let values = self.texts(vec![wanted, value])?;
-                self.kernel(text::locate(), values, BIGINT)
+                self.locate(values).map(Ok)
             }
             "ASCII" => {
                 let [value] = args.exactly()?;
@@ -181,8 +182,13 @@ impl Binder<'_> {
             }
             "FIND_IN_SET" => {
                 let [wanted, set] = args.exactly()?;
-                let values = self.texts(vec![wanted, set])?;
-                self.kernel(text::find_in_set(), values, BIGINT)
+                let mut values = self.texts(vec![wanted, set])?;
+                let collation = rules.common_collation("find_in_set", &[&values[0], &values[1]])?;
+                if collation.is_bytes() {
+                    return self.kernel(text::find_in_set(), values, BIGINT);
+                }
+                values.push(Typed::text(collation.name()));
+                self.kernel(collate::collated_find_in_set(), values, BIGINT)
             }
             "SUBSTRING_INDEX" => {
                 let [value, separator, count] = args.exactly()?;
@@ -192,8 +198,15 @@ impl Binder<'_> {
             }
             "STRCMP" => {
                 let [left, right] = args.exactly()?;
-                let values = self.texts(vec![left, right])?;
-                self.kernel(text::strcmp(), values, BIGINT)
+                let (left, right) = (rules.text(left)?, rules.text(right)?);
+                if rules.common_collation("strcmp", &[&left, &right])?.is_bytes() {
+                    return self.kernel(text::strcmp(), vec![left, right], BIGINT);
+                }
+                let less = rules.compare(Comparison::Less, left.clone(), right.clone())?;
+                let equal = rules.compare(Comparison::Equal, left.clone(), right.clone())?;
+                let greater = rules.compare(Comparison::Greater, left, right)?;
+                let results = vec![Typed::int(-1), Typed::int(0), Typed::int(1), Typed::null()];
+                self.choose(vec![less, equal, greater], results).map(Ok)
             }
             "FORMAT" => {
                 args.count(2, 3)?;
@@ -265,8 +278,9 @@ impl Binder<'_> {
                 self.kernel(sets::make_set(), values, text_type(length))
             }
             "WEIGHT_STRING" => {
-                // By bytes, the weights of a text are its bytes.
                 let [value] = args.exactly()?;
+                let value = rules.group_value(rules.string(value)?)?;
+                // By bytes, the weights of a text are its bytes.
                 rules.binary(value).map(Ok)
             }
             "BIT_COUNT" => {
@@ -275,6 +289,19 @@ impl Binder<'_> {
             }
             _ => Ok(Err(args)),
         }
+    }
+
+    /// LOCATE of texts, and perhaps a place to begin at.
+    pub(super) fn locate(&mut self, mut values: Vec<Typed>) -> Result<Typed, SqlError> {
+        let collation = self.rules.common_collation("locate", &[&values[0], &values[1]])?;
+        if collation.is_bytes() {
+            return crate::analyzer::fold::call(text::locate(), values, BIGINT);
+        }
+        if values.len() == 2 {
+            values.push(Typed::int(1));
+        }
+        values.push(Typed::text(collation.name()));
+        crate::analyzer::fold::call(collate::collated_locate(), values, BIGINT)
     }
 
     /// SUBSTRING of bytes.
@@ -387,6 +414,17 @@ impl Binder<'_> {
     /// FIELD compares as text if all are text, else as numbers.
     fn field(&mut self, values: Vec<Typed>) -> Result<Typed, SqlError> {
         let textual = values.iter().all(|value| value.family().is_string() || value.family() == Family::Null);
+        if textual && !self.rules.common_collation("field", &values.iter().collect::<Vec<_>>())?.is_bytes() {
+            let mut values = values.into_iter();
+            let wanted = values.next().unwrap_or_else(Typed::null);
+            let (mut tests, mut results) = (Vec::new(), Vec::new());
+            for (candidate, place) in values.zip(1..) {
+                tests.push(self.rules.compare(Comparison::Equal, wanted.clone(), candidate)?);
+                results.push(Typed::int(place));
+            }
+            results.push(Typed::int(0));
+            return self.choose(tests, results);
+        }
         let values = if textual {
             self.texts(values)?
         } else {

@@ -11,7 +11,6 @@ use super::select::{Key, refuse_order_options, sort};
 use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
-use crate::analyzer::convert::order_value;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::Expr;
@@ -36,10 +35,11 @@ impl Binder<'_> {
         let mut keys = Vec::with_capacity(order_by.len());
         for key in order_by {
             refuse_order_options(key)?;
-            let value = order_value(self.expr(&key.expr, Env::new(&scope, Clause::Order))?)?;
+            let value = self.expr(&key.expr, Env::new(&scope, Clause::Order))?;
             if value.as_literal().is_none() {
                 let ascending = key.options.asc.unwrap_or(true);
-                keys.push(Key { expr: value.expr, ascending, ty: value.ty }.sort()?);
+                let collation = self.rules.collation(&value);
+                keys.push(Key { expr: value.expr, ascending, ty: value.ty, collation }.sort()?);
             }
         }
         plan = sort(plan, keys);

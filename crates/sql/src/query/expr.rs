@@ -8,7 +8,7 @@ use super::scope::ColumnName;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
-use crate::analyzer::{Family, Typed};
+use crate::analyzer::{Collated, Family, Typed};
 use crate::functions::arithmetic::Operation;
 use crate::functions::bits;
 use crate::functions::interval::Unit;
@@ -17,7 +17,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Case, Like};
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
-use types::{ErrorKind, SqlError};
+use types::{Collation, ErrorKind, SqlError};
 
 /// The longest chain of one operator that is not AND or OR; those are built as balanced trees.
 const MAX_CHAIN: usize = 2_000;
@@ -127,7 +127,7 @@ impl Binder<'_> {
             E::Position { expr, r#in } => {
                 let (wanted, value) = (self.expr(expr, env)?, self.expr(r#in, env)?);
                 let args = vec![self.rules.text(wanted)?, self.rules.text(value)?];
-                call(text::locate(), args, BIGINT)
+                self.locate(args)
             }
             E::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expr(expr, env)?];
@@ -156,13 +156,18 @@ impl Binder<'_> {
             }
             E::Collate { expr, collation } => {
                 let value = self.expr(expr, env)?;
-                let collation = collation.to_string().to_ascii_lowercase();
-                if collation.ends_with("_bin") || collation == "binary" {
-                    Ok(value)
-                } else {
-                    crate::charset::collation(&collation)?;
-                    Err(SqlError::unsupported(format_args!("COLLATE {collation}")))
+                let name = collation.to_string();
+                if value.family() == Family::Binary {
+                    return Err(SqlError::new(
+                        ErrorKind::CollationCharsetMismatch,
+                        format!("COLLATION '{name}' is not valid for CHARACTER SET 'binary'"),
+                    ));
                 }
+                let collation = match name.to_ascii_lowercase().as_str() {
+                    "binary" => Collation::Bytes,
+                    name => crate::charset::collation(name)?,
+                };
+                Ok(Typed { collation: Collated::explicit(collation), ..self.rules.text(value)? })
             }
             E::Function(function) => self.function(function, env),
             E::Interval(_) => Err(SqlError::new(
@@ -244,7 +249,7 @@ impl Binder<'_> {
                 name.push('.');
                 name.push_str(&part.value.to_ascii_lowercase());
             }
-            let value = Typed::value(&variables.user(&name));
+            let value = Typed { collation: Collated::CONNECTION, ..Typed::value(&variables.user(&name)) };
             // A user variable holds a number or a string.
             return if value.family().is_temporal() { self.rules.text(value) } else { Ok(value) };
         };
@@ -614,6 +619,13 @@ impl Binder<'_> {
         let (value, pattern) = (self.expr(expr, env)?, self.expr(pattern, env)?);
         let (value, pattern) = (self.rules.text(value)?, self.rules.text(pattern)?);
         let nullable = value.nullable || pattern.nullable;
+        let collation = self.rules.common_collation("like", &[&value, &pattern])?;
+        if !collation.is_bytes() {
+            let escape = Typed::text(escape.map(String::from).unwrap_or_default());
+            let args = vec![value, pattern, escape, Typed::text(collation.name())];
+            let matched = call(crate::functions::collate::collated_like(), args, BIGINT)?;
+            return if negated { self.rules.not(matched) } else { Ok(matched) };
+        }
         let pattern = match pattern.as_literal() {
             Some(ScalarValue::Utf8View(Some(text))) => Typed::text(backslash_pattern(text, escape)),
             Some(_) => pattern,
@@ -658,12 +670,13 @@ impl Binder<'_> {
     /// The first result whose test is TRUE, else the last one, which has no test.
     pub(super) fn choose(&mut self, tests: Vec<Typed>, results: Vec<Typed>) -> Result<Typed, SqlError> {
         let nullable = results.iter().any(|result| result.nullable);
+        let collation = Collated::of_all(&results);
         let (mut results, ty, arrow) = self.rules.unify(results)?;
         let otherwise = results.pop().map(|result| Box::new(result.expr));
         let branches =
             tests.into_iter().zip(results).map(|(test, result)| (Box::new(test.expr), Box::new(result.expr)));
         let expr = Expr::Case(Case::new(None, branches.collect(), otherwise));
-        Ok(Typed { expr, ty, arrow, nullable })
+        Ok(Typed { expr, ty, arrow, nullable, collation })
     }
 
     fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed, SqlError> {

@@ -197,6 +197,7 @@ impl Binder<'_> {
                 ty,
                 arrow: field.data_type().clone(),
                 nullable: field.is_nullable(),
+                collation: declared.map(|column| column.collation).unwrap_or_default(),
                 origin: Some(Arc::new(Origin {
                     schema: database.unwrap_or_default().to_string(),
                     org_table: table.to_string(),
@@ -285,6 +286,7 @@ impl Binder<'_> {
                 ty: column.ty,
                 arrow: column.arrow.clone(),
                 nullable: column.nullable,
+                collation: column.collation,
                 origin: column.origin.clone(),
                 visible: true,
                 ordinal,

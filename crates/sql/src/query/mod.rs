@@ -19,6 +19,7 @@ mod calls_text;
 mod calls_time;
 mod change;
 mod context;
+mod distinct;
 mod errors;
 mod expr;
 mod from;
@@ -55,7 +56,7 @@ use errors::Clause;
 use scope::Scope;
 use sqlparser::ast;
 use std::sync::Arc;
-use types::{SqlError, SqlType, TableDef, Value};
+use types::{Collation, SqlError, SqlType, TableDef, Value};
 
 /// A column of a result, for its metadata. `table`, `org_table`, `org_name` and `schema` are empty
 /// unless it is a plain column of a table.
@@ -65,6 +66,7 @@ pub struct OutputColumn {
     pub name: String,
     pub ty: SqlType,
     pub nullable: bool,
+    pub collation: Collation,
     /// Database.
     pub schema: String,
     /// Alias of the table.
@@ -124,11 +126,12 @@ pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<Bo
     for (at, expr) in exprs.iter().enumerate() {
         let value = binder.expr(expr, Env::new(&source.scope, Clause::FieldList))?;
         let name = format!("column_{at}");
-        values.push(binder::named(value.expr, &name));
+        values.push(binder::named(value.expr.clone(), &name));
         columns.push(Output {
             name: expr.to_string(),
             column: datafusion::common::Column::from_name(name),
             ty: value.ty,
+            collation: binder.rules.collation(&value),
             arrow: value.arrow,
             nullable: value.nullable,
             table: String::new(),
@@ -194,6 +197,7 @@ fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
             name: column.name,
             ty: column.ty,
             nullable: column.nullable,
+            collation: column.collation,
             table: column.table,
         }
     });

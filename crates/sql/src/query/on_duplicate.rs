@@ -126,6 +126,7 @@ pub(super) fn row_scope(definition: &TableDef, relation: &str, shown: &str, data
         ty: column.ty,
         arrow: column.ty.arrow(),
         nullable: column.nullable,
+        collation: column.collation,
         origin: None,
         visible: true,
         ordinal,

@@ -1,10 +1,12 @@
 //! Whole queries: WITH, set operations, VALUES, TABLE, ORDER BY and LIMIT around them.
 
 use super::binder::{Binder, Cte, Env, Output, Rows, alias_plan, named, planning, project, unique_names};
+use super::distinct::{Compared, distinct};
 use super::errors::Clause;
 use super::locking::LockedRows;
 use super::scope::Scope;
 use crate::analyzer::Typed;
+use crate::analyzer::typed::BIGINT_UNSIGNED;
 use crate::analyzer::unify::common_type;
 use arrow::datatypes::Schema;
 use datafusion::catalog::cte_worktable::CteWorkTable;
@@ -14,12 +16,12 @@ use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::logical_plan::{Join, Limit, RecursiveQuery, Values, Window};
 use datafusion::logical_expr::{
-    Distinct, Expr, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, WindowFrame,
+    Expr, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, WindowFrame,
     WindowFunctionDefinition, lit,
 };
 use sqlparser::ast;
 use std::sync::Arc;
-use types::{ErrorKind, SqlError, Value};
+use types::{Collation, ErrorKind, SqlError, Value};
 
 impl Binder<'_> {
     /// A query within a statement.
@@ -133,6 +135,7 @@ impl Binder<'_> {
             ty: column.ty,
             arrow: column.arrow.clone(),
             nullable: column.nullable,
+            collation: column.collation,
             table: column.table.clone(),
             origin: column.origin.clone(),
         });
@@ -179,6 +182,7 @@ impl Binder<'_> {
         for ((l, r), name) in left.columns.iter().zip(&right.columns).zip(&names) {
             let (lt, rt) = (l.typed(), r.typed());
             let (ty, arrow) = common_type(&[&lt, &rt]);
+            let collation = self.rules.common_collation("UNION", &[&lt, &rt])?;
             left_exprs.push(named(self.rules.bring(lt, ty, &arrow)?.expr, name));
             right_exprs.push(named(self.rules.bring(rt, ty, &arrow)?.expr, name));
             columns.push(Output {
@@ -186,6 +190,7 @@ impl Binder<'_> {
                 column: Column::from_name(name),
                 ty,
                 arrow,
+                collation,
                 nullable: match op {
                     ast::SetOperator::Union => l.nullable || r.nullable,
                     _ => l.nullable,
@@ -196,17 +201,18 @@ impl Binder<'_> {
         }
         let left = project(left.plan, left_exprs)?;
         let right = project(right.plan, right_exprs)?;
+        let compared: Vec<Compared> = columns.iter().map(Output::compared).collect();
         let plan = match (op, all) {
             (ast::SetOperator::Union, all) => {
                 let union = Union::try_new(vec![Arc::new(left), Arc::new(right)]).map_err(planning)?;
                 let union = LogicalPlan::Union(union);
-                if all { union } else { LogicalPlan::Distinct(Distinct::All(Arc::new(union))) }
+                if all { union } else { distinct(union, &compared)? }
             }
             (ast::SetOperator::Intersect, false) => {
-                self.semi_join(left, right, &names, JoinType::LeftSemi)?
+                self.semi_join(left, right, &compared, JoinType::LeftSemi)?
             }
             (ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
-                self.semi_join(left, right, &names, JoinType::LeftAnti)?
+                self.semi_join(left, right, &compared, JoinType::LeftAnti)?
             }
             (op, true) => {
                 // Equal rows are told apart by numbers: as many pairs meet as both sides have.
@@ -214,9 +220,14 @@ impl Binder<'_> {
                     ast::SetOperator::Intersect => JoinType::LeftSemi,
                     _ => JoinType::LeftAnti,
                 };
-                let (left, right) = (numbered(left, &names)?, numbered(right, &names)?);
-                let mut keys = names.clone();
-                keys.push(NUMBER.to_string());
+                let (left, right) = (numbered(left, &compared)?, numbered(right, &compared)?);
+                let mut keys = compared;
+                keys.push(Compared {
+                    column: Column::from_name(NUMBER),
+                    ty: BIGINT_UNSIGNED,
+                    arrow: arrow::datatypes::DataType::UInt64,
+                    collation: Collation::default(),
+                });
                 let rows = self.semi_join(left, right, &keys, kind)?;
                 project(rows, names.iter().map(|name| Expr::Column(Column::from_name(name))).collect())?
             }
@@ -229,16 +240,18 @@ impl Binder<'_> {
         &mut self,
         left: LogicalPlan,
         right: LogicalPlan,
-        names: &[String],
+        columns: &[Compared],
         kind: JoinType,
     ) -> Result<LogicalPlan, SqlError> {
         let (l, r) = (self.relation_name("__left"), self.relation_name("__right"));
-        let left = alias_plan(LogicalPlan::Distinct(Distinct::All(Arc::new(left))), &l)?;
+        let left = alias_plan(distinct(left, columns)?, &l)?;
         let right = alias_plan(right, &r)?;
-        let column = |relation: &str, name: &String| {
-            Expr::Column(Column::new(Some(TableReference::bare(relation)), name))
-        };
-        let on = names.iter().map(|name| (column(&l, name), column(&r, name))).collect();
+        let column = |relation: &str, name: &str| Column::new(Some(TableReference::bare(relation)), name);
+        let mut on = Vec::with_capacity(columns.len());
+        for own in columns {
+            let name = &own.column.name;
+            on.push((own.key(column(&l, name))?, own.key(column(&r, name))?));
+        }
         let join = Join::try_new(
             Arc::new(left),
             Arc::new(right),
@@ -250,7 +263,8 @@ impl Binder<'_> {
             false,
         )
         .map_err(planning)?;
-        let exprs = names.iter().map(|name| named(column(&l, name), name)).collect();
+        let names = columns.iter().map(|own| &own.column.name);
+        let exprs = names.map(|name| named(Expr::Column(column(&l, name)), name)).collect();
         project(LogicalPlan::Join(join), exprs)
     }
 
@@ -275,7 +289,9 @@ impl Binder<'_> {
         }
         let mut columns = Vec::with_capacity(width);
         for at in 0..width {
-            let (ty, arrow) = common_type(&rows.iter().map(|row| &row[at]).collect::<Vec<_>>());
+            let column: Vec<&Typed> = rows.iter().map(|row| &row[at]).collect();
+            let (ty, arrow) = common_type(&column);
+            let collation = self.rules.common_collation("VALUES", &column)?;
             let mut nullable = false;
             for row in &mut rows {
                 let value = std::mem::replace(&mut row[at], Typed::null());
@@ -289,6 +305,7 @@ impl Binder<'_> {
                 ty,
                 arrow,
                 nullable,
+                collation,
                 table: String::new(),
                 origin: None,
             });
@@ -376,6 +393,11 @@ impl Binder<'_> {
             exprs.push(named(value.expr, name));
         }
         let next = project(next.plan, exprs)?;
+        if !all && base.columns.iter().any(|column| column.compared().is_keyed()) {
+            return Err(SqlError::unsupported(
+                "a recursive UNION DISTINCT of texts whose collation takes different texts for equal",
+            ));
+        }
         let plan = RecursiveQuery::try_new(relation, Arc::new(base.plan), Arc::new(next), !all)
             .map(LogicalPlan::RecursiveQuery)
             .map_err(planning)?;
@@ -457,13 +479,13 @@ fn rename(mut rows: Rows, table: &str, names: &[&str]) -> Result<Rows, SqlError>
 const NUMBER: &str = "__number";
 
 /// The rows with a column that numbers those that are equal, from 1.
-fn numbered(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, SqlError> {
-    let column = |name: &String| Expr::Column(Column::from_name(name));
+fn numbered(plan: LogicalPlan, columns: &[Compared]) -> Result<LogicalPlan, SqlError> {
+    let keys = columns.iter().map(|own| own.key(own.column.clone())).collect::<Result<Vec<_>, _>>()?;
     let number = Expr::WindowFunction(Box::new(WindowFunction {
         fun: WindowFunctionDefinition::WindowUDF(row_number_udwf()),
         params: WindowFunctionParams {
             args: Vec::new(),
-            partition_by: names.iter().map(column).collect(),
+            partition_by: keys,
             order_by: Vec::new(),
             window_frame: WindowFrame::new(None),
             filter: None,
@@ -473,8 +495,8 @@ fn numbered(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan, SqlError
     }));
     let window = Window::try_new(vec![number], Arc::new(plan)).map_err(planning)?;
     // The numbers come after the columns of the rows.
-    let number = Expr::Column(Column::from(window.schema.qualified_field(names.len())));
-    let mut exprs: Vec<Expr> = names.iter().map(column).collect();
+    let number = Expr::Column(Column::from(window.schema.qualified_field(columns.len())));
+    let mut exprs: Vec<Expr> = columns.iter().map(|own| Expr::Column(own.column.clone())).collect();
     exprs.push(named(number, NUMBER));
     project(LogicalPlan::Window(window), exprs)
 }

@@ -1,12 +1,12 @@
 //! The columns that names may mean, and how a name is looked up among them.
 
 use super::errors::{Clause, ambiguous_column, unknown_column};
-use crate::analyzer::Typed;
+use crate::analyzer::{Collated, Typed};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use std::sync::Arc;
-use types::{SqlError, SqlType};
+use types::{Collation, SqlError, SqlType};
 
 /// The table that a column comes from, for the metadata of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(super) struct ScopeColumn {
     pub(super) ty: SqlType,
     pub(super) arrow: DataType,
     pub(super) nullable: bool,
+    pub(super) collation: Collation,
     pub(super) origin: Option<Arc<Origin>>,
     /// False for the second of two columns that USING or NATURAL made one: only a qualified name
     /// means it.
@@ -80,6 +81,7 @@ impl ScopeColumn {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
+            collation: Collated::column(self.collation),
         }
     }
 
@@ -91,6 +93,7 @@ impl ScopeColumn {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
+            collation: Collated::column(self.collation),
         }
     }
 

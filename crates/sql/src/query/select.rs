@@ -2,18 +2,19 @@
 
 use super::aggregate::Grouping;
 use super::binder::{Alias, Binder, Env, Output, Rows, named, planning, project, unique_names};
+use super::distinct::distinct as distinct_rows;
 use super::errors::Clause;
 use super::from::{Source, filter};
 use super::locking::Places;
 use super::scope::{ColumnName, Origin, Scope};
-use crate::analyzer::Typed;
-use crate::analyzer::convert::order_value;
+use crate::analyzer::convert::{Rules, order_value};
+use crate::analyzer::{Collated, Typed};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr};
 use sqlparser::ast::{self, Spanned};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError, SqlType};
+use types::{Collation, ErrorKind, SqlError, SqlType};
 
 /// One column of the select list.
 pub(super) struct Item {
@@ -29,14 +30,16 @@ pub(super) struct Key {
     pub(super) expr: Expr,
     pub(super) ascending: bool,
     pub(super) ty: SqlType,
+    pub(super) collation: Collation,
 }
 
 impl Key {
     pub(super) fn sort(self) -> Result<SortExpr, SqlError> {
         let mut expr = self.expr;
-        if self.ty.labels().is_some() {
-            let value = Typed { expr, ty: self.ty, arrow: self.ty.arrow(), nullable: true };
-            expr = order_value(value)?.expr;
+        if self.ty.labels().is_some() || !self.collation.is_bytes() {
+            let collation = Collated::column(self.collation);
+            let value = Typed { expr, ty: self.ty, arrow: self.ty.arrow(), nullable: true, collation };
+            expr = order_value(value, self.collation)?.expr;
         }
         // NULL is less than everything.
         Ok(SortExpr::new(expr, self.ascending, self.ascending))
@@ -105,7 +108,8 @@ impl Binder<'_> {
         for key in order {
             if let Some(value) = self.order_key(key, &items, env)? {
                 let ascending = key.options.asc.unwrap_or(true);
-                keys.push(Key { expr: value.expr, ascending, ty: value.ty });
+                let collation = self.rules.collation(&value);
+                keys.push(Key { expr: value.expr, ascending, ty: value.ty, collation });
             }
         }
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
@@ -123,7 +127,7 @@ impl Binder<'_> {
             }
         }
         plan = add_windows(plan, &mut items, &mut keys)?;
-        finish(plan, items, keys, distinct, extra)
+        finish(&self.rules, plan, items, keys, distinct, extra)
     }
 
     fn items(
@@ -234,7 +238,7 @@ impl Binder<'_> {
                         format!("Can't group on '{expr}'"),
                     ));
                 }
-                grouping.push(value);
+                grouping.push(&self.rules, value)?;
             }
         }
         Ok(grouping)
@@ -294,7 +298,8 @@ impl Binder<'_> {
                 }
             };
             let ascending = key.options.asc.unwrap_or(true);
-            sorts.push(Key { expr: value.expr, ascending, ty: value.ty }.sort()?);
+            let collation = self.rules.collation(&value);
+            sorts.push(Key { expr: value.expr, ascending, ty: value.ty, collation }.sort()?);
         }
         Ok(Rows { plan: sort(rows.plan, sorts), columns: rows.columns })
     }
@@ -314,6 +319,7 @@ pub(super) fn output_scope(rows: &Rows) -> Scope {
         ty: output.ty,
         arrow: output.arrow.clone(),
         nullable: output.nullable,
+        collation: output.collation,
         origin: output.origin.clone(),
         visible: true,
         ordinal,
@@ -407,6 +413,7 @@ fn add_windows(plan: LogicalPlan, items: &mut [Item], keys: &mut [Key]) -> Resul
 
 /// Projection, DISTINCT and ORDER BY. The columns `extra` follow those of the items.
 fn finish(
+    rules: &Rules,
     plan: LogicalPlan,
     items: Vec<Item>,
     keys: Vec<Key>,
@@ -451,33 +458,38 @@ fn finish(
             }
             None => {
                 let name = format!("__order_{}", sorts.len() + 1);
-                exprs.push(named(key.expr, &name));
+                exprs.push(named(key.expr.clone(), &name));
                 Column::from_name(name)
             }
         };
         let expr = Expr::Column(column);
-        sorts.push(Key { expr, ascending: key.ascending, ty: key.ty }.sort()?);
+        sorts.push(Key { expr, ..key }.sort()?);
     }
     let hidden = exprs.len() > shown;
     let mut plan = project(plan, exprs)?;
+    let columns: Vec<Output> = items
+        .into_iter()
+        .zip(&outputs)
+        .map(|(item, column)| Output {
+            collation: rules.collation(&item.value),
+            name: item.title,
+            column: column.clone(),
+            ty: item.value.ty,
+            arrow: item.value.arrow,
+            nullable: item.value.nullable,
+            table: item.table,
+            origin: item.origin,
+        })
+        .collect();
     if distinct {
-        plan = LogicalPlan::Distinct(Distinct::All(Arc::new(plan)));
+        plan = distinct_rows(plan, &columns.iter().map(Output::compared).collect::<Vec<_>>())?;
     }
     plan = sort(plan, sorts);
     if hidden {
         let columns = outputs.iter().chain(&extra_columns);
         plan = project(plan, columns.map(|column| Expr::Column(column.clone())).collect())?;
     }
-    let columns = items.into_iter().zip(outputs).map(|(item, column)| Output {
-        name: item.title,
-        column,
-        ty: item.value.ty,
-        arrow: item.value.arrow,
-        nullable: item.value.nullable,
-        table: item.table,
-        origin: item.origin,
-    });
-    Ok(Rows { plan, columns: columns.collect() })
+    Ok(Rows { plan, columns })
 }
 
 pub(super) fn refuse_order_options(key: &ast::OrderByExpr) -> Result<(), SqlError> {

@@ -140,6 +140,7 @@ pub const VARIABLES: &[Variable] = &[
     both("old_passwords", "0", between(0, 2)),
     both("optimizer_switch", "", Kind::Text),
     // OFF: every statement is planned, those on one row by its key too.
+    both("pando_binary_unique_keys", "OFF", Kind::Bool),
     both("pando_point_statements", "ON", Kind::Bool),
     // What one query may hold in memory on each node, in bytes; 0: as much as the node allows.
     both("pando_query_memory", "0", ANY),

@@ -314,6 +314,7 @@ pub fn column_def(id: u32, ty: SqlType) -> ColumnDef {
         default: ColumnDefault::None,
         auto_increment: false,
         initial: None,
+        collation: types::Collation::default(),
         on_update_now: false,
         comment: String::new(),
     }
@@ -333,6 +334,7 @@ impl Table {
             sort_key: vec![],
             primary_key: vec![],
             keys: vec![],
+            collation: types::Collation::default(),
             checks: Vec::new(),
             comment: String::new(),
         };

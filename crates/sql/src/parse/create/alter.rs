@@ -19,6 +19,7 @@ impl Reader<'_> {
             query: None,
             comment: String::new(),
             auto_increment: None,
+            collation: None,
             accepted: Vec::new(),
         }
     }
@@ -88,7 +89,8 @@ impl Reader<'_> {
             if !self.character_set_clause()? {
                 return self.expected("CHARACTER SET");
             }
-            self.collation_note(alter)?;
+            let collation = self.collate_clause()?.unwrap_or_default();
+            alter.actions.push(AlterAction::Collation { collation, columns: true });
         } else if let Some(option) = self.eat_one_of(&["ENGINE", "ROW_FORMAT", "KEY_BLOCK_SIZE"]) {
             self.eat_equals();
             let value = match self.peek() {
@@ -129,26 +131,16 @@ impl Reader<'_> {
                 return unsupported(&format!("ALTER TABLE .. {word}"));
             }
             self.eat("DEFAULT");
-            if self.character_set_clause()? {
-                return self.collation_note(alter);
-            }
-            if !self.collation_note_if_any(alter)? {
-                return self.expected("what to alter");
+            let charset = self.character_set_clause()?;
+            match self.collate_clause()? {
+                None if !charset => return self.expected("what to alter"),
+                collation => {
+                    let collation = collation.unwrap_or_default();
+                    alter.actions.push(AlterAction::Collation { collation, columns: false });
+                }
             }
         }
         Ok(())
-    }
-
-    fn collation_note(&mut self, alter: &mut AlterTable) -> Read<()> {
-        self.collation_note_if_any(alter).map(|_| ())
-    }
-
-    fn collation_note_if_any(&mut self, alter: &mut AlterTable) -> Read<bool> {
-        let Some(note) = self.collate_clause()? else { return Ok(false) };
-        if !note.is_empty() {
-            alter.accepted.push(note);
-        }
-        Ok(true)
     }
 
     /// A column's definition and where it goes.

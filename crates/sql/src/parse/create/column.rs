@@ -19,6 +19,7 @@ impl Reader<'_> {
         let mut column = ColumnSpec {
             name,
             ty: declared.ty,
+            collation: declared.binary.then_some(types::Collation::Bytes),
             nullable: declared.serial.then_some(false),
             default: None,
             auto_increment: declared.serial,
@@ -66,9 +67,7 @@ impl Reader<'_> {
             column.comment = self.text()?;
         } else if self.character_set_clause()? || self.eat("VISIBLE") {
         } else if let Some(collation) = self.collate_clause()? {
-            if !collation.is_empty() {
-                accepted.push(collation);
-            }
+            column.collation = Some(collation);
         } else if self.eat("COLUMN_FORMAT") || self.eat("STORAGE") {
             let word = self.any_word()?;
             accepted.push(format!("COLUMN_FORMAT or STORAGE {word}"));

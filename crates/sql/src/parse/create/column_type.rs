@@ -19,6 +19,8 @@ pub(super) struct DeclaredType {
     pub ty: SqlType,
     /// SERIAL: BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE.
     pub serial: bool,
+    /// BINARY after a string type: it compares by its bytes.
+    pub binary: bool,
 }
 
 impl Reader<'_> {
@@ -40,7 +42,7 @@ impl Reader<'_> {
         }
         self.parser.advance_token();
         if word == "SERIAL" {
-            return Ok(DeclaredType { ty: SqlType::BigInt { unsigned: true }, serial: true });
+            return Ok(DeclaredType { ty: SqlType::BigInt { unsigned: true }, serial: true, binary: false });
         }
         let ty = match word.as_str() {
             "BOOL" | "BOOLEAN" => SqlType::Bool,
@@ -81,8 +83,8 @@ impl Reader<'_> {
             integer => self.integer(integer)?,
         };
         self.sign_of_fraction(ty)?;
-        self.string_attributes(ty)?;
-        Ok(DeclaredType { ty, serial: false })
+        let binary = self.string_attributes(ty)?;
+        Ok(DeclaredType { ty, serial: false, binary })
     }
 
     fn length(&mut self) -> Read<Option<u64>> {
@@ -265,15 +267,16 @@ impl Reader<'_> {
     }
 
     /// CHARACTER SET comes right after the type; the column's attributes take it there too. BINARY
-    /// after a string type means its binary collation, which is ours.
-    fn string_attributes(&mut self, ty: SqlType) -> Read<()> {
+    /// after a string type means its binary collation: tells whether it is there.
+    fn string_attributes(&mut self, ty: SqlType) -> Read<bool> {
+        let mut binary = false;
         if ty.is_string() && ty != SqlType::Json {
-            self.eat("BINARY");
+            binary = self.eat("BINARY");
             if self.is("ASCII") || self.is("UNICODE") || self.is("BYTE") {
                 return unsupported("ASCII, UNICODE and BYTE after a type");
             }
         }
-        Ok(())
+        Ok(binary)
     }
 }
 

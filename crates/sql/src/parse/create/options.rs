@@ -4,7 +4,7 @@ use crate::charset::{self, Known};
 use crate::parse::reader::{Read, Reader, unsupported};
 use crate::statement::CreateTable;
 use sqlparser::tokenizer::Token;
-use types::{ErrorKind, SqlError};
+use types::{Collation, ErrorKind, SqlError};
 
 impl Reader<'_> {
     pub(super) fn table_options(&mut self, table: &mut CreateTable) -> Read<()> {
@@ -16,9 +16,7 @@ impl Reader<'_> {
             }
             if self.character_set_clause()? {
             } else if let Some(collation) = self.collate_clause()? {
-                if !collation.is_empty() {
-                    table.accepted.push(collation);
-                }
+                table.collation = Some(collation);
             } else if self.eat("AUTO_INCREMENT") {
                 self.eat_equals();
                 table.auto_increment = Some(self.unsigned()?);
@@ -61,20 +59,14 @@ impl Reader<'_> {
         }
     }
 
-    /// COLLATE [=] name. Gives a note for a collation that ours stands in for, else an empty text;
-    /// `None`: no such clause.
-    pub(crate) fn collate_clause(&mut self) -> Read<Option<String>> {
+    /// COLLATE [=] name. `None`: no such clause.
+    pub(crate) fn collate_clause(&mut self) -> Read<Option<Collation>> {
         if !self.eat("COLLATE") {
             return Ok(None);
         }
         self.eat_equals();
         let name = self.name_or_text()?;
-        match charset::collation(&name)? {
-            charset::Collation::Ours => Ok(Some(String::new())),
-            charset::Collation::StoodInFor => {
-                Ok(Some(format!("COLLATE {name} (strings compare by {})", charset::DEFAULT_COLLATION)))
-            }
-        }
+        Ok(Some(charset::collation(&name)?))
     }
 }
 

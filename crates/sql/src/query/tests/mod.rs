@@ -63,6 +63,7 @@ impl Table {
                     },
                     auto_increment: false,
                     initial: None,
+                    collation: types::Collation::default(),
                     on_update_now: *name == "changed",
                     comment: String::new(),
                 })
@@ -75,6 +76,7 @@ impl Table {
                 .map(|key| id(columns.iter().position(|(name, ..)| name == key).unwrap()))
                 .collect(),
             keys: Vec::new(),
+            collation: types::Collation::default(),
             checks: Vec::new(),
             comment: String::new(),
         };
