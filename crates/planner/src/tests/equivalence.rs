@@ -379,6 +379,15 @@ const CONSTANTS: &[&str] = &[
     "SELECT DISTINCT x.c FROM a LEFT JOIN (SELECT k, 1 AS c FROM b) x ON a.k = x.k",
     "SELECT a.id, x.c FROM a LEFT JOIN (SELECT DISTINCT k, 1 AS c FROM b) x ON a.k = x.k ORDER BY ALL c NULLS FIRST, id",
     "SELECT a.id, count(*) OVER (PARTITION BY x.c) FROM a LEFT JOIN (SELECT DISTINCT k, 1 AS c FROM b) x ON a.k = x.k",
+    // Of all columns.
+    "SELECT x.c, count(*) FROM a LEFT JOIN (SELECT 1 AS c FROM b) x ON a.id = x.c GROUP BY x.c",
+    "SELECT x.c, count(*) FROM a LEFT JOIN (SELECT 1 AS c FROM b) x ON a.id < x.c + 5 GROUP BY x.c",
+    "SELECT x.c, y.c, count(*) FROM (SELECT 1 AS c FROM b) x FULL JOIN (SELECT 1 AS c FROM a WHERE k = 2) y ON x.c + 1 = y.c GROUP BY x.c, y.c",
+    "SELECT x.c, a.g, count(*) FROM a LEFT JOIN (SELECT 1 AS c FROM b) x ON a.id = x.c GROUP BY a.g, x.c",
+    // Keys of several sets.
+    "SELECT x.c, count(*) FROM (SELECT k, 1 AS c FROM b) x GROUP BY ROLLUP(x.c)",
+    "SELECT x.c, x.k, count(*) FROM (SELECT k, 1 AS c FROM b) x GROUP BY ROLLUP(x.c, x.k)",
+    "SELECT x.c, x.k, count(*) FROM (SELECT k, 1 AS c FROM b) x GROUP BY ROLLUP(x.k, x.c)",
 ];
 
 async fn constants(partitions: usize, settings: Settings) {

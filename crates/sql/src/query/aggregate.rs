@@ -153,6 +153,7 @@ pub(super) fn aggregate(
         true if !grouping.keys.is_empty() => {
             vec![Expr::GroupingSet(GroupingSet::Rollup(grouping.keys.clone()))]
         }
+        _ if grouping.keys.len() > 1 => named_apart(&grouping.keys),
         _ => grouping.keys.clone(),
     };
     let aggregate = Aggregate::try_new(Arc::new(plan), keys, functions.clone()).map_err(planning)?;
@@ -170,6 +171,14 @@ pub(super) fn aggregate(
         }
     }
     for (_, expr) in exprs.iter_mut() {
+        // With ROLLUP a constant that is a key is NULL in some rows; elsewhere it is just the constant.
+        if grouping.rollup
+            && matches!(expr, Expr::Literal(..))
+            && let Some(at) = grouping.keys.iter().position(|key| *key == **expr)
+        {
+            **expr = fields[at].clone();
+            continue;
+        }
         replace(expr, |expr| {
             if let Some(at) = functions.iter().position(|function| function == expr) {
                 let field = fields[first_function + at].clone();
@@ -195,6 +204,16 @@ pub(super) fn aggregate(
         })?;
     }
     Ok(LogicalPlan::Aggregate(aggregate))
+}
+
+/// The keys with names that no rule takes for each other's: two that are simplified to one column and a
+/// cast of it would be called alike.
+fn named_apart(keys: &[Expr]) -> Vec<Expr> {
+    let named = |(at, key): (usize, &Expr)| match key {
+        Expr::Column(_) => key.clone(),
+        _ => key.clone().alias(format!("__key{at}")),
+    };
+    keys.iter().enumerate().map(named).collect()
 }
 
 fn grouping_argument(expr: &Expr) -> Option<&Expr> {
