@@ -203,6 +203,9 @@ impl Dialect for PandoDialect {
             Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("MOD") => {
                 BinaryOperator::Modulo
             }
+            Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq => {
+                return quantified(parser, left);
+            }
             _ => return None,
         };
         parser.advance_token();
@@ -227,6 +230,40 @@ impl Dialect for PandoDialect {
             _ => None,
         }
     }
+}
+
+/// `= ALL (query)` and the like, where the query may begin with a bracket of its own. `None`: something else.
+fn quantified(parser: &mut Parser, left: &Expr) -> Option<Result<Expr, ParserError>> {
+    let [op, quantifier, bracket] = parser.peek_tokens_ref::<3>();
+    let compare_op = match op.token {
+        Token::Eq => BinaryOperator::Eq,
+        Token::Neq => BinaryOperator::NotEq,
+        Token::Lt => BinaryOperator::Lt,
+        Token::LtEq => BinaryOperator::LtEq,
+        Token::Gt => BinaryOperator::Gt,
+        Token::GtEq => BinaryOperator::GtEq,
+        _ => return None,
+    };
+    let (Token::Word(word), Token::LParen) = (&quantifier.token, &bracket.token) else { return None };
+    let keyword = word.keyword;
+    if word.quote_style.is_some() || !matches!(keyword, Keyword::ALL | Keyword::ANY | Keyword::SOME) {
+        return None;
+    }
+    let parsed = parser.maybe_parse(|parser| {
+        (0..3).for_each(|_| parser.advance_token());
+        let query = parser.parse_query()?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(query)
+    });
+    let query = match parsed {
+        Ok(query) => query?,
+        Err(error) => return Some(Err(error)),
+    };
+    let (left, right) = (Box::new(left.clone()), Box::new(Expr::Subquery(query)));
+    Some(Ok(match keyword {
+        Keyword::ALL => Expr::AllOp { left, compare_op, right },
+        _ => Expr::AnyOp { left, compare_op, right, is_some: keyword == Keyword::SOME },
+    }))
 }
 
 /// All operands of a chain of one of AND, OR and XOR. These may be grouped in any way.
@@ -529,6 +566,8 @@ mod tests {
         assert_eq!(expr("extract(day_hour from d)"), "EXTRACT(day_hour FROM d)");
         assert_eq!(expr("values(a) + 1"), "[values(a) + 1]");
         assert_eq!(expr("'a' 'b'"), "'ab'");
+        assert_eq!(expr("a = all ((select 1) union (select 2))"), "a = ALL((SELECT 1) UNION (SELECT 2))");
+        assert_eq!(expr("a < any (select 1) and b"), "[a < ANY((SELECT 1)) AND b]");
         assert_eq!(expr("mod(5, 2) mod 3"), "[mod(5, 2) % 3]");
     }
 }
