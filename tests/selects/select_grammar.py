@@ -30,6 +30,16 @@ class Query:
         self.kinds = kinds
 
 
+def summed(begin, value, end):
+    """A sum of decimals. The referee's has 38 digits, so that beside another decimal in a UNION it loses places."""
+    return Node("dec", (begin, f"CAST({begin}"), value, (end, f"{end} AS DECIMAL(30, 6))"))
+
+
+def signed(window):
+    """A function that counts rows. It has no sign in MySQL, which then refuses what is below zero."""
+    return Node("int", (f"CAST({window} AS SIGNED)", window))
+
+
 class Grammar:
     def __init__(self, seed):
         self.random = random.Random(f"select {seed}")
@@ -113,7 +123,7 @@ class Grammar:
         grouped = self.chance(0.35)
         tail, distinct = [], ""
         if grouped:
-            items, kinds, tail = self.grouped(relations, depth, kinds, approximate and want is None)
+            items, kinds, tail = self.grouped(relations, depth, kinds, approximate and want is None, bool(outer))
         else:
             items = [self.expression(kind, relations, depth) for kind in kinds]
             if want is None and self.chance(0.15):
@@ -204,7 +214,7 @@ class Grammar:
 
     # Groups
 
-    def grouped(self, relations, depth, kinds, approximate):
+    def grouped(self, relations, depth, kinds, approximate, inner):
         keys = []
         for _ in range(self.random.choice([0, 1, 1, 1, 2, 2, 3])):
             kind = self.one(*KINDS)
@@ -230,7 +240,8 @@ class Grammar:
         tail = []
         if keys:
             by = Node("list", *(key for _, key in keys))
-            if self.chance(0.1):
+            # Of no rows, which a query around it may leave, MySQL's ROLLUP makes none, the referee's a total.
+            if not inner and self.chance(0.1):
                 tail.append(Node("group", (" GROUP BY ", " GROUP BY ROLLUP("), by, (" WITH ROLLUP", ")")))
             else:
                 tail.append(Node("option", " GROUP BY ", by))
@@ -274,7 +285,7 @@ class Grammar:
             if choice == 4:
                 return Node("int", f"SUM({distinct}", argument("int"), ")")
         if kind == "dec" and self.chance(0.5):
-            return Node("dec", f"SUM({distinct}", argument("dec"), ")")
+            return summed(f"SUM({distinct}", argument("dec"), ")")
         if kind == "str" and self.chance(0.2):
             column = Node("str", self.column("str", relations) or "LOWER('A')")
             return Node(
@@ -306,22 +317,28 @@ class Grammar:
             by = f"ORDER BY {', '.join(order + total)}"
             if choice == 3:
                 function = self.one("ROW_NUMBER()", "ROW_NUMBER()", "NTILE(3)")
-                return Node("int", f"{function} OVER ({partition}{by})")
+                return signed(f"{function} OVER ({partition}{by})")
             if choice == 4:
                 ends = ["UNBOUNDED PRECEDING", "2 PRECEDING", "CURRENT ROW", "1 FOLLOWING", "UNBOUNDED FOLLOWING"]
                 first = self.random.randrange(4)
                 last = self.random.randrange(max(first, 1), 5)
                 function = self.one("SUM", "COUNT", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE")
                 frame = f"ROWS BETWEEN {ends[first]} AND {ends[last]}"
+                if kind == "dec" and function == "SUM":
+                    return summed("SUM(", value, f") OVER ({partition}{by} {frame})")
                 return Node(kind, f"{function}(", value, f") OVER ({partition}{by} {frame})")
             function = self.one("LAG", "LEAD")
             default = self.one("", ", 7") if kind == "int" else ""
             return Node(kind, f"{function}(", value, f", {self.random.randint(1, 3)}{default}) OVER ({partition}{by})")
         if order and choice == 1:
             functions = ["RANK()", "DENSE_RANK()"] + (["PERCENT_RANK()", "CUME_DIST()"] if approximate else [])
-            return Node("int", f"{self.one(*functions)} OVER ({partition}ORDER BY {', '.join(order)})")
+            function = self.one(*functions)
+            window = f"{function} OVER ({partition}ORDER BY {', '.join(order)})"
+            return signed(window) if function in ("RANK()", "DENSE_RANK()") else Node("int", window)
         by = f"ORDER BY {', '.join(order)}" if order and self.chance(0.6) else ""
         function = self.one("SUM", "COUNT", "MIN", "MAX")
+        if kind == "dec" and function == "SUM":
+            return summed("SUM(", value, f") OVER ({partition}{by})")
         return Node(kind, f"{function}(", value, f") OVER ({partition}{by})")
 
     # Values
