@@ -74,6 +74,11 @@ pub fn stages(stages: &StageNode) -> Vec<Metric> {
     vec![
         gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries()),
         gauge("pando_query_memory_bytes", "Memory that queries hold.", stages.query_memory()),
+        counter(
+            "pando_exchange_spilled_bytes",
+            "Bytes of rows that waited in files between stages.",
+            stages.spilled_by_exchanges(),
+        ),
     ]
 }
 

@@ -109,6 +109,11 @@ impl Executor {
         self.memory.bytes()
     }
 
+    /// The bytes that exchanges have written to files so far.
+    pub fn spilled_by_exchanges(&self) -> u64 {
+        self.memory.spilled_by_exchanges()
+    }
+
     fn runtime(&self) -> &Runtime {
         // Invariant: the runtime is taken only by `drop`.
         self.runtime.as_ref().expect("the executor has not been dropped")

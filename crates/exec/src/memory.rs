@@ -8,15 +8,27 @@ use env::memory::Reservation;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// What all queries of a process hold together, in bytes.
+/// What all queries of a process hold together.
 #[derive(Debug, Clone, Default)]
-pub struct AllQueries(Arc<AtomicUsize>);
+pub struct AllQueries(Arc<Together>);
+
+#[derive(Debug, Default)]
+struct Together {
+    held: AtomicUsize,
+    spilled_by_exchanges: AtomicU64,
+}
 
 impl AllQueries {
+    /// Memory, in bytes.
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of batches that exchanges have written to files so far.
+    pub fn spilled_by_exchanges(&self) -> u64 {
+        self.0.spilled_by_exchanges.load(Ordering::Relaxed)
     }
 }
 
@@ -46,6 +58,11 @@ impl QueryPool {
         Arc::new(QueryPool { limit, account: Mutex::new(account) })
     }
 
+    /// Notes that an exchange of the query has written a batch of so many bytes to a file.
+    pub(crate) fn note_spilled(&self, bytes: usize) {
+        self.account.lock().all.0.spilled_by_exchanges.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// The most that the query has held so far, in bytes.
     pub fn peak(&self) -> usize {
         self.account.lock().peak
@@ -61,14 +78,14 @@ impl Account {
     fn count(&mut self) {
         let total = self.total();
         self.peak = self.peak.max(total);
-        self.all.0.fetch_add(total.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.all.0.held.fetch_add(total.wrapping_sub(self.counted), Ordering::Relaxed);
         self.counted = total;
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.all.0.fetch_sub(self.counted, Ordering::Relaxed);
+        self.all.0.held.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

@@ -160,6 +160,11 @@ impl StageNode {
         self.executor.memory()
     }
 
+    /// The bytes that their exchanges have written to files so far, for a metrics page.
+    pub fn spilled_by_exchanges(&self) -> u64 {
+        self.executor.spilled_by_exchanges()
+    }
+
     /// Starts a plan, which has been located (see [`DistributedPlan::locate`]) and has not run before, on
     /// the nodes where its tables lie. If that is this node alone, it runs as it would without any
     /// others, and reads `query.snapshots`; else those are read by stages that run here alone. Dropping

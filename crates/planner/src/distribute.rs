@@ -77,7 +77,7 @@ impl Distribute {
             return hash_join(join, &self.settings, self.partitions);
         }
         if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-            return nested_loop_join(&plan, join, &self.settings);
+            return nested_loop_join(&plan, join);
         }
         if let Some(join) = plan.downcast_ref::<CrossJoinExec>() {
             return cross_join(&plan, join);

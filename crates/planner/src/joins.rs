@@ -165,14 +165,14 @@ pub(crate) fn gather(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     }
 }
 
-/// The smaller side of a nested loop join is collected, unless that must not be spread.
+/// The smaller side of a nested loop join is collected, unless that must not be spread. It must not be on one
+/// node either: a join whose build side does not fit in memory goes by what each partition sees for itself.
 pub(crate) fn nested_loop_join(
     plan: &Arc<dyn ExecutionPlan>,
     join: &NestedLoopJoinExec,
-    settings: &Settings,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let (left, right) = (join.left(), join.right());
-    let may_collect = |join_type: JoinType| settings.leaves == 1 || !keeps_build_rows(join_type);
+    let may_collect = |join_type: JoinType| !keeps_build_rows(join_type);
     let swapped = join.join_type().swap();
     let may_swap = join.join_type().supports_swap() && may_collect(swapped);
     let better = size(right).rows < size(left).rows;

@@ -9,6 +9,7 @@
 //! the query's memory does not hold goes to a file.
 
 use super::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};
+use crate::memory::QueryPool;
 use crate::stages::Pull;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -109,6 +110,8 @@ struct Exchange {
     taken: Vec<AtomicBool>,
     memory: MemoryReservation,
     spill: SpillManager,
+    /// The query's pool.
+    pool: Arc<dyn MemoryPool>,
     state: Mutex<State>,
 }
 
@@ -179,6 +182,7 @@ impl Exchange {
             taken: (0..shape.consumers).map(|_| AtomicBool::new(false)).collect(),
             shape,
             memory: MemoryConsumer::new(format!("Exchange[{id}]")).with_can_spill(true).register(pool),
+            pool: pool.clone(),
             spill: SpillManager::new(
                 env.clone(),
                 SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0),
@@ -253,7 +257,12 @@ impl Exchange {
                     self.spill.spill_record_batch_and_finish(&[batch], "exchange")
                 });
                 match spilled {
-                    Ok(Some(file)) => Ok(Queued::Spilled(file)),
+                    Ok(Some(file)) => {
+                        if let Some(pool) = self.pool.downcast_ref::<QueryPool>() {
+                            pool.note_spilled(bytes);
+                        }
+                        Ok(Queued::Spilled(file))
+                    }
                     // No batch is empty here, so a missing file means that spilling is turned off.
                     Ok(None) => Err(refused),
                     Err(error) => Err(error),
