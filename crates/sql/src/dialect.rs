@@ -567,7 +567,7 @@ mod tests {
         assert_eq!(expr("values(a) + 1"), "[values(a) + 1]");
         assert_eq!(expr("'a' 'b'"), "'ab'");
         assert_eq!(expr("a = all ((select 1) union (select 2))"), "a = ALL((SELECT 1) UNION (SELECT 2))");
-        assert_eq!(expr("a < any (select 1) and b"), "[a < ANY((SELECT 1)) AND b]");
+        assert_eq!(expr("a < any (select 1) and b"), "[a < ANY(SELECT 1) AND b]");
         assert_eq!(expr("mod(5, 2) mod 3"), "[mod(5, 2) % 3]");
     }
 }

@@ -206,11 +206,14 @@ pub(super) fn aggregate(
     Ok(LogicalPlan::Aggregate(aggregate))
 }
 
-/// The keys with names that no rule takes for each other's: two that are simplified to one column and a
-/// cast of it would be called alike.
+/// The keys with names that no rule takes for each other's: two of the same columns may be simplified to one
+/// column and a cast of it, which would be called alike.
 fn named_apart(keys: &[Expr]) -> Vec<Expr> {
+    let columns: Vec<_> = keys.iter().map(Expr::column_refs).collect();
+    let alone = |at: usize| (0..keys.len()).all(|other| other == at || columns[at].is_disjoint(&columns[other]));
     let named = |(at, key): (usize, &Expr)| match key {
         Expr::Column(_) => key.clone(),
+        _ if alone(at) => key.clone(),
         _ => key.clone().alias(format!("__key{at}")),
     };
     keys.iter().enumerate().map(named).collect()
