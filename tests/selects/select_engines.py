@@ -49,6 +49,10 @@ class Referee:
         self.connection.execute("SET default_null_order = 'nulls_first_on_asc_last_on_desc'")
         select_tables.fill_referee(self.connection, world)
 
+    def close(self):
+        """Lets go of its memory: many worlds are tried by one process."""
+        self.connection.close()
+
     def answer(self, sql):
         """The rows; None if it doesn't know what is asked, or there are too many."""
         try:
@@ -142,6 +146,7 @@ class Judge:
         self.refused = {}
 
     def close(self):
+        self.referee.close()
         for engine in self.engines:
             engine.close()
 
