@@ -210,7 +210,8 @@ pub(super) fn aggregate(
 /// column and a cast of it, which would be called alike.
 fn named_apart(keys: &[Expr]) -> Vec<Expr> {
     let columns: Vec<_> = keys.iter().map(Expr::column_refs).collect();
-    let alone = |at: usize| (0..keys.len()).all(|other| other == at || columns[at].is_disjoint(&columns[other]));
+    let alone =
+        |at: usize| (0..keys.len()).all(|other| other == at || columns[at].is_disjoint(&columns[other]));
     let named = |(at, key): (usize, &Expr)| match key {
         Expr::Column(_) => key.clone(),
         _ if alone(at) => key.clone(),
