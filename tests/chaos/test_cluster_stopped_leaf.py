@@ -24,6 +24,8 @@ STATEMENTS = {
     "update": "UPDATE t SET v = v + 1",
     "delete": "DELETE FROM t WHERE v < 0",
     "locking read": "SELECT * FROM t FOR UPDATE",
+    "looking at segments": "SELECT COUNT(*) FROM information_schema.PANDO_SEGMENTS",
+    "looking at locks": "SELECT COUNT(*) FROM information_schema.PANDO_LOCKS",
 }
 
 
@@ -99,6 +101,7 @@ def test_statements_fail_in_time_and_all_resumes(cluster):
     begin = time.monotonic()
     cluster.query("SELECT 1")
     cluster.query("SHOW LEAVES")
+    cluster.query("SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES")
     assert time.monotonic() - begin < ANSWER_LIMIT
     for connection in (*connections.values(), writer, committer):
         connection.close()

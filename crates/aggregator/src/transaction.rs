@@ -24,6 +24,8 @@ pub struct Transaction {
     pub id: TxnId,
     pub isolation: Isolation,
     pub read_only: bool,
+    /// LOCK TABLES began it, and UNLOCK TABLES ends it.
+    pub locks_tables: bool,
     /// Begun by BEGIN or START TRANSACTION, or by a statement while autocommit is off; else it ends
     /// with its statement.
     pub explicit: bool,
@@ -50,6 +52,7 @@ impl Transaction {
             id: open.id(),
             isolation,
             read_only: false,
+            locks_tables: false,
             explicit,
             snapshot: None,
             savepoints: Savepoints::default(),

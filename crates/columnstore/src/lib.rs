@@ -47,6 +47,9 @@ pub use segment::{
     sync_segment, write_segment,
 };
 pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
-pub use store::{BulkLoad, Options, Orphan, Store, StoreStatistics};
+pub use store::{
+    BulkLoad, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait,
+    MemoryUse, Options, Orphan, Piece, PieceKind, Store, StoreStatistics,
+};
 pub use vectors::{Vector, Vectors};
 pub use wal::SYNC_BOUNDS_MICROS;

@@ -21,8 +21,8 @@ use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
-    ReadView, WriteContext,
+    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
+    Maintenance, OnDuplicate, ReadView, WriteContext,
 };
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -254,6 +254,9 @@ pub trait LeafService: Send + Sync {
 
     /// What is known of a table's size and values in these partitions.
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate>;
+
+    /// What the leaf holds or does at this moment, for people who look into it. Changes nothing.
+    async fn inspect(&self, what: Inspect) -> Result<Inspection>;
 }
 
 /// A load under way. Dropping it without [`BulkWriter::finish`] takes back what it wrote.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
-    ReadView, Store, StoreError, WriteContext,
+    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
+    Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};
@@ -322,5 +322,9 @@ impl LeafService for Leaf {
     async fn estimate(&self, def: &TableDef, partitions: &[PartitionId]) -> Result<TableEstimate> {
         let (estimates, def, partitions) = (self.estimates.clone(), def.clone(), partitions.to_vec());
         self.blocking(move |store| Ok::<_, SqlError>(estimates.of(store, &def, &partitions))).await
+    }
+
+    async fn inspect(&self, what: Inspect) -> Result<Inspection> {
+        self.blocking(move |store| store.inspect(what)).await
     }
 }

@@ -14,6 +14,7 @@ mod reserved;
 mod session;
 mod show;
 mod split;
+mod table_locks;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -96,6 +96,10 @@ pub enum Statement {
     },
     Deallocate(String),
 
+    /// LOCK TABLES .. READ.
+    LockTables(Vec<TableName>),
+    UnlockTables,
+
     /// A leaf that was removed is let in again.
     AddLeaf(LeafAddress),
     RemoveLeaf(LeafAddress),
@@ -749,6 +753,7 @@ impl Statement {
                 | RenameTables(_)
                 | MaintainTables { .. }
                 | Begin(_)
+                | LockTables(_)
                 | CreateUser { .. }
                 | AlterUser { .. }
                 | DropUser { .. }

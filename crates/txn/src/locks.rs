@@ -178,6 +178,16 @@ impl<K: Hash + Eq + Clone> LockTable<K> {
         self.locks.get(key).and_then(|lock| lock.held_by(owner))
     }
 
+    /// Every lock that someone holds or, with a ticket, waits for.
+    pub fn entries(&self) -> impl Iterator<Item = (&K, TxnId, Mode, Option<Ticket>)> {
+        self.locks.iter().flat_map(|(key, lock)| {
+            let queue = lock.crowd.iter().flat_map(|crowd| crowd.queue.iter());
+            let waiting = queue.map(|waiter| (waiter.owner, waiter.mode, Some(waiter.ticket)));
+            let held = lock.holders().map(|(owner, mode)| (owner, mode, None));
+            held.chain(waiting).map(move |(owner, mode, ticket)| (key, owner, mode, ticket))
+        })
+    }
+
     pub fn is_locked(&self, key: &K) -> bool {
         self.locks.contains_key(key)
     }

@@ -98,6 +98,8 @@ impl State {
             Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate(_) => Ok(()),
             // Everybody may end their own.
             Statement::Kill { .. } => Ok(()),
+            Statement::LockTables(tables) => self.may_lock_tables(tables),
+            Statement::UnlockTables => Ok(()),
             Statement::AddLeaf(_) | Statement::RemoveLeaf(_) => {
                 self.privileges.require_globally(Super, "SUPER")
             }

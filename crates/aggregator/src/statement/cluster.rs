@@ -2,6 +2,7 @@
 //! connections and round trips as this aggregator measured them.
 
 use super::grid::{Cell, Grid};
+use super::query::CatalogTables;
 use super::show::{TEXT, UNSIGNED};
 use crate::links::Link;
 use crate::session::State;
@@ -39,7 +40,7 @@ fn milliseconds(round_trip: Option<Duration>) -> Cell {
     round_trip.map(|time| format!("{:.3}", time.as_secs_f64() * 1e3)).into()
 }
 
-impl State {
+impl CatalogTables {
     fn nodes(&self, is_wanted: impl Fn(NodeRole) -> bool) -> Vec<Arc<Node>> {
         let is_member = |node: &&Arc<Node>| node.state != NodeState::Removed && is_wanted(node.role);
         self.catalog.nodes().filter(is_member).cloned().collect()
@@ -49,7 +50,7 @@ impl State {
         self.aggregator.links.link(node)
     }
 
-    pub(super) fn leaves_grid(&self) -> Grid {
+    pub(crate) fn leaves_grid(&self) -> Grid {
         let mut grid = Grid::new([
             ("Host", TEXT),
             ("Port", UNSIGNED),
@@ -82,7 +83,7 @@ impl State {
         grid
     }
 
-    pub(super) fn aggregators_grid(&self) -> Grid {
+    pub(crate) fn aggregators_grid(&self) -> Grid {
         let mut grid = Grid::new([
             ("Host", TEXT),
             ("Port", UNSIGNED),
@@ -122,31 +123,6 @@ impl State {
             ]);
         }
         grid
-    }
-
-    pub(super) fn partitions_grid(&self, database: Option<&str>) -> Result<Grid> {
-        let name = self.database_name(database)?;
-        let database = self.catalog.require_database(name)?;
-        let mut grid = Grid::new([
-            ("Ordinal", UNSIGNED),
-            ("Host", TEXT),
-            ("Port", UNSIGNED),
-            ("Role", TEXT),
-            ("Locked", UNSIGNED),
-        ]);
-        for partition in self.catalog.partitions(database.id) {
-            for &replica in &partition.replicas {
-                let node = self.catalog.node(replica);
-                grid.push(vec![
-                    u64::from(partition.ordinal).into(),
-                    node.map(|node| node.host.as_str()).into(),
-                    node.map(|node| u64::from(node.port)).into(),
-                    partition_role(partition, replica).into(),
-                    0.into(),
-                ]);
-            }
-        }
-        Ok(grid)
     }
 
     pub(super) fn cluster_status_grid(&self) -> Grid {
@@ -208,6 +184,33 @@ impl State {
             }
         }
         grid
+    }
+}
+
+impl State {
+    pub(super) fn partitions_grid(&self, database: Option<&str>) -> Result<Grid> {
+        let name = self.database_name(database)?;
+        let database = self.catalog.require_database(name)?;
+        let mut grid = Grid::new([
+            ("Ordinal", UNSIGNED),
+            ("Host", TEXT),
+            ("Port", UNSIGNED),
+            ("Role", TEXT),
+            ("Locked", UNSIGNED),
+        ]);
+        for partition in self.catalog.partitions(database.id) {
+            for &replica in &partition.replicas {
+                let node = self.catalog.node(replica);
+                grid.push(vec![
+                    u64::from(partition.ordinal).into(),
+                    node.map(|node| node.host.as_str()).into(),
+                    node.map(|node| u64::from(node.port)).into(),
+                    partition_role(partition, replica).into(),
+                    0.into(),
+                ]);
+            }
+        }
+        Ok(grid)
     }
 }
 

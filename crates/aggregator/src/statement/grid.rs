@@ -64,6 +64,15 @@ impl Grid {
         self.rows.push(row);
     }
 
+    /// Adds the rows of another grid, of as many columns.
+    pub(crate) fn take_rows(&mut self, other: Grid) -> Result<()> {
+        if other.columns.len() != self.columns.len() {
+            return Err(SqlError::internal("rows of another width"));
+        }
+        self.rows.extend(other.rows);
+        Ok(())
+    }
+
     /// Keeps the rows that pass.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[Cell]) -> bool) {
         self.rows.retain(|row| keep(row));

@@ -22,6 +22,7 @@ mod query;
 mod roles;
 mod set;
 mod show;
+mod table_locks;
 mod users;
 mod views;
 mod write;
@@ -183,6 +184,8 @@ impl State {
             Statement::Deallocate(name) => self.deallocate_named(name),
 
             Statement::Kill { query_only, connection } => self.kill(*query_only, connection, parameters),
+            Statement::LockTables(tables) => self.lock_tables(tables).await,
+            Statement::UnlockTables => self.unlock_tables().await,
             Statement::AddLeaf(leaf) => self.add_leaf(leaf).await,
             Statement::RemoveLeaf(leaf) => self.remove_leaf(leaf).await,
             Statement::Flush(_) => Ok(done()),

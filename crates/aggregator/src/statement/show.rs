@@ -172,9 +172,9 @@ impl State {
             ShowWhat::MasterStatus => return Err(SqlError::unsupported("SHOW MASTER STATUS")),
             ShowWhat::ReplicaStatus => return Err(SqlError::unsupported("SHOW REPLICA STATUS")),
             ShowWhat::BinaryLogs => return Err(SqlError::unsupported("SHOW BINARY LOGS")),
-            ShowWhat::Leaves => self.leaves_grid(),
-            ShowWhat::Aggregators => self.aggregators_grid(),
-            ShowWhat::ClusterStatus => self.cluster_status_grid(),
+            ShowWhat::Leaves => self.tables().leaves_grid(),
+            ShowWhat::Aggregators => self.tables().aggregators_grid(),
+            ShowWhat::ClusterStatus => self.tables().cluster_status_grid(),
         })
     }
 

@@ -128,6 +128,8 @@ fn lengths(ty: SqlType) -> Option<(u64, u64)> {
         SqlType::Char(n) | SqlType::VarChar(n) => Some((u64::from(n), u64::from(n) * 4)),
         SqlType::Binary(n) | SqlType::VarBinary(n) => Some((u64::from(n), u64::from(n))),
         SqlType::Text(size) | SqlType::Blob(size) => Some((size.max_bytes(), size.max_bytes())),
+        SqlType::Enum(labels) => Some((labels.longest().into(), u64::from(labels.longest()) * 4)),
+        SqlType::Set(labels) => Some((labels.all_together().into(), u64::from(labels.all_together()) * 4)),
         _ => None,
     }
 }

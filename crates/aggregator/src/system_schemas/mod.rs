@@ -1,13 +1,14 @@
 //! `information_schema` and `performance_schema`: what the cluster knows of itself, as tables.
 //!
 //! Nothing of them is stored. Each table is a [`SystemTable`]: its name, its columns as MySQL 8 declares
-//! them, and the function that makes its rows out of the catalog and the session. The planner reads it
-//! like any other table ([`exec::virtual_table`]), so it joins, filters and sorts with everything; a row
-//! that the session's privileges do not reach is not made. Nothing in these schemas can be changed:
+//! them, and the function that makes its rows out of the catalog, the session and, for some, of what the
+//! leaves answer. The planner reads it like any other table ([`exec::virtual_table`]), so it joins, filters
+//! and sorts with everything; a row that the session's privileges do not reach is not made. Nothing in these schemas can be changed:
 //! [`crate::session::Privileges`] grants SELECT on them to everybody, and nothing else to anybody.
 //!
 //! | file | tables |
 //! |---|---|
+//! | [`cluster`] | PANDO_LEAVES, PANDO_SEGMENTS, .. |
 //! | [`columns`] | COLUMNS |
 //! | [`empty`] | what Pando has none of: ROUTINES, TRIGGERS, .. |
 //! | [`keys`] | STATISTICS, KEY_COLUMN_USAGE and the constraints |
@@ -15,6 +16,7 @@
 //! | [`server`] | PROCESSLIST, ENGINES, CHARACTER_SETS, COLLATIONS, variables and status |
 //! | [`tables`] | SCHEMATA, TABLES, VIEWS, PARTITIONS |
 
+mod cluster;
 mod columns;
 mod empty;
 mod keys;
@@ -30,6 +32,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::{Database, View};
 use exec::{VirtualRows, VirtualTable, Wanted};
+use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use types::sql_type::LobSize;
@@ -110,8 +113,13 @@ enum Source {
     /// There are never any.
     Empty,
     /// From what this process knows.
-    Here(fn(&Facts, &Wanted, &mut Grid) -> Result<()>),
+    Here(Make),
+    /// From what others answer.
+    Asked(Ask),
 }
+
+type Make = fn(&Facts, &Wanted, &mut Grid) -> Result<()>;
+type Ask = for<'a> fn(&'a Facts, &'a Wanted, &'a mut Grid) -> BoxFuture<'a, Result<()>>;
 
 /// See the module.
 pub(crate) struct SystemTable {
@@ -177,8 +185,15 @@ impl SystemTable {
 
 /// All tables of a system schema, by name.
 pub(crate) fn tables_of(schema: &str) -> Vec<&'static SystemTable> {
-    let files =
-        [columns::TABLES, empty::TABLES, keys::TABLES, privileges::TABLES, server::TABLES, tables::TABLES];
+    let files = [
+        cluster::TABLES,
+        columns::TABLES,
+        empty::TABLES,
+        keys::TABLES,
+        privileges::TABLES,
+        server::TABLES,
+        tables::TABLES,
+    ];
     let mut all: Vec<&SystemTable> =
         files.into_iter().flatten().filter(|table| table.schema == schema).collect();
     all.sort_unstable_by_key(|table| table.name);
@@ -289,6 +304,7 @@ impl VirtualRows for SystemRows {
         match self.table.source {
             Source::Empty => {}
             Source::Here(make) => make(&self.facts, wanted, &mut grid)?,
+            Source::Asked(make) => make(&self.facts, wanted, &mut grid).await?,
         }
         let batch = grid.into_batch()?;
         RecordBatch::try_new(self.schema(), batch.columns().to_vec()).map_err(SqlError::internal)

@@ -1,9 +1,11 @@
 //! SCHEMATA, TABLES, VIEWS, PARTITIONS.
 
+use super::cluster::TableSize;
 use super::server::ENGINE;
 use super::*;
 use crate::statement::Cell;
 use catalog::{Privilege, ViewSecurity};
+use futures::FutureExt;
 use sql::charset::{DEFAULT_CHARSET, DEFAULT_COLLATION};
 
 pub(super) const TABLES: &[SystemTable] = &[
@@ -46,7 +48,7 @@ pub(super) const TABLES: &[SystemTable] = &[
             text("CREATE_OPTIONS", 256).null(),
             column("TABLE_COMMENT", SqlType::Text(LobSize::Normal)).null(),
         ],
-        source: Source::Here(tables),
+        source: Source::Asked(|facts, wanted, grid| tables(facts, wanted, grid).boxed()),
     },
     SystemTable {
         schema: INFORMATION_SCHEMA,
@@ -115,21 +117,31 @@ fn schemata(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     Ok(())
 }
 
-/// A row of TABLES. What is not said is NULL, as the sizes are: to find them, rows would have to be
-/// counted.
+/// The columns of TABLES that say how large a table is.
+const SIZES: std::ops::RangeInclusive<usize> = 7..=9;
+
+struct Stored {
+    collation: Collation,
+    /// If it is known.
+    size: Option<TableSize>,
+}
+
+/// A row of TABLES. What is not said is NULL.
 struct TableRow<'a> {
     schema: &'a str,
     name: &'a str,
     kind: &'static str,
-    is_stored: bool,
-    collation: Collation,
     comment: &'a str,
+    /// Of a table whose rows are stored.
+    stored: Option<Stored>,
 }
 
 impl TableRow<'_> {
     fn cells(self) -> Vec<Cell> {
-        let stored = |cell: Cell| if self.is_stored { cell } else { Cell::Null };
-        vec![
+        let stored = |cell: Cell| if self.stored.is_some() { cell } else { Cell::Null };
+        let size = self.stored.as_ref().and_then(|stored| stored.size);
+        let collation = self.stored.as_ref().map(|stored| stored.collation.name());
+        let mut cells = vec![
             CATALOG.into(),
             self.schema.into(),
             self.name.into(),
@@ -137,57 +149,44 @@ impl TableRow<'_> {
             stored(ENGINE.into()),
             stored(Cell::UInt(10)),
             Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            Cell::Null,
-            stored(self.collation.name().into()),
-            Cell::Null,
-            stored("".into()),
-            self.comment.into(),
-        ]
+            size.map(|size| size.rows).into(),
+            size.map(|size| size.bytes.checked_div(size.rows).unwrap_or(0)).into(),
+            size.map(|size| size.bytes).into(),
+        ];
+        // From MAX_DATA_LENGTH to CHECK_TIME.
+        cells.extend(std::iter::repeat_n(Cell::Null, 7));
+        cells.extend([collation.into(), Cell::Null, stored("".into()), self.comment.into()]);
+        cells
     }
 }
 
-fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
+async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     let names = (1, 2);
+    // Only who asks for sizes waits for the leaves; if one does not answer, they are unknown.
+    let sizes = match SIZES.into_iter().any(|column| wanted.has(column)) {
+        true => facts.sizes().await.ok(),
+        false => None,
+    };
     for (schema, def) in facts.visible_tables(wanted, names) {
         let row = TableRow {
             schema,
             name: &def.name,
             kind: "BASE TABLE",
-            is_stored: true,
-            collation: def.collation,
             comment: &def.comment,
+            stored: Some(Stored {
+                collation: def.collation,
+                size: sizes.as_ref().map(|sizes| sizes.get(&def.id).copied().unwrap_or_default()),
+            }),
         };
         grid.push(row.cells());
     }
     for (schema, view) in facts.visible_views(wanted, names) {
-        let row = TableRow {
-            schema,
-            name: &view.name,
-            kind: "VIEW",
-            is_stored: false,
-            collation: Collation::default(),
-            comment: "VIEW",
-        };
+        let row = TableRow { schema, name: &view.name, kind: "VIEW", comment: "VIEW", stored: None };
         grid.push(row.cells());
     }
     for table in facts.system_tables(wanted, names) {
-        let row = TableRow {
-            schema: table.schema,
-            name: table.name,
-            kind: "SYSTEM VIEW",
-            is_stored: false,
-            collation: Collation::default(),
-            comment: "",
-        };
+        let (schema, name) = (table.schema, table.name);
+        let row = TableRow { schema, name, kind: "SYSTEM VIEW", comment: "", stored: None };
         grid.push(row.cells());
     }
     Ok(())

@@ -17,6 +17,7 @@ use crate::segment::{
     BLOCK_ROWS, BeginTimestamps, Segment, sort_to_segment_order, sync_segment, write_segment,
 };
 use crate::store::Store;
+use crate::store::inspect::JobShape;
 use crate::tail::entry::{Entry, Place};
 use crate::tail::row::adapt;
 use crate::tail::run::FrozenRun;
@@ -215,6 +216,7 @@ impl Store {
     /// Does one job. The caller holds the partition's layout job.
     pub(crate) fn run_job(&self, partition: &Partition, table: TableId, job: &Job) -> Result<(), StoreError> {
         let Some(sources) = self.sources(partition, table, job)? else { return Ok(()) };
+        let _shown = partition.show_job(table, JobShape::of(&sources.runs, &sources.segments));
         // Rows are decoded, sorted and encoded: about so much, for that long. Flushes go on without:
         // they are what frees memory.
         let estimate: u64 = sources.segments.iter().map(|s| s.file.segment.meta().bytes * 6).sum();

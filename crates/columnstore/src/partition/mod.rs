@@ -12,9 +12,11 @@ pub(crate) mod state;
 
 use self::core::Core;
 use crate::StoreError;
+use crate::store::inspect::{JobShape, LayoutJob};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use types::{PartitionId, TableId, Timestamp};
 
 pub(crate) struct Partition {
@@ -25,6 +27,8 @@ pub(crate) struct Partition {
     changed: Condvar,
     /// Held by whoever changes the layout by flush or merge: one at a time.
     pub(crate) layout_job: Mutex<()>,
+    /// The flush or merge that is under way.
+    running: Mutex<Option<(TableId, JobShape, Instant)>>,
     /// The first log file that the manifest on disk needs.
     needed_file: AtomicU64,
 }
@@ -40,6 +44,7 @@ impl Partition {
             core: Mutex::new(core),
             changed: Condvar::new(),
             layout_job: Mutex::new(()),
+            running: Mutex::new(None),
             needed_file: AtomicU64::new(needed_file),
         }
     }
@@ -56,6 +61,18 @@ impl Partition {
             Some(core) if core.dropped => Err(StoreError::UnknownPartition(self.id)),
             core => Ok(core),
         }
+    }
+
+    /// Shows a flush or merge as running until the answer is dropped. The caller holds the layout job.
+    pub(crate) fn show_job(&self, table: TableId, job: JobShape) -> ShownJob<'_> {
+        *self.running.lock() = Some((table, job, Instant::now()));
+        ShownJob(self)
+    }
+
+    pub(crate) fn running_job(&self) -> Option<LayoutJob> {
+        let running = self.running.lock();
+        let (table, job, since) = running.as_ref()?;
+        Some(job.job(self.id, *table, Some(since.elapsed().as_millis() as u64)))
     }
 
     pub(crate) fn needed_file(&self) -> u64 {
@@ -116,6 +133,15 @@ impl Partition {
     /// Takes the latch of a partition whatever its state.
     pub(crate) fn latch_any(&self) -> Latch<'_> {
         self.core.lock()
+    }
+}
+
+/// A flush or merge under way.
+pub(crate) struct ShownJob<'a>(&'a Partition);
+
+impl Drop for ShownJob<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock() = None;
     }
 }
 

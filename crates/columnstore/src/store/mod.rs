@@ -6,6 +6,7 @@
 //! * [`insert`], [`change`], [`existing`], [`unique`]: writes of rows; [`bulk`], [`bulk_keys`]: loads; [`commit`]: the
 //!   end of a transaction, [`distributed`] of one that is on other leaves too; [`lease`]: what silent
 //!   aggregators leave behind;
+//! * [`statistics`], [`inspect`]: what it holds and does, as numbers and piece by piece;
 //! * [`leaf`], [`waits`], [`options`]: what partitions share.
 //!
 //! Order of locks, outer first: a partition's layout job, the map of partitions, append latches in the
@@ -19,6 +20,7 @@ pub(crate) mod commit;
 pub(crate) mod distributed;
 pub(crate) mod existing;
 pub(crate) mod insert;
+pub(crate) mod inspect;
 pub(crate) mod leaf;
 pub(crate) mod lease;
 pub(crate) mod open;
@@ -33,6 +35,10 @@ pub(crate) mod waits;
 mod tests;
 
 pub use bulk::BulkLoad;
+pub use inspect::{
+    Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait, MemoryUse, Piece,
+    PieceKind,
+};
 pub use lease::Orphan;
 pub use options::Options;
 pub use statistics::StoreStatistics;

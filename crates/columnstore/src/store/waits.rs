@@ -141,6 +141,11 @@ impl Waits {
         long.map(|sleeper| (sleeper.txn, sleeper.blockers.clone())).collect()
     }
 
+    /// For how long a wait has been going on.
+    pub(crate) fn lasted(&self, wait: WaitId) -> Option<Duration> {
+        self.inner.lock().cells.get(&wait).map(|sleeper| sleeper.since.elapsed())
+    }
+
     /// A transaction is the victim of a deadlock over several leaves.
     pub(crate) fn refuse(&self, victim: TxnId) {
         self.inner.lock().refuse(victim);

@@ -7,8 +7,8 @@ use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest, Maintenance, OnDuplicate,
-    ReadView, WriteContext,
+    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
+    Maintenance, OnDuplicate, ReadView, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
 use proto::leaf as wire;
@@ -264,6 +264,12 @@ impl LeafService for LeafClient {
         let def = serde_json::to_vec(def).map_err(SqlError::internal)?;
         let message = wire::EstimateRequest { def: def.into(), partitions: put_partitions(partitions) };
         call!(self, estimate, message).map(take_estimate)
+    }
+
+    async fn inspect(&self, what: Inspect) -> Result<Inspection> {
+        let reply = call!(self, inspect, wire::InspectRequest { what: put_inspect(what).into() })?;
+        serde_json::from_slice(&reply.found)
+            .map_err(|_| SqlError::internal(format!("{} says of itself what cannot be read", self.name)))
     }
 }
 

@@ -4,8 +4,8 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use columnstore::{
-    Conflict, IfLocked, InsertedOrLocked, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt, RowLockMode,
-    WriteContext,
+    Conflict, IfLocked, InsertedOrLocked, Inspect, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt,
+    RowLockMode, WriteContext,
 };
 use exec::{ColumnEstimate, TableEstimate, Target};
 use proto::leaf as wire;
@@ -43,6 +43,25 @@ pub(super) fn take_maintenance(what: wire::Maintenance) -> Result<Maintenance, S
         wire::Maintenance::Merge => Ok(Maintenance::Merge),
         wire::Maintenance::MergeAll => Ok(Maintenance::MergeAll),
         wire::Maintenance::Check => Ok(Maintenance::Check),
+    }
+}
+
+pub(super) fn put_inspect(what: Inspect) -> wire::Inspect {
+    match what {
+        Inspect::Pieces => wire::Inspect::Pieces,
+        Inspect::Jobs => wire::Inspect::Jobs,
+        Inspect::Memory => wire::Inspect::Memory,
+        Inspect::Locks => wire::Inspect::Locks,
+    }
+}
+
+pub(super) fn take_inspect(what: wire::Inspect) -> Result<Inspect, Status> {
+    match what {
+        wire::Inspect::Unspecified => Err(malformed("inspection")),
+        wire::Inspect::Pieces => Ok(Inspect::Pieces),
+        wire::Inspect::Jobs => Ok(Inspect::Jobs),
+        wire::Inspect::Memory => Ok(Inspect::Memory),
+        wire::Inspect::Locks => Ok(Inspect::Locks),
     }
 }
 

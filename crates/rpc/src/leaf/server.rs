@@ -265,4 +265,11 @@ impl Leaf for LeafServer {
         let estimate = self.leaf.estimate(&def, &partitions).await;
         self.answer(estimate.map(|estimate| put_estimate(&estimate)))
     }
+
+    async fn inspect(&self, request: Request<wire::InspectRequest>) -> Reply<wire::InspectReply> {
+        let what = take_inspect(self.open(request)?.what())?;
+        let found = self.leaf.inspect(what).await;
+        let found = found.and_then(|found| serde_json::to_vec(&found).map_err(SqlError::internal));
+        self.answer(found.map(|found| wire::InspectReply { found: found.into() }))
+    }
 }

@@ -6,8 +6,9 @@ use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
 use columnstore::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest,
-    Maintenance, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
+    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockKind,
+    LockMode, LockOutcome, LockRequest, LockState, LockWait, Maintenance, MemoryUse, OnDuplicate, Piece,
+    PieceKind, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
@@ -200,6 +201,41 @@ impl LeafService for Noted {
         let column = ColumnEstimate { max: Some(Value::Int(5)), distinct: 3, ..ColumnEstimate::default() };
         Ok(TableEstimate { rows: 10, columns: HashMap::from([(ColumnId(1), column)]) })
     }
+    async fn inspect(&self, what: Inspect) -> Result<Inspection> {
+        self.note(what)?;
+        Ok(found(what))
+    }
+}
+
+/// Something of each kind.
+fn found(what: Inspect) -> Inspection {
+    let (partition, table) = (PartitionId(7), TableId(3));
+    match what {
+        Inspect::Pieces => Inspection::Pieces(vec![Piece {
+            partition,
+            table,
+            kind: PieceKind::Segment,
+            id: 9,
+            rows: 10,
+            deleted: 1,
+            bytes: u64::MAX,
+            committed: Some((Timestamp(1), Timestamp::MAX)),
+            pending: true,
+        }]),
+        Inspect::Jobs => Inspection::Jobs(Vec::new()),
+        Inspect::Memory => {
+            Inspection::Memory(vec![MemoryUse { name: "total".into(), bytes: 5, limit: Some(6) }])
+        }
+        Inspect::Locks => Inspection::Locks(vec![LockState {
+            partition,
+            table: None,
+            kind: LockKind::Row,
+            key: u64::MAX,
+            mode: LockMode::Exclusive,
+            txn: TxnId { node: NodeId(1), number: u64::MAX },
+            wait: Some(LockWait { millis: 3, blockers: vec![TxnId { node: NodeId(2), number: 4 }] }),
+        }]),
+    }
 }
 
 struct Wire {
@@ -349,6 +385,10 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
     for what in [Maintenance::Flush, Maintenance::Merge, Maintenance::MergeAll, Maintenance::Check] {
         assert_eq!(client.maintain(target(), what).await.unwrap(), ["torn"]);
         told(format!("{:?}", (target(), what)));
+    }
+    for what in [Inspect::Pieces, Inspect::Jobs, Inspect::Memory, Inspect::Locks] {
+        assert_eq!(client.inspect(what).await.unwrap(), found(what));
+        told(format!("{what:?}"));
     }
     let estimate = client.estimate(&def(), &[P]).await.unwrap();
     assert_eq!((estimate.rows, &estimate.columns[&ColumnId(1)].max), (10, &Some(Value::Int(5))));

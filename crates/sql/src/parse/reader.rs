@@ -367,7 +367,8 @@ impl<'a> Reader<'a> {
             "FLUSH" => self.flush(),
             "GRANT" => self.grant(),
             "REVOKE" => self.revoke(),
-            "LOCK" | "UNLOCK" => unsupported(&format!("{word} TABLES")),
+            "LOCK" => self.lock_tables(),
+            "UNLOCK" => self.unlock_tables(),
             "REPAIR" => unsupported(&format!("{word} TABLE")),
             "HANDLER" | "CALL" | "XA" | "RESET" | "SIGNAL" | "RESIGNAL" | "INSTALL" | "UNINSTALL"
             | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "PROFILE" | "REBALANCE"

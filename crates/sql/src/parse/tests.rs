@@ -56,8 +56,7 @@ fn what_is_not_there_yet_says_so() {
         "ALTER TABLE t ADD PRIMARY KEY (a)",
         "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)",
         "ALTER TABLE t PARTITION BY HASH (a)",
-        "LOCK TABLES t READ",
-        "UNLOCK TABLES",
+        "LOCK TABLES t READ, u WRITE",
         "CREATE TABLE t (a bit(3))",
         "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a))",
         "CREATE TABLE t (a int) PARTITION BY HASH (a)",
@@ -448,6 +447,11 @@ fn transactions_and_prepared_statements() {
     assert_eq!(one("DROP PREPARE p"), Statement::Deallocate("p".into()));
     assert!(matches!(one("KILL QUERY 5"), Statement::Kill { query_only: true, .. }));
     let leaf = |host: &str, port| LeafAddress { host: host.into(), port };
+    assert_eq!(one("UNLOCK TABLES"), Statement::UnlockTables);
+    for text in ["LOCK TABLES t READ", "LOCK TABLE t x READ", "LOCK TABLES `t` AS `x` READ LOCAL"] {
+        let Statement::LockTables(tables) = one(text) else { panic!("{text}") };
+        assert_eq!(tables[0].name, "t");
+    }
     assert_eq!(one("ADD LEAF '10.0.0.7':7307"), Statement::AddLeaf(leaf("10.0.0.7", Some(7307))));
     assert_eq!(one("remove leaf 'leaf-0.leaf'"), Statement::RemoveLeaf(leaf("leaf-0.leaf", None)));
     for (text, what) in [

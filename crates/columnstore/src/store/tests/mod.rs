@@ -6,6 +6,7 @@ mod concurrency;
 mod crash;
 mod crash_mixed;
 mod faults;
+mod inspect;
 mod keys;
 mod locking;
 mod model;
