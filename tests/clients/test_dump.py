@@ -24,16 +24,16 @@ TABLES = [
         CONSTRAINT dear CHECK (price > 0)
     ) COMMENT = 'what there is'
     """,
-    "CREATE TABLE `odd name` (`a key` INT NOT NULL, twice INT GENERATED ALWAYS AS (`a key` * 2) STORED, "
-    "PRIMARY KEY (`a key`))",
-    "CREATE TABLE empty (a INT PRIMARY KEY)",
+    # No generated column: mariadb-dump writes values for them, which MySQL refuses as Pando does.
+    "CREATE TABLE `odd name` (`a key` INT NOT NULL, kind ENUM('x', 'it''s'), PRIMARY KEY (`a key`))",
+    "CREATE TABLE bare (a INT PRIMARY KEY)",
     "CREATE VIEW cheap AS SELECT id, name FROM goods WHERE price < 2",
 ]
 ROWS = [
     "INSERT INTO goods (name, price, picture, facts, seen, made, ratio) VALUES "
     "('bolt', 0.25, x'00ff27', '{\"a\": [1, 2]}', '2024-01-02 03:04:05', '2024-01-02 03:04:05.678', 1e-7), "
     "('a ''quoted'' \\n nut', NULL, NULL, NULL, NULL, NULL, NULL), ('grün', 99999999.99, '', '[]', NULL, NULL, 0.1)",
-    "INSERT INTO `odd name` (`a key`) VALUES (-1), (0), (7)",
+    "INSERT INTO `odd name` VALUES (-1, 'x'), (0, 'it''s'), (7, NULL)",
 ]
 
 
@@ -57,10 +57,10 @@ def contents(server, database):
     with server.connect(database, autocommit=True) as connection:
         cursor = connection.cursor()
         found = {}
-        for table in ("goods", "odd name", "empty", "cheap"):
+        for table in ("goods", "odd name", "bare", "cheap"):
             cursor.execute(f"SELECT * FROM `{table}` ORDER BY 1")
             found[table] = list(cursor.fetchall())
-        for table in ("goods", "odd name", "empty"):
+        for table in ("goods", "odd name", "bare"):
             cursor.execute(f"SHOW CREATE TABLE `{table}`")
             found["create", table] = cursor.fetchone()[1]
         return found
@@ -73,7 +73,7 @@ def test_a_dump_restores(server, database, programs, options):
     with server.connect(database, autocommit=True) as connection:
         for sql in TABLES + ROWS:
             connection.cursor().execute(sql)
-    text = programs(DUMP, *options, "--skip-disable-keys", database)
+    text = programs(DUMP, *options, "--skip-disable-keys", "--hex-blob", database)
     assert "-- Dump completed" in text
     other = f"{database}_copy"
     with server.connect(autocommit=True) as connection:
