@@ -3,11 +3,13 @@
 //! A join tells its probe side which keys there are: a few as a list, which the storage searches, many
 //! as its hash table, which only whole batches can be tested against, after they were unpacked. Where
 //! the key is an integer, [`BuildKeysExec`] below the join gathers the keys that pass as a [`KeySet`],
-//! and the scan takes that in place of the hash table (see [`crate::scan`]).
+//! and the scan takes that in place of the hash table (see [`crate::scan`]). Of several keys each
+//! integer has a set of its own: not all that the hash table knows, but tested where the rows lie.
 //!
 //! A partition's keys are there when its rows have all been handed out, so before the join fills its
-//! filter. Keys that are too many, too far apart, or for which there is no memory are not kept: then
-//! the hash table serves.
+//! filter. A scan whose rows go to any partition of the join takes the keys of all of them together.
+//! Keys that are too many, too far apart, or for which there is no memory are not kept: then the hash
+//! table serves.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
@@ -35,30 +37,56 @@ use std::sync::{Arc, OnceLock};
 
 use crate::scan::ScanExec;
 
-/// The keys of a build side, one set for each of its partitions.
+/// The keys of a build side, for each of its partitions.
 #[derive(Debug)]
 pub(crate) struct BuildKeys {
     /// Whether the join's partition `i` joins the build side's partition `i`; else all join the first.
     partitioned: bool,
-    partitions: Vec<OnceLock<Kept>>,
+    partitions: Vec<OnceLock<Sets>>,
+    /// What the partitions have together, once each of them is there.
+    together: OnceLock<Sets>,
 }
 
+/// One for each key of the join, in its order.
+type Sets = Vec<Option<Kept>>;
+
 #[derive(Debug)]
-struct Kept {
-    keys: Arc<KeySet>,
+pub(crate) struct Kept {
+    pub(crate) keys: Arc<KeySet>,
     /// For as long as the keys live.
     _memory: MemoryReservation,
 }
 
 impl BuildKeys {
-    /// What the probe side's partition looks for. `aligned`: whether it is the join's own partition.
-    pub(crate) fn of(&self, partition: usize, aligned: bool) -> Option<&Arc<KeySet>> {
-        let at = match self.partitioned {
-            true if !aligned => return None,
-            true => partition,
-            false => 0,
+    /// What the probe side's partition looks for, for each key of the join. `aligned`: whether it is the
+    /// join's own partition. Nothing before it is known.
+    pub(crate) fn of(&self, partition: usize, aligned: bool) -> &[Option<Kept>] {
+        let sets = match self.partitioned {
+            true if aligned => self.partitions.get(partition),
+            true if self.partitions.len() > 1 => Some(&self.together),
+            _ => self.partitions.first(),
         };
-        Some(&self.partitions.get(at)?.get()?.keys)
+        sets.and_then(OnceLock::get).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes what the partition gave. The last one to come makes what all have together.
+    fn put(&self, partition: usize, sets: Sets, memory: &MemoryReservation) {
+        let Some(place) = self.partitions.get(partition) else { return };
+        // A partition is read once; were it read again, its keys would be the same.
+        let _ = place.set(sets);
+        if !self.partitioned || self.partitions.len() < 2 {
+            return;
+        }
+        let Some(all) = self.partitions.iter().map(OnceLock::get).collect::<Option<Vec<_>>>() else { return };
+        let keys = all.iter().map(|sets| sets.len()).min().unwrap_or(0);
+        let together = (0..keys).map(|at| {
+            let sets = all.iter().map(|sets| Some(&*sets[at].as_ref()?.keys));
+            let sets = sets.collect::<Option<Vec<_>>>()?;
+            let memory = memory.new_empty();
+            memory.try_grow(KeySet::bytes_for_union(&sets)?).ok()?;
+            Some(Kept { keys: Arc::new(KeySet::union(&sets)?), _memory: memory })
+        });
+        let _ = self.together.set(together.collect());
     }
 }
 
@@ -69,8 +97,8 @@ pub(crate) type KeysOfFilters = HashMap<u64, Arc<BuildKeys>>;
 #[derive(Debug)]
 pub struct BuildKeysExec {
     input: Arc<dyn ExecutionPlan>,
-    /// The key's column.
-    key: usize,
+    /// The column of each key of the join that is an integer.
+    columns: Vec<Option<usize>>,
     keys: Arc<BuildKeys>,
 }
 
@@ -80,21 +108,22 @@ impl BuildKeysExec {
     }
 }
 
-/// Puts a [`BuildKeysExec`] below each join that gives scans a filter on one integer key.
+/// Puts a [`BuildKeysExec`] below each join that gives scans a filter on integer keys.
 pub(crate) fn gather(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let mut known = KeysOfFilters::new();
     let plan = plan
         .transform_up(|node| {
             let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
-            let Some((key, id)) = wanted(join)? else { return Ok(Transformed::no(node)) };
+            let Some((columns, id)) = wanted(join)? else { return Ok(Transformed::no(node)) };
             let input = join.left().clone();
             let partitions = input.output_partitioning().partition_count();
             let keys = Arc::new(BuildKeys {
                 partitioned: *join.partition_mode() == PartitionMode::Partitioned,
                 partitions: (0..partitions).map(|_| OnceLock::new()).collect(),
+                together: OnceLock::new(),
             });
             known.insert(id, keys.clone());
-            let children = vec![Arc::new(BuildKeysExec { input, key, keys }) as _, join.right().clone()];
+            let children = vec![Arc::new(BuildKeysExec { input, columns, keys }) as _, join.right().clone()];
             Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
         })
         .data()?;
@@ -114,13 +143,17 @@ pub(crate) fn gather(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
     .data()
 }
 
-/// The key's column and the filter's id, if a scan would look for the keys of this join.
-fn wanted(join: &HashJoinExec) -> Result<Option<(usize, u64)>> {
+/// The integer keys' columns and the filter's id, if a scan would look for the keys of this join.
+fn wanted(join: &HashJoinExec) -> Result<Option<(Vec<Option<usize>>, u64)>> {
     let filters = join.dynamic_expressions_produced();
     let Some(id) = filters.first().and_then(|filter| filter.expression_id()) else { return Ok(None) };
-    let [(key, _)] = join.on() else { return Ok(None) };
-    let Some(key) = key.downcast_ref::<Column>() else { return Ok(None) };
-    if !is_integer(&join.left().schema(), key.index()) {
+    let schema = join.left().schema();
+    let column = |key: &Arc<dyn PhysicalExpr>| {
+        let column = key.downcast_ref::<Column>()?.index();
+        is_integer(&schema, column).then_some(column)
+    };
+    let columns: Vec<_> = join.on().iter().map(|(key, _)| column(key)).collect();
+    if columns.iter().all(Option::is_none) {
         return Ok(None);
     }
     let mut found = false;
@@ -128,7 +161,7 @@ fn wanted(join: &HashJoinExec) -> Result<Option<(usize, u64)>> {
         found |= node.downcast_ref::<ScanExec>().is_some_and(|scan| filters_of(scan).contains(&id));
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    Ok(found.then_some((key.index(), id)))
+    Ok(found.then_some((columns, id)))
 }
 
 fn filters_of(scan: &ScanExec) -> HashSet<u64> {
@@ -167,26 +200,47 @@ fn push_keys(array: &dyn Array, keys: &mut Vec<i64>) -> Result<()> {
     Ok(())
 }
 
-/// The keys of one partition so far. None once they are given up.
+/// The keys of one partition so far.
 struct Gathering {
     input: SendableRecordBatchStream,
-    found: Option<(Vec<i64>, MemoryReservation)>,
+    /// None for a key that is no integer, or once they are given up.
+    found: Vec<Option<Found>>,
+}
+
+struct Found {
+    column: usize,
+    keys: Vec<i64>,
+    memory: MemoryReservation,
 }
 
 impl Gathering {
-    fn see(&mut self, batch: &RecordBatch, key: usize) -> Result<()> {
-        if let Some((keys, memory)) = &mut self.found {
-            if memory.try_grow(batch.num_rows() * size_of::<i64>()).is_ok() {
-                push_keys(batch.column(key), keys)?;
-            } else {
-                self.found = None;
+    fn see(&mut self, batch: &RecordBatch) -> Result<()> {
+        for place in &mut self.found {
+            if let Some(found) = place {
+                if found.memory.try_grow(batch.num_rows() * size_of::<i64>()).is_ok() {
+                    push_keys(batch.column(found.column), &mut found.keys)?;
+                } else {
+                    *place = None;
+                }
             }
         }
         Ok(())
     }
 
-    fn finish(&mut self) -> Option<Kept> {
-        let (found, memory) = self.found.take()?;
+    fn finish(&mut self) -> Sets {
+        let alone = self.found.len() == 1;
+        let finish = |found: Found| {
+            let kept = found.finish()?;
+            // Beside another key, one that nearly every row has is only more work.
+            (alone || kept.keys.is_sparse()).then_some(kept)
+        };
+        self.found.drain(..).map(|found| found.and_then(finish)).collect()
+    }
+}
+
+impl Found {
+    fn finish(self) -> Option<Kept> {
+        let Found { keys: found, memory, .. } = self;
         let least = found.iter().min().copied().unwrap_or(0);
         let greatest = found.iter().max().copied().unwrap_or(0);
         let bytes = KeySet::bytes_for(found.len().max(1), least, greatest)?;
@@ -200,7 +254,10 @@ impl Gathering {
 
 impl DisplayAs for BuildKeysExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BuildKeysExec: {}", self.input.schema().field(self.key).name())
+        let schema = self.input.schema();
+        let names: Vec<_> =
+            self.columns.iter().flatten().map(|at| schema.field(*at).name().as_str()).collect();
+        write!(f, "BuildKeysExec: {}", names.join(", "))
     }
 }
 
@@ -230,7 +287,7 @@ impl ExecutionPlan for BuildKeysExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => {
-                Ok(Arc::new(BuildKeysExec { input, key: self.key, keys: self.keys.clone() }))
+                Ok(Arc::new(BuildKeysExec { input, columns: self.columns.clone(), keys: self.keys.clone() }))
             }
             _ => internal_err!("BuildKeysExec has one child"),
         }
@@ -265,26 +322,21 @@ impl ExecutionPlan for BuildKeysExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let memory = MemoryConsumer::new(format!("BuildKeys[{partition}]")).register(context.memory_pool());
-        let gathering =
-            Gathering { input: self.input.execute(partition, context)?, found: Some((Vec::new(), memory)) };
-        let (key, keys) = (self.key, self.keys.clone());
-        let rows = stream::try_unfold(gathering, move |mut gathering| {
-            let keys = keys.clone();
-            async move {
-                match gathering.input.next().await.transpose()? {
-                    Some(batch) => {
-                        gathering.see(&batch, key)?;
-                        Ok(Some((batch, gathering)))
-                    }
-                    None => {
-                        if let (Some(kept), Some(place)) =
-                            (gathering.finish(), keys.partitions.get(partition))
-                        {
-                            // A partition is read once; were it read again, its keys would be the same.
-                            let _ = place.set(kept);
-                        }
-                        Ok(None)
-                    }
+        let found = |column: &Option<usize>| {
+            Some(Found { column: (*column)?, keys: Vec::new(), memory: memory.new_empty() })
+        };
+        let found = self.columns.iter().map(found).collect();
+        let gathering = Gathering { input: self.input.execute(partition, context)?, found };
+        let state = (gathering, self.keys.clone(), memory);
+        let rows = stream::try_unfold(state, move |(mut gathering, keys, memory)| async move {
+            match gathering.input.next().await.transpose()? {
+                Some(batch) => {
+                    gathering.see(&batch)?;
+                    Ok(Some((batch, (gathering, keys, memory))))
+                }
+                None => {
+                    keys.put(partition, gathering.finish(), &memory);
+                    Ok(None)
                 }
             }
         });

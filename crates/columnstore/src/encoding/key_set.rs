@@ -50,6 +50,47 @@ impl KeySet {
         Some(set)
     }
 
+    /// How much memory [`Self::union`] takes, in bytes; None if it is not worth it.
+    pub fn bytes_for_union(sets: &[&KeySet]) -> Option<usize> {
+        let filled = || sets.iter().filter(|set| !set.is_empty());
+        let Some(first) = filled().map(|set| set.first).min() else { return Some(0) };
+        let last = filled().map(|set| set.last()).max().unwrap_or(first);
+        KeySet::bytes_for(sets.iter().map(|set| set.keys).sum(), first, last)
+    }
+
+    /// The keys that are in any of the sets. None if [`Self::bytes_for_union`] is.
+    pub fn union(sets: &[&KeySet]) -> Option<KeySet> {
+        let words = KeySet::bytes_for_union(sets)? / size_of::<u64>();
+        let filled = || sets.iter().filter(|set| !set.is_empty());
+        let first = filled().map(|set| set.first).min().unwrap_or(0);
+        let mut union = KeySet { first, words: vec![0; words], keys: 0 };
+        for set in filled() {
+            let at = set.first.abs_diff(first) as usize;
+            let (word, shift) = (at / 64, at % 64);
+            for (index, &bits) in set.words.iter().enumerate() {
+                union.words[word + index] |= bits << shift;
+                if shift > 0 && bits >> (64 - shift) != 0 {
+                    union.words[word + index + 1] |= bits >> (64 - shift);
+                }
+            }
+        }
+        union.keys = union.words.iter().map(|word| word.count_ones() as usize).sum();
+        Some(union)
+    }
+
+    /// The greatest key. Only of a set that is not empty.
+    fn last(&self) -> i64 {
+        // Invariant: the last word holds the greatest key.
+        let bits = self.words.len() as u64 * 64;
+        let holes = self.words.last().map_or(0, |word| u64::from(word.leading_zeros()));
+        self.first.wrapping_add_unsigned(bits - holes - 1)
+    }
+
+    /// Whether most numbers between its least and its greatest key are none of its keys.
+    pub fn is_sparse(&self) -> bool {
+        self.keys * 2 <= self.words.len() * 64
+    }
+
     /// How many different keys.
     pub fn len(&self) -> usize {
         self.keys
@@ -123,6 +164,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_union_has_the_keys_of_all(
+            lists in prop::collection::vec(prop::collection::vec(-300i64..300, 0..20), 0..5),
+        ) {
+            let sets: Vec<_> = lists.iter().map(|keys| KeySet::of(keys.iter().copied()).unwrap()).collect();
+            let union = KeySet::union(&sets.iter().collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(union, KeySet::of(lists.iter().flatten().copied()).unwrap());
+        }
+
         #[test]
         fn agrees_with_the_list(
             keys in prop::collection::vec(-200i64..200, 0..40),

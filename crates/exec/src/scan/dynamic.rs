@@ -9,14 +9,14 @@
 //! A join that is partitioned fills its filter with one branch for each partition, under a CASE over
 //! DataFusion's own repartitioning hash, which is not the hash that places rows here. So the CASE is
 //! never evaluated: a scan whose partition feeds the same partition of the join takes that
-//! partition's branch, any other scan takes no filter from it.
+//! partition's branch, any other scan takes the keys of all partitions and nothing else.
 
 use super::filter::compare_literal;
 use super::node::Output;
-use crate::build_keys::KeysOfFilters;
+use crate::build_keys::{Kept, KeysOfFilters};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use columnstore::{Compare, KeySet, Predicate};
+use columnstore::{Compare, Predicate};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
@@ -79,20 +79,31 @@ impl RuntimeFilter {
         for expr in &self.expressions {
             let id = expr.expression_id();
             let aligned = id.is_some_and(|id| self.aligned.contains(&id));
-            let keys = id.and_then(|id| self.keys.get(&id)).and_then(|keys| keys.of(self.partition, aligned));
+            let keys =
+                id.and_then(|id| self.keys.get(&id)).map_or(&[][..], |keys| keys.of(self.partition, aligned));
             let current = match expr.downcast_ref::<DynamicFilterPhysicalExpr>() {
                 Some(dynamic) => dynamic.current()?,
                 None => expr.clone(),
             };
-            let current = own_branch(current, aligned.then_some(self.partition))?;
-            for conjunct in split_conjunction(&current) {
+            let own = own_branch(current.clone(), aligned.then_some(self.partition))?;
+            let mut replaced = false;
+            for conjunct in split_conjunction(&own) {
                 if is_true(conjunct) {
                     continue;
                 }
-                match looked_up(conjunct, keys, def, output).or_else(|| to_predicate(conjunct, def, output)) {
+                let sets = looked_up(conjunct, keys, def, output);
+                replaced |= sets.is_some();
+                match sets.or_else(|| to_predicate(conjunct, def, output)) {
                     Some(predicate) => self.predicates.push(predicate),
                     None => self.rest.push(conjunct.clone()),
                 }
+            }
+            // Unless a NULL passes, whatever the keys are.
+            let decides = !is_true(&current) && !is_or(&current);
+            if decides && !replaced && (keys.len() > 1 || is_true(&own)) {
+                let sets = expr.children().into_iter().zip(keys);
+                let sets = sets.filter_map(|(key, kept)| in_keys(key, kept.as_ref()?, def, output));
+                self.predicates.extend(sets);
             }
         }
         Ok(true)
@@ -159,21 +170,29 @@ fn routes_by_hash(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     Ok(found)
 }
 
-/// A look-up in a join's hash table as one in the set of its keys.
+fn is_or(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| *binary.op() == Operator::Or)
+}
+
+/// A look-up in a join's hash table as one in the set of its only key.
 fn looked_up(
     expr: &Arc<dyn PhysicalExpr>,
-    keys: Option<&Arc<KeySet>>,
+    keys: &[Option<Kept>],
     def: &TableDef,
     output: &[Output],
 ) -> Option<Predicate> {
-    let keys = keys?.clone();
+    let [Some(kept)] = keys else { return None };
     let lookup = expr.downcast_ref::<HashTableLookupExpr>()?;
     let [key] = lookup.children()[..] else { return None };
+    in_keys(key, kept, def, output)
+}
+
+/// That a column is in the set, for a column whose stored number is the number itself.
+fn in_keys(key: &Arc<dyn PhysicalExpr>, kept: &Kept, def: &TableDef, output: &[Output]) -> Option<Predicate> {
     let Output::Column(id) = output.get(key.downcast_ref::<Column>()?.index())? else { return None };
     let ty = def.column(*id)?.ty;
-    // Those whose stored number is the number itself.
     let plain = ty.is_integer() && ty != SqlType::BigInt { unsigned: true } || ty == SqlType::Date;
-    plain.then_some(Predicate::Keys { column: *id, keys })
+    plain.then(|| Predicate::Keys { column: *id, keys: kept.keys.clone() })
 }
 
 /// The same condition as a predicate of the storage, if it is one on a single column.
