@@ -70,6 +70,7 @@ pub fn run_node<T: CommandFactory + FromArgMatches>(
     check: fn(&T) -> Result<(), String>,
     run: fn(&T) -> Result<(), StartError>,
 ) -> ExitCode {
+    keep_freed_memory();
     let options: T = match options() {
         Ok(options) => options,
         Err(code) => return code,
@@ -82,6 +83,17 @@ pub fn run_node<T: CommandFactory + FromArgMatches>(
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => cannot_start(program, why),
     }
+}
+
+/// Lets the allocator keep what was freed for some seconds before the system gets it back: at once, a query
+/// takes anew what the one before it gave away, and the kernel clears each page of it. It stays within what
+/// was in use at the same time, since the allocator gives it out again first. The environment
+/// (MIMALLOC_PURGE_DELAY) goes before.
+pub fn keep_freed_memory() {
+    const PURGE_DELAY: std::ffi::c_int = 15; // mi_option_purge_delay, which the bindings do not name
+    const MILLISECONDS: std::ffi::c_long = 10_000;
+    // SAFETY: it is called first thing in a program, by its only thread.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, MILLISECONDS) }
 }
 
 /// Sends what is logged to standard error; `PANDO_LOG` chooses what.
