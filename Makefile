@@ -62,7 +62,7 @@ rust-tests:
 system-tests:
 	$(CARGO) build --locked --workspace --bins --tests
 	PANDO_BIN=$(PANDO) $(PYTHON) -m pytest -q -p no:cacheprovider \
-	    tests/clients tests/slt tests/selects tests/error_ui tests/chaos tests/k8s
+	    tests/clients tests/slt tests/selects tests/error_ui tests/compat tests/chaos tests/k8s
 
 bench: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/run.py $(ARGS)
