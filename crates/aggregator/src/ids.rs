@@ -1,6 +1,9 @@
 //! AUTO_INCREMENT values. Ranges are taken from the catalog, where they are durable before a value
 //! of them is used, and handed out from memory; what a stop leaves of a range is skipped.
 //!
+//! An explicit value above the range raises the counter, and the range above the value is taken with it, so
+//! that rows which come with ascending values of their own do not each ask the catalog.
+//!
 //! Invariant: a value is handed out once, and never one at or below an explicit value that was
 //! announced by [`AutoIncrement::raise`] before.
 
@@ -50,16 +53,19 @@ impl AutoIncrement {
         if let Some(first) = ranges.get_mut(&table).and_then(|range| range.take(count)) {
             return Ok(first);
         }
-        let size = count.max(RANGE);
-        let outcome = self.metadata.propose(Command::TakeIds { table, count: size }).await?;
-        let Outcome::Ids { first } = outcome else {
-            return Err(SqlError::internal("the catalog gave no AUTO_INCREMENT range"));
-        };
-        let mut range = Range { next: first, end: first.saturating_add(size) };
+        let mut range = self.take_range(table, count.max(RANGE)).await?;
         let taken =
             range.take(count).ok_or_else(|| SqlError::internal("AUTO_INCREMENT values are used up"))?;
         ranges.insert(table, range);
         Ok(taken)
+    }
+
+    async fn take_range(&self, table: TableId, size: u64) -> Result<Range> {
+        let outcome = self.metadata.propose(Command::TakeIds { table, count: size }).await?;
+        let Outcome::Ids { first } = outcome else {
+            return Err(SqlError::internal("the catalog gave no AUTO_INCREMENT range"));
+        };
+        Ok(Range { next: first, end: first.saturating_add(size) })
     }
 
     /// An INSERT brings `value` itself: later generated values are greater.
@@ -75,6 +81,10 @@ impl AutoIncrement {
         }
         self.metadata.propose(Command::RaiseIds { table, above: value }).await?;
         range.skip(value);
+        // Whether there are values above it is the matter of who wants one.
+        if let Ok(taken) = self.take_range(table, RANGE).await {
+            ranges.insert(table, taken);
+        }
         Ok(())
     }
 }
@@ -82,6 +92,58 @@ impl AutoIncrement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use catalog::Catalog;
+    use parking_lot::Mutex;
+
+    /// A catalog of one table, which counts what it is asked.
+    #[derive(Default)]
+    struct Counter {
+        next: Mutex<u64>,
+        asked: Mutex<usize>,
+    }
+
+    #[async_trait::async_trait]
+    impl Metadata for Counter {
+        fn snapshot(&self) -> Arc<Catalog> {
+            Arc::default()
+        }
+
+        async fn propose(&self, command: Command) -> Result<Outcome> {
+            *self.asked.lock() += 1;
+            let mut next = self.next.lock();
+            match command {
+                Command::TakeIds { count, .. } => {
+                    let first = *next + 1;
+                    *next += count;
+                    Ok(Outcome::Ids { first })
+                }
+                Command::RaiseIds { above, .. } => {
+                    *next = above.max(*next);
+                    Ok(Outcome::Done)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+
+        async fn changed(&self, _: u64) -> Result<Arc<Catalog>> {
+            Err(SqlError::internal("nothing changes"))
+        }
+    }
+
+    #[tokio::test]
+    async fn ascending_explicit_values_ask_the_catalog_seldom() {
+        let counter = Arc::new(Counter::default());
+        let ids = AutoIncrement::new(counter.clone());
+        let table = TableId(1);
+        for value in 1..=5_000 {
+            ids.raise(table, value).await.unwrap();
+        }
+        assert!(*counter.asked.lock() <= 2 * 5, "{}", counter.asked.lock());
+        assert_eq!(ids.take(table, 1).await.unwrap(), 5_001, "what follows is the next one");
+        ids.raise(table, 5_000).await.unwrap();
+        ids.raise(table, 9_000).await.unwrap();
+        assert_eq!(ids.take(table, 2).await.unwrap(), 9_001);
+    }
 
     #[test]
     fn a_range_is_handed_out_once() {
