@@ -1,8 +1,9 @@
 //! What callers say of themselves when they read and write, and what they are told.
 
+use crate::predicate::Predicate;
 use arrow::record_batch::RecordBatch;
 use std::time::Duration;
-use types::{ColumnId, StatementNo, Timestamp, TxnId, Value};
+use types::{ColumnId, PartitionId, StatementNo, Timestamp, TxnId, Value};
 
 /// At what a scan looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,36 @@ pub struct KeyRow {
     /// The version of the table's definition that was read with.
     pub table_version: u64,
     pub row: Option<RecordBatch>,
+}
+
+/// The rows of a table in some partitions of a leaf that pass predicates, if keys lead to all of them and
+/// they are few.
+#[derive(Debug, Clone)]
+pub struct FewRead {
+    pub partitions: Vec<PartitionId>,
+    /// All must be TRUE.
+    pub predicates: Vec<Predicate>,
+    /// No column twice.
+    pub columns: Vec<ColumnId>,
+    /// Adds the rows' references, as a scan does.
+    pub row_ref: bool,
+    /// One moment for all partitions.
+    pub at: ReadAt,
+    /// What this transaction wrote in statements up to this number is seen too.
+    pub txn: Option<(TxnId, StatementNo)>,
+    /// How many rows of a partition may be looked at.
+    pub most: u32,
+}
+
+/// What a read of few rows found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FewRows {
+    /// The moment that was read.
+    pub read_at: Timestamp,
+    /// The version of the table's definition that was read with.
+    pub table_version: u64,
+    /// None: in one of the partitions no key leads to few rows.
+    pub rows: Option<Vec<(PartitionId, RecordBatch)>>,
 }
 
 /// Who writes, in which statement, and under which rules.

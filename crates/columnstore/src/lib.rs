@@ -30,8 +30,8 @@ pub mod vectors;
 mod wal;
 
 pub use access::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome, LockRequest,
-    OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
+    Conflict, FewRead, FewRows, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome,
+    LockRequest, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 pub use batch_size::batch_bytes;
 pub use encoding::key_set::KeySet;
@@ -48,7 +48,7 @@ pub use segment::{
 };
 pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
 pub use store::{
-    BulkLoad, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait,
+    BulkLoad, Committing, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait,
     MemoryUse, Options, Orphan, Piece, PieceKind, Store, StoreStatistics,
 };
 pub use vectors::{Vector, Vectors};

@@ -1,9 +1,14 @@
 //! A table's rows in one partition as one view sees them: pinned once, then scanned by as many threads
 //! as like, without a lock.
 
+mod few;
+
+pub(crate) use few::Few;
+
 use crate::access::ReadView;
 use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource, TableState};
+use crate::pool::without_loading;
 use crate::predicate::Predicate;
 use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
 use crate::segment::{BLOCK_ROWS, ColumnStatistics};
@@ -11,8 +16,8 @@ use crate::tail::entry::Entry;
 use crate::tail::key::encode_key;
 use crate::tail::row::{RowCollector, adapt};
 use crate::tail::run::FrozenRun;
+use crate::tail::slab::InOrder;
 use crate::tail::statistics::{SAMPLE, is_stale, of_batch};
-use crate::tail::unique::{encode, hash_of};
 use crate::vectors::Vectors;
 use crate::{StoreError, filter_batch};
 use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array};
@@ -73,6 +78,18 @@ impl Morsel {
     pub fn rows(&self) -> u64 {
         self.rows
     }
+
+    fn of_segment(segment: usize, rows: &[u32]) -> Morsel {
+        Morsel { rows: rows.len() as u64, piece: Piece::SegmentRows { segment, rows: rows.into() } }
+    }
+
+    fn of_run(run: usize, rows: &[u32]) -> Morsel {
+        Morsel { rows: rows.len() as u64, piece: Piece::RunRows { run, rows: rows.into() } }
+    }
+
+    fn of_entries(entries: Vec<Arc<Entry>>) -> Morsel {
+        Morsel { rows: entries.len() as u64, piece: Piece::Entries { entries: entries.into() } }
+    }
 }
 
 /// What is known of a table's rows in a partition, for the planner.
@@ -132,17 +149,13 @@ impl Snapshot {
     pub fn morsels(&self, predicates: &[Predicate]) -> Vec<Morsel> {
         let state = &self.pinned.state;
         let mut morsels = Vec::new();
-        let used = KeyUse::of(self.def(), predicates);
+        let used = KeyUse::of_any(self.def(), predicates);
         for (at, segment) in state.segments.iter().enumerate() {
             if segment.seen(&self.pinned.view) == Seen::None {
                 continue;
             }
             if let Some(rows) = used.as_ref().and_then(|used| self.proposed_of_segment(segment, used)) {
-                let pieces = rows.chunks(BATCH_ROWS).map(|rows| (at, Arc::from(rows)));
-                morsels.extend(pieces.map(|(segment, rows): (usize, Arc<[u32]>)| Morsel {
-                    rows: rows.len() as u64,
-                    piece: Piece::SegmentRows { segment, rows },
-                }));
+                morsels.extend(rows.chunks(BATCH_ROWS).map(|rows| Morsel::of_segment(at, rows)));
                 continue;
             }
             for block in 0..segment.file.segment.blocks() {
@@ -155,8 +168,7 @@ impl Snapshot {
         for (at, run) in state.runs.iter().enumerate() {
             if let Some(rows) = used.as_ref().and_then(|used| proposed_of_run(run, used)) {
                 if !rows.is_empty() {
-                    let piece = Piece::RunRows { run: at, rows: rows.as_slice().into() };
-                    morsels.push(Morsel { piece, rows: rows.len() as u64 });
+                    morsels.push(Morsel::of_run(at, &rows));
                 }
                 continue;
             }
@@ -174,8 +186,7 @@ impl Snapshot {
         }
         if let Some(entries) = used.as_ref().and_then(|used| self.proposed_of_tail(used)) {
             if !entries.is_empty() {
-                let rows = entries.len() as u64;
-                morsels.push(Morsel { piece: Piece::Entries { entries: entries.into() }, rows });
+                morsels.push(Morsel::of_entries(entries));
             }
             return morsels;
         }
@@ -220,27 +231,18 @@ impl Snapshot {
         }
     }
 
-    /// The rows of a segment that a key proposes, if it has the key and they are few. What cannot be
-    /// read fails the scan of the blocks that is made instead.
+    /// The rows of a segment that a key proposes, if they are few. What cannot be read fails the scan of
+    /// the blocks that is made instead.
     fn proposed_of_segment(&self, source: &SegmentSource, used: &KeyUse<'_>) -> Option<Vec<u32>> {
-        let most = most_proposed(source.rows().into());
-        let segment = &source.file.segment;
-        segment.rows_by_key(self.def(), &used.key.columns, &used.ranges, most).ok().flatten()
+        self.in_segment(source, used, most_proposed(source.rows().into())).ok().flatten()
     }
 
     /// The entries of the tail that may have the values looked for, if they are few.
     fn proposed_of_tail(&self, used: &KeyUse<'_>) -> Option<Vec<Arc<Entry>>> {
-        let (def, columns) = (self.def(), &used.key.columns);
-        let values = used.values.as_ref()?;
-        let mut hashes = Vec::with_capacity(values.len());
-        for values in values {
-            // A value that the column cannot have is equal to none.
-            if let Some(bytes) = encode(def, columns, values).ok().flatten() {
-                hashes.push(hash_of(columns, &bytes));
-            }
+        match self.in_tail(used, most_proposed(self.pinned.tail_len as u64 * 16), true).ok()? {
+            InOrder::Entries(entries) => Some(entries),
+            InOrder::TooMany | InOrder::Unmade => None,
         }
-        let most = most_proposed(self.pinned.tail_len as u64 * 16);
-        self.pinned.state.tail.with_values(hashes.into_iter(), most)
     }
 
     /// As [`Snapshot::scan`], with the rows as [`Vectors`], which are good until `emit` returns. `spec`
@@ -441,13 +443,10 @@ impl Snapshot {
         match self.find_in_memory(&bytes, spec, false)? {
             Lookup::Found(row) => Ok(Some(row)),
             Lookup::Unmade => Ok(None),
-            Lookup::NotThere => {
-                let state = &self.pinned.state;
-                let may_have = |segment: &SegmentSource| {
-                    segment.seen(&self.pinned.view) != Seen::None && !outside(segment, &state.def, key)
-                };
-                Ok(if state.segments.iter().any(may_have) { None } else { Some(None) })
-            }
+            Lookup::NotThere => match without_loading(|| self.find_in_segments(key, spec)) {
+                Err(StoreError::NotInMemory) => Ok(None),
+                found => found.map(Some),
+            },
         }
     }
 
@@ -624,7 +623,7 @@ fn most_proposed(rows: u64) -> usize {
 fn proposed_of_run(run: &FrozenRun, used: &KeyUse<'_>) -> Option<Vec<u32>> {
     let columns = run.columns().ok()?;
     let most = most_proposed(columns.rows() as u64);
-    columns.rows_by_key(&used.key.columns, &used.ranges, most).ok().flatten()
+    columns.rows_by_key(used.columns, &used.ranges, most).ok().flatten()
 }
 
 fn foreign() -> StoreError {

@@ -1,8 +1,10 @@
 //! Keys as ways to rows: which key a scan uses, and what it looks for in it.
 //!
-//! Beside the primary key, which segments find by order or by hash, each key of a table has a *run* in
-//! every segment and, once somebody looks, in every frozen run of rows: the numbers of all rows in the
-//! order of the key's columns, each with a *code*, 64 bits of the first column that are no greater for
+//! Rows are found by whole primary keys everywhere, and by ranges of it where segments are sorted by it, in
+//! frozen runs, and in a tail, which is put in the order of the key once somebody asks for a range.
+//!
+//! Beside the primary key, each key of a table has a *run* in every segment and, once somebody looks, in
+//! every frozen run of rows: the numbers of all rows in the order of the key's columns, each with a *code*, 64 bits of the first column that are no greater for
 //! a value that is no greater. Codes narrow a search without a look at the rows; among equal codes the
 //! columns themselves are compared, so what is found is exact. NULLs come first. In the tail, rows are
 //! found by the hash of all columns of a key, so only equality of all of them uses it.
@@ -47,46 +49,76 @@ pub(crate) fn with_runs(def: &TableDef) -> impl Iterator<Item = &KeyDef> {
 }
 
 fn has_run(def: &TableDef, key: &[ColumnId]) -> bool {
+    is_usable(def, key) && !def.segment_order().starts_with(key)
+}
+
+fn is_usable(def: &TableDef, key: &[ColumnId]) -> bool {
     let usable = |id: &ColumnId| {
         def.column(*id).is_some_and(|column| !matches!(column.ty, SqlType::Float | SqlType::Double))
     };
-    !key.is_empty() && key.iter().all(usable) && !def.segment_order().starts_with(key)
+    !key.is_empty() && key.iter().all(usable)
 }
 
-/// The key that a scan with these predicates uses, where it has one at hand.
+/// The key beside the primary one that a scan with these predicates may use, where it has one at hand.
 pub fn key_used<'a>(def: &'a TableDef, predicates: &[Predicate]) -> Option<&'a str> {
-    KeyUse::of(def, predicates).map(|used| used.key.name.as_str())
+    KeyUse::of(def, predicates).and_then(|used| used.name)
 }
 
 /// A key and the ranges of it that hold all rows which pass.
 pub(crate) struct KeyUse<'a> {
-    pub(crate) key: &'a KeyDef,
+    /// None: the primary key.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) columns: &'a [ColumnId],
     pub(crate) ranges: Vec<KeyRange>,
     /// If all columns of the key have to equal one of these.
     pub(crate) values: Option<Vec<Vec<Value>>>,
 }
 
+/// How much predicates say about a key: of how many columns by equality, and whether of the next one by a
+/// range.
+type Score = (usize, bool);
+
 impl<'a> KeyUse<'a> {
-    /// The key that the predicates say most about: most columns by equality, then by a range.
+    /// The key beside the primary one that the predicates say most about.
     pub(crate) fn of(def: &'a TableDef, predicates: &[Predicate]) -> Option<KeyUse<'a>> {
-        let mut best: Option<((usize, bool), KeyUse<'a>)> = None;
+        KeyUse::best(def, predicates).map(|(_, used)| used)
+    }
+
+    /// The same with the primary key, which is preferred where it is given whole or as much is said of it.
+    pub(crate) fn of_any(def: &'a TableDef, predicates: &[Predicate]) -> Option<KeyUse<'a>> {
+        let primary = match is_usable(def, &def.primary_key) {
+            true => KeyUse::of_key(def, None, &def.primary_key, predicates),
+            false => None,
+        };
+        match (primary, KeyUse::best(def, predicates)) {
+            (Some((of_primary, primary)), Some((score, used))) => {
+                Some(if primary.values.is_some() || of_primary >= score { primary } else { used })
+            }
+            (primary, other) => primary.or(other).map(|(_, used)| used),
+        }
+    }
+
+    fn best(def: &'a TableDef, predicates: &[Predicate]) -> Option<(Score, KeyUse<'a>)> {
+        let mut best: Option<(Score, KeyUse<'a>)> = None;
         for key in with_runs(def) {
-            let Some((score, used)) = KeyUse::of_key(def, key, predicates) else { continue };
+            let used = KeyUse::of_key(def, Some(&key.name), &key.columns, predicates);
+            let Some((score, used)) = used else { continue };
             if best.as_ref().is_none_or(|(most, _)| score > *most) {
                 best = Some((score, used));
             }
         }
-        best.map(|(_, used)| used)
+        best
     }
 
     fn of_key(
         def: &TableDef,
-        key: &'a KeyDef,
+        name: Option<&'a str>,
+        columns: &'a [ColumnId],
         predicates: &[Predicate],
-    ) -> Option<((usize, bool), KeyUse<'a>)> {
+    ) -> Option<(Score, KeyUse<'a>)> {
         let mut prefixes: Vec<Vec<Value>> = vec![Vec::new()];
         let mut equal = 0;
-        for id in &key.columns {
+        for id in columns {
             let Some(values) = equal_to(*id, predicates) else { break };
             if values.len() * prefixes.len() > MOST_RANGES {
                 break;
@@ -99,7 +131,7 @@ impl<'a> KeyUse<'a> {
                 .collect();
             equal += 1;
         }
-        let bounds = key.columns.get(equal).map(|id| Bounds::of(def, *id, predicates));
+        let bounds = columns.get(equal).map(|id| Bounds::of(def, *id, predicates));
         let has_bounds = bounds.as_ref().is_some_and(Bounds::is_some);
         if equal == 0 && !has_bounds {
             return None;
@@ -108,14 +140,14 @@ impl<'a> KeyUse<'a> {
         let mut ranges = Vec::with_capacity(prefixes.len());
         for prefix in &prefixes {
             let equal: Option<Vec<Part>> =
-                key.columns.iter().zip(prefix).map(|(id, value)| part(id, value)).collect();
+                columns.iter().zip(prefix).map(|(id, value)| part(id, value)).collect();
             // A value that the column cannot have equals nothing.
             let Some(equal) = equal else { continue };
             let (low, high) = bounds.clone().map_or((None, None), |bounds| (bounds.low, bounds.high));
             ranges.push(KeyRange { equal, low, high });
         }
-        let values = (equal == key.columns.len()).then_some(prefixes);
-        Some(((equal, has_bounds), KeyUse { key, ranges, values }))
+        let values = (equal == columns.len()).then_some(prefixes);
+        Some(((equal, has_bounds), KeyUse { name, columns, ranges, values }))
     }
 }
 

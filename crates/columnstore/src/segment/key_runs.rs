@@ -2,11 +2,12 @@
 
 use super::Segment;
 use super::block::BlockColumn;
-use super::format::{Zone, key_run_columns};
+use super::format::{KeySearch, Zone, key_run_columns};
 use crate::StoreError;
 use crate::encoding::BLOCK_ROWS;
 use crate::encoding::ints::IntBlock;
 use crate::keys::search::{KeyRange, KeyRun, Part, rows_in};
+use crate::keys::{NULL_CODE, number_code, string_code};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use types::{ColumnId, TableDef};
@@ -28,12 +29,26 @@ impl Segment {
         };
         let mut run = Run {
             segment: self,
-            def,
-            key,
             codes: Lane { at: codes, loaded: None },
             rows: Lane { at: rows, loaded: None },
-            columns: vec![None; key.len()],
+            columns: Columns::new(self, def, key),
         };
+        rows_in(&mut run, ranges, most)
+    }
+
+    /// The rows in these ranges of the primary key, if the segment is sorted by it, as [`Segment::rows_by_key`]
+    /// gives them.
+    pub(crate) fn rows_by_order(
+        &self,
+        def: &TableDef,
+        ranges: &[KeyRange],
+        most: usize,
+    ) -> Result<Option<Vec<u32>>, StoreError> {
+        let key = &def.primary_key;
+        let is_sorted = self.footer.key_search == KeySearch::Sorted && def.segment_order().starts_with(key);
+        let Some(first) = key.first().filter(|_| is_sorted) else { return Ok(None) };
+        let Some((first, _)) = self.stored(*first) else { return Ok(None) };
+        let mut run = Ordered { segment: self, first, columns: Columns::new(self, def, key) };
         rows_in(&mut run, ranges, most)
     }
 
@@ -66,14 +81,41 @@ impl Lane {
     }
 }
 
-struct Run<'a> {
+/// The columns of a key, of each of which the last block looked at is kept.
+struct Columns<'a> {
     segment: &'a Segment,
     def: &'a TableDef,
     key: &'a [ColumnId],
+    loaded: Vec<Option<(u32, BlockColumn)>>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(segment: &'a Segment, def: &'a TableDef, key: &'a [ColumnId]) -> Columns<'a> {
+        Columns { segment, def, key, loaded: vec![None; key.len()] }
+    }
+
+    /// The block that a row's value in the n-th column of the key is in, and where there.
+    fn at(&mut self, row: u32, column: usize) -> Result<(&BlockColumn, usize), StoreError> {
+        let (block, within) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
+        if !matches!(&self.loaded[column], Some((loaded, _)) if *loaded == block) {
+            let values = self.segment.column(self.def, self.key[column], block)?;
+            self.loaded[column] = Some((block, values));
+        }
+        // Invariant: it was just loaded.
+        Ok((self.loaded[column].as_ref().map_or(&BlockColumn::Null, |(_, values)| values), within))
+    }
+
+    fn compare(&mut self, row: u32, column: usize, part: &Part) -> Result<Ordering, StoreError> {
+        let (values, within) = self.at(row, column)?;
+        Ok(part.compare(values, within))
+    }
+}
+
+struct Run<'a> {
+    segment: &'a Segment,
     codes: Lane,
     rows: Lane,
-    /// Of each column of the key the last block looked at.
-    columns: Vec<Option<(u32, BlockColumn)>>,
+    columns: Columns<'a>,
 }
 
 impl KeyRun for Run<'_> {
@@ -102,12 +144,44 @@ impl KeyRun for Run<'_> {
     }
 
     fn compare(&mut self, row: u32, column: usize, part: &Part) -> Result<Ordering, StoreError> {
-        let (block, within) = (row / BLOCK_ROWS as u32, row as usize % BLOCK_ROWS);
-        let kept = &mut self.columns[column];
-        let values = match kept {
-            Some((loaded, values)) if *loaded == block => values,
-            _ => &mut kept.insert((block, self.segment.column(self.def, self.key[column], block)?)).1,
-        };
-        Ok(part.compare(values, within))
+        self.columns.compare(row, column, part)
+    }
+}
+
+/// The rows themselves, where they are sorted by the key.
+struct Ordered<'a> {
+    segment: &'a Segment,
+    /// The place of the key's first column in the footer.
+    first: usize,
+    columns: Columns<'a>,
+}
+
+impl KeyRun for Ordered<'_> {
+    fn len(&self) -> usize {
+        self.segment.meta.rows as usize
+    }
+
+    fn codes_around(&self, at: usize) -> Option<(i64, i64)> {
+        match self.segment.footer.columns[self.first].blocks.get(at / BLOCK_ROWS)?.zone {
+            Zone::Numbers(low, high) => Some((number_code(low), number_code(high))),
+            _ => None,
+        }
+    }
+
+    fn code(&mut self, at: usize) -> Result<i64, StoreError> {
+        let (values, within) = self.columns.at(at as u32, 0)?;
+        Ok(match values {
+            _ if !values.is_valid(within) => NULL_CODE,
+            BlockColumn::Strings(_) | BlockColumn::Codes(..) => string_code(values.string(within)),
+            _ => number_code(values.number(within)),
+        })
+    }
+
+    fn row(&mut self, at: usize) -> Result<u32, StoreError> {
+        Ok(at as u32)
+    }
+
+    fn compare(&mut self, row: u32, column: usize, part: &Part) -> Result<Ordering, StoreError> {
+        self.columns.compare(row, column, part)
     }
 }

@@ -1,14 +1,19 @@
-//! One row by its key, without waiting: for callers that may not block.
+//! Rows by keys, without waiting: for callers that may not block.
 //!
-//! Most such reads find their row in memory and all that they must see shown already. Those are answered
+//! Most such reads find their rows in memory and all that they must see shown already. Those are answered
 //! here and now; of any other the caller is told so, and reads through a snapshot where it may wait.
 
 use super::Store;
 use crate::StoreError;
-use crate::access::{KeyRead, KeyRow, ReadAt, ReadView};
+use crate::access::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView};
+use crate::batch_size::batch_bytes;
+use crate::partition::Partition;
+use crate::partition::core::Txn;
 use crate::scan::ScanSpec;
+use crate::snapshot::{Few, Snapshot};
+use std::sync::Arc;
 use txn::State;
-use types::{PartitionId, TableId};
+use types::{PartitionId, TableId, Timestamp};
 
 impl Store {
     /// Reads a row by its primary key. `None`: that has to wait for the latch, for the log, for what
@@ -20,37 +25,73 @@ impl Store {
         read: &KeyRead,
     ) -> Result<Option<KeyRow>, StoreError> {
         let partition = self.partition(p)?;
-        let read_at = match read.at {
-            ReadAt::Snapshot(ts) => ts,
-            ReadAt::Newest { not_before } => {
-                let Some(core) = partition.try_latch()? else { return Ok(None) };
-                let newest = core.timeline.applied();
-                drop(core);
-                self.leaf.watermark.lock().issue(newest, self.leaf.boot_millis());
-                newest.max(not_before)
-            }
+        let Some(read_at) = self.try_moment(std::slice::from_ref(&partition), read.at)? else {
+            return Ok(None);
         };
-        if !self.leaf.is_covered(read_at) {
-            return Ok(None);
-        }
-        let Some(mut core) = partition.try_latch()? else { return Ok(None) };
-        let is_prepared =
-            |txn: &crate::partition::core::Txn| matches!(txn.participant.state(), State::Prepared { .. });
-        if core.txns.values().any(is_prepared)
-            || core.timeline.merge(read_at, self.leaf.now_millis()).is_err()
-            || !core.timeline.shown_up_to(read_at)
-        {
-            return Ok(None);
-        }
         let view = ReadView { ts: read_at, txn: read.txn };
-        let snapshot = self.pinned(&core, table, view)?;
-        drop(core);
+        let Some(snapshot) = self.try_snapshot(&partition, table, view)? else { return Ok(None) };
         let spec = ScanSpec { columns: read.columns.clone(), predicates: Vec::new(), row_refs: read.row_ref };
         let table_version = snapshot.def().version;
         Ok(snapshot.get_in_memory(&read.key, &spec)?.map(|row| KeyRow { read_at, table_version, row }))
     }
 
-    /// The same wherever the row is: may wait. The caller has taken `view` from [`Store::read_timestamp`]
+    /// Reads few rows, as [`Store::try_get`] does one.
+    pub fn try_few(&self, table: TableId, read: &FewRead) -> Result<Option<FewRows>, StoreError> {
+        let partitions = read.partitions.iter().map(|p| self.partition(*p)).collect::<Result<Vec<_>, _>>()?;
+        let Some(read_at) = self.try_moment(&partitions, read.at)? else { return Ok(None) };
+        let view = ReadView { ts: read_at, txn: read.txn };
+        let mut snapshots = Vec::with_capacity(partitions.len());
+        for partition in &partitions {
+            let Some(snapshot) = self.try_snapshot(partition, table, view)? else { return Ok(None) };
+            snapshots.push(snapshot);
+        }
+        few_of(snapshots, read_at, read, false)
+    }
+
+    /// The moment at which these partitions are to be read; `None`: that has to wait.
+    fn try_moment(&self, partitions: &[Arc<Partition>], at: ReadAt) -> Result<Option<Timestamp>, StoreError> {
+        let read_at = match at {
+            ReadAt::Snapshot(ts) => ts,
+            ReadAt::Newest { not_before } => {
+                let mut newest = Timestamp::ZERO;
+                for partition in partitions {
+                    let Some(core) = partition.try_latch()? else { return Ok(None) };
+                    newest = newest.max(core.timeline.applied());
+                }
+                self.leaf.watermark.lock().issue(newest, self.leaf.boot_millis());
+                newest.max(not_before)
+            }
+        };
+        Ok(self.leaf.is_covered(read_at).then_some(read_at))
+    }
+
+    /// Pins a table as a view sees it; `None`: that has to wait.
+    fn try_snapshot(
+        &self,
+        partition: &Partition,
+        table: TableId,
+        view: ReadView,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let Some(mut core) = partition.try_latch()? else { return Ok(None) };
+        let is_prepared = |txn: &Txn| matches!(txn.participant.state(), State::Prepared { .. });
+        if core.txns.values().any(is_prepared)
+            || core.timeline.merge(view.ts, self.leaf.now_millis()).is_err()
+            || !core.timeline.shown_up_to(view.ts)
+        {
+            return Ok(None);
+        }
+        self.pinned(&core, table, view).map(Some)
+    }
+
+    /// Reads few rows wherever they are: may wait. The caller has taken `view` as for [`Store::get`].
+    pub fn few(&self, table: TableId, view: ReadView, read: &FewRead) -> Result<FewRows, StoreError> {
+        let snapshots =
+            read.partitions.iter().map(|p| self.snapshot(*p, table, view)).collect::<Result<Vec<_>, _>>()?;
+        few_of(snapshots, view.ts, read, true)?
+            .ok_or_else(|| StoreError::internal("a read that may wait found rows that were not in memory"))
+    }
+
+    /// As [`Store::try_get`] wherever the row is: may wait. The caller has taken `view` from [`Store::read_timestamp`]
     /// or a snapshot, and has asked after what is prepared below it.
     pub fn get(
         &self,
@@ -64,4 +105,44 @@ impl Store {
         let row = snapshot.get(&read.key, &spec)?;
         Ok(KeyRow { read_at: view.ts, table_version: snapshot.def().version, row })
     }
+}
+
+/// Rows of more bytes are many, however few they are: they are held, and sent in one message.
+const MOST_BYTES: usize = 1 << 20;
+
+fn few_of(
+    snapshots: Vec<Snapshot>,
+    read_at: Timestamp,
+    read: &FewRead,
+    wait: bool,
+) -> Result<Option<FewRows>, StoreError> {
+    let spec = ScanSpec {
+        columns: read.columns.clone(),
+        predicates: read.predicates.clone(),
+        row_refs: read.row_ref,
+    };
+    let most = read.most as usize;
+    let table_version = snapshots.first().map_or(0, |snapshot| snapshot.def().version);
+    let mut found = FewRows { read_at, table_version, rows: None };
+    // A schema change is just being carried out.
+    if snapshots.iter().any(|snapshot| snapshot.def().version != table_version) {
+        return Ok(Some(found));
+    }
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    for (partition, snapshot) in read.partitions.iter().zip(&snapshots) {
+        match snapshot.few(&spec, most, wait)? {
+            Few::Rows(batches) => {
+                bytes += batches.iter().map(batch_bytes).sum::<usize>();
+                if bytes > MOST_BYTES {
+                    return Ok(Some(found));
+                }
+                rows.extend(batches.into_iter().map(|batch| (*partition, batch)));
+            }
+            Few::Many => return Ok(Some(found)),
+            Few::NotInMemory => return Ok(None),
+        }
+    }
+    found.rows = Some(rows);
+    Ok(Some(found))
 }

@@ -28,6 +28,25 @@ pub(crate) struct Elsewhere<'a> {
     pub(crate) prepared: Timestamp,
 }
 
+/// A commit whose records are appended, and which is not durable yet. To be ended by
+/// [`Store::end_commit`] once it is shown.
+pub struct Committing {
+    txn: TxnId,
+    at: Timestamp,
+    done: Arc<Completion>,
+    /// With the participants of this leaf.
+    coordinator: Option<(Arc<Partition>, Vec<PartitionId>)>,
+    is_elsewhere: bool,
+    wrote: bool,
+}
+
+impl Committing {
+    /// Waits until it is durable and shown everywhere, or can no longer be.
+    pub async fn shown(&self) {
+        std::future::poll_fn(|context| self.done.poll_ended(context)).await;
+    }
+}
+
 impl Store {
     /// Commits a transaction at the partitions where it wrote or locked, each with the last statement
     /// that did. Returns when the commit is durable and shown everywhere.
@@ -41,9 +60,66 @@ impl Store {
         parts: &[(PartitionId, StatementNo)],
         elsewhere: Option<&Elsewhere<'_>>,
     ) -> Result<Timestamp, StoreError> {
-        self.leaf.wal.admit_commit()?;
         let partitions = self.named(parts)?;
-        let mut latched = latch(&partitions)?;
+        let committing = self.append_commit(txn, latch(&partitions)?, &partitions, elsewhere)?;
+        committing.done.wait();
+        self.end_commit(committing)
+    }
+
+    /// Begins a commit as [`Store::commit`] makes one, and does not wait for its end.
+    pub fn start_commit(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+    ) -> Result<Committing, StoreError> {
+        let partitions = self.named(parts)?;
+        self.append_commit(txn, latch(&partitions)?, &partitions, None)
+    }
+
+    /// The same for callers that may not wait. `None`: a latch is held.
+    pub fn try_start_commit(
+        &self,
+        txn: TxnId,
+        parts: &[(PartitionId, StatementNo)],
+    ) -> Result<Option<Committing>, StoreError> {
+        let partitions = self.named(parts)?;
+        let mut latched = Vec::with_capacity(partitions.len());
+        for (partition, last) in &partitions {
+            let Some(core) = partition.try_latch()? else { return Ok(None) };
+            latched.push((partition.as_ref(), core, *last));
+        }
+        self.append_commit(txn, latched, &partitions, None).map(Some)
+    }
+
+    /// What is left to do of a commit that is shown.
+    pub fn end_commit(&self, committing: Committing) -> Result<Timestamp, StoreError> {
+        let Committing { txn, at, done, coordinator, is_elsewhere, wrote } = committing;
+        done.outcome()?;
+        if let Some((coordinator, participants)) = coordinator {
+            // All of it was one batch: shown means durable at every participant.
+            let mut core = coordinator.latch_any();
+            for participant in participants {
+                core.decisions.confirm(txn, participant);
+            }
+            if !is_elsewhere {
+                core.decisions.forget(txn);
+            }
+        }
+        if wrote {
+            self.leaf.counters.commits.add(1);
+        }
+        Ok(at)
+    }
+
+    /// Appends the records of a commit.
+    fn append_commit(
+        &self,
+        txn: TxnId,
+        mut latched: Vec<Part<'_>>,
+        partitions: &[(Arc<Partition>, StatementNo)],
+        elsewhere: Option<&Elsewhere<'_>>,
+    ) -> Result<Committing, StoreError> {
+        self.leaf.wal.admit_commit()?;
         for (_, core, last) in &latched {
             check(core, txn, *last)?;
         }
@@ -55,17 +131,24 @@ impl Store {
         if elsewhere.is_some() && !writers.first().is_some_and(|(p, ..)| decides(p.id)) {
             return Err(StoreError::internal("the coordinating partition takes no part in the transaction"));
         }
+        let done = Completion::of(writers.len());
+        let mut committing = Committing {
+            txn,
+            at: Timestamp::ZERO,
+            done: done.clone(),
+            coordinator: None,
+            is_elsewhere: elsewhere.is_some(),
+            wrote: !writers.is_empty(),
+        };
         if writers.is_empty() {
-            let mut newest = Timestamp::ZERO;
             for (_, mut core, _) in idle {
-                newest = newest.max(core.timeline.applied());
+                committing.at = committing.at.max(core.timeline.applied());
                 core.roll_back(&self.leaf, txn);
             }
-            return Ok(newest);
+            return Ok(committing);
         }
         self.after_all_heard(&mut writers);
         let now = self.leaf.now_millis();
-        let done = Completion::of(writers.len());
         let (at, batch) = match &mut writers[..] {
             [(_, core, last)] if elsewhere.is_none() => {
                 let at = core.timeline.next(now);
@@ -84,26 +167,18 @@ impl Store {
             }
         };
         self.leaf.wal.append(batch)?;
+        committing.at = at;
         // Where it only locked there is nothing to wait for.
         for (_, mut core, _) in idle {
             core.roll_back(&self.leaf, txn);
         }
-        let coordinator = (writers.len() > 1 || elsewhere.is_some()).then(|| writers[0].0);
-        let participants: Vec<PartitionId> = writers.iter().skip(1).map(|(p, ..)| p.id).collect();
-        drop(writers);
-        done.wait()?;
-        if let Some(coordinator) = coordinator {
-            // All of it was one batch: shown means durable at every participant.
-            let mut core = coordinator.latch_any();
-            for participant in participants {
-                core.decisions.confirm(txn, participant);
-            }
-            if elsewhere.is_none() {
-                core.decisions.forget(txn);
-            }
+        if writers.len() > 1 || elsewhere.is_some() {
+            let id = writers[0].0.id;
+            let coordinator = partitions.iter().map(|(p, _)| p).find(|p| p.id == id).cloned();
+            let participants = writers.iter().skip(1).map(|(p, ..)| p.id).collect();
+            committing.coordinator = coordinator.map(|coordinator| (coordinator, participants));
         }
-        self.leaf.counters.commits.add(1);
-        Ok(at)
+        Ok(committing)
     }
 
     /// The next timestamps are above all that this process has heard of.

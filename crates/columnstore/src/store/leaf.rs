@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use txn::{Ceiling, Detector, Leases, Watermark};
 use types::Timestamp;
@@ -49,12 +50,19 @@ pub(crate) struct Counters {
     pub(crate) memory_waits: Counter,
 }
 
-/// What a committing thread waits for: its records shown in every partition.
+/// What a commit waits for: its records shown in every partition. A thread may wait for it, or a task.
 pub(crate) struct Completion {
     left: AtomicUsize,
     failed: AtomicBool,
-    state: Mutex<bool>,
+    state: Mutex<Ended>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Ended {
+    ended: bool,
+    /// The task that waits.
+    waker: Option<Waker>,
 }
 
 impl Completion {
@@ -62,30 +70,54 @@ impl Completion {
         Arc::new(Completion {
             left: AtomicUsize::new(parts),
             failed: AtomicBool::new(false),
-            state: Mutex::new(false),
+            state: Mutex::new(Ended { ended: parts == 0, waker: None }),
             changed: Condvar::new(),
         })
     }
 
     pub(crate) fn complete(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            *self.state.lock() = true;
-            self.changed.notify_all();
+            self.end();
         }
     }
 
     /// Nothing more will be shown.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
-        *self.state.lock() = true;
-        self.changed.notify_all();
+        self.end();
     }
 
-    pub(crate) fn wait(&self) -> Result<(), StoreError> {
-        let mut ended = self.state.lock();
-        while !*ended {
-            self.changed.wait(&mut ended);
+    fn end(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            state.waker.take()
+        };
+        self.changed.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
         }
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut state = self.state.lock();
+        while !state.ended {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// For one task at a time.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Of one that has ended.
+    pub(crate) fn outcome(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Acquire) { Err(StoreError::OutcomeUnknown) } else { Ok(()) }
     }
 }

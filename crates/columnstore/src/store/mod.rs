@@ -35,6 +35,7 @@ pub(crate) mod waits;
 mod tests;
 
 pub use bulk::BulkLoad;
+pub use commit::Committing;
 pub use inspect::{
     Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait, MemoryUse, Piece,
     PieceKind,

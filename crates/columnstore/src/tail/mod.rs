@@ -7,6 +7,7 @@
 
 pub(crate) mod entry;
 pub(crate) mod key;
+pub(crate) mod order;
 pub(crate) mod row;
 pub(crate) mod run;
 pub(crate) mod slab;

@@ -85,7 +85,7 @@ impl RunColumns {
         };
         keys.sort_unstable();
         // If the budget is full the run is made nevertheless: it replaces a tail, which is larger.
-        let per_row = 48 + size_of::<(i64, u32)>() * with_runs(def).count();
+        let per_row = 48 + size_of::<(i64, u32)>() * (1 + with_runs(def).count());
         let _ = reserved.try_grow(batch.get_array_memory_size() + batch.num_rows() * per_row);
         Ok(RunColumns {
             def: def.clone(),
@@ -140,6 +140,11 @@ impl RunColumns {
 }
 
 impl RunColumns {
+    /// Whether a search by a key begins at once.
+    pub(crate) fn has_key_run(&self, key: &[ColumnId]) -> bool {
+        self.key_runs.lock().contains_key(key)
+    }
+
     /// The rows in these ranges of a key, ascending, all versions. None if there are more than `most`,
     /// or if the run lacks a column of the key.
     pub(crate) fn rows_by_key(

@@ -1,10 +1,11 @@
-//! The active tail of a table: entries in the order of their arrival, and an index by key.
+//! The active tail of a table: entries in the order of their arrival, and indexes by key.
 //!
 //! Entries are only added. Chunks double in size and never move, so a reader that knows how many
 //! entries there were reads on without a lock while more are added.
 
 use super::entry::{Entry, Place};
 use super::key::key_hash;
+use super::order::{ByteRange, KeyOrder, ORDER_BYTES};
 use super::statistics::Known;
 use env::Reservation;
 use hashbrown::{HashMap, HashTable};
@@ -31,6 +32,8 @@ pub(crate) struct Tail {
     chunks: [OnceLock<Chunk>; CHUNKS],
     len: AtomicUsize,
     index: RwLock<HashTable<Arc<Entry>>>,
+    /// Entries in the order of the primary key, once that is asked for.
+    order: RwLock<Option<KeyOrder>>,
     /// Entries by the hashes of values that versions of them have, or had, in keys beside the primary
     /// one; some more than once.
     values: RwLock<HashMap<u64, Vec<Arc<Entry>>>>,
@@ -42,6 +45,15 @@ pub(crate) struct Tail {
     reserved: Mutex<Reservation>,
     /// What was last told of the columns.
     pub(crate) statistics: Mutex<Option<Known>>,
+}
+
+/// What a search by ranges of the primary key finds.
+pub(crate) enum InOrder {
+    Entries(Vec<Arc<Entry>>),
+    /// More than were asked for.
+    TooMany,
+    /// The tail was not put in order yet.
+    Unmade,
 }
 
 /// The chunk of an entry, and its place in that.
@@ -60,6 +72,7 @@ impl Tail {
             chunks: [const { OnceLock::new() }; CHUNKS],
             len: AtomicUsize::new(0),
             index: RwLock::new(HashTable::new()),
+            order: RwLock::new(None),
             values: RwLock::new(HashMap::new()),
             bytes: AtomicUsize::new(0),
             versions: AtomicUsize::new(0),
@@ -82,8 +95,13 @@ impl Tail {
             self.index.write().insert_unique(hash(key), entry.clone(), |e| e.key.as_deref().map_or(0, hash));
         }
         // Invariant: places are taken in order under the latch, each once.
-        let _ = chunk[place].set(entry);
+        let _ = chunk[place].set(entry.clone());
         self.len.store(at + 1, Ordering::Release);
+        // After the length: whoever makes the order meanwhile sees the entry, or finds it added here.
+        if let Some(order) = &mut *self.order.write() {
+            order.add(&entry);
+            self.bytes.fetch_add(ORDER_BYTES, Ordering::Relaxed);
+        }
         at as u32
     }
 
@@ -147,6 +165,35 @@ impl Tail {
         found.sort_unstable_by_key(|entry| entry.id);
         found.dedup_by_key(|entry| entry.id);
         Some(found)
+    }
+
+    /// Entries with primary keys in these ranges, in the order given and within each of the key. `make`: put
+    /// the tail in order if it is not yet.
+    pub(crate) fn with_keys(&self, ranges: &[ByteRange], most: usize, make: bool) -> InOrder {
+        let mut order = self.order.read();
+        if order.is_none() {
+            if !make {
+                return InOrder::Unmade;
+            }
+            drop(order);
+            let mut making = self.order.write();
+            if making.is_none() {
+                let mut made = KeyOrder::default();
+                self.entries(0, self.len()).for_each(|(_, entry)| made.add(entry));
+                self.bytes.fetch_add(self.len() * ORDER_BYTES, Ordering::Relaxed);
+                *making = Some(made);
+            }
+            order = parking_lot::RwLockWriteGuard::downgrade(making);
+        }
+        let Some(order) = order.as_ref() else { return InOrder::Unmade };
+        let mut found = Vec::new();
+        for entry in ranges.iter().flat_map(|range| order.within(range)) {
+            if found.len() == most {
+                return InOrder::TooMany;
+            }
+            found.push(entry.clone());
+        }
+        InOrder::Entries(found)
     }
 
     /// All entries with this key.
@@ -215,6 +262,34 @@ mod tests {
         assert!(tail.find(b"none").is_none());
         assert_eq!(tail.entries(990, 2_000).count(), 10);
         assert_eq!(tail.first_file(), Some(9));
+    }
+
+    #[test]
+    fn a_tail_in_order_stays_so() {
+        use crate::keys::search::{KeyRange, Part};
+        use crate::testing;
+        let def = testing::kv_table(1);
+        let tail = Tail::new(1, 0, Vec::new(), MemoryBudget::new(1 << 20).reservation());
+        let push = |k: i64| {
+            let key = crate::tail::key::encode_key(&def, &[types::Value::Int(k)]);
+            tail.push(Arc::new(Entry::new(k as u64 + 1, key, None, 9)));
+        };
+        let range = |low: i64, high: i64| {
+            let bound = |at: i64| Some((Part::Number(at.into()), true));
+            let range = KeyRange { equal: Vec::new(), low: bound(low), high: bound(high) };
+            [ByteRange::of(&def, &def.primary_key, &range).unwrap()]
+        };
+        let ids = |low, high, most, make| match tail.with_keys(&range(low, high), most, make) {
+            InOrder::Entries(entries) => Some(entries.iter().map(|entry| entry.id - 1).collect::<Vec<_>>()),
+            InOrder::TooMany | InOrder::Unmade => None,
+        };
+        (0..100).rev().for_each(push);
+        assert_eq!(ids(5, 7, 9, false), None, "nobody made it");
+        assert_eq!(ids(5, 7, 9, true), Some(vec![5, 6, 7]));
+        (100..200).for_each(push);
+        assert_eq!(ids(98, 102, 9, false), Some(vec![98, 99, 100, 101, 102]));
+        assert_eq!(ids(98, 102, 4, false), None, "too many");
+        assert_eq!(ids(7, 5, 4, false), Some(vec![]));
     }
 
     #[test]

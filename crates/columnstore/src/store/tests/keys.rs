@@ -1,10 +1,11 @@
-//! Keys beside the primary one: scans by them see what scans without them see, and unique ones hold,
-//! through moves, freezes, flushes, merges, deletes, restarts and changes of the schema.
+//! Keys as ways to rows: scans by them, and reads of few rows, see what scans without them see, and
+//! unique ones hold, through moves, freezes, flushes, merges, deletes, restarts and changes of the schema.
 
 use super::*;
 use crate::Compare;
 use crate::keys::KeyUse;
 use crate::layout::maintain::Maintenance;
+use crate::snapshot::Few;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use types::{KeyDef, Value};
@@ -26,12 +27,19 @@ struct World {
     rng: StdRng,
     rows: BTreeMap<i64, i64>,
     next_txn: u64,
+    /// Reads of few rows that were answered.
+    few: u64,
 }
 
 impl World {
+    /// Of half of the seeds, rows in segments are not in the order of the primary key.
     fn new(seed: u64, unique: bool) -> World {
-        let f = Fixture::with(small_options(), table(unique));
-        World { f, unique, rng: StdRng::seed_from_u64(seed), rows: BTreeMap::new(), next_txn: 1 }
+        let mut def = table(unique);
+        if seed % 2 == 1 {
+            def.sort_key = vec![ColumnId(2)];
+        }
+        let f = Fixture::with(small_options(), def);
+        World { f, unique, rng: StdRng::seed_from_u64(seed), rows: BTreeMap::new(), next_txn: 1, few: 0 }
     }
 
     fn value(&mut self) -> i64 {
@@ -119,10 +127,11 @@ impl World {
     fn check(&mut self, view: ReadView, rows: &BTreeMap<i64, i64>) {
         let snapshot = self.f.store.snapshot(P1, self.f.def.id, view).unwrap();
         let (a, b) = (self.value(), self.value());
+        let (low, high) = (self.rng.random_range(0..150), self.rng.random_range(0..150));
         let compare =
             |column, op, value| Predicate::Compare { column: ColumnId(column), op, value: Value::Int(value) };
         type Passes = Box<dyn Fn(i64, i64) -> bool>;
-        let conditions: [(Vec<Predicate>, Passes); 4] = [
+        let conditions: [(Vec<Predicate>, Passes); 8] = [
             (vec![compare(2, Compare::Eq, a)], Box::new(move |_, v| v == a)),
             (
                 vec![Predicate::In { column: ColumnId(2), values: vec![Value::Int(a), Value::Int(b)] }],
@@ -136,14 +145,57 @@ impl World {
                 vec![compare(2, Compare::Eq, a), compare(1, Compare::Greater, 70)],
                 Box::new(move |k, v| v == a && k > 70),
             ),
+            (
+                vec![compare(1, Compare::GreaterEq, low), compare(1, Compare::LessEq, high)],
+                Box::new(move |k, _| (low..=high).contains(&k)),
+            ),
+            (
+                vec![compare(1, Compare::Greater, low), compare(2, Compare::NotEq, a)],
+                Box::new(move |k, v| k > low && v != a),
+            ),
+            (
+                vec![Predicate::In { column: ColumnId(1), values: vec![Value::Int(low), Value::Int(high)] }],
+                Box::new(move |k, _| k == low || k == high),
+            ),
+            (
+                vec![compare(1, Compare::Eq, low), compare(2, Compare::Less, b)],
+                Box::new(move |k, v| k == low && v < b),
+            ),
         ];
         for (predicates, passes) in conditions {
-            assert!(KeyUse::of(snapshot.def(), &predicates).is_some());
+            let is_sorted_by_v = !snapshot.def().sort_key.is_empty();
+            let used = KeyUse::of_any(snapshot.def(), &predicates);
+            assert!(used.is_some() || is_sorted_by_v);
+            // The tail has no order of this key.
+            let is_range_of_v = used.is_some_and(|used| used.name.is_some() && used.values.is_none());
             let found: BTreeMap<i64, i64> =
                 scan(&snapshot, &predicates).unwrap().into_iter().map(|(k, (v, _))| (k, v)).collect();
             let expected: BTreeMap<i64, i64> =
                 rows.iter().filter(|(k, v)| passes(**k, **v)).map(|(k, v)| (*k, *v)).collect();
             assert_eq!(found, expected, "{predicates:?}");
+            let columns = vec![ColumnId(1), ColumnId(2)];
+            let spec = ScanSpec { columns, predicates, row_refs: false };
+            for (most, wait) in [(1_000, false), (1_000, true), (2, true)] {
+                let batches = match snapshot.few(&spec, most, wait).unwrap() {
+                    Few::Rows(batches) => batches,
+                    Few::Many => {
+                        assert!(most == 2 || is_sorted_by_v || is_range_of_v, "{spec:?}");
+                        continue;
+                    }
+                    Few::NotInMemory => {
+                        assert!(!wait, "{spec:?}");
+                        continue;
+                    }
+                };
+                self.few += 1;
+                let rows = batches.iter().flat_map(testing::values).map(|row| match row.as_slice() {
+                    [Value::Int(k), Value::Int(v)] => (*k, *v),
+                    other => panic!("{other:?}"),
+                });
+                let rows: Vec<(i64, i64)> = rows.collect();
+                assert_eq!(rows.len(), expected.len(), "{spec:?}");
+                assert_eq!(BTreeMap::from_iter(rows), expected, "{spec:?}");
+            }
         }
     }
 
@@ -166,6 +218,7 @@ fn run_all(seeds: std::ops::Range<u64>, steps: usize) {
             let run = || {
                 let mut world = World::new(seed, unique);
                 (0..steps).for_each(|_| world.step());
+                assert!(world.few > steps as u64 * 8, "{}", world.few);
             };
             if std::panic::catch_unwind(run).is_err() {
                 panic!("seed {seed}, unique: {unique}, failed");
