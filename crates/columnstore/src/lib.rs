@@ -48,8 +48,8 @@ pub use segment::{
 };
 pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
 pub use store::{
-    BulkLoad, Committing, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState, LockWait,
-    MemoryUse, Options, Orphan, Piece, PieceKind, Store, StoreStatistics,
+    BulkLoad, Committing, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState,
+    LockWait, MemoryUse, Options, Orphan, Piece, PieceKind, Store, StoreStatistics,
 };
 pub use vectors::{Vector, Vectors};
 pub use wal::SYNC_BOUNDS_MICROS;

@@ -10,6 +10,7 @@
 //! what a node says of its output (`Partitioning::Hash` means that hash here, never DataFusion's).
 
 pub mod aggregate;
+pub mod at_hand;
 mod build_keys;
 mod codec;
 pub mod error;
@@ -41,6 +42,8 @@ pub mod virtual_table;
 mod tests;
 
 pub use aggregate::{FusedAggregateExec, fuse_aggregates};
+pub use at_hand::{PlanAtHand, RowsAtHand};
+pub use codec::{decode_predicates, encode_predicates};
 pub use error::{from_sql_error, to_sql_error};
 pub use exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec, Transport};
 pub use executor::{Executor, ExecutorOptions, QueryContext, ResultStream};

@@ -21,8 +21,8 @@ use crate::scan::{Snapshots, TableEstimate};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
-    Maintenance, OnDuplicate, ReadView, WriteContext,
+    FewRead, FewRows, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome,
+    LockRequest, Maintenance, OnDuplicate, ReadView, WriteContext,
 };
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -102,6 +102,9 @@ pub trait LeafService: Send + Sync {
 
     /// One row by its primary key.
     async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow>;
+
+    /// Rows of a table in partitions of this leaf, if keys lead to all of them and they are few.
+    async fn few(&self, catalog: u64, table: TableId, read: FewRead) -> Result<FewRows>;
 
     /// Adds rows (all columns, in the order of the table) as intents.
     async fn insert(

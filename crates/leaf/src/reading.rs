@@ -6,7 +6,7 @@
 
 use crate::follow::Follower;
 use crate::server::Leaf;
-use columnstore::{KeyRead, KeyRow, ReadAt, ReadView, Store};
+use columnstore::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView, Store};
 use exec::{LeafService, Snapshots, TableEstimate, TableSnapshot, Target};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
@@ -71,16 +71,26 @@ impl Leaf {
 
     /// A row by its key that cannot be read at once.
     pub(crate) async fn get_waiting(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
-        let partition = [target.partition];
-        let ts = match read.at {
-            ReadAt::Snapshot(ts) => ts,
-            ReadAt::Newest { not_before } => {
-                self.read_timestamp(target.catalog, &partition).await?.max(not_before)
-            }
-        };
+        let ts = self.settled(target.catalog, &[target.partition], read.at).await?;
         let view = ReadView { ts, txn: read.txn };
-        self.settle_below(ts, &partition).await?;
         self.blocking(move |store| store.get(target.partition, target.table, view, &read)).await
+    }
+
+    /// Few rows that cannot be read at once.
+    pub(crate) async fn few_waiting(&self, catalog: u64, table: TableId, read: FewRead) -> Result<FewRows> {
+        let ts = self.settled(catalog, &read.partitions, read.at).await?;
+        let view = ReadView { ts, txn: read.txn };
+        self.blocking(move |store| store.few(table, view, &read)).await
+    }
+
+    /// The moment at which partitions are to be read, below which nothing is left to be asked after.
+    async fn settled(&self, catalog: u64, partitions: &[PartitionId], at: ReadAt) -> Result<Timestamp> {
+        let ts = match at {
+            ReadAt::Snapshot(ts) => ts,
+            ReadAt::Newest { not_before } => self.read_timestamp(catalog, partitions).await?.max(not_before),
+        };
+        self.settle_below(ts, partitions).await?;
+        Ok(ts)
     }
 
     /// Asks after transactions whose commit may have been acknowledged though this leaf could not be

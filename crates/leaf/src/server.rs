@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use catalog::Metadata;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
-    Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
+    Committing, FewRead, FewRows, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow,
+    LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target};
 use std::sync::{Arc, OnceLock};
 use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
-use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, TxnId};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
 
 /// One leaf: a store and its place in the cluster.
 pub struct Leaf {
@@ -86,6 +86,13 @@ impl Leaf {
         }
     }
 
+    /// Waits for the end of a commit that was begun.
+    async fn committed(&self, committing: Result<Committing, StoreError>) -> Result<Timestamp> {
+        let committing = committing?;
+        committing.shown().await;
+        Ok(self.store.end_commit(committing)?)
+    }
+
     /// The catalog version that the store follows.
     pub fn version(&self) -> u64 {
         self.follower.version()
@@ -127,6 +134,14 @@ impl LeafService for Leaf {
         match self.store.try_get(target.partition, target.table, &read)? {
             Some(row) => Ok(row),
             None => self.get_waiting(target, read).await,
+        }
+    }
+
+    async fn few(&self, catalog: u64, table: TableId, read: FewRead) -> Result<FewRows> {
+        self.at_least(catalog).await?;
+        match self.store.try_few(table, &read)? {
+            Some(rows) => Ok(rows),
+            None => self.few_waiting(catalog, table, read).await,
         }
     }
 
@@ -188,12 +203,14 @@ impl LeafService for Leaf {
         on_duplicate: OnDuplicate,
     ) -> Result<(InsertOutcome, Result<Timestamp>)> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| {
-            let outcome = store.insert(&ctx, target.partition, target.table, &rows, on_duplicate)?;
-            let committed = store.commit(ctx.txn, &[(target.partition, ctx.statement)]);
-            Ok::<_, StoreError>((outcome, committed.map_err(Into::into)))
-        })
-        .await
+        let (outcome, committing) = self
+            .blocking(move |store| {
+                let outcome = store.insert(&ctx, target.partition, target.table, &rows, on_duplicate)?;
+                let committing = store.start_commit(ctx.txn, &[(target.partition, ctx.statement)]);
+                Ok::<_, StoreError>((outcome, committing))
+            })
+            .await?;
+        Ok((outcome, self.committed(committing).await))
     }
 
     async fn change_row(
@@ -205,22 +222,26 @@ impl LeafService for Leaf {
         commit: bool,
     ) -> Result<RowChanged> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| {
+        let changing = self.blocking(move |store| {
             let (partition, table) = (target.partition, target.table);
             let request = LockRequest::to_change(read_at);
             if store.lock_rows(&ctx, partition, table, &[row], request)?.changed {
-                return Ok(RowChanged { stale: true, committed: None });
+                return Ok((true, None));
             }
             match change {
                 RowChange::Keep => {}
                 RowChange::Update(new) => store.update(&ctx, partition, table, &[row], &new)?,
                 RowChange::Delete => store.delete(&ctx, partition, table, &[row])?,
             }
-            let committed =
-                commit.then(|| store.commit(ctx.txn, &[(partition, ctx.statement)]).map_err(Into::into));
-            Ok::<_, StoreError>(RowChanged { stale: false, committed })
-        })
-        .await
+            let committing = commit.then(|| store.start_commit(ctx.txn, &[(partition, ctx.statement)]));
+            Ok::<_, StoreError>((false, committing))
+        });
+        let (stale, committing) = changing.await?;
+        let committed = match committing {
+            Some(committing) => Some(self.committed(committing).await),
+            None => None,
+        };
+        Ok(RowChanged { stale, committed })
     }
 
     async fn bulk(&self, target: Target, ctx: WriteContext) -> Result<Box<dyn BulkWriter>> {
@@ -239,8 +260,14 @@ impl LeafService for Leaf {
     }
 
     async fn commit(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp> {
-        let parts = parts.to_vec();
-        self.blocking(move |store| store.commit(txn, &parts)).await
+        let committing = match self.store.try_start_commit(txn, parts).map_err(SqlError::from)? {
+            Some(committing) => Ok(committing),
+            None => {
+                let parts = parts.to_vec();
+                self.blocking(move |store| Ok::<_, SqlError>(store.start_commit(txn, &parts))).await?
+            }
+        };
+        self.committed(committing).await
     }
 
     async fn rollback(&self, txn: TxnId, partitions: &[PartitionId]) -> Result<()> {

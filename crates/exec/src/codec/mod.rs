@@ -21,6 +21,8 @@ mod predicates;
 #[cfg(test)]
 mod tests;
 
+pub use predicates::{decode_predicates, encode_predicates};
+
 use crate::aggregate::{FusedAggregateExec, fuse_aggregates};
 use crate::exchange::ExchangeKind;
 use crate::interruptible::{interruptible, uninterruptible};

@@ -2,11 +2,28 @@
 
 use super::message::{And, Columns, Compare as CompareNode, Condition, In, Or, Scalar, Text};
 use super::message::{Decimal, Predicate as Node, Value as ValueNode};
+use crate::error::to_sql_error;
 use crate::scan::text_test::{Part, TextTest};
 use columnstore::{Compare, Predicate};
 use datafusion::common::{Result, internal_datafusion_err, internal_err, not_impl_err};
+use prost::Message;
 use std::any::Any;
-use types::{ColumnId, Value};
+use types::{ColumnId, SqlError, Value};
+
+/// Conditions that all must hold, as bytes.
+pub fn encode_predicates(predicates: &[Predicate]) -> std::result::Result<Vec<u8>, SqlError> {
+    let all = encode(&Predicate::Or(vec![predicates.to_vec()])).map_err(|error| to_sql_error(&error))?;
+    Ok(all.encode_to_vec())
+}
+
+/// What [`encode_predicates`] wrote.
+pub fn decode_predicates(bytes: &[u8]) -> std::result::Result<Vec<Predicate>, SqlError> {
+    let node = Node::decode(bytes).map_err(SqlError::internal)?;
+    match decode(&node).map_err(|error| to_sql_error(&error))? {
+        Predicate::Or(mut branches) if branches.len() == 1 => Ok(branches.swap_remove(0)),
+        _ => Err(SqlError::internal("conditions came as something else")),
+    }
+}
 
 pub(super) fn encode(predicate: &Predicate) -> Result<Node> {
     let condition = match predicate {

@@ -7,8 +7,8 @@ use crate::error::{from_status, unreachable};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use columnstore::{
-    InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome, LockRequest,
-    Maintenance, OnDuplicate, ReadView, WriteContext,
+    FewRead, FewRows, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockOutcome,
+    LockRequest, Maintenance, OnDuplicate, ReadView, WriteContext,
 };
 use exec::{BulkWriter, LeafService, Snapshots, TableEstimate, Target};
 use proto::leaf as wire;
@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
-use types::{PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, TxnId};
+use types::{PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
 
 /// Batches of a load that wait to be sent.
 const QUEUED_BATCHES: usize = 2;
@@ -84,6 +84,10 @@ impl LeafService for LeafClient {
 
     async fn get(&self, target: Target, read: KeyRead) -> Result<KeyRow> {
         take_key_row(&call!(self, get, put_key_read(&target, &read))?)
+    }
+
+    async fn few(&self, catalog: u64, table: TableId, read: FewRead) -> Result<FewRows> {
+        take_few_rows(&call!(self, few, put_few_read(catalog, table, &read)?)?)
     }
 
     async fn insert(

@@ -4,10 +4,11 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use columnstore::{
-    Conflict, IfLocked, InsertedOrLocked, Inspect, KeyRead, KeyRow, LockRequest, Maintenance, ReadAt,
-    RowLockMode, WriteContext,
+    Conflict, FewRead, FewRows, IfLocked, InsertedOrLocked, Inspect, KeyRead, KeyRow, LockRequest,
+    Maintenance, ReadAt, RowLockMode, WriteContext,
 };
 use exec::{ColumnEstimate, TableEstimate, Target};
+use exec::{decode_predicates, encode_predicates};
 use proto::leaf as wire;
 use proto::leaf::lock_rows_request::IfLocked as WireIfLocked;
 use proto::leaf::value::Value as WireValue;
@@ -256,6 +257,72 @@ pub(super) fn take_key_read(message: wire::GetRequest) -> Result<(Target, KeyRea
         txn,
     };
     Ok((target, read))
+}
+
+pub(super) fn put_few_read(
+    catalog: u64,
+    table: TableId,
+    read: &FewRead,
+) -> Result<wire::FewRequest, SqlError> {
+    use wire::few_request::At;
+    Ok(wire::FewRequest {
+        catalog,
+        table: table.0,
+        partitions: put_partitions(&read.partitions),
+        predicates: encode_predicates(&read.predicates)?.into(),
+        columns: read.columns.iter().map(|id| id.0).collect(),
+        row_ref: read.row_ref,
+        at: Some(match read.at {
+            ReadAt::Newest { not_before } => At::NewestNotBefore(not_before.0),
+            ReadAt::Snapshot(ts) => At::Snapshot(ts.0),
+        }),
+        txn: read.txn.map(|(txn, _)| put_txn(txn)),
+        statement: read.txn.map_or(0, |(_, statement)| statement.0),
+        most: read.most,
+    })
+}
+
+pub(super) fn take_few_read(message: wire::FewRequest) -> Result<(u64, TableId, FewRead), Status> {
+    use wire::few_request::At;
+    let read = FewRead {
+        partitions: take_partitions(message.partitions),
+        predicates: decode_predicates(&message.predicates).map_err(|_| malformed("predicates"))?,
+        columns: message.columns.into_iter().map(ColumnId).collect(),
+        row_ref: message.row_ref,
+        at: match message.at.ok_or_else(|| malformed("moment"))? {
+            At::NewestNotBefore(ts) => ReadAt::Newest { not_before: Timestamp(ts) },
+            At::Snapshot(ts) => ReadAt::Snapshot(Timestamp(ts)),
+        },
+        txn: match message.txn {
+            Some(txn) => Some((take_txn(Some(txn))?, StatementNo(message.statement))),
+            None => None,
+        },
+        most: message.most,
+    };
+    Ok((message.catalog, TableId(message.table), read))
+}
+
+pub(super) fn put_few_rows(found: &FewRows) -> Result<wire::FewReply, SqlError> {
+    let put = |(partition, rows): &(PartitionId, RecordBatch)| {
+        Ok(wire::PartitionRows { partition: partition.0, rows: put_rows(rows)? })
+    };
+    let rows = found.rows.iter().flatten().map(put).collect::<Result<Vec<_>, SqlError>>()?;
+    Ok(wire::FewReply {
+        read_at: found.read_at.0,
+        table_version: found.table_version,
+        are_few: found.rows.is_some(),
+        rows,
+    })
+}
+
+pub(super) fn take_few_rows(reply: &wire::FewReply) -> Result<FewRows, SqlError> {
+    let rows = reply.rows.iter().map(|part| Ok((PartitionId(part.partition), take_rows(&part.rows)?)));
+    let rows = rows.collect::<Result<Vec<_>, SqlError>>()?;
+    Ok(FewRows {
+        read_at: Timestamp(reply.read_at),
+        table_version: reply.table_version,
+        rows: reply.are_few.then_some(rows),
+    })
 }
 
 pub(super) fn put_key_row(row: &KeyRow) -> Result<wire::GetReply, SqlError> {

@@ -100,6 +100,12 @@ impl Leaf for LeafServer {
         self.answer(self.leaf.get(target, read).await.and_then(|row| put_key_row(&row)))
     }
 
+    async fn few(&self, request: Request<wire::FewRequest>) -> Reply<wire::FewReply> {
+        let message = self.open(request)?;
+        let (catalog, table, read) = take_few_read(message)?;
+        self.answer(self.leaf.few(catalog, table, read).await.and_then(|found| put_few_rows(&found)))
+    }
+
     async fn insert(&self, request: Request<wire::InsertRequest>) -> Reply<wire::InsertReply> {
         let message = self.open_write(request)?;
         let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);

@@ -6,9 +6,9 @@ use crate::clocks::Clocks;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use async_trait::async_trait;
 use columnstore::{
-    Conflict, IfLocked, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow, LockKind,
-    LockMode, LockOutcome, LockRequest, LockState, LockWait, Maintenance, MemoryUse, OnDuplicate, Piece,
-    PieceKind, ReadAt, ReadView, RowLockMode, WriteContext,
+    Compare, Conflict, FewRead, FewRows, IfLocked, InsertOutcome, InsertedOrLocked, Inspect, Inspection,
+    KeyRead, KeyRow, LockKind, LockMode, LockOutcome, LockRequest, LockState, LockWait, Maintenance,
+    MemoryUse, OnDuplicate, Piece, PieceKind, Predicate, ReadAt, ReadView, RowLockMode, WriteContext,
 };
 use env::{Clock, SimClock};
 use exec::{BulkWriter, ColumnEstimate, LeafService, Snapshots, TableEstimate, Target};
@@ -95,6 +95,12 @@ impl LeafService for Noted {
         self.note((target, &read))?;
         let row = (read.key != [Value::Null]).then(|| rows(1));
         Ok(KeyRow { read_at: Timestamp(81), table_version: 6, row })
+    }
+    async fn few(&self, catalog: u64, table: TableId, read: FewRead) -> Result<FewRows> {
+        self.note((catalog, table, &read))?;
+        let found = read.most > 1;
+        let rows = found.then(|| read.partitions.iter().map(|partition| (*partition, rows(2))).collect());
+        Ok(FewRows { read_at: Timestamp(82), table_version: 7, rows })
     }
     async fn insert(
         &self,
@@ -321,6 +327,28 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
         let found = client.get(target(), read.clone()).await.unwrap();
         assert_eq!(found, KeyRow { read_at: Timestamp(81), table_version: 6, row });
         told(format!("{:?}", (target(), read)));
+    }
+    for (most, at, txn) in [
+        (1, ReadAt::Newest { not_before: Timestamp(3) }, None),
+        (50, ReadAt::Snapshot(Timestamp(4)), Some((X, StatementNo(2)))),
+    ] {
+        let column = ColumnId(5);
+        let read = FewRead {
+            partitions: vec![P, PartitionId(5)],
+            predicates: vec![
+                Predicate::Compare { column, op: Compare::GreaterEq, value: Value::Int(-3) },
+                Predicate::In { column, values: vec![Value::Text("k".into()), Value::Null] },
+            ],
+            columns: vec![column],
+            row_ref: txn.is_some(),
+            at,
+            txn,
+            most,
+        };
+        let found = client.few(9, TableId(6), read.clone()).await.unwrap();
+        let expected = (most > 1).then(|| vec![(P, rows(2)), (PartitionId(5), rows(2))]);
+        assert_eq!(found, FewRows { read_at: Timestamp(82), table_version: 7, rows: expected });
+        told(format!("{:?}", (9, TableId(6), read)));
     }
     let inserted = client.insert(target(), context(), rows(3), OnDuplicate::Ignore).await.unwrap();
     assert_eq!(inserted, InsertOutcome { inserted: 3, ignored: 1 });
