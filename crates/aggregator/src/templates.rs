@@ -1,4 +1,4 @@
-//! What is known of statements that come again and again: their trees, and for those on one row by its
+//! What is known of statements that come again and again: their trees, and for those on few rows by a
 //! key what they do, so that they run without being parsed, bound and planned.
 //!
 //! A text is known by its normal form, the session's default database and its `sql_mode`; a prepared
@@ -9,6 +9,7 @@
 //! The number of templates is bounded. When it is reached, those go that were not used since the last
 //! time.
 
+use exec::PlanAtHand;
 use parking_lot::{Mutex, RwLock};
 use sql::point::PointStatement;
 use sql::statement::Statement;
@@ -29,6 +30,8 @@ pub(crate) struct Bound {
     pub(crate) point: Option<PointStatement>,
     /// The result's columns, of a SELECT.
     pub(crate) columns: Vec<mysql_protocol::ColumnMeta>,
+    /// What it makes of its rows, if that is more than to show columns of them.
+    pub(crate) at_hand: Option<PlanAtHand>,
 }
 
 /// A statement whose text was seen.

@@ -8,6 +8,7 @@
 //! 3. [`stages`]: exchanges at the borders of stages, then the cut.
 //! 4. [`check`]: proves of the finished plan that every operator finds its rows where it needs them.
 
+mod at_hand;
 mod cardinality;
 mod careful;
 pub mod check;

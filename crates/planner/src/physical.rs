@@ -75,7 +75,7 @@ fn rules(settings: &Settings, partitions: usize) -> Vec<Arc<dyn PhysicalOptimize
     ]
 }
 
-fn session(options: &ConfigOptions) -> SessionState {
+pub(crate) fn session(options: &ConfigOptions) -> SessionState {
     SessionStateBuilder::new()
         .with_config(SessionConfig::from(options.clone()))
         .with_physical_optimizer_rules(Vec::new())

@@ -1,16 +1,21 @@
-//! Statements on one row by its primary key, and INSERT .. VALUES, the short way: from a template that
-//! was made of their text before, straight to the partition.
+//! Statements on few rows by a key, and INSERT .. VALUES, the short way: from a template that was made of
+//! their text before, straight to the partitions.
+//!
+//! A row by its whole primary key is read by [`State::get`]; rows by conditions that a key leads to, by
+//! [`State::few`], which leaves it to a plan if they are not few.
 //!
 //! The short way is taken only where its answer is the plan's. It is left for the long one before
 //! anything was done, or in the middle of an UPDATE, which then goes on as part of the same statement.
 //! What is read is read as any statement reads: at the transaction's snapshot, or at the newest that the
 //! row's partition has shown and not before what the session has seen; with the transaction's own writes.
 
+mod few;
+
 use super::Answer;
 use super::change::{Changed, ROUNDS, rows_kept_changing};
 use super::query::{Parameters, column_meta, in_zone};
 use super::write::partition_at;
-use crate::admission::Class;
+use crate::admission::{Admitted, Class};
 use crate::session::{PreparedStatement, State};
 use crate::templates::{Bound, LONGEST, Template, key};
 use crate::transaction::Isolation;
@@ -21,7 +26,9 @@ use columnstore::{KeyRead, KeyRow, ReadAt};
 use exec::RowChange;
 use futures::StreamExt;
 use mysql_protocol::{Response, ResultSet};
-use sql::point::{MOST_VALUES, NewValues, PointSelect, PointStatement, normal_form};
+use sql::point::{
+    Condition, MOST_VALUES, NewValues, PointSelect, PointStatement, Shape, Slice, Wanted, normal_form,
+};
 use sql::rows::NewRows;
 use sql::statement::Statement;
 use std::sync::Arc;
@@ -39,9 +46,17 @@ struct Ready {
 
 enum Work {
     Select { key: Vec<Value>, columns: Vec<usize> },
+    SelectFew { conditions: Vec<Condition>, slice: Slice },
     Insert(NewRows),
-    Update { key: Vec<Value>, values: NewValues },
-    Delete { key: Vec<Value> },
+    Update { row: WantedRow, values: NewValues },
+    Delete { row: WantedRow },
+}
+
+/// The row that a statement changes.
+enum WantedRow {
+    Key(Vec<Value>),
+    /// If no more than one row has these.
+    Few(Vec<Condition>),
 }
 
 impl State {
@@ -150,14 +165,23 @@ impl State {
                 }
                 Work::Select { key: key.values(def, &parameters, &context)?, columns: columns.clone() }
             }
+            (PointStatement::SelectFew(select), _) => {
+                if !may(Privilege::Select) {
+                    return None;
+                }
+                let conditions = select.conditions.values(def, &parameters, &context)?;
+                Work::SelectFew { conditions, slice: select.slice(&parameters, &context)? }
+            }
             (PointStatement::Insert, Statement::Insert(insert)) => {
                 Work::Insert(sql::point::new_rows(insert, def, &parameters, &context)?)
             }
             (PointStatement::Update(update), _) => {
                 let values = update.values(def, &parameters, &context)?;
-                Work::Update { key: update.key.values(def, &parameters, &context)?, values }
+                Work::Update { row: wanted_row(&update.wanted, def, &parameters, &context)?, values }
             }
-            (PointStatement::Delete(key), _) => Work::Delete { key: key.values(def, &parameters, &context)? },
+            (PointStatement::Delete(wanted), _) => {
+                Work::Delete { row: wanted_row(wanted, def, &parameters, &context)? }
+            }
             (PointStatement::Insert, _) => return None,
         };
         if self.authorize(statement).is_err() {
@@ -174,24 +198,44 @@ impl State {
         text: &str,
         parameters: usize,
     ) -> Option<Bound> {
-        let mut point = PointStatement::of(statement, def);
-        let mut columns = Vec::new();
-        if let (Some(PointStatement::Select(select)), Statement::Query(query)) = (&point, statement) {
+        let point = PointStatement::of(statement, def);
+        let needs_plan = || Bound { def: def.clone(), point: None, columns: Vec::new(), at_hand: None };
+        let (query, shown, values) = match (&point, statement) {
             // Any value will do: no column's name or type depends on one.
-            let values = vec![Value::Int(1); parameters];
-            let bound = self.bind(query, Parameters { values: &values, text }).await.ok()?;
-            let is_same = bound.columns.len() == select.columns.len()
-                && bound.columns.iter().zip(&select.columns).all(|(column, place)| {
-                    let own = &def.columns[*place];
-                    column.org_name == own.name && column.ty == own.ty
-                });
-            columns = bound.columns.iter().map(column_meta).collect();
-            if !is_same {
-                tracing::debug!(text, "a point statement binds to other columns than its own");
-                point = None;
+            (Some(PointStatement::Select(select)), Statement::Query(query)) => {
+                (query, Some(&select.columns), vec![Value::Int(1); parameters])
             }
-        }
-        Some(Bound { def: def.clone(), point, columns })
+            (Some(PointStatement::SelectFew(select)), _) => match &select.shape {
+                Shape::Columns(columns) => (&select.query, Some(columns), Vec::new()),
+                Shape::Plan => (&select.query, None, Vec::new()),
+            },
+            _ => return Some(Bound { point, ..needs_plan() }),
+        };
+        let bound = self.bind(query, Parameters { values: &values, text }).await.ok()?;
+        let columns = bound.columns.iter().map(column_meta).collect();
+        let at_hand = match shown {
+            Some(shown) => {
+                let is_same = bound.columns.len() == shown.len()
+                    && bound.columns.iter().zip(shown).all(|(column, place)| {
+                        let own = &def.columns[*place];
+                        column.org_name == own.name && column.ty == own.ty
+                    });
+                if !is_same {
+                    tracing::debug!(text, "a point statement binds to other columns than its own");
+                    return Some(needs_plan());
+                }
+                None
+            }
+            None if bound.warnings.is_empty() => match self.aggregator.planner.at_hand(bound.plan) {
+                Ok(plan) => Some(plan),
+                Err(error) => {
+                    tracing::debug!(text, %error, "what a query makes of its rows cannot be planned apart");
+                    return Some(needs_plan());
+                }
+            },
+            None => return Some(needs_plan()),
+        };
+        Some(Bound { def: def.clone(), point, columns, at_hand })
     }
 
     /// Runs a point statement. `None`: it has to go the long way; nothing was done.
@@ -201,12 +245,18 @@ impl State {
         let parameters = Parameters { values: &parameters, text };
         match (work, &*statement) {
             (Work::Select { key, columns }, _) => self.point_select(&bound, key, &columns).await,
+            (Work::SelectFew { conditions, slice }, _) => match &bound.point {
+                Some(PointStatement::SelectFew(select)) => {
+                    self.select_few(&bound, select, &conditions, slice).await
+                }
+                _ => Err(SqlError::internal("a point statement is not what it was")),
+            },
             (Work::Insert(rows), Statement::Insert(insert)) => {
                 self.insert_made(insert, def, rows).await.map(Some)
             }
-            (Work::Update { key, values }, Statement::Update(update)) => {
+            (Work::Update { row, values }, Statement::Update(update)) => {
                 self.start_statement()?;
-                let result = match self.change_one(def, key, Some(&values)).await {
+                let result = match self.change_one(def, &row, Some(&values)).await {
                     Ok(Some(changed)) => Ok(changed),
                     Ok(None) => self.update_planned(update, parameters).await,
                     Err(error) => Err(error),
@@ -214,9 +264,9 @@ impl State {
                 let changed = self.end_statement(result).await?;
                 Ok(Some(self.updated(changed)))
             }
-            (Work::Delete { key }, Statement::Delete(delete)) => {
+            (Work::Delete { row }, Statement::Delete(delete)) => {
                 self.start_statement()?;
-                let result = match self.change_one(def, key, None).await {
+                let result = match self.change_one(def, &row, None).await {
                     Ok(Some(Changed { changed, .. })) => Ok(changed),
                     Ok(None) => self.delete_planned(delete, parameters).await,
                     Err(error) => Err(error),
@@ -228,17 +278,22 @@ impl State {
         }
     }
 
+    /// Begins a statement that reads.
+    async fn open_point_read(&mut self) -> Result<Admitted> {
+        self.open_for_reading();
+        if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
+            self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
+        }
+        self.admit(Class::Light).await
+    }
+
     async fn point_select(
         &mut self,
         bound: &Bound,
         key: Vec<Value>,
         columns: &[usize],
     ) -> Result<Option<Answer>> {
-        self.open_for_reading();
-        if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
-            self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
-        }
-        let _admitted = self.admit(Class::Light).await?;
+        let _admitted = self.open_point_read().await?;
         let def = &bound.def;
         let mut distinct: Vec<usize> = columns.to_vec();
         distinct.sort_unstable();
@@ -254,20 +309,22 @@ impl State {
         Ok(Some(Answer::Response(Response::Rows(ResultSet { columns: bound.columns.clone(), batches }))))
     }
 
-    /// Gives the row with a key new values, or deletes it. `None`: a plan has to do it.
+    /// Gives the row that is wanted new values, or deletes it. `None`: a plan has to do it.
     async fn change_one(
         &mut self,
         def: &Arc<TableDef>,
-        key: Vec<Value>,
+        row: &WantedRow,
         values: Option<&NewValues>,
     ) -> Result<Option<Changed>> {
         let _admitted = self.admit(Class::Light).await?;
         let columns: Vec<usize> =
             if values.is_some() { (0..def.columns.len()).collect() } else { Vec::new() };
         for _ in 0..ROUNDS {
-            let Some((partition, found)) = self.get(def, key.clone(), &columns, true, true).await? else {
-                return Ok(None);
+            let found = match row {
+                WantedRow::Key(key) => self.get(def, key.clone(), &columns, true, true).await?,
+                WantedRow::Few(conditions) => self.find_one(def, conditions, &columns).await?,
             };
+            let Some((partition, found)) = found else { return Ok(None) };
             let Some(found_row) = found.row else { return Ok(Some(Changed::default())) };
             let refs = found_row.columns().last().and_then(|refs| refs.as_primitive_opt::<UInt64Type>());
             let Some(row) = refs.filter(|refs| refs.len() == 1).map(|refs| refs.value(0)) else {
@@ -362,6 +419,18 @@ impl State {
         let ordinal = shard::ordinal(shard::hash_values(&values), partitions.len() as u32);
         partition_at(&partitions.iter().map(|p| p.id).collect::<Vec<_>>(), ordinal)
     }
+}
+
+fn wanted_row(
+    wanted: &Wanted,
+    def: &TableDef,
+    parameters: &[Value],
+    context: &sql::convert::Context,
+) -> Option<WantedRow> {
+    Some(match wanted {
+        Wanted::Key(key) => WantedRow::Key(key.values(def, parameters, context)?),
+        Wanted::Few(conditions) => WantedRow::Few(conditions.values(def, parameters, context)?),
+    })
 }
 
 /// See [`State::surroundings`].

@@ -1,5 +1,7 @@
-//! Statements on one row, found by its whole primary key, that need no plan: SELECT of plain columns,
-//! UPDATE, DELETE; and INSERT .. VALUES, which names its rows itself.
+//! Statements on few rows, found by a key, that need no plan of their own: SELECT, UPDATE, DELETE; and
+//! INSERT .. VALUES, which names its rows itself.
+//!
+//! Rows are found by the whole primary key ([`PointKey`]), or by conditions that a key leads to ([`few`]).
 //!
 //! [`PointStatement::of`] recognises one by its tree and the table's definition. What it gives is made
 //! once for a text and a version of the table, and serves any values of the placeholders: values are
@@ -8,10 +10,12 @@
 //! yields `None`, and the statement is then planned. So every warning and every error of a value comes
 //! from the plan; the short way has none of its own.
 
+mod few;
 mod normal;
 #[cfg(test)]
 mod tests;
 
+pub use few::{Comparison, Condition, FewConditions, FewSelect, Shape, Slice};
 pub use normal::{MOST_VALUES, NormalForm, normal_form};
 
 use crate::convert::{ColumnBuilder, Context, Scalar};
@@ -30,9 +34,17 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Clone, PartialEq)]
 pub enum PointStatement {
     Select(PointSelect),
+    SelectFew(FewSelect),
     Insert,
     Update(PointUpdate),
-    Delete(PointKey),
+    Delete(Wanted),
+}
+
+/// How the row that a statement changes is found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    Key(PointKey),
+    Few(FewConditions),
 }
 
 /// The primary key's columns, each with what it is equal to, in the order of the key.
@@ -49,7 +61,7 @@ pub struct PointSelect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointUpdate {
-    pub key: PointKey,
+    pub wanted: Wanted,
     assignments: Vec<(usize, Assigned)>,
 }
 
@@ -96,7 +108,10 @@ impl PointStatement {
     pub fn of(statement: &Statement, def: &TableDef) -> Option<PointStatement> {
         match statement {
             Statement::Insert(insert) => is_plain_insert(insert).then_some(PointStatement::Insert),
-            Statement::Query(query) => select(query, def).map(PointStatement::Select),
+            Statement::Query(query) => {
+                let by_key = select(query, def).map(PointStatement::Select);
+                by_key.or_else(|| few::select(query, def).map(PointStatement::SelectFew))
+            }
             Statement::Update(update) => self::update(update, def).map(PointStatement::Update),
             Statement::Delete(delete) => self::delete(delete, def).map(PointStatement::Delete),
             _ => None,
@@ -156,6 +171,14 @@ fn select(query: &ast::Query, def: &TableDef) -> Option<PointSelect> {
     if bare != *query {
         return None;
     }
+    let names = Names { def, shown: only_table(select)? };
+    let columns = names.plain_columns(&select.projection)?;
+    Some(PointSelect { key: names.key(select.selection.as_ref()?)?, columns, limit })
+}
+
+/// The name by which a query knows the one table that it is about; `None`: there is more than a table in
+/// FROM.
+fn only_table(select: &ast::Select) -> Option<&str> {
     let [from] = select.from.as_slice() else { return None };
     let ast::TableFactor::Table { name, alias, .. } = &from.relation else { return None };
     let mut bare_from = as_select(BARE_FROM.as_ref()?)?.from.first()?.clone();
@@ -167,25 +190,16 @@ fn select(query: &ast::Query, def: &TableDef) -> Option<PointSelect> {
     if bare_from != *from || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
         return None;
     }
-    let table = table_name(name)?;
-    let shown = alias.as_ref().map_or(table.name.as_str(), |alias| alias.name.value.as_str());
-    let names = Names { def, shown };
-    let mut columns = Vec::new();
-    for item in &select.projection {
-        match item {
-            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
-                columns.push(names.column(expr)?);
-            }
-            ast::SelectItem::Wildcard(_) => {
-                if as_select(BARE_FROM.as_ref()?)?.projection.first() != Some(item) {
-                    return None;
-                }
-                columns.extend(0..def.columns.len());
-            }
-            _ => return None,
-        }
+    match alias {
+        Some(alias) => Some(alias.name.value.as_str()),
+        None => name.0.last()?.as_ident().map(|ident| ident.value.as_str()),
     }
-    Some(PointSelect { key: names.key(select.selection.as_ref()?)?, columns, limit })
+}
+
+/// Whether an item is `*` and nothing more.
+fn is_wildcard(item: &ast::SelectItem) -> bool {
+    let bare = || as_select(BARE_FROM.as_ref()?)?.projection.first();
+    matches!(item, ast::SelectItem::Wildcard(_)) && bare() == Some(item)
 }
 
 fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
@@ -229,15 +243,15 @@ fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
         };
         assignments.push((place, value));
     }
-    Some(PointUpdate { key: names.key(update.selection.as_ref()?)?, assignments })
+    Some(PointUpdate { wanted: names.wanted(update.selection.as_ref()?)?, assignments })
 }
 
-fn delete(delete: &Delete, def: &TableDef) -> Option<PointKey> {
+fn delete(delete: &Delete, def: &TableDef) -> Option<Wanted> {
     if delete.ignore || !delete.order_by.is_empty() || delete.limit.is_some() {
         return None;
     }
     let shown = delete.alias.as_ref().map_or(delete.table.name.as_str(), |alias| alias.value.as_str());
-    Names { def, shown }.key(delete.selection.as_ref()?)
+    Names { def, shown }.wanted(delete.selection.as_ref()?)
 }
 
 fn bare(expr: &ast::Expr) -> &ast::Expr {
@@ -275,6 +289,28 @@ impl Names<'_> {
             ast::Expr::Identifier(name) => self.named(std::slice::from_ref(name)),
             ast::Expr::CompoundIdentifier(parts) => self.named(parts),
             _ => None,
+        }
+    }
+
+    /// The columns of a list that has nothing but columns.
+    fn plain_columns(&self, list: &[ast::SelectItem]) -> Option<Vec<usize>> {
+        let mut columns = Vec::new();
+        for item in list {
+            match item {
+                ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+                    columns.push(self.column(expr)?);
+                }
+                item if is_wildcard(item) => columns.extend(0..self.def.columns.len()),
+                _ => return None,
+            }
+        }
+        Some(columns)
+    }
+
+    fn wanted(&self, condition: &ast::Expr) -> Option<Wanted> {
+        match self.key(condition) {
+            Some(key) => Some(Wanted::Key(key)),
+            None => self.few(condition).map(Wanted::Few),
         }
     }
 

@@ -34,10 +34,9 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
             return None;
         }
         match byte {
+            // As it stands: columns without a name have their text's.
             b' ' | b'\t' | b'\n' | b'\r' => {
-                if !form.text.ends_with(' ') {
-                    form.text.push(' ');
-                }
+                form.text.push(char::from(byte));
                 at += 1;
             }
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => at = name(text, at, &mut form.text)?,
@@ -65,7 +64,7 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Whether a minus here is the sign of a number: nothing stands before it that it could be taken from.
 fn is_before_a_value(form: &str) -> bool {
-    form.trim_end_matches(' ').ends_with(['(', ',', '='])
+    form.trim_end().ends_with(['(', ',', '=', '<', '>'])
 }
 
 fn name(text: &str, from: usize, out: &mut String) -> Option<usize> {
@@ -147,8 +146,8 @@ mod tests {
     #[test]
     fn literals_become_placeholders() {
         let (text, values) =
-            form("SELECT c  FROM `a``b`.t1 WHERE id=-5 AND s='it''s' AND d = (1.50)").unwrap();
-        assert_eq!(text, "SELECT c FROM `a``b`.t1 WHERE id=? AND s=? AND d = (?)");
+            form("SELECT c  FROM\n`a``b`.t1 WHERE id=-5 AND s='it''s' AND d = (1.50)").unwrap();
+        assert_eq!(text, "SELECT c  FROM\n`a``b`.t1 WHERE id=? AND s=? AND d = (?)");
         assert_eq!(
             values,
             [Value::Int(-5), Value::Text("it's".into()), Value::Decimal { unscaled: 150, scale: 2 }]

@@ -36,29 +36,127 @@ fn statements_by_the_whole_key_are_point_statements() {
     }
 }
 
+/// The values of the conditions of a statement on few rows.
+fn few(sql: &str, values: &[Value]) -> Option<Vec<Condition>> {
+    let conditions = match point(sql) {
+        Some(PointStatement::SelectFew(select)) => select.conditions,
+        Some(PointStatement::Update(PointUpdate { wanted: Wanted::Few(conditions), .. }))
+        | Some(PointStatement::Delete(Wanted::Few(conditions))) => conditions,
+        other => panic!("{sql}: {other:?}"),
+    };
+    conditions.values(&table(), values, &Context::fixed())
+}
+
 #[test]
-fn everything_else_needs_a_plan() {
+fn statements_by_a_part_of_a_key_or_with_more_conditions_are_on_few_rows() {
     for sql in [
         "select k from t where a = 1",
         "select k from t where a = 1 and b = 'x' and k = 2",
         "select k from t where a = 1 and a = 2",
+        "select k from t where a = 1 and b > 'x' and d is not null",
+        "select k, x from t where ? < a and a <= 9 and b <> 'x'",
+        "select k from t where a between ? and 10 and x is null",
+        "select k from t where b = 'x' and a in (1, ?, 3)",
+        "select count(*) from t where a = 1 and b = 'x'",
+        "select sum(k), avg(u), min(x), max(d), count(r.x) as n from t as r where r.a between 1 and 9",
+        "select distinct k from t where a = 1 and b = 'x'",
+        "select distinct x from t where a between 1 and 9 order by x desc limit 3",
+        "select k, count(*) as n from t where a < 9 group by k order by n",
+        "select k from t where a = 1 and b = 'x' for update",
+        "select k from t where a = 1 and b = 'x' lock in share mode",
+        "select k from t where a = 1 and b = 'x' order by k",
+        "select * from t where a = 1 and b = 'x' limit 1 offset 1",
+        "select k from t where a = 1 and b = 'x' limit 1, ?",
+        "select k from t where a = 1 limit 0",
+        "update t set k = 1 where a = 1",
+        "update t set k = k + 1 where a = 1 and b = 'x' and k = 7",
+        "delete from t where a = 1",
+        "delete from t where b = 'x' and a in (1, 2)",
+    ] {
+        let values = vec![Value::Int(1); parse_one(sql).unwrap().parameters];
+        assert!(few(sql, &values).is_some(), "{sql}");
+    }
+    let by_key = def("create table t (a int primary key, b varchar(5), c int, key (b, c), unique (c, a))");
+    for sql in
+        ["select a from t where b = 'x'", "select * from t where c = 1 limit 1", "delete from t where c < 1"]
+    {
+        assert!(PointStatement::of(&parse_one(sql).unwrap().statement, &by_key).is_some(), "{sql}");
+    }
+}
+
+#[test]
+fn conditions_are_taken_only_with_values_that_compare_so() {
+    let int = Value::Int;
+    let above = |value: &Value| few("select k from t where 5 > a and a >= ?", std::slice::from_ref(value));
+    assert_eq!(
+        above(&Value::Double(2.0)),
+        Some(vec![
+            Condition::Compare { place: 0, op: Comparison::Less, value: int(5) },
+            Condition::Compare { place: 0, op: Comparison::GreaterEq, value: int(2) },
+        ])
+    );
+    let text = |text: &str| Value::Text(text.into());
+    for value in [Value::Null, text("2"), int(1 << 40), Value::Double(1.5), Value::Date(3)] {
+        assert_eq!(above(&value), None, "{value:?}");
+        let sql = "select k from t where a in (1, ?)";
+        assert_eq!(few(sql, std::slice::from_ref(&value)), None, "{value:?}");
+    }
+    assert_eq!(
+        few("select k from t where a in (1, ?) and b in (?)", &[int(2), text("x")]),
+        Some(vec![
+            Condition::In { place: 0, values: vec![int(1), int(2)] },
+            Condition::In { place: 1, values: vec![text("x")] },
+        ])
+    );
+}
+
+#[test]
+fn a_limit_is_taken_only_if_it_is_a_count() {
+    let Some(PointStatement::SelectFew(select)) = point("select k from t where a = 1 limit ? offset ?")
+    else {
+        panic!()
+    };
+    let slice = |a: i64, b: i64| select.slice(&[Value::Int(a), Value::Int(b)], &Context::fixed());
+    assert_eq!(slice(3, 2), Some(Slice { skip: 2, fetch: 3 }));
+    assert_eq!(slice(-3, 2), None);
+    assert_eq!(select.slice(&[Value::Null, Value::Int(0)], &Context::fixed()), None);
+    let Some(PointStatement::SelectFew(select)) = point("select k from t where a = 1 limit 2, 3") else {
+        panic!()
+    };
+    assert_eq!(select.slice(&[], &Context::fixed()), Some(Slice { skip: 2, fetch: 3 }));
+}
+
+#[test]
+fn everything_else_needs_a_plan() {
+    for sql in [
+        "select k from t where b = 'x'",
+        "select k from t where a <> 1",
+        "select k from t where a is null",
         "select k from t where a = 1 or b = 'x'",
-        "select k from t where a = 1 and b > 'x'",
         "select k from t where a = 1 and b <=> 'x'",
         "select k from t where a = 1 and not b = 'x'",
-        "select k from t where a = 1 and b in ('x', 'y')",
         "select k from t where a = 1 and b not in ('x')",
+        "select k from t where a = 1 and b like 'x'",
+        "select k from t where a not between 1 and 2",
+        "select k from t where a in (select 1)",
+        "select k from t where a = 1 and d = 2",
         "select k from t where a = 1 + 0 and b = 'x'",
         "select k from t where a = k and b = 'x'",
         "select k + 1 from t where a = 1 and b = 'x'",
-        "select count(*) from t where a = 1 and b = 'x'",
-        "select distinct k from t where a = 1 and b = 'x'",
-        "select k from t where a = 1 and b = 'x' for update",
-        "select k from t where a = 1 and b = 'x' order by k",
-        "select k from t where a = 1 and b = 'x' group by k",
+        "select now() from t where a = 1 and b = 'x'",
+        "select @x from t where a = 1 and b = 'x'",
+        "select count(distinct k) + 1 from t where a = 1",
+        "select group_concat(k) from t where a = 1",
+        "select sum(x) from t where a = 1",
+        "select sum(k) over () from t where a = 1",
+        "select count(k, x) from t where a = 1",
+        "select k from t where a = 1 order by k + 1",
+        "select k from t where a = 1 group by k with rollup",
         "select k from t where a = 1 and b = 'x' having k = 1",
-        "select k from t where a = 1 and b = 'x' limit 1 offset 1",
-        "select k from t where a = 1 and b = 'x' limit 1, 1",
+        "select k from t where a = 1 order by k for update",
+        "select count(*) from t where a = 1 for update",
+        "select k from t where a = 1 for update nowait",
+        "select k from t where a = 1 for update skip locked",
         "select k from t where a = 1 and b = 'x' union select 1",
         "select t.k from t, t as s where t.a = 1 and t.b = 'x'",
         "select k from t join t as s on 1 where t.a = 1 and t.b = 'x'",
@@ -75,12 +173,16 @@ fn everything_else_needs_a_plan() {
         "update ignore t set k = 1 where a = 1 and b = 'x'",
         "update t set k = 1 where a = 1 and b = 'x' limit 1",
         "update t set k = 1",
-        "delete from t where a = 1",
+        "delete from t where b = 'x'",
         "delete from t where a = 1 and b = 'x' order by k",
         "insert into t select 1, 'x', 2, 3, 4, 5",
         "insert into t (a, b, k) values (1, 'x', 2) on duplicate key update k = 3",
     ] {
-        assert_eq!(point(sql), None, "{sql}");
+        assert_eq!(
+            parse_one(sql).map(|parsed| PointStatement::of(&parsed.statement, &table())),
+            Ok(None),
+            "{sql}"
+        );
     }
     let of = |create: &str, sql: &str| PointStatement::of(&parse_one(sql).unwrap().statement, &def(create));
     let by_a = "select b from t where a = 1";
@@ -106,7 +208,9 @@ fn everything_else_needs_a_plan() {
 }
 
 fn key_of(values: &[Value]) -> Option<Vec<Value>> {
-    let Some(PointStatement::Delete(key)) = point("delete from t where b = ? and a = ?") else { panic!() };
+    let Some(PointStatement::Delete(Wanted::Key(key))) = point("delete from t where b = ? and a = ?") else {
+        panic!()
+    };
     key.values(&table(), values, &Context::fixed())
 }
 
