@@ -61,6 +61,11 @@ impl Collated {
         }
     }
 
+    /// The collation; one that is the connection's has no name here.
+    pub(crate) fn named(self) -> Collation {
+        self.collation.unwrap_or_default()
+    }
+
     /// Of what is made of both. Two that insist on different collations make one that no comparison takes.
     fn with(self, other: Collated) -> Collated {
         use std::cmp::Ordering::*;
@@ -126,6 +131,24 @@ impl super::convert::Rules {
             Family::Text => value.collated().collation.unwrap_or(self.connection),
             _ => Collation::Bytes,
         }
+    }
+
+    /// What a column insists on that a query makes of a value: as the value does, but at most as a column.
+    pub(crate) fn output(&self, value: &Typed) -> Collated {
+        let own = value.collated();
+        let coercibility = match own.coercibility {
+            Coercibility::Explicit => Coercibility::Implicit,
+            other => other,
+        };
+        Collated { collation: Some(self.collation(value)), coercibility }
+    }
+
+    /// The same for a column made of several.
+    pub(crate) fn output_of(&self, operation: &str, values: &[&Typed]) -> Result<Collated, SqlError> {
+        let collation = Some(self.common_collation(operation, values)?);
+        let all = Collated::of_all(values.iter().copied());
+        let coercibility = all.coercibility.max(Coercibility::Implicit);
+        Ok(Collated { collation, coercibility })
     }
 
     /// The collation by which an operation compares these texts: 1267 if none may decide.

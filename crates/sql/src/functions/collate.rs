@@ -72,8 +72,12 @@ functions! {
                 if set.is_empty() || wanted.contains(',') {
                     return 0;
                 }
-                let key = collation.key_of(wanted);
-                let found = set.split(',').position(|item| collation.key_of(item) == key);
+                // Blanks at the end count here.
+                let weights = |text: &str| -> Vec<u16> {
+                    text.chars().flat_map(|c| collation.weights(c).as_slice().to_vec()).collect()
+                };
+                let wanted = weights(wanted);
+                let found = set.split(',').position(|item| weights(item) == wanted);
                 found.map_or(0, |at| at as i64 + 1)
             }))
         })

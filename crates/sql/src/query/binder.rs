@@ -83,7 +83,7 @@ pub(super) struct Output {
     pub(super) ty: SqlType,
     pub(super) arrow: DataType,
     pub(super) nullable: bool,
-    pub(super) collation: Collation,
+    pub(super) collation: Collated,
     pub(super) table: String,
     pub(super) origin: Option<Arc<Origin>>,
 }
@@ -270,7 +270,7 @@ impl Output {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
-            collation: Collated::column(self.collation),
+            collation: self.collation,
         }
     }
 
@@ -279,7 +279,7 @@ impl Output {
             column: self.column.clone(),
             ty: self.ty,
             arrow: self.arrow.clone(),
-            collation: self.collation,
+            collation: self.collation.named(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::context::{PARTITION_COLUMN, ROW_COLUMN};
 use super::errors::Clause;
 use super::planning_bug;
 use super::scope::{ColumnName, Origin, Scope, ScopeColumn, ScopeRelation};
+use crate::analyzer::Collated;
 use crate::analyzer::compare::Comparison;
 use datafusion::common::{Column, NullEquality, TableReference};
 use datafusion::logical_expr::logical_plan::Join;
@@ -197,7 +198,7 @@ impl Binder<'_> {
                 ty,
                 arrow: field.data_type().clone(),
                 nullable: field.is_nullable(),
-                collation: declared.map(|column| column.collation).unwrap_or_default(),
+                collation: Collated::column(declared.map(|column| column.collation).unwrap_or_default()),
                 origin: Some(Arc::new(Origin {
                     schema: database.unwrap_or_default().to_string(),
                     org_table: table.to_string(),

@@ -131,7 +131,7 @@ pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<Bo
             name: expr.to_string(),
             column: datafusion::common::Column::from_name(name),
             ty: value.ty,
-            collation: binder.rules.collation(&value),
+            collation: binder.rules.output(&value),
             arrow: value.arrow,
             nullable: value.nullable,
             table: String::new(),
@@ -197,7 +197,7 @@ fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
             name: column.name,
             ty: column.ty,
             nullable: column.nullable,
-            collation: column.collation,
+            collation: column.collation.named(),
             table: column.table,
         }
     });

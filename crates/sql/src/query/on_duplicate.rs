@@ -12,7 +12,7 @@ use super::context::BindContext;
 use super::from::has_subquery;
 use super::row_rules::{Compiled, RowRules, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
-use crate::analyzer::Typed;
+use crate::analyzer::{Collated, Typed};
 use crate::convert::Context;
 use crate::statement::{Insert, InsertValue};
 use arrow::array::{ArrayRef, RecordBatch};
@@ -126,7 +126,7 @@ pub(super) fn row_scope(definition: &TableDef, relation: &str, shown: &str, data
         ty: column.ty,
         arrow: column.ty.arrow(),
         nullable: column.nullable,
-        collation: column.collation,
+        collation: Collated::column(column.collation),
         origin: None,
         visible: true,
         ordinal,

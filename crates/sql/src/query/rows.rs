@@ -182,7 +182,7 @@ impl Binder<'_> {
         for ((l, r), name) in left.columns.iter().zip(&right.columns).zip(&names) {
             let (lt, rt) = (l.typed(), r.typed());
             let (ty, arrow) = common_type(&[&lt, &rt]);
-            let collation = self.rules.common_collation("UNION", &[&lt, &rt])?;
+            let collation = self.rules.output_of("UNION", &[&lt, &rt])?;
             left_exprs.push(named(self.rules.bring(lt, ty, &arrow)?.expr, name));
             right_exprs.push(named(self.rules.bring(rt, ty, &arrow)?.expr, name));
             columns.push(Output {
@@ -291,7 +291,7 @@ impl Binder<'_> {
         for at in 0..width {
             let column: Vec<&Typed> = rows.iter().map(|row| &row[at]).collect();
             let (ty, arrow) = common_type(&column);
-            let collation = self.rules.common_collation("VALUES", &column)?;
+            let collation = self.rules.output_of("VALUES", &column)?;
             let mut nullable = false;
             for row in &mut rows {
                 let value = std::mem::replace(&mut row[at], Typed::null());

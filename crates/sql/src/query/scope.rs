@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use std::sync::Arc;
-use types::{Collation, SqlError, SqlType};
+use types::{SqlError, SqlType};
 
 /// The table that a column comes from, for the metadata of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct ScopeColumn {
     pub(super) ty: SqlType,
     pub(super) arrow: DataType,
     pub(super) nullable: bool,
-    pub(super) collation: Collation,
+    pub(super) collation: Collated,
     pub(super) origin: Option<Arc<Origin>>,
     /// False for the second of two columns that USING or NATURAL made one: only a qualified name
     /// means it.
@@ -81,7 +81,7 @@ impl ScopeColumn {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
-            collation: Collated::column(self.collation),
+            collation: self.collation,
         }
     }
 
@@ -93,7 +93,7 @@ impl ScopeColumn {
             ty: self.ty,
             arrow: self.arrow.clone(),
             nullable: self.nullable,
-            collation: Collated::column(self.collation),
+            collation: self.collation,
         }
     }
 

@@ -471,7 +471,7 @@ fn finish(
         .into_iter()
         .zip(&outputs)
         .map(|(item, column)| Output {
-            collation: rules.collation(&item.value),
+            collation: rules.output(&item.value),
             name: item.title,
             column: column.clone(),
             ty: item.value.ty,

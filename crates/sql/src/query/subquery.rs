@@ -7,9 +7,9 @@ use super::errors::{Clause, wrong_columns};
 use super::expr::{comparison_of, unnested};
 use super::from::filter;
 use super::scope::Scope;
+use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::typed::BIGINT;
-use crate::analyzer::{Collated, Typed};
 use crate::functions::single_value;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -66,7 +66,7 @@ impl Binder<'_> {
         let rows = self.inner(query, env)?;
         let [column] = rows.columns.as_slice() else { return Err(wrong_columns(1)) };
         let (ty, arrow) = (column.ty, column.arrow.clone());
-        let collation = Collated::column(column.collation);
+        let collation = column.collation;
         let plan = if rows.plan.max_rows().is_some_and(|rows| rows <= 1) {
             rows.plan
         } else {
@@ -179,7 +179,7 @@ impl Binder<'_> {
             ty: rows.columns[0].ty,
             arrow: arrow.clone(),
             nullable: rows.columns[0].nullable,
-            collation: Collated::column(rows.columns[0].collation),
+            collation: rows.columns[0].collation,
         };
         let plan = alias_plan(rows.plan, &relation)?;
         let outside = as_outer(value, scope)?;
