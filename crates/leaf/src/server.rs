@@ -89,8 +89,20 @@ impl Leaf {
     /// Waits for the end of a commit that was begun.
     async fn committed(&self, committing: Result<Committing, StoreError>) -> Result<Timestamp> {
         let committing = committing?;
-        committing.shown().await;
-        Ok(self.store.end_commit(committing)?)
+        if !committing.is_decided_here() {
+            committing.shown().await;
+            return Ok(self.store.end_commit(committing)?);
+        }
+        // By a task of its own: what the coordinator has left to do is done even if nobody waits any more.
+        let store = self.store.clone();
+        let ending = tokio::spawn(async move {
+            committing.shown().await;
+            store.end_commit(committing)
+        });
+        match ending.await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(SqlError::internal(format!("a commit ended abnormally: {error}"))),
+        }
     }
 
     /// The catalog version that the store follows.

@@ -41,6 +41,11 @@ pub struct Committing {
 }
 
 impl Committing {
+    /// Whether a partition of this leaf keeps the decision until all participants have it.
+    pub fn is_decided_here(&self) -> bool {
+        self.coordinator.is_some()
+    }
+
     /// Waits until it is durable and shown everywhere, or can no longer be.
     pub async fn shown(&self) {
         std::future::poll_fn(|context| self.done.poll_ended(context)).await;
