@@ -1,11 +1,11 @@
 //! Aggregate and window functions.
 
 use super::aggregate::any_value;
-use super::binder::{Binder, Env, planning};
+use super::binder::{Binder, Env};
 use super::calls::plain_argument;
 use super::context::VariableScope;
 use super::errors::invalid_group_function;
-use super::literals::unit_of;
+use super::window::Window;
 use crate::analyzer::convert::order_value;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
@@ -13,7 +13,6 @@ use crate::analyzer::{Collated, Family, Typed};
 use crate::functions::arithmetic::average_udf;
 use crate::functions::sum::{sum, sum_type};
 use crate::functions::{json, list, row_key, text};
-use crate::temporal::MICROS_PER_DAY;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::expr::COUNT_STAR_EXPANSION;
@@ -37,13 +36,8 @@ use datafusion::functions_window::{
     rank::{dense_rank_udwf, percent_rank_udwf, rank_udwf},
     row_number::row_number_udwf,
 };
-use datafusion::logical_expr::expr::{
-    AggregateFunction, NullTreatment, WindowFunction, WindowFunctionParams,
-};
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
-    WindowUDF,
-};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{AggregateUDF, Expr, SortExpr, WindowFunctionDefinition, WindowUDF};
 use sqlparser::ast;
 use std::sync::Arc;
 use types::sql_type::LobSize;
@@ -107,13 +101,6 @@ struct Frame {
     window: Option<Window>,
 }
 
-#[derive(Clone)]
-struct Window {
-    partition_by: Vec<Expr>,
-    order_by: Vec<SortExpr>,
-    frame: WindowFrame,
-}
-
 impl Frame {
     fn aggregate(&self, func: Arc<AggregateUDF>, args: Vec<Expr>) -> Result<Expr, SqlError> {
         match &self.window {
@@ -128,23 +115,6 @@ impl Frame {
             Some(_) if self.distinct => Err(SqlError::unsupported("DISTINCT in a window function")),
             Some(window) => Ok(window.call(WindowFunctionDefinition::AggregateUDF(func), args, None)),
         }
-    }
-}
-
-impl Window {
-    fn call(&self, fun: WindowFunctionDefinition, args: Vec<Expr>, nulls: Option<NullTreatment>) -> Expr {
-        Expr::WindowFunction(Box::new(WindowFunction {
-            fun,
-            params: WindowFunctionParams {
-                args,
-                partition_by: self.partition_by.clone(),
-                order_by: self.order_by.clone(),
-                window_frame: self.frame.clone(),
-                filter: None,
-                null_treatment: nulls,
-                distinct: false,
-            },
-        }))
     }
 }
 
@@ -635,155 +605,11 @@ impl Binder<'_> {
     }
 
     /// What an expression is put into order by.
-    fn order_value(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+    pub(super) fn order_value(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
         let value = self.expr(expr, env)?;
         let collation = self.rules.collation(&value);
         order_value(value, collation)
     }
-
-    fn window(&mut self, over: &ast::WindowType, env: Env<'_>) -> Result<Window, SqlError> {
-        match over {
-            ast::WindowType::WindowSpec(spec) => self.window_spec(spec, env, 0),
-            ast::WindowType::NamedWindow(name) => self.window_spec(named_window(name, env, 0)?, env, 0),
-        }
-    }
-
-    fn window_spec(
-        &mut self,
-        spec: &ast::WindowSpec,
-        env: Env<'_>,
-        depth: usize,
-    ) -> Result<Window, SqlError> {
-        let mut window = match &spec.window_name {
-            None => Window { partition_by: Vec::new(), order_by: Vec::new(), frame: WindowFrame::new(None) },
-            Some(name) => self.window_spec(named_window(name, env, depth)?, env, depth + 1)?,
-        };
-        let mut key_types = Vec::with_capacity(spec.order_by.len());
-        for expr in &spec.partition_by {
-            let value = self.expr(expr, env)?;
-            window.partition_by.push(self.rules.group_value(value)?.expr);
-        }
-        for key in &spec.order_by {
-            super::select::refuse_order_options(key)?;
-            let ascending = key.options.asc.unwrap_or(true);
-            let value = self.order_value(&key.expr, env)?;
-            key_types.push(value.arrow.clone());
-            window.order_by.push(SortExpr::new(value.expr, ascending, ascending));
-        }
-        window.frame = match &spec.window_frame {
-            None => WindowFrame::new((!window.order_by.is_empty()).then_some(false)),
-            Some(frame) => {
-                refuse_frame(frame, spec.window_name.as_ref())?;
-                let units = match frame.units {
-                    ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
-                    ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
-                    ast::WindowFrameUnits::Groups => {
-                        return Err(SqlError::unsupported("GROUPS in a window frame"));
-                    }
-                };
-                let keys = &key_types;
-                let start = frame_bound(&frame.start_bound, units, keys)?;
-                let end = match &frame.end_bound {
-                    Some(bound) => frame_bound(bound, units, keys)?,
-                    None => WindowFrameBound::CurrentRow,
-                };
-                let frame = WindowFrame::new_bounds(units, start, end);
-                frame.regularize_order_bys(&mut window.order_by).map_err(planning)?;
-                frame
-            }
-        };
-        Ok(window)
-    }
-}
-
-/// A bound of a frame. A distance in a RANGE is in the type of the one key that the window is ordered by,
-/// or an interval if that is a date.
-fn frame_bound(
-    bound: &ast::WindowFrameBound,
-    units: WindowFrameUnits,
-    keys: &[DataType],
-) -> Result<WindowFrameBound, SqlError> {
-    use ast::WindowFrameBound as B;
-    let (distance, before) = match bound {
-        B::CurrentRow => return Ok(WindowFrameBound::CurrentRow),
-        B::Preceding(None) => return Ok(WindowFrameBound::Preceding(ScalarValue::UInt64(None))),
-        B::Following(None) => return Ok(WindowFrameBound::Following(ScalarValue::UInt64(None))),
-        B::Preceding(Some(distance)) => (distance, true),
-        B::Following(Some(distance)) => (distance, false),
-    };
-    let wrong = || SqlError::unsupported(format_args!("{distance} as a bound of this window frame"));
-    let number = |expr: &ast::Expr| match expr {
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::Number(digits, _) => Some(digits.clone()),
-            ast::Value::SingleQuotedString(text) => Some(text.trim().to_string()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let value = match (units, distance.as_ref(), keys) {
-        (WindowFrameUnits::Rows, expr, _) => {
-            let digits = number(expr).and_then(|digits| digits.parse::<u64>().ok());
-            ScalarValue::UInt64(Some(digits.ok_or_else(wrong)?))
-        }
-        (_, ast::Expr::Interval(interval), [key]) if Family::of(key).is_temporal() => {
-            let unit = match &interval.leading_field {
-                Some(field) => unit_of(field)?,
-                None => return Err(wrong()),
-            };
-            let amount = number(&interval.value).ok_or_else(wrong)?;
-            let span = unit.span_of_text(&amount).ok_or_else(wrong)?;
-            let months = i32::try_from(span.months).map_err(|_| wrong())?;
-            let days = i32::try_from(span.micros / MICROS_PER_DAY).map_err(|_| wrong())?;
-            ScalarValue::new_interval_mdn(months, days, span.micros % MICROS_PER_DAY * 1_000)
-        }
-        (_, expr, [key]) if Family::of(key).is_numeric() => {
-            let digits = number(expr).ok_or_else(wrong)?;
-            ScalarValue::try_from_string(digits, key).map_err(|_| wrong())?
-        }
-        _ => {
-            return Err(SqlError::new(
-                ErrorKind::WindowRangeFrame,
-                "Window '<unnamed window>' with RANGE N PRECEDING/FOLLOWING frame requires exactly one ORDER BY                  expression, of numeric or temporal type",
-            ));
-        }
-    };
-    Ok(if before { WindowFrameBound::Preceding(value) } else { WindowFrameBound::Following(value) })
-}
-
-/// Frames that begin after all rows or end before them.
-fn refuse_frame(frame: &ast::WindowFrame, name: Option<&ast::Ident>) -> Result<(), SqlError> {
-    let name = name.map_or("<unnamed window>", |name| name.value.as_str());
-    if frame.start_bound == ast::WindowFrameBound::Following(None) {
-        return Err(SqlError::new(
-            ErrorKind::WindowFrameStart,
-            format!("Window '{name}': frame start cannot be UNBOUNDED FOLLOWING."),
-        ));
-    }
-    if frame.end_bound == Some(ast::WindowFrameBound::Preceding(None)) {
-        return Err(SqlError::new(
-            ErrorKind::WindowFrameEnd,
-            format!("Window '{name}': frame end cannot be UNBOUNDED PRECEDING."),
-        ));
-    }
-    Ok(())
-}
-
-fn named_window<'e>(name: &ast::Ident, env: Env<'e>, depth: usize) -> Result<&'e ast::WindowSpec, SqlError> {
-    let unknown = || {
-        SqlError::new(ErrorKind::WindowNoSuchWindow, format!("Window name '{}' is not defined.", name.value))
-    };
-    let mut wanted = name;
-    // Names may stand for names; as many as there are windows, or they go in a circle.
-    for _ in depth..=env.named_windows.len() {
-        let found =
-            env.named_windows.iter().find(|window| window.0.value.eq_ignore_ascii_case(&wanted.value));
-        match found.map(|window| &window.1) {
-            Some(ast::NamedWindowExpr::WindowSpec(spec)) => return Ok(spec),
-            Some(ast::NamedWindowExpr::NamedWindow(next)) => wanted = next,
-            None => return Err(unknown()),
-        }
-    }
-    Err(unknown())
 }
 
 /// Aggregate functions are part of MySQL's grammar: 1064.

@@ -36,6 +36,7 @@ mod subquery;
 mod tests;
 mod titles;
 mod views;
+mod window;
 
 pub use crate::functions::warnings::Warning;
 pub use context::{
