@@ -223,7 +223,8 @@ impl State {
             let Some(equal) = equal.filter(|equal| places.len() * equal.len() <= MOST_PLACES) else {
                 return Ok(all);
             };
-            let with = |place: &Vec<Value>, value: &Value| [place.as_slice(), &[value.clone()]].concat();
+            let with =
+                |place: &Vec<Value>, value: &Value| [place.as_slice(), std::slice::from_ref(value)].concat();
             places = places.iter().flat_map(|place| equal.iter().map(move |v| with(place, v))).collect();
         }
         if def.shard_key.is_empty() {

@@ -75,7 +75,7 @@ fn read_all(table: &Table, path: &Path, meta: SegmentMeta) -> Result<Vec<Vec<Val
             let value = table.value(key.columns[0], row).clone();
             let equal = Predicate::Compare { column: key.columns[0], op: Compare::Eq, value };
             if let Some(used) = KeyUse::of(&table.def, &[equal]) {
-                segment.rows_by_key(&table.def, &used.columns, &used.ranges, usize::MAX)?;
+                segment.rows_by_key(&table.def, used.columns, &used.ranges, usize::MAX)?;
             }
         }
     }

@@ -7,7 +7,7 @@ use types::{ColumnId, KeyDef, SqlType, Value};
 
 fn found(table: &Table, segment: &Segment, predicates: &[Predicate]) -> Option<Vec<u32>> {
     let used = KeyUse::of(&table.def, predicates)?;
-    segment.rows_by_key(&table.def, &used.columns, &used.ranges, usize::MAX).unwrap()
+    segment.rows_by_key(&table.def, used.columns, &used.ranges, usize::MAX).unwrap()
 }
 
 fn passing(table: &Table, predicates: &[Predicate]) -> Vec<u32> {
@@ -95,7 +95,7 @@ fn a_search_over_several_blocks_reads_those_that_it_needs() {
         for column in [2, 3] {
             let predicates = equal(column, table.value(ColumnId(column), row).clone());
             let used = KeyUse::of(&table.def, &predicates).unwrap();
-            let look = |most| segment.rows_by_key(&table.def, &used.columns, &used.ranges, most).unwrap();
+            let look = |most| segment.rows_by_key(&table.def, used.columns, &used.ranges, most).unwrap();
             let expected = passing(&table, &predicates);
             assert_eq!(look(usize::MAX), Some(expected.clone()));
             assert_eq!(look(expected.len()), Some(expected.clone()));
@@ -106,7 +106,7 @@ fn a_search_over_several_blocks_reads_those_that_it_needs() {
     let segment = table.segment();
     let predicates = equal(2, Value::Int(50_000));
     let used = KeyUse::of(&table.def, &predicates).unwrap();
-    segment.rows_by_key(&table.def, &used.columns, &used.ranges, 100).unwrap();
+    segment.rows_by_key(&table.def, used.columns, &used.ranges, 100).unwrap();
     assert!(segment.pool.statistics().misses <= 3, "{:?}", segment.pool.statistics());
     assert!(KeyUse::of(&table.def, &equal(1, Value::Int(7))).is_none());
 }
