@@ -86,21 +86,19 @@ impl RuntimeFilter {
                 None => expr.clone(),
             };
             let own = own_branch(current.clone(), aligned.then_some(self.partition))?;
-            let mut replaced = false;
             for conjunct in split_conjunction(&own) {
                 if is_true(conjunct) {
                     continue;
                 }
-                let sets = looked_up(conjunct, keys, def, output);
-                replaced |= sets.is_some();
-                match sets.or_else(|| to_predicate(conjunct, def, output)) {
+                match looked_up(conjunct, keys, def, output).or_else(|| to_predicate(conjunct, def, output)) {
                     Some(predicate) => self.predicates.push(predicate),
                     None => self.rest.push(conjunct.clone()),
                 }
             }
-            // Unless a NULL passes, whatever the keys are.
+            // No look-up stands for the sets of several keys, or of a branch that is not this scan's. Unless
+            // a NULL passes, whatever the keys are.
             let decides = !is_true(&current) && !is_or(&current);
-            if decides && !replaced && (keys.len() > 1 || is_true(&own)) {
+            if decides && (keys.len() > 1 || is_true(&own)) {
                 let sets = expr.children().into_iter().zip(keys);
                 let sets = sets.filter_map(|(key, kept)| in_keys(key, kept.as_ref()?, def, output));
                 self.predicates.extend(sets);
