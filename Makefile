@@ -3,12 +3,13 @@
 # make test    everything that must be green
 # make bench   compare with DuckDB on TPC-H                                   (ARGS="--scale 10")
 # make bench-cluster   TPC-H on 1, 2 and 4 leaves, the exchange beside TCP     (ARGS="--scale 10")
+# make bench-leaf   what the storage of a leaf does in a second, beside its disk  (ARGS=--quick)
 # make fmt, make lint
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-cluster fmt lint rust-tests system-tests
+.PHONY: help setup build demo test bench bench-cluster bench-leaf fmt lint rust-tests system-tests
 
 # One folder for what is built, outside of the work tree, so that every clone shares it.
 CACHE := $(HOME)/.cache/pando
@@ -69,6 +70,10 @@ bench: setup build
 
 bench-cluster: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/cluster/run.py $(ARGS)
+
+# With the features and the profile of everything else: nothing is compiled a second time.
+bench-leaf: setup
+	$(CARGO) bench --locked --workspace --profile dev --bench leaf_io -- $(ARGS)
 
 fmt:
 	cargo fmt --all

@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Freezes and flushes all tails of a partition.
-    fn flush_all(&self, partition: &Partition) -> Result<(), StoreError> {
+    pub(crate) fn flush_all(&self, partition: &Partition) -> Result<(), StoreError> {
         for table in self.tables_of(partition)? {
             partition.latch()?.freeze(&self.leaf, table)?;
             while let Some(job @ Job::Flush { .. }) = self.due(partition, table)? {

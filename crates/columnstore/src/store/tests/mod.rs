@@ -2,6 +2,7 @@
 
 mod basics;
 mod bulk;
+mod compat;
 mod concurrency;
 mod crash;
 mod crash_mixed;
