@@ -44,4 +44,34 @@ FOUND = [
     "SELECT r4.id AS c0 FROM t2 r4 RIGHT JOIN"
     " (SELECT MAX(r7.t) AS c0, MIN(r6.t) AS c2 FROM t1 r6 JOIN t3 r7 ON r6.k = r7.k GROUP BY r7.d) r5"
     " ON r4.t = r5.c0 AND r4.t = r5.c2",
+    # Two columns of one name that correlate.
+    "SELECT DISTINCT r1.id AS c0 FROM t1 r1 WHERE EXISTS (SELECT 1 AS c2 FROM t3 r2 RIGHT JOIN t4 r3 ON r2.t = r3.t"
+    " WHERE r3.k >= r1.n AND r2.k = r1.n)",
+    "SELECT r1.id AS c0 FROM t1 r1 WHERE NOT EXISTS (SELECT 1 AS c2 FROM t3 r2 JOIN t4 r3 ON r2.t = r3.t"
+    " WHERE r3.k = r1.n AND r2.k = r1.g)",
+    "SELECT r1.id AS c0, (SELECT COUNT(*) FROM t3 r2 JOIN t4 r3 ON r2.t = r3.t WHERE r3.k = r1.n AND r2.k = r1.g)"
+    " AS c1 FROM t1 r1",
+    # A constant that is in no row, or in one that is NULL.
+    "SELECT 1 AS c0 FROM t2 r6 WHERE 1 NOT IN (SELECT r9.id AS c0 FROM t0 r8 LEFT JOIN t3 r9 ON 1.5 IS NULL)",
+    "SELECT 'a' AS c0 FROM t4 r1 WHERE DATE '1994-01-01' NOT IN (SELECT r4.t FROM t0 r3 LEFT JOIN t2 r4 ON 1 IS NULL)",
+    "SELECT 2 AS c1 FROM t2 r4 WHERE CASE WHEN 0 IN (2) THEN 1.5 END NOT IN (SELECT 1.5 AS c0 FROM t3 r6)",
+    "SELECT 2 AS c1 FROM t2 r4 WHERE CASE WHEN 0 IN (2) THEN 1.5 END NOT IN (SELECT 1.5 AS c0 FROM t5 r6)",
+    "WITH r4 AS (SELECT 1 AS c2 FROM t0 r1 WHERE (1 NOT IN (SELECT 1 AS c0 FROM t1 r2 LEFT JOIN t0 r3 USING (k)"
+    " WHERE r2.s <> r1.s))) SELECT 1 AS c0 FROM r4 r5 JOIN r4 r6 ON r5.c2 = r6.c2",
+    # What a join's rows are ordered by was forgotten when it was about to run.
+    "SELECT COUNT(1) OVER (PARTITION BY r1.d, r2.d ORDER BY r5.t DESC) AS c1 FROM t4 r1 JOIN t4 r2 ON r1.d = r2.d"
+    " CROSS JOIN (SELECT 1.5 AS c0 FROM t4 r4) r3 LEFT JOIN t0 r5 ON r1.g = r5.d",
+    "WITH RECURSIVE r1 AS (SELECT 1 AS c0 UNION ALL SELECT c0 + 1 FROM r1 WHERE c0 < 3)"
+    " SELECT MIN(1.5) OVER (PARTITION BY r2.n, r5.c0 ORDER BY r3.s DESC) AS c1 FROM t4 r2"
+    " LEFT JOIN t6 r3 ON r2.d = r3.d LEFT JOIN r1 r4 ON r2.id = r4.c0 RIGHT JOIN r1 r5 ON r3.g = r5.c0"
+    " WHERE r5.c0 = 7",
+    # A column that stands where a key of the groups was is no key.
+    "SELECT r1.n AS c0, COUNT(*) OVER (PARTITION BY r1.n) AS c1, r1.c AS c2"
+    " FROM (SELECT n, COUNT(k) AS c, d FROM t0 GROUP BY n, d) r1 ORDER BY 1, 2, 3 DESC",
+    # A sum beside another decimal lost the places of the other.
+    (
+        "(SELECT SUM(r3.d + 1) AS c1 FROM t1 r3) UNION ALL (SELECT MIN(r10.d * 1.5) AS c1 FROM t0 r10)",
+        "(SELECT CAST(SUM(r3.d + 1) AS DECIMAL(30, 6)) AS c1 FROM t1 r3) UNION ALL"
+        " (SELECT MIN(r10.d * 1.5) AS c1 FROM t0 r10)",
+    ),
 ]

@@ -271,14 +271,10 @@ class Grammar:
                 return Node("int", f"COUNT({distinct}", argument(self.one(*KINDS)), ")")
             if choice == 2:
                 a, b = argument(self.one(*KINDS)), argument(self.one(*KINDS))
-                return Node(
-                    "int",
-                    ("COUNT(DISTINCT ", "COUNT(DISTINCT CASE WHEN ("),
-                    a,
-                    (", ", ") IS NOT NULL AND ("),
-                    b,
-                    (")", f") IS NOT NULL THEN ({a.text(1)}, {b.text(1)}) END)"),
-                )
+                x, y = a.text(1), b.text(1)
+                both = f"COUNT(DISTINCT CASE WHEN ({x}) IS NOT NULL AND ({y}) IS NOT NULL THEN ({x}, {y}) END)"
+                # One text: the values stand in it twice, and both must stay the same when it is shrunk.
+                return Node("int", (f"COUNT(DISTINCT {a.text(0)}, {b.text(0)})", both))
             if choice == 3:
                 inner = self.bool(relations, 0)
                 return Node("int", "COUNT(CASE WHEN ", inner, " THEN 1 END)")

@@ -12,6 +12,7 @@ mod at_hand;
 mod cardinality;
 mod careful;
 pub mod check;
+mod correlated;
 mod distribute;
 mod group_keys;
 mod join_order;
@@ -23,6 +24,7 @@ mod placement;
 mod settings;
 mod sizes;
 mod stages;
+mod unique_keys;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The logical plan: DataFusion's rules, then the order of joins.
 
 use crate::careful::{careful, null_safe_keys};
+use crate::correlated::tell_apart;
 use crate::group_keys::join_on_group_keys;
 use crate::join_order::order_joins;
 use crate::settings::Settings;
@@ -56,7 +57,7 @@ fn rewrite(
     let context = OptimizerContext::new_with_config_options(Arc::new(settings.options(partitions)));
     let (late, early): (Vec<_>, Vec<_>) =
         Optimizer::new().rules.into_iter().map(careful).partition(|rule| LATE.contains(&rule.name()));
-    let plan = Optimizer::with_rules(early).optimize(logical, &context, |_, _| {})?;
+    let plan = Optimizer::with_rules(early).optimize(tell_apart(logical)?, &context, |_, _| {})?;
     let plan = order_joins(plan)?;
     let context = context.with_max_passes(1);
     let plan = Optimizer::with_rules(vec![null_safe_keys()]).optimize(plan, &context, |_, _| {})?;

@@ -5,6 +5,7 @@ use crate::distribute::Distribute;
 use crate::outer_joins::hide_constants;
 use crate::settings::Settings;
 use crate::stages::{insert_gathers, separate_scans};
+use crate::unique_keys::forget_moved_keys;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::config::ConfigOptions;
@@ -90,7 +91,7 @@ pub(crate) fn prepare(logical: &LogicalPlan, settings: &Settings, partitions: us
     // and never be filled again.
     let planner = DefaultPhysicalPlanner::default();
     let planning = tokio::task::unconstrained(planner.create_physical_plan(logical, &session));
-    let mut plan = hide_constants(futures::executor::block_on(planning)?)?;
+    let mut plan = forget_moved_keys(hide_constants(futures::executor::block_on(planning)?)?)?;
     let context = ConfigOnlyContext::new(&options);
     for rule in rules(settings, partitions) {
         plan = rule.optimize_with_context(plan, &context).map_err(|error| error.context(rule.name()))?;

@@ -5,7 +5,12 @@ use super::typed::{BIGINT, Family, datetime_arrow, integer_digits, is_unsigned, 
 use arrow::datatypes::DataType;
 use types::SqlType;
 
-/// Precision and scale that hold values of both shapes; whole digits win over the fraction.
+/// Digits of a fraction that are kept whatever whole digits a type claims.
+const KEPT_FRACTION: u8 = 18;
+
+/// Precision and scale that hold values of all shapes. If there are too many digits, whole ones win over the
+/// fraction, but for its first: sums claim whole digits that no sum has, and a value that does not fit is an
+/// error, while a lost fraction would go unseen.
 pub(crate) fn common_decimal(shapes: impl IntoIterator<Item = (u8, u8)>) -> (u8, u8) {
     let (mut whole, mut scale) = (0, 0);
     for (p, s) in shapes {
@@ -13,7 +18,8 @@ pub(crate) fn common_decimal(shapes: impl IntoIterator<Item = (u8, u8)>) -> (u8,
         scale = scale.max(s);
     }
     let whole = whole.min(SqlType::MAX_PRECISION);
-    let scale = scale.min(SqlType::MAX_PRECISION - whole);
+    let scale = scale.min((SqlType::MAX_PRECISION - whole).max(KEPT_FRACTION));
+    let whole = whole.min(SqlType::MAX_PRECISION - scale);
     ((whole + scale).max(1), scale)
 }
 
