@@ -9,10 +9,12 @@ use crate::scan::Snapshots;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result as DataFusionResult;
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use env::MemoryBudget;
@@ -217,13 +219,32 @@ fn clear(folder: &Path) {
     }
 }
 
+/// The limit of a query's memory from which on batches have their usual size, in bytes.
+const AMPLE: usize = 64 << 20;
+const LEAST_BATCH: usize = 1024;
+const LEAST_SORT_RESERVE: usize = 64 << 10;
+
+/// Smaller batches and reserves where there is little memory: an operator holds some of each at least.
+fn within(mut options: ConfigOptions, limit: MemoryLimit) -> ConfigOptions {
+    let MemoryLimit::Finite(limit) = limit else { return options };
+    let execution = &mut options.execution;
+    if limit < AMPLE {
+        let rows = (execution.batch_size.get() as u128 * limit as u128 / AMPLE as u128) as usize;
+        let rows = rows.max(LEAST_BATCH.min(execution.batch_size.get()));
+        execution.batch_size = ConfigNonZeroUsize::try_new(rows).unwrap_or(execution.batch_size);
+    }
+    let reserve = (limit / 64).max(LEAST_SORT_RESERVE);
+    execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(reserve);
+    options
+}
+
 /// What operators find their query in.
 pub(crate) fn task_context(
     options: ConfigOptions,
     state: Option<&Arc<QueryState>>,
     env: Arc<RuntimeEnv>,
 ) -> Arc<TaskContext> {
-    let mut config = SessionConfig::from(options);
+    let mut config = SessionConfig::from(within(options, env.memory_pool.memory_limit()));
     if let Some(state) = state {
         config = config.with_extension(state.clone());
     }

@@ -1,11 +1,17 @@
 //! The memory of a query: DataFusion's pool over the process's [`MemoryBudget`], with a limit for
 //! each query, so that one query spills or fails alone.
+//!
+//! Operators share a query's limit. One that can write to files may take more than its fair share only
+//! while less than half of the limit is in use, so that those that come later find theirs, and those that
+//! cannot spill find what they need. The share is an even part of that half, but never less than what a
+//! sort or a merge of files needs to get on at all.
 
 use datafusion::common::{Result, resources_datafusion_err};
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use env::MemoryBudget;
 use env::memory::Reservation;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +38,15 @@ impl AllQueries {
     }
 }
 
+/// The least share of a limit that an operator is given which can write to files, in bytes.
+const LEAST_SHARE: usize = 1 << 20;
+
+/// Whether a consumer gets on with less than it asks for, if it must.
+fn is_elastic(consumer: &MemoryConsumer) -> bool {
+    // A sort that merges its files takes as many at a time as it has memory for.
+    consumer.can_spill() || consumer.name().starts_with("ExternalSorterMerge")
+}
+
 /// The pool of one query.
 #[derive(Debug)]
 pub struct QueryPool {
@@ -46,6 +61,8 @@ struct Account {
     /// where memory is already allocated. It counts against the query's limit and is paid back first.
     over: usize,
     peak: usize,
+    /// What each consumer holds that gets on with less.
+    elastic: HashMap<usize, usize>,
     /// What this query has added to it is `counted`.
     all: AllQueries,
     counted: usize,
@@ -54,7 +71,14 @@ struct Account {
 impl QueryPool {
     /// `limit`: the most that this query may hold, in bytes.
     pub fn new(budget: &Arc<MemoryBudget>, limit: usize, all: AllQueries) -> Arc<QueryPool> {
-        let account = Account { reservation: budget.reservation(), over: 0, peak: 0, all, counted: 0 };
+        let account = Account {
+            reservation: budget.reservation(),
+            over: 0,
+            peak: 0,
+            elastic: HashMap::new(),
+            all,
+            counted: 0,
+        };
         Arc::new(QueryPool { limit, account: Mutex::new(account) })
     }
 
@@ -72,6 +96,23 @@ impl QueryPool {
 impl Account {
     fn total(&self) -> usize {
         self.reservation.bytes() + self.over
+    }
+
+    /// Whether so much more is beyond what the consumer may take while others want memory too.
+    fn is_unfair(&self, consumer: usize, additional: usize, limit: usize) -> bool {
+        let Some(held) = self.elastic.get(&consumer) else { return false };
+        let half = limit / 2;
+        let share = (half / self.elastic.len()).max(LEAST_SHARE);
+        // Who holds nothing has nothing to write to a file, and could not get on at all.
+        *held > 0 && held + additional > share && self.total() + additional > half
+    }
+
+    /// Notes what a consumer took or gave back.
+    fn hold(&mut self, consumer: usize, change: impl FnOnce(usize) -> usize) {
+        if let Some(held) = self.elastic.get_mut(&consumer) {
+            *held = change(*held);
+        }
+        self.count();
     }
 
     /// After every change.
@@ -100,35 +141,47 @@ impl MemoryPool for QueryPool {
         "query"
     }
 
-    fn grow(&self, _: &MemoryReservation, additional: usize) {
+    fn register(&self, consumer: &MemoryConsumer) {
+        if is_elastic(consumer) {
+            self.account.lock().elastic.insert(consumer.id(), 0);
+        }
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.account.lock().elastic.remove(&consumer.id());
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         let mut account = self.account.lock();
         if account.reservation.try_grow(additional).is_err() {
             account.over += additional;
         }
-        account.count();
+        account.hold(reservation.consumer().id(), |held| held + additional);
     }
 
-    fn shrink(&self, _: &MemoryReservation, shrink: usize) {
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         let mut account = self.account.lock();
         let from_over = shrink.min(account.over);
         account.over -= from_over;
         account.reservation.shrink(shrink - from_over);
-        account.count();
+        account.hold(reservation.consumer().id(), |held| held.saturating_sub(shrink));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let mut account = self.account.lock();
-        if account.total().saturating_add(additional) > self.limit {
+        let consumer = reservation.consumer();
+        let too_much = account.total().saturating_add(additional) > self.limit;
+        if too_much || account.is_unfair(consumer.id(), additional, self.limit) {
             return Err(resources_datafusion_err!(
                 "this query's memory limit is reached: {} asked for {} KiB more with {} of {} MiB in use; raise the limit of a query or work on fewer rows at a time",
-                reservation.consumer().name(),
+                consumer.name(),
                 additional.div_ceil(1 << 10),
                 account.total() >> 20,
                 self.limit >> 20
             ));
         }
         account.reservation.try_grow(additional).map_err(|over| resources_datafusion_err!("{over}"))?;
-        account.count();
+        account.hold(consumer.id(), |held| held + additional);
         Ok(())
     }
 
@@ -144,7 +197,6 @@ impl MemoryPool for QueryPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::execution::memory_pool::MemoryConsumer;
 
     #[test]
     fn a_query_is_held_to_its_limit_and_to_the_process_budget() {
@@ -170,5 +222,33 @@ mod tests {
         assert_eq!((pool.reserved(), budget.used(), all.bytes()), (400, 850, 400));
         drop((reservation, other));
         assert_eq!((pool.reserved(), budget.used(), query.peak()), (0, 0, 580));
+    }
+
+    #[test]
+    fn operators_that_spill_leave_a_share_to_those_that_come_later() {
+        const MIB: usize = 1 << 20;
+        let budget = MemoryBudget::new(1 << 30);
+        let pool: Arc<dyn MemoryPool> = QueryPool::new(&budget, 16 * MIB, AllQueries::default());
+        let spilling = |name: &str| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
+        let (first, second) = (spilling("first"), spilling("second"));
+        first.try_grow(8 * MIB).unwrap();
+        assert!(first.try_grow(1).is_err(), "half of the limit is in use");
+        second.try_grow(4 * MIB).unwrap();
+        assert!(second.try_grow(1).is_err(), "its share is a half of the half");
+        let needed = MemoryConsumer::new("cannot spill").register(&pool);
+        needed.try_grow(4 * MIB).unwrap();
+        assert!(needed.try_grow(1).is_err(), "the limit holds for all");
+        drop((first, needed));
+        second.try_grow(4 * MIB).unwrap();
+        assert!(second.try_grow(1).is_err(), "half of the limit is for others, should they come");
+        let many: Vec<_> = (0..30).map(|at| spilling(&format!("sort {at}"))).collect();
+        many.iter().take(7).for_each(|one| one.try_grow(MIB).unwrap());
+        assert!(many[0].try_grow(1).is_err(), "more than the least share");
+        many[7].try_grow(MIB / 2).unwrap();
+        many[7].try_grow(MIB / 2).unwrap();
+        assert!(many[8].try_grow(1).is_err(), "the limit holds for all");
+        drop(many);
+        drop(second);
+        assert_eq!(pool.reserved(), 0);
     }
 }
