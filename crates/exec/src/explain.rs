@@ -1,8 +1,7 @@
 //! Plans as text: stages, exchanges with their keys, where each runs; with `explain_analyze` what
 //! each operator did.
 
-use crate::grace::SpillingJoinExec;
-use crate::interruptible::InterruptibleExec;
+use crate::interruptible::wrapped;
 use crate::measured::Measured;
 use crate::plan::{DistributedPlan, Stage};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -63,7 +62,7 @@ impl fmt::Display for Line<'_> {
 }
 
 fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>, text: &mut String) {
-    if plan.is::<InterruptibleExec>() || plan.is::<SpillingJoinExec>() {
+    if wrapped(plan).is_some() {
         let child = measured.and_then(Measured::with_first_child);
         return node(plan.children()[0], depth, child.as_ref(), text);
     }

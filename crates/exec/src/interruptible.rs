@@ -13,12 +13,16 @@
 
 use crate::grace::SpillingJoinExec;
 use crate::query::{QueryState, Stop};
+use crate::top_k::SpillingTopKExec;
+use crate::windows::CountedWindowExec;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::utils::JoinFilter;
@@ -42,38 +46,73 @@ pub struct InterruptibleExec {
     running: OnceLock<Arc<dyn ExecutionPlan>>,
 }
 
-/// Puts an [`InterruptibleExec`] above every join, and a [`SpillingJoinExec`] above those that hash.
+/// Puts an [`InterruptibleExec`] above every join, a [`SpillingJoinExec`] above those that hold one side, and
+/// what keeps to a query's memory above sorts for the first rows and above windows.
 pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        if node.is::<HashJoinExec>() {
+        if node.is::<HashJoinExec>() || node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>() {
             let join = Arc::new(SpillingJoinExec::new(node));
-            return Ok(Transformed::yes(Arc::new(InterruptibleExec::new(join)) as _));
+            return Ok(Transformed::yes(Arc::new(InterruptibleExec::new(join)?) as _));
         }
-        let join =
-            node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>() || node.is::<SortMergeJoinExec>();
-        Ok(match join {
-            true => Transformed::yes(Arc::new(InterruptibleExec::new(node)) as _),
-            false => Transformed::no(node),
+        if node.is::<SortMergeJoinExec>() {
+            return Ok(Transformed::yes(Arc::new(InterruptibleExec::new(node)?) as _));
+        }
+        if let Some(top_k) = SpillingTopKExec::over(&node) {
+            return Ok(Transformed::yes(Arc::new(top_k) as _));
+        }
+        Ok(match CountedWindowExec::over(&node) {
+            Some(window) => Transformed::yes(Arc::new(window) as _),
+            None => Transformed::no(node),
         })
     })
     .data()
 }
 
+/// The node that one of those which [`interruptible`] puts in place stands above.
+pub(crate) fn wrapped(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    if let Some(node) = plan.downcast_ref::<InterruptibleExec>() {
+        return Some(&node.join);
+    }
+    if let Some(node) = plan.downcast_ref::<SpillingJoinExec>() {
+        return Some(node.join());
+    }
+    if let Some(node) = plan.downcast_ref::<SpillingTopKExec>() {
+        return Some(node.top_k());
+    }
+    plan.downcast_ref::<CountedWindowExec>().map(CountedWindowExec::window)
+}
+
 /// The hash join that this is, or that stands below it.
 fn hash_join(plan: &Arc<dyn ExecutionPlan>) -> Option<&HashJoinExec> {
-    match plan.downcast_ref::<SpillingJoinExec>() {
-        Some(spilling) => spilling.join().downcast_ref(),
-        None => plan.downcast_ref(),
-    }
+    joined(plan).downcast_ref()
+}
+
+/// The columns of a join's rows that come from its left side, and those that come from its right side.
+fn sides(join: &Arc<dyn ExecutionPlan>) -> (Vec<usize>, Vec<usize>) {
+    let projection = if let Some(join) = hash_join(join) {
+        join.projection.as_ref().map(|projection| projection.to_vec())
+    } else if let Some(join) = joined(join).downcast_ref::<NestedLoopJoinExec>() {
+        join.projection().as_ref().map(|projection| projection.to_vec())
+    } else {
+        None
+    };
+    let left = joined(join).children().first().map_or(0, |left| left.schema().fields().len());
+    let columns = projection.unwrap_or_else(|| (0..join.schema().fields().len()).collect());
+    (0..columns.len()).partition(|at| columns[*at] < left)
+}
+
+/// The join itself, where what wraps it was given.
+fn joined(join: &Arc<dyn ExecutionPlan>) -> &Arc<dyn ExecutionPlan> {
+    join.downcast_ref::<SpillingJoinExec>().map_or(join, SpillingJoinExec::join)
 }
 
 /// What is true of the join's rows. DataFusion takes a column that is constant on one side for constant
 /// in an outer join that fills it with NULLs, and an aggregation above would read each run of equal
-/// values as a group of its own.
-fn honest(join: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
+/// values as a group of its own. All else is kept: an operator above relies on it that was planned by it.
+fn honest(join: &Arc<dyn ExecutionPlan>) -> Result<Arc<PlanProperties>> {
     let join_type = if let Some(join) = hash_join(join) {
         *join.join_type()
-    } else if let Some(join) = join.downcast_ref::<NestedLoopJoinExec>() {
+    } else if let Some(join) = joined(join).downcast_ref::<NestedLoopJoinExec>() {
         *join.join_type()
     } else if let Some(join) = join.downcast_ref::<SortMergeJoinExec>() {
         join.join_type()
@@ -82,22 +121,40 @@ fn honest(join: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
     };
     let properties = join.properties();
     if !matches!(join_type, JoinType::Left | JoinType::Right | JoinType::Full) {
-        return properties.clone();
+        return Ok(properties.clone());
     }
+    let (left, right) = sides(join);
+    let filled = match join_type {
+        JoinType::Left => right,
+        JoinType::Right => left,
+        _ => (0..join.schema().fields().len()).collect(),
+    };
+    let is_filled = |expr: &Arc<dyn PhysicalExpr>| {
+        collect_columns(expr).iter().any(|column| filled.contains(&column.index()))
+    };
     let claimed = properties.equivalence_properties();
     let orderings = claimed.oeq_class().iter().map(|ordering| ordering.iter().cloned());
-    let known = EquivalenceProperties::new_with_orderings(join.schema(), orderings);
-    Arc::new(properties.as_ref().clone().with_eq_properties(known))
+    let mut known = EquivalenceProperties::new_with_orderings(join.schema(), orderings);
+    for class in claimed.eq_group().iter() {
+        let mut members = class.iter();
+        let Some(first) = members.next() else { continue };
+        for other in members {
+            // What is computed of NULLs need not be NULL, so only columns stay equal when they are filled.
+            let columns = first.is::<Column>() && other.is::<Column>();
+            if columns || !is_filled(first) && !is_filled(other) {
+                known.add_equal_conditions(first.clone(), other.clone())?;
+            }
+        }
+    }
+    known.add_constants(claimed.constants().into_iter().filter(|constant| !is_filled(&constant.expr)))?;
+    Ok(Arc::new(properties.as_ref().clone().with_eq_properties(known)))
 }
 
 /// The plan as it was before [`interruptible`].
 pub(crate) fn uninterruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        if let Some(node) = node.downcast_ref::<InterruptibleExec>() {
-            return Ok(Transformed::yes(node.join.clone()));
-        }
-        Ok(match node.downcast_ref::<SpillingJoinExec>() {
-            Some(node) => Transformed::yes(node.join().clone()),
+        Ok(match wrapped(&node) {
+            Some(inner) => Transformed::yes(inner.clone()),
             None => Transformed::no(node),
         })
     })
@@ -105,9 +162,9 @@ pub(crate) fn uninterruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Ex
 }
 
 impl InterruptibleExec {
-    fn new(join: Arc<dyn ExecutionPlan>) -> InterruptibleExec {
-        let properties = honest(&join);
-        InterruptibleExec { join, properties, running: OnceLock::new() }
+    fn new(join: Arc<dyn ExecutionPlan>) -> Result<InterruptibleExec> {
+        let properties = honest(&join)?;
+        Ok(InterruptibleExec { join, properties, running: OnceLock::new() })
     }
 
     fn current(&self) -> &Arc<dyn ExecutionPlan> {
@@ -134,22 +191,21 @@ fn tie(join: &Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPl
         let expression = Condition { inner, stop: stop.clone() };
         JoinFilter::new(Arc::new(expression), filter.column_indices().to_vec(), filter.schema().clone())
     };
-    if let Some(join) = join.downcast_ref::<NestedLoopJoinExec>()
+    let tied: Arc<dyn ExecutionPlan> = if let Some(join) = joined(join).downcast_ref::<NestedLoopJoinExec>()
         && let Some(filter) = join.filter()
     {
-        let tied = NestedLoopJoinExecBuilder::from(join).with_filter(Some(with_stop(filter)));
-        return Ok(Arc::new(tied.build()?));
-    }
-    if let Some(hash_join) = hash_join(join)
+        Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(with_stop(filter))).build()?)
+    } else if let Some(hash_join) = hash_join(join)
         && let Some(filter) = hash_join.filter()
     {
-        let tied = Arc::new(hash_join.builder().with_filter(Some(with_stop(filter))).build()?);
-        return Ok(match join.is::<SpillingJoinExec>() {
-            true => Arc::new(SpillingJoinExec::new(tied)),
-            false => tied,
-        });
-    }
-    Ok(join.clone())
+        Arc::new(hash_join.builder().with_filter(Some(with_stop(filter))).build()?)
+    } else {
+        return Ok(join.clone());
+    };
+    Ok(match join.is::<SpillingJoinExec>() {
+        true => Arc::new(SpillingJoinExec::new(tied)),
+        false => tied,
+    })
 }
 
 /// The condition of a join, while its query runs; then an error.
@@ -240,7 +296,7 @@ impl ExecutionPlan for InterruptibleExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(join) if children.is_empty() => Ok(Arc::new(InterruptibleExec::new(join))),
+            Some(join) if children.is_empty() => Ok(Arc::new(InterruptibleExec::new(join)?)),
             _ => internal_err!("InterruptibleExec has one child"),
         }
     }

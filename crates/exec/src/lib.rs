@@ -35,8 +35,10 @@ pub mod spread;
 pub mod stages;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod top_k;
 pub mod union;
 pub mod virtual_table;
+mod windows;
 
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,9 @@ impl Divider {
         if rows == 0 {
             return Ok(());
         }
+        if self.on.is_empty() {
+            return self.writers[0].push(alone(batch.clone())?, &self.spill, &self.memory);
+        }
         let keys =
             self.on.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
         self.hashes.clear();

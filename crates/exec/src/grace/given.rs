@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Yields for each partition the stream that it was given, once.
-pub(super) struct GivenExec {
+pub(crate) struct GivenExec {
     /// The operator that would yield them; what looks for filters in a plan finds them in it.
     shape: Option<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
@@ -25,12 +25,12 @@ pub(super) struct GivenExec {
 }
 
 impl GivenExec {
-    pub(super) fn in_place_of(shape: Arc<dyn ExecutionPlan>) -> GivenExec {
+    pub(crate) fn in_place_of(shape: Arc<dyn ExecutionPlan>) -> GivenExec {
         GivenExec { properties: shape.properties().clone(), shape: Some(shape), given: Mutex::default() }
     }
 
     /// In one partition, of which nothing else is known.
-    pub(super) fn of_schema(schema: SchemaRef) -> GivenExec {
+    pub(crate) fn of_schema(schema: SchemaRef) -> GivenExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
@@ -40,12 +40,12 @@ impl GivenExec {
         GivenExec { shape: None, properties: Arc::new(properties), given: Mutex::default() }
     }
 
-    pub(super) fn give(&self, partition: usize, rows: SendableRecordBatchStream) {
+    pub(crate) fn give(&self, partition: usize, rows: SendableRecordBatchStream) {
         self.given.lock().insert(partition, rows);
     }
 
     /// Batches as a stream that lets go of each when it is read.
-    pub(super) fn stream(&self, batches: Vec<RecordBatch>) -> SendableRecordBatchStream {
+    pub(crate) fn stream(&self, batches: Vec<RecordBatch>) -> SendableRecordBatchStream {
         let batches = stream::iter(batches).map(Ok);
         Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches))
     }

@@ -1,14 +1,17 @@
-//! Hash joins whose build side need not fit in memory.
+//! Joins whose build side need not fit in memory.
 //!
-//! [`SpillingJoinExec`] stands above DataFusion's hash join and reads its build side itself. While that
+//! [`SpillingJoinExec`] stands above one of DataFusion's joins and reads its build side itself. While that
 //! fits, the join gets it back from memory and runs as it is, with the memory that was reserved for it. When
-//! it does not, the join becomes a grace hash join ([`Strategy`]):
+//! it does not, a hash join becomes a grace hash join ([`Strategy`]):
 //!
 //! 1. The rows of both sides are divided by a hash of their keys over [`FANOUT`] partitions each, in files of
 //!    the spill folder ([`divide`]). So equal keys meet in the partitions of one number: a pair.
 //! 2. Each pair is joined by itself: by DataFusion's hash join again, if its build rows fit now; else both
 //!    are divided again with another hash. If that would not help, since most of the rows have one key, the
 //!    build rows are taken block by block, each with all of the probe rows ([`pairs`]).
+//!
+//! A join without keys (nested loops, a cross join) has one pair, of all rows of both sides, and takes it block
+//! by block.
 //!
 //! Rows that a join keeps without a partner are right by themselves in every pair, whatever the type of the
 //! join: all rows that could be their partners are in the pair. Over blocks they are not: a probe row is
@@ -32,6 +35,7 @@
 
 mod divide;
 mod given;
+mod join;
 mod pairs;
 mod prepaid;
 
@@ -49,7 +53,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::joins::PartitionMode;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
 };
@@ -62,7 +66,8 @@ use datafusion::physical_plan::{
 use divide::{Divided, Divider, Part};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
-use given::GivenExec;
+pub(crate) use given::GivenExec;
+use join::BuildProbeJoin;
 use pairs::{Pairs, Sink};
 use parking_lot::Mutex;
 use prepaid::Prepaid;
@@ -89,7 +94,7 @@ pub struct SpillingJoinExec {
 /// What the partitions of a join that runs share.
 struct Run {
     /// The join over what it is given.
-    fed: Arc<HashJoinExec>,
+    fed: BuildProbeJoin,
     left: Arc<GivenExec>,
     right: Arc<GivenExec>,
     /// The build side that all partitions share.
@@ -116,7 +121,7 @@ enum Strategy {
 }
 
 impl SpillingJoinExec {
-    /// Over a hash join.
+    /// Over a hash join, a nested loop join or a cross join.
     pub(crate) fn new(join: Arc<dyn ExecutionPlan>) -> SpillingJoinExec {
         let metrics = ExecutionPlanMetricsSet::new();
         SpillingJoinExec { join, small_block: SMALL_BLOCK, metrics, run: OnceLock::new() }
@@ -126,24 +131,17 @@ impl SpillingJoinExec {
         &self.join
     }
 
-    fn hash_join(&self) -> Result<&HashJoinExec> {
-        match self.join.downcast_ref::<HashJoinExec>() {
-            Some(join) => Ok(join),
-            None => internal_err!("SpillingJoinExec stands above a hash join"),
-        }
-    }
-
     fn run(&self) -> Result<Arc<Run>> {
         let made = self.run.get_or_init(|| {
             let make = || {
-                let join = self.hash_join()?;
-                let left = Arc::new(GivenExec::in_place_of(join.left().clone()));
-                let right = Arc::new(GivenExec::in_place_of(join.right().clone()));
-                let fed = join.builder().with_new_children(vec![left.clone(), right.clone()])?.build()?;
-                let partitions = join.right().output_partitioning().partition_count();
+                let join = BuildProbeJoin::of(&self.join)?;
+                let left = Arc::new(GivenExec::in_place_of(join.build().clone()));
+                let right = Arc::new(GivenExec::in_place_of(join.probe().clone()));
+                let fed = join.over(left.clone(), right.clone())?;
+                let partitions = join.probe().output_partitioning().partition_count();
                 let probes = Mutex::new((None, partitions));
                 let collected = OnceLock::new();
-                Ok(Arc::new(Run { fed: Arc::new(fed), left, right, collected, probes }))
+                Ok(Arc::new(Run { fed, left, right, collected, probes }))
             };
             make().map_err(Arc::new)
         });
@@ -215,9 +213,11 @@ async fn collect(
         rows += batch.num_rows();
         bytes.count_batch(&batch);
         held.push(batch);
-        if !fits(&memory, env.pool(), bytes.memory_usage() + table_bytes(rows)?) {
+        let need = bytes.memory_usage() + build.join.table_bytes(rows, bytes.memory_usage())?;
+        if !fits(&memory, env.pool(), need) {
             let spill = env.spill(build.input.schema());
-            let mut into = Divider::new(&env, spill, build.on.clone(), 0).apart(build.null_aware);
+            let keys = build.join.build_keys();
+            let mut into = Divider::new(&env, spill, keys, 0).apart(build.join.is_null_aware());
             for batch in held.drain(..) {
                 env.check()?;
                 into.push(&batch)?;
@@ -248,21 +248,21 @@ impl SpillingJoinExec {
         let build = match strategy {
             Strategy::InMemory(context) => {
                 run.right.give(partition, probe);
-                return run.fed.execute(partition, context);
+                return run.fed.plan().execute(partition, context);
             }
             Strategy::Grace(build) => build,
         };
-        if *run.fed.partition_mode() == PartitionMode::Partitioned {
+        if run.fed.mode() == PartitionMode::Partitioned {
             // The other partitions may wait for what this one says of its keys: it will say nothing.
             run.left.give(partition, run.left.stream(Vec::new()));
             run.right.give(partition, run.right.stream(Vec::new()));
-            drop(run.fed.execute(partition, env.context.clone())?);
+            drop(run.fed.plan().execute(partition, env.context.clone())?);
         }
-        let schema = run.fed.schema();
+        let schema = run.fed.plan().schema();
         let context = env.context.clone();
         let mut output = RecordBatchReceiverStream::builder(schema.clone(), 2);
-        let sink = Sink::new(output.tx(), run.fed.fetch(), rows);
-        let ordering = run.fed.properties().output_ordering().cloned();
+        let sink = Sink::new(output.tx(), run.fed.plan().fetch(), rows);
+        let ordering = run.fed.plan().properties().output_ordering().cloned();
         output.spawn(async move { grace(run, build, probe, env, sink).await });
         let output = output.build();
         let Some(ordering) = ordering else { return Ok(output) };
@@ -275,14 +275,12 @@ impl SpillingJoinExec {
 /// What is known of a build side. It does not know the [`Run`], which holds the work of collecting it.
 struct Build {
     input: Arc<GivenExec>,
-    on: Vec<Arc<dyn PhysicalExpr>>,
-    null_aware: bool,
+    join: BuildProbeJoin,
 }
 
 impl Run {
     fn build(&self) -> Build {
-        let on = self.fed.on().iter().map(|(left, _)| left.clone()).collect();
-        Build { input: self.left.clone(), on, null_aware: self.fed.null_aware }
+        Build { input: self.left.clone(), join: self.fed.clone() }
     }
 }
 
@@ -302,16 +300,15 @@ async fn grace(
     env: Env,
     mut sink: Sink,
 ) -> Result<()> {
-    let on = run.fed.on().iter().map(|(_, right)| right.clone()).collect();
-    let mut divider = Divider::new(&env, env.spill(run.right.schema()), on, 0);
+    let mut divider = Divider::new(&env, env.spill(run.right.schema()), run.fed.probe_keys(), 0);
     while let Some(batch) = probe.next().await.transpose()? {
         env.check()?;
         divider.push(&batch)?;
     }
     drop(probe);
     let mut probe = divider.finish()?;
-    let shared = *run.fed.partition_mode() == PartitionMode::CollectLeft;
-    if shared && keeps_build_rows(*run.fed.join_type()) {
+    let shared = run.fed.mode() == PartitionMode::CollectLeft;
+    if shared && keeps_build_rows(run.fed.join_type()) {
         let mut probes = run.probes.lock();
         let (divided, open) = &mut *probes;
         let all = match divided.take() {
@@ -326,7 +323,7 @@ async fn grace(
         probe = all;
     }
     let pairs = Pairs::new(&run.fed, &env)?;
-    if run.fed.null_aware {
+    if run.fed.is_null_aware() {
         if probe.null_keys {
             return Ok(());
         }
@@ -334,8 +331,9 @@ async fn grace(
             pairs.join(build.apart.clone(), Part::default(), divide::DEEPEST, &mut sink).await?;
         }
     }
+    let depth = if run.fed.has_keys() { 1 } else { divide::DEEPEST };
     for (build, probe) in build.parts.iter().zip(probe.parts) {
-        if !pairs.join(build.clone(), probe, 1, &mut sink).await? {
+        if !pairs.join(build.clone(), probe, depth, &mut sink).await? {
             break;
         }
     }
@@ -388,22 +386,22 @@ impl ExecutionPlan for SpillingJoinExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run()?;
-        let join = self.hash_join()?;
+        let join = BuildProbeJoin::of(&self.join)?;
         let env = Env {
             stop: QueryState::of(&context).ok().map(|query| query.stop().clone()),
             metrics: SpillMetrics::new(&self.metrics, partition),
             context: context.clone(),
             small_block: self.small_block,
         };
-        let strategy = match join.partition_mode() {
+        let strategy = match join.mode() {
             PartitionMode::Partitioned => {
-                let input = join.left().execute(partition, context.clone())?;
+                let input = join.build().execute(partition, context.clone())?;
                 collect(run.build(), partition, input, env.clone()).map_err(Arc::new).boxed().shared()
             }
             PartitionMode::CollectLeft => {
                 let collected = run.collected.get_or_init(|| {
                     let (build, env) = (run.build(), env.clone());
-                    let input = join.left().execute(0, context.clone());
+                    let input = join.build().execute(0, context.clone());
                     let work = async move { collect(build, 0, input?, env).await };
                     work.map_err(Arc::new).boxed().shared()
                 });
@@ -411,7 +409,7 @@ impl ExecutionPlan for SpillingJoinExec {
             }
             PartitionMode::Auto => return internal_err!("a join that runs has a mode"),
         };
-        let probe = join.right().execute(partition, context)?;
+        let probe = join.probe().execute(partition, context)?;
         let rows = BaselineMetrics::new(&self.metrics, partition);
         let schema = self.schema();
         let joined = async move {

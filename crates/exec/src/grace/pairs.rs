@@ -2,15 +2,15 @@
 
 use super::divide::{DEEPEST, Divider, Part, Writer};
 use super::given::GivenExec;
+use super::join::BuildProbeJoin;
 use super::prepaid::Prepaid;
-use super::{Env, fits, table_bytes};
+use super::{Env, fits};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::common::{JoinType, Result, internal_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, PartitionMode};
 use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput};
 use datafusion::physical_plan::{ExecutionPlan, SpillManager};
 use futures::future::BoxFuture;
@@ -72,22 +72,22 @@ impl Side {
 
 /// Joins pairs as `join` would.
 pub(super) struct Pairs {
-    join: Arc<HashJoinExec>,
+    join: BuildProbeJoin,
     env: Env,
     build: Side,
     probe: Side,
 }
 
 impl Pairs {
-    pub(super) fn new(join: &Arc<HashJoinExec>, env: &Env) -> Result<Pairs> {
-        let (build, probe) = (Side::of(join.left(), env), Side::of(join.right(), env));
+    pub(super) fn new(join: &BuildProbeJoin, env: &Env) -> Result<Pairs> {
+        let (build, probe) = (Side::of(join.build(), env), Side::of(join.probe(), env));
         Ok(Pairs { join: join.clone(), env: env.clone(), build, probe })
     }
 
     /// Whether a pair yields no row because of what is empty.
     fn yields_nothing(&self, build: &Part, probe: &Part) -> bool {
         use JoinType as J;
-        let ty = *self.join.join_type();
+        let ty = self.join.join_type();
         let needs_build =
             matches!(ty, J::Inner | J::Left | J::LeftSemi | J::LeftAnti | J::LeftMark | J::RightSemi);
         let needs_probe =
@@ -109,7 +109,7 @@ impl Pairs {
                 return Ok(true);
             }
             let memory = self.env.reservation("HashJoinPair");
-            let need = build.bytes + table_bytes(build.rows)?;
+            let need = build.bytes + self.join.table_bytes(build.rows, build.bytes)?;
             if fits(&memory, self.env.pool(), need) {
                 let mut held = Vec::new();
                 let mut rows = build.read(&self.build.spill);
@@ -144,7 +144,7 @@ impl Pairs {
 
     async fn divide(&self, part: &Part, is_build: bool, depth: u64) -> Result<Vec<Part>> {
         let side = if is_build { &self.build } else { &self.probe };
-        let on = self.join.on().iter().map(|(l, r)| if is_build { l } else { r }).cloned().collect();
+        let on = if is_build { self.join.build_keys() } else { self.join.probe_keys() };
         let mut divider = Divider::new(&self.env, side.spill.clone(), on, depth);
         let mut rows = part.read(&side.spill);
         while let Some(batch) = rows.next().await.transpose()? {
@@ -154,22 +154,12 @@ impl Pairs {
         Ok(divider.finish()?.parts)
     }
 
-    /// A join of another type over these inputs, as it is without a projection.
-    fn variant(
-        &self,
-        join_type: JoinType,
-        build: Arc<dyn ExecutionPlan>,
-        probe: Arc<dyn ExecutionPlan>,
-    ) -> Result<HashJoinExec> {
-        HashJoinExecBuilder::new(build, probe, self.join.on().to_vec(), join_type)
-            .with_filter(self.join.filter().cloned())
-            .with_null_equality(self.join.null_equality())
-            .with_partition_mode(PartitionMode::Partitioned)
-            .build()
-    }
-
     /// Runs a join whose build rows are held by `memory`.
-    fn run(&self, join: HashJoinExec, memory: MemoryReservation) -> Result<SendableRecordBatchStream> {
+    fn run(
+        &self,
+        join: Arc<dyn ExecutionPlan>,
+        memory: MemoryReservation,
+    ) -> Result<SendableRecordBatchStream> {
         join.execute(0, Prepaid::context(&self.env.context, memory)?)
     }
 
@@ -181,7 +171,7 @@ impl Pairs {
         sink: &mut Sink,
     ) -> Result<bool> {
         let (build, probe) = (self.build.held(held), self.probe.given(probe.read(&self.probe.spill)));
-        let join = self.variant(*self.join.join_type(), build, probe)?;
+        let join = self.join.variant(self.join.join_type(), build, probe)?;
         let rows = self.run(join, memory)?;
         self.emit(rows, None, sink).await
     }
@@ -193,14 +183,15 @@ impl Pairs {
         mark: Option<bool>,
         sink: &mut Sink,
     ) -> Result<bool> {
-        let schema = self.join.schema();
+        let schema = self.join.plan().schema();
+        let projection = self.join.projection();
         while let Some(batch) = rows.next().await.transpose()? {
             self.env.check()?;
             let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
             if let Some(mark) = mark {
                 columns.push(Arc::new(BooleanArray::from(vec![mark; batch.num_rows()])));
             }
-            if let Some(projection) = self.join.projection.as_ref() {
+            if let Some(projection) = &projection {
                 columns = projection.iter().map(|at| columns[*at].clone()).collect();
             }
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -221,7 +212,7 @@ impl Pairs {
         sink: &mut Sink,
     ) -> Result<bool> {
         use JoinType as J;
-        let ty = *self.join.join_type();
+        let ty = self.join.join_type();
         // What each block yields with all probe rows; with those that had no partner before.
         let (with_all, with_left) = match ty {
             J::Inner | J::Right => (Some(J::Inner), None),
@@ -249,7 +240,8 @@ impl Pairs {
                 count += batch.num_rows();
                 bytes.count_batch(&batch);
                 block.push(batch);
-                let need = bytes.memory_usage() + table_bytes(count)?;
+                let taken_by = bytes.memory_usage();
+                let need = taken_by + self.join.table_bytes(count, taken_by)?;
                 if !fits(&taken, self.env.pool(), need) {
                     taken.resize(need);
                     if need >= self.env.small_block {
@@ -263,7 +255,7 @@ impl Pairs {
             let share = taken.size();
             if let Some(join_type) = with_all {
                 let all = self.probe.given(probe.read(&self.probe.spill));
-                let join = self.variant(join_type, self.build.held(block.clone()), all)?;
+                let join = self.join.variant(join_type, self.build.held(block.clone()), all)?;
                 if !self.emit(self.run(join, taken)?, None, sink).await? {
                     return Ok(false);
                 }
@@ -277,21 +269,21 @@ impl Pairs {
             };
             if let Some(join_type) = with_left {
                 let rest = self.probe.given(left.read(&self.probe.spill));
-                let join = self.variant(join_type, self.build.held(block.clone()), rest)?;
+                let join = self.join.variant(join_type, self.build.held(block.clone()), rest)?;
                 if !self.emit(self.run(join, counted())?, mark, sink).await? {
                     return Ok(false);
                 }
             }
             if hands_on {
                 let rest = self.probe.given(left.read(&self.probe.spill));
-                let join = self.variant(J::RightAnti, self.build.held(block), rest)?;
+                let join = self.join.variant(J::RightAnti, self.build.held(block), rest)?;
                 left = self.write(self.run(join, counted())?).await?;
             }
         }
         match ty {
             J::Right | J::Full => {
                 let rest = self.probe.given(left.read(&self.probe.spill));
-                let join = self.variant(J::Right, self.build.held(Vec::new()), rest)?;
+                let join = self.join.variant(J::Right, self.build.held(Vec::new()), rest)?;
                 let memory = self.env.reservation("HashJoinBlock");
                 self.emit(self.run(join, memory)?, None, sink).await
             }

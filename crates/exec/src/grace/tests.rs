@@ -12,8 +12,10 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
-use datafusion::physical_plan::joins::HashJoinExecBuilder;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExecBuilder,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
@@ -91,6 +93,16 @@ struct Case {
     sorted: bool,
 }
 
+/// left.id < right.id
+fn less() -> JoinFilter {
+    let fields =
+        Schema::new(vec![Field::new("l", DataType::Int64, false), Field::new("r", DataType::Int64, false)]);
+    let less = BinaryExpr::new(column("l", 0), Operator::Lt, column("r", 1));
+    let indices =
+        vec![ColumnIndex { index: 2, side: JoinSide::Left }, ColumnIndex { index: 2, side: JoinSide::Right }];
+    JoinFilter::new(Arc::new(less), indices, Arc::new(fields))
+}
+
 fn join(case: &Case, left: &[Vec<RecordBatch>], right: &[Vec<RecordBatch>]) -> HashJoinExec {
     let left = match case.mode {
         PartitionMode::CollectLeft => source(&one(left), false),
@@ -100,15 +112,9 @@ fn join(case: &Case, left: &[Vec<RecordBatch>], right: &[Vec<RecordBatch>]) -> H
     if case.two_keys {
         on.push((column("s", 1), column("s", 1)));
     }
-    let fields =
-        Schema::new(vec![Field::new("l", DataType::Int64, false), Field::new("r", DataType::Int64, false)]);
-    let less = BinaryExpr::new(column("l", 0), Operator::Lt, column("r", 1));
-    let indices =
-        vec![ColumnIndex { index: 2, side: JoinSide::Left }, ColumnIndex { index: 2, side: JoinSide::Right }];
-    let filter = JoinFilter::new(Arc::new(less), indices, Arc::new(fields));
     HashJoinExecBuilder::new(left, source(right, case.sorted), on, case.join_type)
         .with_partition_mode(case.mode)
-        .with_filter(case.filter.then_some(filter))
+        .with_filter(case.filter.then(less))
         .with_null_equality(case.null_equality)
         .with_projection(case.projection.clone())
         .with_null_aware(case.null_aware)
@@ -237,4 +243,60 @@ async fn random_joins_with_little_memory() {
         assert_eq!(little.memory_pool().reserved(), 0, "{what}: memory stays");
     }
     assert!(held > 10 && spilled.len() == TYPES.len(), "{held} were held, spilled: {spilled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_loops_with_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spilled, mut held) = (HashMap::new(), 0);
+    for seed in 0..66u64 {
+        let mut rng = StdRng::seed_from_u64(1_000 + seed);
+        let kind = seed as usize % (TYPES.len() + 1);
+        let join_type = TYPES.get(kind).copied();
+        let mut one_side = || {
+            let rows = [0, 1, 40, 350][rng.random_range(0..4)];
+            side(rows, 50, 0.0, 0.1, &mut rng)
+        };
+        let (left, right) = (one_side(), one_side());
+        let filter = rng.random_bool(0.7);
+        let projection = rng.random_bool(0.3).then(|| vec![2, 0]);
+        let make = || -> Arc<dyn ExecutionPlan> {
+            let (left, right) = (source(&one(&left), false), source(&right, false));
+            match join_type {
+                None => Arc::new(CrossJoinExec::new(left, right)),
+                Some(join_type) => {
+                    let join = NestedLoopJoinExecBuilder::new(left, right, join_type)
+                        .with_filter(filter.then(less))
+                        .with_projection(projection.clone());
+                    Arc::new(join.build().unwrap())
+                }
+            }
+        };
+        let memory = [1, 8_000, 20_000, 100 << 20][rng.random_range(0..4)];
+        let small_block = [1, 3_000][rng.random_range(0..2)];
+        let what = format!("seed {seed}: {join_type:?}, {memory} bytes, blocks of {small_block}");
+        let expected = run(make(), context(1 << 30, &folder)).await;
+        let spilling = Arc::new(SpillingJoinExec { small_block, ..SpillingJoinExec::new(make()) });
+        let little = context(memory, &folder);
+        let found = run(spilling.clone(), little.clone()).await;
+        let whole = |batches: &[RecordBatch]| {
+            lines(&[arrow::compute::concat_batches(&spilling.schema(), batches).unwrap()])
+        };
+        match join_type.is_some_and(keeps_build_rows) {
+            true => assert_eq!(whole(&found.concat()), whole(&expected.concat()), "{what}"),
+            false => {
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_eq!(whole(found), whole(expected), "{what}");
+                }
+            }
+        }
+        match spilling.metrics().and_then(|metrics| metrics.spill_count()) {
+            Some(0) | None => held += 1,
+            Some(_) => *spilled.entry(kind).or_insert(0) += 1,
+        }
+        drop((spilling, found));
+        assert_eq!(files(&folder), 0, "{what}: files stay");
+        assert_eq!(little.memory_pool().reserved(), 0, "{what}: memory stays");
+    }
+    assert!(held > 5 && spilled.len() > TYPES.len(), "{held} were held, spilled: {spilled:?}");
 }
