@@ -2,6 +2,7 @@
 """Computes the answers to the 22 queries with DuckDB and writes them to answers/.
 
     cargo run -p pando-tpch --bin tpch-files -- 1 DATA/sf1
+    cargo run -p pando-tpch --bin tpch-files -- 0.1 DATA/sf0.1
     cargo run -p pando-tpch --bin tpch-files -- 0.05 DATA/sf0.05
     cargo run -p pando-tpch --bin tpch-files -- 0.01 DATA/sf0.01
     make_fixtures.py DATA
@@ -19,7 +20,7 @@ import sys
 import duckdb
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCALES = ["sf1", "sf0.05", "sf0.01"]
+SCALES = ["sf1", "sf0.1", "sf0.05", "sf0.01"]
 
 # The result columns that ORDER BY names, for the queries with a LIMIT.
 LIMITED = {2: [0, 2, 1, 3], 3: [1, 2], 10: [2], 18: [4, 3], 21: [1, 0]}
