@@ -81,9 +81,14 @@ impl Aggregator {
         let mut tick = tokio::time::interval(Duration::from_millis(RENEW_MILLIS));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = JoinSet::new();
+        let mut is_clean = false;
         loop {
             tick.tick().await;
             let Some(aggregator) = aggregator.upgrade() else { return };
+            if !is_clean {
+                let cleaned = tokio::time::timeout(RENEWAL_TIMEOUT, aggregator.drop_left_tables()).await;
+                is_clean = matches!(cleaned, Ok(Ok(())));
+            }
             while under_way.try_join_next().is_some() {}
             let renewal = Arc::new(aggregator.open.renewal());
             for node in online_leaves(&aggregator.metadata.snapshot()) {

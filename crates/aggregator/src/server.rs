@@ -7,7 +7,7 @@ use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
 use crate::links::Links;
 use crate::processes::Processes;
-use crate::session::{Session, server_variables};
+use crate::session::{Session, server_variables, temporary};
 use crate::templates::Templates;
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
@@ -62,6 +62,9 @@ pub struct Aggregator {
     /// The server's variables, by the version of the catalog that they were made from.
     variables: Mutex<Option<(u64, Variables)>>,
     next_spread: AtomicU32,
+    /// How the kept names of temporary tables begin, and the number of the next.
+    pub(crate) temporary_prefix: String,
+    pub(crate) next_temporary: AtomicU64,
     started: Instant,
 }
 
@@ -78,6 +81,7 @@ impl Aggregator {
         // Transaction numbers start at the time in nanoseconds, so that a restarted aggregator
         // never gives one again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let temporary_prefix = temporary::prefix(options.node, now);
         Arc::new(Aggregator {
             open: OpenTransactions::new(options.node, now),
             estimates: Estimates::default(),
@@ -95,6 +99,8 @@ impl Aggregator {
             links,
             variables: Mutex::default(),
             next_spread: AtomicU32::new(0),
+            temporary_prefix,
+            next_temporary: AtomicU64::new(1),
             started: Instant::now(),
         })
     }

@@ -71,6 +71,9 @@ pub struct Catalog {
     pub(crate) nodes: Arc<BTreeMap<NodeId, Arc<Node>>>,
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     pub(crate) windows: Arc<BTreeMap<NodeId, Arc<Window>>>,
+    /// Tables that one session sees before others of their names, see [`Catalog::with_shadows`]. Empty but in
+    /// what a session sees.
+    pub(crate) shadows: Arc<BTreeMap<(DatabaseId, String), Arc<TableDef>>>,
 }
 
 impl Default for Catalog {
@@ -97,6 +100,7 @@ impl Catalog {
             nodes: Arc::default(),
             variables: Arc::default(),
             windows: Arc::default(),
+            shadows: Arc::default(),
         }
     }
 
@@ -129,7 +133,33 @@ impl Catalog {
     }
 
     pub fn table(&self, database: &str, name: &str) -> Option<&Arc<TableDef>> {
-        self.tables.get(&self.database(database)?.id)?.get(name)
+        self.table_of(self.database(database)?.id, name)
+    }
+
+    fn table_of(&self, database: DatabaseId, name: &str) -> Option<&Arc<TableDef>> {
+        if !self.shadows.is_empty()
+            && let Some(shadow) = self.shadows.get(&(database, name.to_string()))
+        {
+            return Some(shadow);
+        }
+        self.tables.get(&database)?.get(name)
+    }
+
+    /// The same catalog in which tables are found by other names than their own, before tables of those names:
+    /// database, name, and the table's own name. One that is not there is left out.
+    pub fn with_shadows<'a>(&self, shadows: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Catalog {
+        let found = shadows.filter_map(|(database, name, own)| {
+            let database = self.database(database)?.id;
+            let def = self.tables.get(&database)?.get(own)?;
+            let shadow = TableDef { name: name.to_string(), ..TableDef::clone(def) };
+            Some(((database, name.to_string()), Arc::new(shadow)))
+        });
+        Catalog { shadows: Arc::new(found.collect()), ..self.clone() }
+    }
+
+    /// Without what only one session sees.
+    pub fn without_shadows(&self) -> Catalog {
+        Catalog { shadows: Arc::default(), ..self.clone() }
     }
 
     /// The newest version of the table.
@@ -139,17 +169,28 @@ impl Catalog {
 
     /// The table, or error 1049 or 1146.
     pub fn require_table(&self, database: &str, name: &str) -> Result<&Arc<TableDef>, SqlError> {
-        let tables = self.tables.get(&self.require_database(database)?.id);
-        tables.and_then(|tables| tables.get(name)).ok_or_else(|| no_such_table(database, name))
+        let id = self.require_database(database)?.id;
+        self.table_of(id, name).ok_or_else(|| no_such_table(database, name))
     }
 
-    /// The tables of a database, by name; none if there is no such database.
+    /// The tables of a database, by name, those that are kept for one session among them; none if there is no
+    /// such database.
     pub fn tables(&self, database: &str) -> impl Iterator<Item = &Arc<TableDef>> {
         let tables = self.database(database).and_then(|d| self.tables.get(&d.id));
         tables.into_iter().flat_map(|tables| tables.values())
     }
 
+    /// The tables that are there for everybody.
+    pub fn listed_tables(&self, database: &str) -> impl Iterator<Item = &Arc<TableDef>> {
+        self.tables(database).filter(|def| !def.is_temporary())
+    }
+
     pub fn view(&self, database: &str, name: &str) -> Option<&Arc<View>> {
+        if !self.shadows.is_empty()
+            && self.shadows.contains_key(&(self.database(database)?.id, name.to_string()))
+        {
+            return None;
+        }
         self.views.get(&(self.database(database)?.id, name.to_string()))
     }
 

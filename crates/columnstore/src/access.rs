@@ -103,10 +103,16 @@ pub enum OnDuplicate {
     Ignore,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InsertOutcome {
     pub inserted: u64,
     pub ignored: u64,
+    /// Why the first of those that are ignored were, at most [`InsertOutcome::MOST_REASONS`] of them.
+    pub reasons: Vec<String>,
+}
+
+impl InsertOutcome {
+    pub const MOST_REASONS: usize = 1_024;
 }
 
 /// A row that was not inserted, since a row with one of its keys exists. That one is locked.

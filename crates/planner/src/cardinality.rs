@@ -311,7 +311,7 @@ fn estimate_scan(scan: &TableScan) -> Relation {
     let known = columns
         .into_iter()
         .filter_map(|column| {
-            let (_, declared) = def.column_named(&column.name)?;
+            let declared = def.columns.iter().find(|own| own.name.eq_ignore_ascii_case(&column.name))?;
             let known = estimate.columns.get(&declared.id)?;
             let range = match (known.min.as_ref().and_then(as_number), known.max.as_ref().and_then(as_number))
             {

@@ -1,5 +1,5 @@
-//! MySQL's conversions of assignment, in its strict mode: what INSERT, UPDATE and LOAD DATA do to a
-//! value so that it is one of its column, or how they refuse it.
+//! MySQL's conversions of assignment: what INSERT, UPDATE and LOAD DATA do to a value so that it is one of its
+//! column, or how they refuse it. Outside of the strict modes ([`lenient`]) less is refused.
 //!
 //! Three ways in: text fields in bulk ([`ColumnBuilder::append_many`]), Arrow columns of any type
 //! ([`convert_column`]) and single values ([`convert_value`], [`convert_text`]). All end in
@@ -8,6 +8,7 @@
 mod array;
 mod builder;
 mod defaults;
+mod lenient;
 pub mod number;
 mod scalar;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod wrong;
 use crate::temporal::Zone;
 use types::{ColumnDef, Result, Value};
 
+pub use crate::functions::warnings::{Warning, gather};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
 pub use defaults::{DefaultValue, default_value};
@@ -31,12 +33,16 @@ pub struct Context {
     pub now: i64,
     /// The session's `time_zone`.
     pub zone: Zone,
+    /// Values that are none of their column are brought to it, with a warning; else they are errors.
+    pub lenient: bool,
+    /// So says the statement, by IGNORE.
+    pub ignore: bool,
 }
 
 impl Context {
     /// 1970 in UTC, for checks that do not depend on time.
     pub const fn fixed() -> Context {
-        Context { now: 0, zone: Zone::UTC }
+        Context { now: 0, zone: Zone::UTC, lenient: false, ignore: false }
     }
 }
 
@@ -52,6 +58,6 @@ pub fn convert_value(value: &Value, to: &ColumnDef, context: &Context, row: u64)
 
 fn convert_scalar(scalar: Scalar<'_>, to: &ColumnDef, context: &Context, row: u64) -> Result<Value> {
     let mut builder = ColumnBuilder::new(to, 1);
-    builder.append(&scalar, context).map_err(|wrong| wrong.at(to, &scalar.text(), row))?;
+    builder.assign(&scalar, to, context, row)?;
     Ok(value_at(&builder.finish(), to.ty, 0))
 }

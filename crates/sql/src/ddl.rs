@@ -31,9 +31,6 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
     if create.reference {
         return Err(SqlError::unsupported("REFERENCE tables"));
     }
-    if create.temporary {
-        return Err(SqlError::unsupported("TEMPORARY tables"));
-    }
     if create.like.is_some() {
         return Err(SqlError::unsupported("CREATE TABLE .. LIKE"));
     }
@@ -139,6 +136,7 @@ fn add_check(def: &mut TableDef, check: &CheckSpec) -> Result<String> {
 pub fn check_table_name(name: &str) -> Result<()> {
     check_length(name)?;
     let wrong = name.is_empty() || name.ends_with(' ') || name.contains(['/', '\\', '\0']);
+    let wrong = wrong || name.starts_with(types::schema::TEMPORARY_PREFIX);
     if wrong { Err(errors::wrong_table_name(name)) } else { Ok(()) }
 }
 
@@ -158,6 +156,7 @@ fn check_column_name(name: &str) -> Result<()> {
     check_length(name)?;
     // Names with this prefix are columns of ours that a table does not show.
     let wrong = name.is_empty() || name.ends_with(' ') || name == "__row" || name == "__partition";
+    let wrong = wrong || name.to_ascii_lowercase().starts_with(collations::HIDDEN_PREFIX);
     if wrong { Err(errors::wrong_column_name(name)) } else { Ok(()) }
 }
 

@@ -33,13 +33,18 @@ pub fn insert_rows(
                 },
             };
             let scalar = Scalar::of(&value);
-            builder
-                .append(&scalar, context)
-                .map_err(|wrong| wrong.at(column, &scalar.text(), number as u64 + 1))?;
+            // A builder takes NULL where it means a number to be generated, which the column does not.
+            builder.assign(&scalar, column, &of_rows(context, rows.len(), &scalar), number as u64 + 1)?;
         }
     }
     let listed = builders.into_iter().map(|builder| builder.finish()).collect();
     target.complete(listed, rows.len()).map(Some)
+}
+
+/// NULL alone for a column that takes none is an error in every mode; among several rows it is not.
+pub fn of_rows(context: &Context, rows: usize, scalar: &Scalar<'_>) -> Context {
+    let is_alone = rows == 1 && *scalar == Scalar::Null && !context.ignore;
+    Context { lenient: context.lenient && !is_alone, ..*context }
 }
 
 /// `X'41'` and `b'1'` are numbers to a column of numbers.
@@ -78,7 +83,12 @@ mod tests {
     fn run(def: &Arc<TableDef>, sql: &str, parameters: &[Value]) -> Result<Option<NewRows>> {
         let Statement::Insert(insert) = parse_one(sql)?.statement else { panic!("{sql}") };
         let now = parse_datetime(b"2024-05-06 07:08:09.987654", 6).unwrap();
-        insert_rows(&insert, def.clone(), parameters, &Context { now, zone: Zone::Offset(3600) })
+        insert_rows(
+            &insert,
+            def.clone(),
+            parameters,
+            &Context { now, zone: Zone::Offset(3600), ..Context::fixed() },
+        )
     }
 
     fn rows(def: &Arc<TableDef>, new: &NewRows) -> Vec<Vec<String>> {

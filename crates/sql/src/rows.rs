@@ -132,7 +132,7 @@ impl Target {
             listed.push(place);
         }
         if listed.is_empty() {
-            listed = (0..def.columns.len()).collect();
+            listed = (0..def.shown().len()).collect();
         }
         let rules = RowRules::of(&def, context)?;
         let mut left_out = Vec::new();

@@ -740,6 +740,11 @@ impl Statement {
     /// Whether MySQL commits the open transaction before this statement.
     pub fn commits_implicitly(&self) -> bool {
         use Statement::*;
+        match self {
+            CreateTable(create) if create.temporary => return false,
+            DropTable { temporary: true, .. } => return false,
+            _ => {}
+        }
         matches!(
             self,
             Truncate(_)

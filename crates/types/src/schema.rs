@@ -22,6 +22,9 @@ pub enum ColumnDefault {
         /// STORED as opposed to VIRTUAL, which changes only what is shown.
         stored: bool,
     },
+    /// The key of this column's text under that column's collation. Such a column is hidden: keys of the
+    /// table have it in the place of the text, so that they compare as the text does.
+    CollationKey(ColumnId),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +72,7 @@ pub struct TableDef {
     pub name: String,
     /// From 1.
     pub version: u64,
-    /// In the order of SELECT *.
+    /// In the order of SELECT *; behind those that it shows, the hidden ones.
     pub columns: Vec<ColumnDef>,
     /// The id that the next added column takes.
     pub next_column_id: ColumnId,
@@ -88,7 +91,52 @@ pub struct TableDef {
     pub collation: Collation,
 }
 
+/// How names of tables begin that are there for one session alone. No statement can give such a name.
+pub const TEMPORARY_PREFIX: &str = "#temporary-";
+
+impl ColumnDef {
+    /// Whether nobody sees the column: it has no name in statements and none shows it.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self.default, ColumnDefault::CollationKey(_))
+    }
+}
+
 impl TableDef {
+    /// Whether the table is kept for one session alone; such are not listed.
+    pub fn is_temporary(&self) -> bool {
+        self.name.starts_with(TEMPORARY_PREFIX)
+    }
+
+    /// The columns that statements see, in the order of SELECT *.
+    pub fn shown(&self) -> &[ColumnDef] {
+        let hidden = self.columns.iter().rev().take_while(|column| column.is_hidden()).count();
+        &self.columns[..self.columns.len() - hidden]
+    }
+
+    /// What a key compares in the place of this column: its collation key, if the table keeps it.
+    pub fn compared(&self, id: ColumnId) -> ColumnId {
+        let key = self.columns.iter().find(|column| column.default == ColumnDefault::CollationKey(id));
+        key.map_or(id, |key| key.id)
+    }
+
+    /// The column that statements know a column of a key by: the reverse of [`TableDef::compared`].
+    pub fn shown_as(&self, id: ColumnId) -> ColumnId {
+        match self.column(id).map(|column| &column.default) {
+            Some(ColumnDefault::CollationKey(shown)) => *shown,
+            _ => id,
+        }
+    }
+
+    /// Whether a key has the column, as itself or as its collation key.
+    pub fn has_column(&self, key: &[ColumnId], id: ColumnId) -> bool {
+        key.contains(&id) || key.contains(&self.compared(id))
+    }
+
+    /// The columns of a key as statements know them.
+    pub fn shown_columns<'d>(&'d self, key: &'d [ColumnId]) -> impl Iterator<Item = &'d ColumnDef> {
+        key.iter().filter_map(|id| self.column(self.shown_as(*id)))
+    }
+
     /// The column with this id.
     pub fn column(&self, id: ColumnId) -> Option<&ColumnDef> {
         self.columns.iter().find(|c| c.id == id)
@@ -96,7 +144,7 @@ impl TableDef {
 
     /// The column with this name, compared without case, and its place in SELECT *.
     pub fn column_named(&self, name: &str) -> Option<(usize, &ColumnDef)> {
-        self.columns.iter().enumerate().find(|(_, c)| c.name.eq_ignore_ascii_case(name))
+        self.shown().iter().enumerate().find(|(_, c)| c.name.eq_ignore_ascii_case(name))
     }
 
     /// The place in SELECT * of the column with this id.

@@ -7,6 +7,7 @@
 mod privileges;
 mod savepoints;
 mod state;
+pub(crate) mod temporary;
 mod transactions;
 mod variables;
 
@@ -334,6 +335,7 @@ impl mysql_protocol::Session for Session {
     async fn reset(&mut self) -> Result<()> {
         let mut state = self.state.lock().await;
         state.rollback().await;
+        state.drop_all_temporary().await;
         let fresh = State::new(
             state.aggregator.clone(),
             state.identity.clone(),
@@ -373,7 +375,9 @@ impl mysql_protocol::Session for Session {
     }
 
     async fn close(self) {
-        self.state.lock().await.rollback().await;
+        let mut state = self.state.lock().await;
+        state.rollback().await;
+        state.drop_all_temporary().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::system_schemas::system_schema;
 use catalog::{Catalog, Level, Privilege, PrivilegeSet, User, UserName};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError};
 
@@ -35,6 +36,8 @@ impl Identity {
 pub(crate) struct Privileges {
     identity: Arc<Identity>,
     rights: Rights,
+    /// Database and name of the session's temporary tables, which are its own to do anything with.
+    own: Arc<BTreeSet<(String, String)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +59,11 @@ impl Privileges {
                 Rights::Granted(user.clone(), catalog.roles_of(roles))
             }),
         };
-        Privileges { identity, rights }
+        Privileges { identity, rights, own: Arc::default() }
+    }
+
+    pub(super) fn own_tables(&mut self, own: Arc<BTreeSet<(String, String)>>) {
+        self.own = own;
     }
 
     /// As after a login: with the default roles.
@@ -80,6 +87,12 @@ impl Privileges {
     pub(crate) fn allow(&self, privilege: Privilege, database: Option<&str>, table: Option<&str>) -> bool {
         if database.and_then(system_schema).is_some() {
             return privilege == Privilege::Select;
+        }
+        if !self.own.is_empty()
+            && let (Some(database), Some(table)) = (database, table)
+            && self.own.contains(&(database.to_string(), table.to_string()))
+        {
+            return true;
         }
         match &self.rights {
             Rights::Everything => true,

@@ -3,6 +3,7 @@
 use crate::processes::Process;
 use crate::server::Aggregator;
 use crate::session::privileges::{Identity, Privileges};
+use crate::session::temporary::TemporaryTables;
 use crate::session::variables::SessionVariables;
 use crate::statement::Surroundings;
 use crate::system_schemas::{self, system_schema};
@@ -93,7 +94,10 @@ pub(crate) struct State {
     pub(crate) floor: Timestamp,
     /// The catalog as the current statement sees it.
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) temporary: TemporaryTables,
     pub(crate) messages: Vec<Message>,
+    /// Those past the ones that are kept.
+    pub(crate) more_messages: u64,
     pub(crate) last_insert_id: u64,
     pub(crate) row_count: i64,
     pub(crate) prepared: HashMap<u32, PreparedStatement>,
@@ -152,7 +156,9 @@ impl State {
             transaction: None,
             floor: Timestamp::ZERO,
             catalog,
+            temporary: TemporaryTables::default(),
             messages: Vec::new(),
+            more_messages: 0,
             last_insert_id: 0,
             row_count: -1,
             prepared: HashMap::new(),
@@ -189,11 +195,12 @@ impl State {
 
     /// Takes the newest catalog, and what it allows.
     pub(crate) fn see_catalog(&mut self) {
-        self.catalog = self.aggregator.metadata.snapshot();
+        self.take_catalog();
         if !self.roles.is_empty() || self.current_role != "NONE" {
             self.name_roles();
         }
         self.privileges = Privileges::new(self.identity.clone(), &self.roles, &self.catalog);
+        self.privileges.own_tables(self.temporary.names());
     }
 
     /// An error once the current statement was killed, ran out of time, or lost its client.
@@ -256,19 +263,37 @@ impl State {
 
     pub(crate) fn add_message(&mut self, level: Level, errno: u16, text: impl Into<String>) {
         if self.messages.len() < MAX_MESSAGES {
-            self.messages.push(Message { level, errno, text: text.into() });
+            let text = self.known_names(text.into());
+            self.messages.push(Message { level, errno, text });
+        } else {
+            self.more_messages += 1;
         }
     }
 
     /// A statement failed before it ran or after its answer: SHOW ERRORS shows it.
     pub(crate) fn note_failure(&mut self, error: &SqlError) {
-        self.messages.clear();
+        self.clear_messages();
         self.row_count = -1;
         self.add_message(Level::Error, error.kind.errno(), error.message.clone());
     }
 
     pub(crate) fn warning_count(&self) -> u16 {
-        u16::try_from(self.messages.len()).unwrap_or(u16::MAX)
+        u16::try_from(self.message_count()).unwrap_or(u16::MAX)
+    }
+
+    /// The messages of the statement, those that are not kept included.
+    pub(crate) fn message_count(&self) -> u64 {
+        self.messages.len() as u64 + self.more_messages
+    }
+
+    /// There were so many more, whose texts nobody has.
+    pub(crate) fn count_messages(&mut self, more: u64) {
+        self.more_messages += more;
+    }
+
+    pub(crate) fn clear_messages(&mut self) {
+        self.messages.clear();
+        self.more_messages = 0;
     }
 
     /// How long a statement waits for a row lock.
@@ -321,7 +346,7 @@ pub(crate) fn find_table(catalog: &Catalog, database: &str, name: &str) -> Resul
         Ok(def) => return Ok(def.clone()),
         Err(error) => error,
     };
-    let names = catalog.tables(database).map(|def| def.name.as_str());
+    let names = catalog.listed_tables(database).map(|def| def.name.as_str());
     let names = names.chain(catalog.views(database).map(|view| view.name.as_str()));
     Err(match sql::query::nearest(name, names) {
         None => error,

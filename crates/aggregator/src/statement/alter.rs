@@ -25,7 +25,13 @@ impl State {
         for _ in 0..ROUNDS {
             let def = self.table(&alter.table)?;
             let database = self.database_name(alter.table.database.as_deref())?.to_string();
-            let altered = sql::ddl::altered(&def, alter, &self.convert_context())?;
+            let mut altered = sql::ddl::altered(&def, alter, &self.convert_context())?;
+            if self.temporary.has(&database, &alter.table.name) {
+                if altered.def.name != def.name {
+                    return Err(SqlError::unsupported("another name for a TEMPORARY table"));
+                }
+                altered.def.name = self.kept_name(&database, &def.name);
+            }
             if altered.new_database.as_ref().is_some_and(|other| *other != database) {
                 return Err(SqlError::unsupported("RENAME TABLE to another database"));
             }
@@ -47,7 +53,7 @@ impl State {
                     return Ok(done());
                 }
                 // Somebody else changed the table meanwhile.
-                None => self.catalog = self.aggregator.metadata.snapshot(),
+                None => self.take_catalog(),
             }
         }
         Err(SqlError::new(
@@ -94,11 +100,8 @@ impl State {
         keyed: &TableDef,
         key: &str,
     ) -> Result<()> {
-        let names: Vec<String> = key_columns(keyed, key)
-            .iter()
-            .filter_map(|id| def.column(*id))
-            .map(|column| quote_name(&column.name))
-            .collect();
+        let names: Vec<String> =
+            def.shown_columns(key_columns(keyed, key)).map(|column| quote_name(&column.name)).collect();
         let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
         let text = format!(
             "SELECT CONCAT_WS('-', {columns}) FROM {database}.{table} WHERE {present} \
@@ -151,13 +154,16 @@ impl State {
             return Err(SqlError::unsupported("RENAME TABLE to another database"));
         }
         sql::ddl::check_table_name(&to.name)?;
+        if self.temporary.has(&database, &from.name) {
+            return Err(SqlError::unsupported("another name for a TEMPORARY table"));
+        }
         for _ in 0..ROUNDS {
             let def = self.table(from)?;
             let new = TableDef { name: to.name.clone(), ..TableDef::clone(&def) };
             if self.install(&def, new).await?.is_some() {
                 return Ok(());
             }
-            self.catalog = self.aggregator.metadata.snapshot();
+            self.take_catalog();
         }
         Err(SqlError::new(
             ErrorKind::TableDefinitionChanged,

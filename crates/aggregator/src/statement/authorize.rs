@@ -50,7 +50,11 @@ impl State {
             Statement::CreateTable(create) => {
                 if create.temporary {
                     let database = self.database_name(create.name.database.as_deref())?;
-                    return self.privileges.require_on_database(CreateTemporaryTables, database);
+                    self.privileges.require_on_database(CreateTemporaryTables, database)?;
+                    return match &create.like {
+                        Some(other) => self.may(Select, "SELECT", other),
+                        None => Ok(()),
+                    };
                 }
                 self.may(Create, "CREATE", &create.name)?;
                 if create.query.is_some() {

@@ -98,9 +98,6 @@ impl State {
     }
 
     pub(crate) async fn delete(&mut self, delete: &Delete, parameters: Parameters<'_>) -> Result<u64> {
-        if delete.ignore {
-            return Err(SqlError::unsupported("DELETE IGNORE"));
-        }
         self.refuse_view(&delete.table)?;
         let bound = self.bind_delete(delete, parameters).await?;
         self.run_delete(bound).await
@@ -118,9 +115,6 @@ impl State {
         delete: &DeleteJoined,
         parameters: Parameters<'_>,
     ) -> Result<u64> {
-        if delete.ignore {
-            return Err(SqlError::unsupported("DELETE IGNORE"));
-        }
         let bound = self
             .bind_with(|tables| {
                 sql::query::bind_delete_joined(delete, &self.bind_context(tables, &parameters))
@@ -167,9 +161,10 @@ impl State {
             let mut changes = Vec::new();
             for (partition, found) in found {
                 let Some(rows) = found.rows()? else { continue };
-                done.matched += found.refs.len() as u64;
                 let width = def.columns.len();
-                let new = self.convert_rows(def, &rows, table.first + 2)?;
+                let before = done.matched;
+                done.matched += found.refs.len() as u64;
+                let new = self.hearing(|state| state.convert_rows(def, &rows, table.first + 2, before))?;
                 let mut differ = BooleanArray::from(vec![false; new.num_rows()]);
                 for (at, place) in table.assigned.iter().enumerate() {
                     let old = rows.column(table.first + 2 + width + at);
@@ -241,14 +236,23 @@ impl State {
     }
 
     /// New rows, whose columns begin at `first`, with every column of its own type.
-    fn convert_rows(&self, def: &Arc<TableDef>, rows: &RecordBatch, first: usize) -> Result<RecordBatch> {
-        let context = self.convert_context();
+    /// `before`: how many rows came before these, for messages.
+    fn convert_rows(
+        &self,
+        def: &Arc<TableDef>,
+        rows: &RecordBatch,
+        first: usize,
+        before: u64,
+    ) -> Result<RecordBatch> {
+        let context = self.assign_context(false);
         let schema = rows.schema();
         let mut columns = def
             .columns
             .iter()
             .zip(rows.columns().iter().zip(schema.fields()).skip(first))
-            .map(|(column, (array, field))| sql::convert::convert_column(array, field, column, &context, 1))
+            .map(|(column, (array, field))| {
+                sql::convert::convert_column(array, field, column, &context, before + 1)
+            })
             .collect::<Result<Vec<_>>>()?;
         if let Some(rules) = sql::query::RowRules::of(def, &context)? {
             rules.apply(&mut columns, &[], rows.num_rows())?;

@@ -22,7 +22,12 @@ impl State {
         let database = self.database_name(create.name.database.as_deref())?.to_string();
         self.catalog.require_database(&database)?;
         let name = create.name.name.clone();
-        if self.catalog.table(&database, &name).is_some() || self.catalog.view(&database, &name).is_some() {
+        let catalog = self.catalog.without_shadows();
+        let there = match create.temporary {
+            true => self.temporary.has(&database, &name),
+            false => catalog.table(&database, &name).is_some() || catalog.view(&database, &name).is_some(),
+        };
+        if there {
             let error = SqlError::new(ErrorKind::TableExists, format!("Table '{name}' already exists"));
             if !create.if_not_exists {
                 return Err(error);
@@ -54,9 +59,15 @@ impl State {
             on_duplicate: Vec::new(),
         };
         let filled = match self.insert(&insert, parameters).await {
+            // A temporary table ends no transaction.
+            Ok(answer) if create.temporary => Ok(answer),
             Ok(answer) => self.commit().await.map(|()| answer),
             Err(error) => Err(error),
         };
+        if filled.is_err() && create.temporary {
+            self.remove_temporary(&database, &name);
+            return filled;
+        }
         if filled.is_err() {
             self.rollback().await;
             self.change_catalog(Command::DropTable { database, name, if_exists: true }).await?;

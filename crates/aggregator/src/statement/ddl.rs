@@ -20,7 +20,7 @@ impl State {
     /// Proposes a change and lets the leaves follow.
     pub(crate) async fn change_catalog(&mut self, command: Command) -> Result<catalog::Outcome> {
         let outcome = self.aggregator.metadata.propose(command).await?;
-        self.catalog = self.aggregator.metadata.snapshot();
+        self.take_catalog();
         self.catch_up_leaves().await?;
         Ok(outcome)
     }
@@ -59,7 +59,7 @@ impl State {
             }
             return Err(SqlError::new(ErrorKind::DbDropExists, text));
         }
-        let tables = self.catalog.tables(name).count() as u64;
+        let tables = self.catalog.listed_tables(name).count() as u64;
         self.change_catalog(Command::DropDatabase { name: name.to_string(), if_exists }).await?;
         if self.database.as_deref() == Some(name) {
             self.database = None;
@@ -73,9 +73,6 @@ impl State {
         create: &CreateTable,
         parameters: Parameters<'_>,
     ) -> Result<Answer> {
-        if create.temporary {
-            return Err(SqlError::unsupported("CREATE TEMPORARY TABLE"));
-        }
         if create.reference {
             return Err(SqlError::unsupported("CREATE REFERENCE TABLE"));
         }
@@ -84,12 +81,16 @@ impl State {
         }
         let database = self.database_name(create.name.database.as_deref())?.to_string();
         self.catalog.require_database(&database)?;
-        if create.if_not_exists && self.catalog.table(&database, &create.name.name).is_some() {
+        let there = match create.temporary {
+            true => self.temporary.has(&database, &create.name.name),
+            false => self.catalog.without_shadows().table(&database, &create.name.name).is_some(),
+        };
+        if create.if_not_exists && there {
             let text = format!("Table '{}' already exists", create.name.name);
             self.add_message(Level::Note, ErrorKind::TableExists.errno(), text);
             return Ok(done());
         }
-        let def = match &create.like {
+        let mut def = match &create.like {
             None => {
                 let mut create = create.clone();
                 create.collation.get_or_insert(self.catalog.require_database(&database)?.collation);
@@ -112,6 +113,10 @@ impl State {
                 def
             }
         };
+        if create.temporary {
+            def.name = self.new_kept_name(&database, &create.name.name)?;
+        }
+        let kept = def.name.clone();
         let id = match self
             .change_catalog(Command::CreateTable {
                 database: database.clone(),
@@ -123,6 +128,9 @@ impl State {
             catalog::Outcome::TableCreated(def) => def.id,
             _ => return Ok(done()),
         };
+        if create.temporary {
+            self.add_temporary(&database, &create.name.name, kept);
+        }
         if let Some(start) = create.auto_increment.filter(|start| *start > 1) {
             self.aggregator.ids.raise(id, start - 1).await?;
         }
@@ -139,13 +147,15 @@ impl State {
         if_exists: bool,
         temporary: bool,
     ) -> Result<Answer> {
-        if temporary {
-            return Err(SqlError::unsupported("DROP TEMPORARY TABLE"));
-        }
         let mut known = Vec::new();
         let mut missing = Vec::new();
         for table in tables {
             let database = self.database_name(table.database.as_deref())?.to_string();
+            // The session's own table comes before one that is there for everybody.
+            if temporary && !self.temporary.has(&database, &table.name) {
+                missing.push(format!("{database}.{}", table.name));
+                continue;
+            }
             match self.catalog.table(&database, &table.name) {
                 Some(_) => known.push((database, table.name.clone())),
                 None => missing.push(format!("{database}.{}", table.name)),
@@ -159,6 +169,10 @@ impl State {
             self.add_message(Level::Note, ErrorKind::UnknownTable.errno(), text);
         }
         for (database, name) in known {
+            if self.temporary.has(&database, &name) {
+                self.remove_temporary(&database, &name);
+                continue;
+            }
             self.change_catalog(Command::DropTable { database, name, if_exists }).await?;
         }
         Ok(done())
@@ -168,7 +182,8 @@ impl State {
     pub(crate) async fn truncate(&mut self, table: &TableName) -> Result<Answer> {
         let def: Arc<TableDef> = self.table(table)?;
         let database = self.database_name(table.database.as_deref())?.to_string();
-        self.change_catalog(Command::TruncateTable { database, name: def.name.clone() }).await?;
+        let name = self.kept_name(&database, &def.name);
+        self.change_catalog(Command::TruncateTable { database, name }).await?;
         Ok(done())
     }
 

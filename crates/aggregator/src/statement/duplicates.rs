@@ -178,7 +178,7 @@ impl State {
         let old = take(&met.existing, firsts().map(|at| at as u32).collect())?;
         let new = take(new, in_the_way.keys().copied().collect())?;
         let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
-        let changed = update.apply(&old, &new, &self.convert_context())?;
+        let changed = self.hearing(|state| update.apply(&old, &new, &state.assign_context(false)))?;
         let differ = rows_differ(&old, &changed)?;
         let (kept, changed) = only(&refs, changed, &differ)?;
         let updated = kept.len() as u64;

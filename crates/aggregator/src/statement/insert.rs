@@ -98,17 +98,17 @@ impl State {
         duplicates: &Duplicates,
     ) -> Result<Counts> {
         let _admitted = self.admit(Class::Light).await?;
-        let rows = {
-            let tables = self.tables();
-            let context = self.bind_context(&tables, &parameters);
-            let conversion = self.convert_context();
+        let rows = self.hearing(|state| {
+            let tables = state.tables();
+            let context = state.bind_context(&tables, &parameters);
+            let conversion = state.assign_context(insert.ignore);
             match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
-                Some(rows) => rows,
+                Some(rows) => Ok(rows),
                 None => evaluated_rows(insert, def, &conversion, |expr| {
                     sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
-                })?,
+                }),
             }
-        };
+        })?;
         self.insert_new_rows(def, rows, duplicates).await
     }
 
@@ -130,7 +130,6 @@ impl State {
             Some(on_duplicate) => self.write_last_rows(def, rows, on_duplicate).await?.into(),
             None => self.write_new_rows(def, rows, duplicates).await?,
         };
-        self.note_ignored(written.ignored);
         Ok(Counts { written, seen, first_generated })
     }
 
@@ -142,9 +141,9 @@ impl State {
         parameters: Parameters<'_>,
         duplicates: &Duplicates,
     ) -> Result<Counts> {
-        let context = self.convert_context();
+        let context = self.assign_context(insert.ignore);
         let names = insert.columns.iter().map(|column| column.value.as_str());
-        let target = Target::new(def.clone(), names, &context)?;
+        let target = self.hearing(|_| Target::new(def.clone(), names, &context))?;
         target.refuse_generated()?;
         let bound = self.bind(query, parameters).await?;
         if bound.columns.len() != target.listed.len() {
@@ -167,7 +166,7 @@ impl State {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let rows = complete(&target, &batch, &context, counts.seen + 1)?;
+            let rows = self.hearing(|_| complete(&target, &batch, &context, counts.seen + 1))?;
             counts.seen += batch.num_rows() as u64;
             let first = self.next_numbers(def, &rows).await?;
             counts.first_generated = counts.first_generated.or(first);
@@ -189,7 +188,6 @@ impl State {
         for (_, writer) in writers {
             counts.written.inserted += writer.finish().await?;
         }
-        self.note_ignored(counts.written.ignored);
         Ok(counts)
     }
 
@@ -212,14 +210,6 @@ impl State {
     pub(crate) async fn number_rows(&self, def: &TableDef, rows: NewRows) -> Result<RecordBatch> {
         let first = self.next_numbers(def, &rows).await?;
         rows.number(def, first.unwrap_or(0))
-    }
-
-    /// INSERT IGNORE skipped rows.
-    fn note_ignored(&mut self, skipped: u64) {
-        if skipped > 0 {
-            let text = format!("{skipped} rows were skipped because their key exists");
-            self.add_message(crate::session::Level::Warning, ErrorKind::DuplicateKey.errno(), text);
-        }
     }
 }
 
@@ -246,9 +236,8 @@ fn evaluated_rows(
                 },
             };
             let scalar = Scalar::of(&value);
-            builder
-                .append(&scalar, context)
-                .map_err(|wrong| wrong.at(column, &scalar.text(), number as u64 + 1))?;
+            let context = sql::insert::of_rows(context, rows.len(), &scalar);
+            builder.assign(&scalar, column, &context, number as u64 + 1)?;
         }
     }
     target.complete(builders.into_iter().map(|builder| builder.finish()).collect(), rows.len())

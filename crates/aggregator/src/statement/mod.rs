@@ -72,8 +72,10 @@ impl State {
         self.begin_messages(keeps_messages);
         self.see_catalog();
         self.now = chrono::Utc::now().timestamp_micros();
-        let answer = self.carry_out(statement, parameters).await;
+        let answer =
+            self.carry_out(statement, parameters).await.map_err(|error| self.with_known_names(error));
         self.note_answer(&answer);
+        self.drop_gone().await;
         answer
     }
 
@@ -92,9 +94,9 @@ impl State {
     /// Clears the messages of the statement before, which the variables still show.
     pub(crate) fn begin_messages(&mut self, keep: bool) {
         let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
-        self.variables.note(self.last_insert_id, self.messages.len() as u64, errors as u64);
+        self.variables.note(self.last_insert_id, self.message_count(), errors as u64);
         if !keep {
-            self.messages.clear();
+            self.clear_messages();
         }
     }
 

@@ -31,7 +31,9 @@ use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value};
+use types::{
+    ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value,
+};
 
 /// What a statement's placeholders stand for, and its text.
 #[derive(Clone, Copy)]
@@ -75,7 +77,8 @@ impl CatalogTables {
     pub(super) fn within_view(&self, database: &str, privileges: Privileges) -> CatalogTables {
         CatalogTables {
             aggregator: self.aggregator.clone(),
-            catalog: self.catalog.clone(),
+            // A view is of tables that are there for everybody.
+            catalog: Arc::new(self.catalog.without_shadows()),
             database: Some(database.to_string()),
             privileges,
             session_variables: self.session_variables.clone(),
@@ -145,7 +148,22 @@ impl Tables for CatalogTables {
 impl State {
     /// What conversions into a table's columns need of the session.
     pub(crate) fn convert_context(&self) -> sql::convert::Context {
-        sql::convert::Context { now: self.now, zone: self.variables.zone() }
+        sql::convert::Context { now: self.now, zone: self.variables.zone(), lenient: false, ignore: false }
+    }
+
+    /// The same for values that a statement assigns, by the mode of the session. `ignore`: it says IGNORE.
+    pub(crate) fn assign_context(&self, ignore: bool) -> sql::convert::Context {
+        let modes = self.variables.text("sql_mode").unwrap_or_default();
+        let is_strict =
+            modes.split(',').any(|mode| matches!(mode, "STRICT_TRANS_TABLES" | "STRICT_ALL_TABLES"));
+        sql::convert::Context { lenient: ignore || !is_strict, ignore, ..self.convert_context() }
+    }
+
+    /// Keeps the warnings that `body` raises for SHOW WARNINGS.
+    pub(crate) fn hearing<T>(&mut self, body: impl FnOnce(&Self) -> T) -> T {
+        let (result, warnings) = sql::convert::gather(|| body(self));
+        self.note_warnings(&warnings);
+        result
     }
 
     fn modes(&self) -> sql::query::Modes {
@@ -247,7 +265,7 @@ impl State {
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         let mut bound = self.bind_perhaps_locking(query, parameters).await?;
         if let Some(lock) = bound.lock.take() {
-            self.note_warnings(&bound);
+            self.note_warnings(&bound.warnings);
             return self.select_locking(bound, lock).await;
         }
         let columns = bound.columns.iter().map(column_meta).collect();
@@ -257,15 +275,22 @@ impl State {
         Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
     }
 
-    fn note_warnings(&mut self, bound: &BoundQuery) {
-        for warning in &bound.warnings {
-            self.add_message(Level::Warning, warning.kind.errno(), warning.message.clone());
+    fn note_warnings(&mut self, warnings: &[sql::convert::Warning]) {
+        // Outside of this mode a division by zero is NULL and nothing else.
+        let divisions = self
+            .variables
+            .text("sql_mode")
+            .is_some_and(|modes| modes.split(',').any(|mode| mode == "ERROR_FOR_DIVISION_BY_ZERO"));
+        for warning in warnings {
+            if divisions || warning.kind != ErrorKind::DivisionByZero {
+                self.add_message(Level::Warning, warning.kind.errno(), warning.message.clone());
+            }
         }
     }
 
     /// Starts a query that changes and locks nothing. Its rows hold what it holds while they come.
     pub(super) async fn start_reading(&mut self, bound: BoundQuery) -> Result<BatchStream> {
-        self.note_warnings(&bound);
+        self.note_warnings(&bound.warnings);
         self.open_for_reading();
         if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
             self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));

@@ -66,7 +66,13 @@ impl State {
                     }
                     None => {
                         let def = self.table(table)?;
-                        (def.name.clone(), sql::ddl::show_create_table(&def))
+                        let text = sql::ddl::show_create_table(&def);
+                        let database = self.database_name(table.database.as_deref())?;
+                        let text = match self.temporary.has(database, &def.name) {
+                            true => text.replacen("CREATE TABLE", "CREATE TEMPORARY TABLE", 1),
+                            false => text,
+                        };
+                        (def.name.clone(), text)
                     }
                 };
                 let mut grid = Grid::of_text(&["Table", "Create Table"]);
@@ -212,7 +218,7 @@ impl State {
         self.require_schema(name)?;
         let title = format!("Tables_in_{name}");
         let mut grid = if full { Grid::of_text(&[&title, "Table_type"]) } else { Grid::of_text(&[&title]) };
-        let tables = self.catalog.tables(name).map(|def| (def.name.as_str(), "BASE TABLE"));
+        let tables = self.catalog.listed_tables(name).map(|def| (def.name.as_str(), "BASE TABLE"));
         let views = self.catalog.views(name).map(|view| (view.name.as_str(), "VIEW"));
         let system = system_schema(name).map(system_schemas::tables_of).unwrap_or_default();
         let system = system.into_iter().map(|table| (table.name, "SYSTEM VIEW"));
@@ -241,7 +247,7 @@ impl State {
             ("Collation", TEXT),
             ("Comment", TEXT),
         ]);
-        for def in self.catalog.tables(name) {
+        for def in self.catalog.listed_tables(name) {
             if !self.privileges.touch_table(name, &def.name) {
                 continue;
             }
@@ -379,7 +385,7 @@ impl State {
                 let mut meta =
                     ColumnMeta::new(&column.name, column.ty).in_table(database, table, table, &column.name);
                 meta.flags.set(ColumnFlags::NOT_NULL, !column.nullable);
-                meta.flags.set(ColumnFlags::PRI_KEY, def.primary_key.contains(&column.id));
+                meta.flags.set(ColumnFlags::PRI_KEY, def.has_column(&def.primary_key, column.id));
                 ListedField { column: meta, default: row.default }
             })
             .collect())
@@ -473,7 +479,7 @@ fn columns_grid(def: &TableDef, full: bool) -> Grid {
     for (row, column) in sql::ddl::columns_rows(def).into_iter().zip(&def.columns) {
         let mut cells: Vec<Cell> = vec![row.field.into(), row.ty.into()];
         if full {
-            cells.push(column.ty.is_string().then_some("utf8mb4_bin").into());
+            cells.push(row.collation.into());
         }
         cells.extend([row.null.into(), row.key.into(), row.default.into(), row.extra.into()]);
         if full {

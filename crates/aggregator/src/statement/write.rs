@@ -2,13 +2,13 @@
 
 use super::query::changed_through_view;
 use crate::route;
-use crate::session::State;
+use crate::session::{Level, State};
 use arrow::record_batch::RecordBatch;
 use columnstore::{InsertOutcome, OnDuplicate};
 use exec::Target;
 use sql::statement::TableName;
 use std::sync::Arc;
-use types::{PartitionId, Result, SqlError, TableDef};
+use types::{ErrorKind, PartitionId, Result, SqlError, TableDef};
 
 impl State {
     /// The table whose rows INSERT, REPLACE and LOAD DATA change.
@@ -69,7 +69,16 @@ impl State {
         txn.touch(partition);
         let (outcome, committed) = leaf.insert_and_commit(target, ctx, rows, on_duplicate).await?;
         self.note_commit(committed)?;
+        self.note_ignored(&outcome);
         Ok(outcome)
+    }
+
+    /// IGNORE left rows out.
+    fn note_ignored(&mut self, outcome: &InsertOutcome) {
+        for reason in &outcome.reasons {
+            self.add_message(Level::Warning, ErrorKind::DuplicateKey.errno(), reason);
+        }
+        self.count_messages(outcome.ignored.saturating_sub(outcome.reasons.len() as u64));
     }
 
     /// The rows by partition.
@@ -88,7 +97,7 @@ impl State {
         parts: Vec<(PartitionId, RecordBatch)>,
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome> {
-        let mut total = InsertOutcome { inserted: 0, ignored: 0 };
+        let mut total = InsertOutcome::default();
         for (partition, part) in parts {
             let target = self.target(def, partition);
             let lock_wait = self.lock_wait();
@@ -99,6 +108,7 @@ impl State {
             let outcome = leaf.insert(target, ctx, part, on_duplicate).await?;
             total.inserted += outcome.inserted;
             total.ignored += outcome.ignored;
+            self.note_ignored(&outcome);
         }
         Ok(total)
     }

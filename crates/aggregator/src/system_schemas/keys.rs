@@ -105,7 +105,8 @@ pub(crate) struct Key<'a> {
 /// The keys of a table in the order in which SHOW INDEX lists them. The shard key is among them where
 /// it is not the primary key.
 pub(crate) fn keys_of(def: &TableDef) -> Vec<Key<'_>> {
-    let columns = |ids: &[ColumnId]| ids.iter().filter_map(|id| def.column(*id)).collect::<Vec<_>>();
+    let columns =
+        |ids: &[ColumnId]| ids.iter().filter_map(|id| def.column(def.shown_as(*id))).collect::<Vec<_>>();
     let key = |name, unique, ids: &[ColumnId], kind| Key { name, unique, columns: columns(ids), kind };
     let mut keys = vec![key("PRIMARY", true, &def.primary_key, "BTREE")];
     keys.extend(def.keys.iter().map(|k| key(k.name.as_str(), k.unique, &k.columns, "BTREE")));

@@ -237,7 +237,7 @@ impl Facts {
         let only = wanted.only(table);
         self.databases(wanted, database).flat_map(move |database| {
             let name = database.name.as_str();
-            let tables = self.tables.catalog.tables(name);
+            let tables = self.tables.catalog.listed_tables(name);
             tables
                 .filter(move |def| only.is_none_or(|only| only == def.name))
                 .filter(move |def| self.tables.privileges.touch_table(name, &def.name))

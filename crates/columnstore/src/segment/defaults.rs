@@ -20,7 +20,9 @@ pub fn default_value(column: &ColumnDef) -> Result<Value, StoreError> {
         ColumnDefault::None => implicit(column.ty).ok_or_else(|| unusable(column)),
         ColumnDefault::Literal(text) => parse(text, column.ty).ok_or_else(|| unusable(column)),
         // No column is added with a value that depends on its row.
-        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => Err(unusable(column)),
+        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } | ColumnDefault::CollationKey(_) => {
+            Err(unusable(column))
+        }
         // The schema change must have put the time at which it ran into the definition.
         ColumnDefault::CurrentTimestamp => Err(unusable(column)),
     }

@@ -59,6 +59,15 @@ pub(super) struct Loaded<'a> {
     pub(super) before: &'a TableState,
 }
 
+impl Loaded<'_> {
+    /// These columns of a loaded row.
+    fn columns_at(&self, place: Place, columns: &[ColumnId]) -> Result<RecordBatch, StoreError> {
+        let file = self.segments.iter().find(|file| file.segment.meta().id == place.source);
+        let segment = &file.ok_or_else(|| StoreError::internal("a load lost a segment"))?.segment;
+        segment.gather(self.def, &[place.row], columns)
+    }
+}
+
 impl LoadedKey {
     /// Notes the rows of a segment that is written; the batch has all columns of the table.
     pub(super) fn note(
@@ -90,9 +99,9 @@ impl LoadedKey {
         for same in self.rows.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
             let values =
                 same.iter().map(|(_, place)| self.value(loaded, *place)).collect::<Result<Vec<_>, _>>()?;
-            for (i, (bytes, batch)) in values.iter().enumerate() {
-                if values[..i].iter().any(|(other, _)| other == bytes) {
-                    return Err(self.duplicate(loaded.def, batch, 0));
+            for (i, bytes) in values.iter().enumerate() {
+                if values[..i].iter().any(|other| other == bytes) {
+                    return Err(self.duplicate(loaded, same[i].1));
                 }
             }
         }
@@ -100,20 +109,20 @@ impl LoadedKey {
         search.run()
     }
 
-    /// The value of a loaded row, as bytes and as a row of the key's columns.
-    fn value(&self, loaded: &Loaded<'_>, place: Place) -> Result<(Encoded, RecordBatch), StoreError> {
-        let file = loaded.segments.iter().find(|file| file.segment.meta().id == place.source);
-        let segment = &file.ok_or_else(|| StoreError::internal("a load lost a segment"))?.segment;
-        let batch = segment.gather(loaded.def, &[place.row], &self.columns)?;
-        Ok((bytes_at(loaded.def, &self.columns, &batch, 0)?, batch))
+    /// The value of a loaded row.
+    fn value(&self, loaded: &Loaded<'_>, place: Place) -> Result<Encoded, StoreError> {
+        bytes_at(loaded.def, &self.columns, &loaded.columns_at(place, &self.columns)?, 0)
     }
 
-    /// Error 1062 with the value in a row of a batch of the key's columns.
-    fn duplicate(&self, def: &TableDef, batch: &RecordBatch, row: usize) -> StoreError {
+    /// Error 1062 with the value of a loaded row, as statements know it.
+    fn duplicate(&self, loaded: &Loaded<'_>, place: Place) -> StoreError {
+        let def = loaded.def;
+        let shown: Vec<ColumnId> = self.columns.iter().map(|id| def.shown_as(*id)).collect();
         let types: Vec<SqlType> =
-            self.columns.iter().filter_map(|id| def.column(*id).map(|column| column.ty)).collect();
-        let values: Result<Vec<Value>, StoreError> =
-            batch.columns().iter().zip(&types).map(|(array, ty)| value_at(array, *ty, row)).collect();
+            shown.iter().filter_map(|id| def.column(*id).map(|column| column.ty)).collect();
+        let values: Result<Vec<Value>, StoreError> = loaded.columns_at(place, &shown).and_then(|batch| {
+            batch.columns().iter().zip(&types).map(|(array, ty)| value_at(array, *ty, 0)).collect()
+        });
         match values {
             Ok(values) => StoreError::DuplicateKey {
                 table: def.name.clone(),
@@ -231,8 +240,8 @@ impl Search<'_> {
             let same = self.key.rows[from..].iter().take_while(|(other, _)| *other == hash);
             for (_, place) in same {
                 let existing = bytes_at(def, &self.key.columns, batch, row)?;
-                if existing.is_some() && self.key.value(self.loaded, *place)?.0 == existing {
-                    return Err(self.key.duplicate(def, batch, row));
+                if existing.is_some() && self.key.value(self.loaded, *place)? == existing {
+                    return Err(self.key.duplicate(self.loaded, *place));
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::partition::core::Core;
 use crate::partition::locking::{Had, LockKey};
 use crate::partition::{Latch, Partition};
 use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
-use crate::tail::key::{Keys, key_text};
+use crate::tail::key::Keys;
 use crate::tail::row::{Row, RowCollector, RowEncoder, RowLayout};
 use crate::tail::unique::{UniqueValues, note_row};
 use crate::wal::record::WritePayload;
@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use txn::Mode;
-use types::{PartitionId, SqlType, TableDef, TableId, Timestamp};
+use types::{PartitionId, TableDef, TableId, Timestamp};
 
 /// Rows that are written under one hold of the latch.
 pub(crate) const CHUNK: usize = 512;
@@ -80,9 +80,7 @@ fn duplicate(def: &TableDef, rows: &EncodedRows, at: usize, meeting: &Meeting) -
     if let Some(unique) = rows.unique.iter().find(|unique| unique.number == meeting.key) {
         return super::unique::duplicate(def, unique, at);
     }
-    let types: Vec<SqlType> =
-        def.primary_key.iter().filter_map(|id| def.column(*id).map(|column| column.ty)).collect();
-    let value = rows.keys.as_ref().map(|keys| key_text(&keys.values[at], &types)).unwrap_or_default();
+    let value = rows.keys.as_ref().map(|keys| keys.shown.text(at)).unwrap_or_default();
     StoreError::DuplicateKey { table: def.name.clone(), key: "PRIMARY".into(), value }
 }
 
@@ -171,9 +169,11 @@ impl Store {
             let tail = partition.latch()?.state(table)?.tail.clone();
             self.reserve(&tail, rows.bytes(chunk.clone()))?;
             drop(tail);
-            let inserted = self.insert_chunk(partition, ctx, table, rows, chunk.clone(), on_duplicate)?;
-            outcome.inserted += inserted;
-            outcome.ignored += chunk.len() as u64 - inserted;
+            let done = self.insert_chunk(partition, ctx, table, rows, chunk, on_duplicate)?;
+            outcome.inserted += done.inserted;
+            outcome.ignored += done.ignored;
+            let more = InsertOutcome::MOST_REASONS.saturating_sub(outcome.reasons.len());
+            outcome.reasons.extend(done.reasons.into_iter().take(more));
         }
         self.leaf.counters.rows_inserted.add(outcome.inserted);
         Ok(outcome)
@@ -187,24 +187,27 @@ impl Store {
         rows: &EncodedRows,
         chunk: Range<usize>,
         on_duplicate: OnDuplicate,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<InsertOutcome, StoreError> {
         loop {
             let Some((mut core, situations)) = self.look(partition, ctx, table, rows, &chunk)? else {
                 continue;
             };
             let mut free = Vec::with_capacity(chunk.len());
+            let mut reasons = Vec::new();
             for Situation { at, entry, meetings } in situations {
                 match meetings.first() {
                     None => free.push((at, entry)),
                     Some(meeting) if on_duplicate == OnDuplicate::Error => {
                         return Err(duplicate(&core.state(table)?.def, rows, at, meeting));
                     }
-                    Some(_) => {}
+                    Some(meeting) => {
+                        reasons.push(duplicate(&core.state(table)?.def, rows, at, meeting).to_string());
+                    }
                 }
             }
             let inserted = free.len() as u64;
             self.write_chunk(partition, &mut core, ctx, table, rows, free)?;
-            return Ok(inserted);
+            return Ok(InsertOutcome { inserted, ignored: chunk.len() as u64 - inserted, reasons });
         }
     }
 

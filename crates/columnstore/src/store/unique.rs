@@ -17,7 +17,7 @@ use crate::partition::{Latch, Partition};
 use crate::predicate::Predicate;
 use crate::scan::{ScanSpec, row_ref, unknown_column};
 use crate::tail::entry::{Entry, Fate, Place};
-use crate::tail::key::{key_text, value_at};
+use crate::tail::key::value_at;
 use crate::tail::row::adapt;
 use crate::tail::run::FrozenRun;
 use crate::tail::unique::{UniqueValues, encode, value_of};
@@ -236,10 +236,8 @@ pub(crate) fn owner(
 }
 
 pub(crate) fn duplicate(def: &TableDef, key: &UniqueValues, row: usize) -> StoreError {
-    let types: Vec<SqlType> =
-        key.columns.iter().filter_map(|id| def.column(*id).map(|column| column.ty)).collect();
     let name = def.keys.get(key.number as usize - 1).map(|key| key.name.clone()).unwrap_or_default();
-    let value = key.values[row].as_ref().map(|value| key_text(&value.values, &types)).unwrap_or_default();
+    let value = key.shown.text(row);
     StoreError::DuplicateKey { table: def.name.clone(), key: name, value }
 }
 

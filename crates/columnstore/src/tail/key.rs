@@ -6,11 +6,11 @@
 
 use super::row::Row;
 use crate::StoreError;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes as dt;
 use arrow::record_batch::RecordBatch;
 use types::value::PhysicalValue;
-use types::{SqlType, TableDef, Value};
+use types::{ColumnId, SqlType, TableDef, Value};
 
 pub(super) fn encode_value(value: &PhysicalValue, out: &mut Vec<u8>) {
     out.push(1);
@@ -95,6 +95,35 @@ pub(crate) fn value_at(array: &dyn Array, ty: SqlType, row: usize) -> Result<Val
 pub(crate) struct Keys {
     pub(crate) values: Vec<Vec<Value>>,
     pub(crate) bytes: Vec<Box<[u8]>>,
+    pub(crate) shown: ShownKeys,
+}
+
+/// The values of rows in a key as statements know them: a text in the place of its collation key.
+#[derive(Debug)]
+pub(crate) struct ShownKeys(Vec<(ArrayRef, SqlType)>);
+
+impl ShownKeys {
+    /// `batch`: all columns of the table.
+    pub(crate) fn of(
+        def: &TableDef,
+        columns: &[ColumnId],
+        batch: &RecordBatch,
+    ) -> Result<ShownKeys, StoreError> {
+        let shown = columns.iter().map(|id| {
+            let id = def.shown_as(*id);
+            let at = def.position(id).ok_or_else(|| crate::scan::unknown_column(def, id))?;
+            Ok((batch.column(at).clone(), def.columns[at].ty))
+        });
+        shown.collect::<Result<_, _>>().map(ShownKeys)
+    }
+
+    /// The value of a row in an error message.
+    pub(crate) fn text(&self, row: usize) -> String {
+        let types: Vec<SqlType> = self.0.iter().map(|(_, ty)| *ty).collect();
+        let values: Result<Vec<Value>, _> =
+            self.0.iter().map(|(array, ty)| value_at(array.as_ref(), *ty, row)).collect();
+        values.map(|values| key_text(&values, &types)).unwrap_or_default()
+    }
 }
 
 impl Keys {
@@ -110,6 +139,7 @@ impl Keys {
         let mut keys = Keys {
             values: Vec::with_capacity(batch.num_rows()),
             bytes: Vec::with_capacity(batch.num_rows()),
+            shown: ShownKeys::of(def, &def.primary_key, batch)?,
         };
         for row in 0..batch.num_rows() {
             let values = columns

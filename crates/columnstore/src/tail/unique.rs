@@ -5,7 +5,7 @@
 //! dropping another key changes nothing for it.
 
 use super::entry::Entry;
-use super::key::{encode_value, key_hash, value_at};
+use super::key::{ShownKeys, encode_value, key_hash, value_at};
 use super::row::Row;
 use super::slab::Tail;
 use crate::StoreError;
@@ -31,6 +31,7 @@ pub(crate) struct UniqueValues {
     pub(crate) number: u32,
     pub(crate) columns: Vec<ColumnId>,
     pub(crate) values: Vec<Option<UniqueValue>>,
+    pub(crate) shown: ShownKeys,
 }
 
 /// The unique keys of a table with their numbers.
@@ -85,6 +86,7 @@ impl UniqueValues {
                 let at = def.position(*id).ok_or_else(|| unknown_column(def, *id))?;
                 arrays.push((batch.column(at), def.columns[at].ty));
             }
+            let shown = ShownKeys::of(def, columns, batch)?;
             let mut values = Vec::with_capacity(batch.num_rows());
             for row in 0..batch.num_rows() {
                 let of_row = arrays
@@ -98,7 +100,7 @@ impl UniqueValues {
                     values: of_row,
                 }));
             }
-            all.push(UniqueValues { number, columns: columns.to_vec(), values });
+            all.push(UniqueValues { number, columns: columns.to_vec(), values, shown });
         }
         Ok(all)
     }

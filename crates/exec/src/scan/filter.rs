@@ -106,10 +106,17 @@ fn negation(inner: &Expr, def: &TableDef, all: &mut Vec<Predicate>) -> Option<()
     Some(())
 }
 
-/// The column itself; `None` for anything else and for hidden columns.
+/// The column itself, or the one in which the table keeps the collation key of a column; `None` for anything
+/// else and for what stands for a row.
 fn column<'a>(expr: &Expr, def: &'a TableDef) -> Option<&'a ColumnDef> {
     match expr {
         Expr::Column(column) => def.columns.iter().find(|c| c.name == column.name),
+        Expr::ScalarFunction(function) if function.name() == "collation_key" => {
+            let [text, collation] = function.args.as_slice() else { return None };
+            let text = string_column(text, def)?;
+            let is_its_own = literal_bytes(collation)? == text.collation.name().as_bytes();
+            def.column(def.compared(text.id)).filter(|key| is_its_own && key.is_hidden())
+        }
         _ => None,
     }
 }

@@ -104,7 +104,7 @@ impl LeafService for LeafClient {
             ignore_duplicates: on_duplicate == OnDuplicate::Ignore,
         };
         let reply = call!(self, insert, message)?;
-        Ok(InsertOutcome { inserted: reply.inserted, ignored: reply.ignored })
+        Ok(InsertOutcome { inserted: reply.inserted, ignored: reply.ignored, reasons: reply.reasons })
     }
 
     async fn insert_or_lock(

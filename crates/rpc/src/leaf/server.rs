@@ -112,7 +112,11 @@ impl Leaf for LeafServer {
         let rows = take_rows(&message.rows).map_err(to_status)?;
         let on_duplicate = if message.ignore_duplicates { OnDuplicate::Ignore } else { OnDuplicate::Error };
         let outcome = self.leaf.insert(target, ctx, rows, on_duplicate).await;
-        self.answer(outcome.map(|o| wire::InsertReply { inserted: o.inserted, ignored: o.ignored }))
+        self.answer(outcome.map(|o| wire::InsertReply {
+            inserted: o.inserted,
+            ignored: o.ignored,
+            reasons: o.reasons,
+        }))
     }
 
     async fn insert_or_lock(

@@ -110,7 +110,8 @@ impl LeafService for Noted {
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome> {
         self.note((target, ctx, on_duplicate))?;
-        Ok(InsertOutcome { inserted: rows.num_rows() as u64, ignored: 1 })
+        let reasons = vec!["it was there".to_string()];
+        Ok(InsertOutcome { inserted: rows.num_rows() as u64, ignored: 1, reasons })
     }
     async fn lock_rows(
         &self,
@@ -351,7 +352,8 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
         told(format!("{:?}", (9, TableId(6), read)));
     }
     let inserted = client.insert(target(), context(), rows(3), OnDuplicate::Ignore).await.unwrap();
-    assert_eq!(inserted, InsertOutcome { inserted: 3, ignored: 1 });
+    let reasons = vec!["it was there".to_string()];
+    assert_eq!(inserted, InsertOutcome { inserted: 3, ignored: 1, reasons });
     told(format!("{:?}", (target(), context(), OnDuplicate::Ignore)));
     let refs = vec![1, u64::MAX];
     for (mode, if_locked) in [

@@ -20,6 +20,9 @@ pub fn convert_column(
         return convert_slow(&array, from, to, context, first_row);
     }
     if !to.nullable && array.null_count() > 0 {
+        if context.lenient {
+            return convert_slow(&array, from, to, context, first_row);
+        }
         return Err(super::Wrong::Null.at(to, b"NULL", first_row));
     }
     let fits = match to.ty {
@@ -94,9 +97,7 @@ fn convert_slow(
     let mut builder = ColumnBuilder::new(to, array.len());
     for row in 0..array.len() {
         let scalar = scalar_at(array, row, fsp)?;
-        builder
-            .append(&scalar, context)
-            .map_err(|wrong| wrong.at(to, &scalar.text(), first_row + row as u64))?;
+        builder.assign(&scalar, to, context, first_row + row as u64)?;
     }
     Ok(builder.finish())
 }

@@ -43,11 +43,13 @@ pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultVal
             let now = context.now.div_euclid(unit) * unit;
             convert_value(&Value::Timestamp(now), column, context, 1)?
         }
-        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => return Ok(DefaultValue::Computed),
+        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } | ColumnDefault::CollationKey(_) => {
+            return Ok(DefaultValue::Computed);
+        }
         ColumnDefault::None | ColumnDefault::Null if column.nullable => Value::Null,
         ColumnDefault::None if matches!(column.ty, SqlType::Enum(_)) => first_label(column)?,
         ColumnDefault::None | ColumnDefault::Null => {
-            return Err(no_default(column));
+            super::lenient::missing_default(column, context, no_default(column))?
         }
     };
     Ok(DefaultValue::Value(value))

@@ -26,7 +26,7 @@ fn column(ty: SqlType) -> ColumnDef {
 }
 
 fn context() -> Context {
-    Context { now: 86_400_000_000 * 10 + 3_600_000_000, zone: Zone::Offset(7200) }
+    Context { now: 86_400_000_000 * 10 + 3_600_000_000, zone: Zone::Offset(7200), ..Context::fixed() }
 }
 
 fn from_text(text: &str, ty: SqlType) -> Result<Value> {
@@ -172,7 +172,7 @@ fn defaults_and_constants() {
 
 /// Every value of a type survives being written as text and read back.
 fn reads_back(value: Value, ty: SqlType) {
-    let utc = Context { now: 0, zone: Zone::UTC };
+    let utc = Context::fixed();
     let text = match (&value, ty) {
         (Value::Date(v), _) => format_date(*v),
         (Value::DateTime(v) | Value::Timestamp(v), _) => format_datetime(*v, 6),

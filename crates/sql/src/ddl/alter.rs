@@ -31,6 +31,7 @@ pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context) -> Result<
     if change.def.columns.len() > super::MAX_COLUMNS {
         return Err(SqlError::new(ErrorKind::ManyKeys, "Too many columns"));
     }
+    super::collations::refuse_other_keys(def, &change.def)?;
     check_collocation(&change.def)?;
     crate::query::check_rules(&change.def)?;
     Ok(change)
@@ -140,7 +141,7 @@ impl Altered {
             ColumnPlace::First => 0,
             ColumnPlace::After(name) => self.place_of(name)? + 1,
         };
-        self.def.columns.insert(at.min(self.def.columns.len()), column);
+        self.def.columns.insert(at.min(self.def.shown().len()), column);
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl Altered {
         settle_default(&mut column)?;
         column.initial = Some(initial(&column, context)?);
         self.def.next_column_id = ColumnId(id.0 + 1);
-        let last = self.def.columns.len();
+        let last = self.def.shown().len();
         self.put(column, place, last)?;
         if spec.unique {
             let columns = vec![spec.name.clone()];
@@ -182,7 +183,7 @@ impl Altered {
     }
 
     fn drop_column(&mut self, name: &Ident) -> Result<()> {
-        let Some((place, column)) = self.def.column_named(&name.value) else {
+        let Some((_, column)) = self.def.column_named(&name.value) else {
             return Err(cannot_drop(&name.value));
         };
         let id = column.id;
@@ -192,27 +193,29 @@ impl Altered {
             (&self.def.shard_key, "shard key"),
             (&self.def.sort_key, "sort key"),
         ] {
-            if key.contains(&id) {
+            if self.def.has_column(key, id) {
                 return Err(SqlError::unsupported(format!("dropping a column of the {what}")));
             }
         }
-        if self.def.columns.len() == 1 {
+        if self.def.shown().len() == 1 {
             return Err(SqlError::new(
                 ErrorKind::CantRemoveAllColumns,
                 "You can't delete all columns with ALTER TABLE; use DROP TABLE instead",
             ));
         }
+        let compared = self.def.compared(id);
         for key in &mut self.def.keys {
-            if key.unique && key.columns.len() > 1 && key.columns.contains(&id) {
+            let has_it = key.columns.contains(&id) || key.columns.contains(&compared);
+            if key.unique && key.columns.len() > 1 && has_it {
                 return Err(SqlError::unsupported(format!(
                     "dropping a column of the unique key {}; drop the key first",
                     key.name
                 )));
             }
-            key.columns.retain(|column| *column != id);
+            key.columns.retain(|column| *column != id && *column != compared);
         }
         self.def.keys.retain(|key| !key.columns.is_empty());
-        self.def.columns.remove(place);
+        self.def.columns.retain(|column| column.id != id && column.id != compared);
         Ok(())
     }
 
@@ -233,7 +236,8 @@ impl Altered {
         let at = self.place_of(name)?;
         self.rename(at, &spec.name)?;
         let old = self.def.columns[at].clone();
-        if spec.primary && !self.def.primary_key.contains(&old.id) {
+        let is_primary = self.def.has_column(&self.def.primary_key, old.id);
+        if spec.primary && !is_primary {
             return Err(SqlError::unsupported("ALTER TABLE .. ADD PRIMARY KEY"));
         }
         let mut new = column_def(spec, old.id, self.def.collation)?;
@@ -244,7 +248,7 @@ impl Altered {
         if !spec.checks.is_empty() {
             return Err(SqlError::unsupported("ALTER TABLE .. ADD CHECK"));
         }
-        if self.def.primary_key.contains(&old.id) && spec.nullable != Some(true) {
+        if is_primary && spec.nullable != Some(true) {
             new.nullable = false;
         }
         if new.nullable && new.default == ColumnDefault::None {
@@ -253,16 +257,16 @@ impl Altered {
         if old.auto_increment != new.auto_increment {
             return Err(SqlError::unsupported("giving or taking AUTO_INCREMENT"));
         }
-        if !old.nullable && new.nullable && self.def.primary_key.contains(&old.id) {
+        if !old.nullable && new.nullable && is_primary {
             return Err(errors::primary_key_null());
         }
         if old.nullable && !new.nullable {
             return Err(SqlError::unsupported(format!("making column '{}' NOT NULL", old.name)));
         }
-        let is_key = self.def.keys.iter().any(|key| key.columns.contains(&old.id))
+        let is_key = self.def.keys.iter().any(|key| self.def.has_column(&key.columns, old.id))
             || [&self.def.primary_key, &self.def.shard_key, &self.def.sort_key]
                 .iter()
-                .any(|k| k.contains(&old.id));
+                .any(|key| self.def.has_column(key, old.id));
         if !widens(old.ty, new.ty) || (is_key && matches!(new.ty, SqlType::Text(_) | SqlType::Blob(_))) {
             return Err(SqlError::unsupported(format!(
                 "changing column '{}' from {} to {}, which rewrites the table",
@@ -271,6 +275,10 @@ impl Altered {
         }
         settle_default(&mut new)?;
         new.initial = Some(old.initial.clone().unwrap_or_else(|| for_missing(old.default)));
+        let key = ColumnDefault::CollationKey(new.id);
+        if let Some(key) = self.def.columns.iter_mut().find(|column| column.default == key) {
+            key.nullable = new.nullable;
+        }
         self.def.columns.remove(at);
         self.put(new, place, at)?;
         if spec.unique {
@@ -323,7 +331,9 @@ impl Altered {
 /// so nothing asks for it.
 fn for_missing(default: ColumnDefault) -> ColumnDefault {
     match default {
-        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } => ColumnDefault::None,
+        ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } | ColumnDefault::CollationKey(_) => {
+            ColumnDefault::None
+        }
         other => other,
     }
 }
@@ -401,7 +411,7 @@ mod tests {
             panic!("{rest}")
         };
         let now = parse_datetime(b"2024-05-06 07:08:09.5", 6).unwrap();
-        altered(&table(), &alter, &Context { now, zone: Zone::Offset(3600) })
+        altered(&table(), &alter, &Context { now, zone: Zone::Offset(3600), ..Context::fixed() })
     }
 
     fn names(def: &TableDef) -> String {
@@ -427,6 +437,33 @@ mod tests {
         }
         let def = alter("add d int, drop d, add d int").unwrap().def;
         assert_eq!((def.column_named("d").unwrap().1.id, def.next_column_id), (ColumnId(6), ColumnId(7)));
+    }
+
+    #[test]
+    fn collation_keys_go_with_their_texts() {
+        let sql = "create table t (id int primary key, s varchar(5), t varchar(5), key (s), unique key u (id, s)) \
+                   collate utf8mb4_general_ci";
+        let Statement::CreateTable(create) = parse_one(sql).unwrap().statement else { panic!("{sql}") };
+        let before = crate::ddl::table_def(&create).unwrap();
+        let alter = |rest: &str| {
+            let Statement::AlterTable(alter) = parse_one(&format!("alter table t {rest}")).unwrap().statement
+            else {
+                panic!("{rest}")
+            };
+            altered(&before, &alter, &Context::fixed()).map(|altered| altered.def)
+        };
+        assert_eq!(names(&before), "id s t __key_2");
+        assert_eq!(names(&alter("add n int, add m int after s").unwrap()), "id s m t n __key_2");
+        assert_eq!(names(&alter("drop key u, drop column s").unwrap()), "id t");
+        assert_eq!(alter("add key k (t, s)").unwrap().keys[2].columns, [ColumnId(3), ColumnId(4)]);
+        for rest in [
+            "drop column s",
+            "add unique key v (id, t)",
+            "modify s varchar(9) collate utf8mb4_bin",
+            "convert to character set utf8mb4 collate utf8mb4_0900_ai_ci",
+        ] {
+            assert_eq!(alter(rest).unwrap_err().kind.errno(), 1235, "{rest}");
+        }
     }
 
     #[test]

@@ -1,23 +1,84 @@
-//! Collations of columns that a key keeps unique.
+//! Columns of keys whose texts do not compare by their bytes.
 //!
-//! Storage and the shard hash know texts by their bytes, so a key would let in texts that its collation takes
-//! for equal. Such a key is refused, unless the session would rather have its columns compared by bytes.
+//! Storage, the shard hash and routing know values by their bytes. So a table keeps beside each text that a
+//! key has, and whose collation is not that of bytes, its collation key, as a column that nobody sees; and
+//! every key has that column in the place of the text. What is equal under the collation then meets in one
+//! partition and in unique keys, and is found by what looks up keys, with nothing but the binder and what
+//! shows definitions knowing of it. Tables from before there were such columns go on without: a key on a text
+//! then has its bytes, which only a key that is not unique may.
 
 use crate::statement::{CreateTable, KeyKind};
-use types::{Collation, ColumnId, Result, SqlError, TableDef};
+use types::{Collation, ColumnDef, ColumnDefault, ColumnId, Result, SqlError, SqlType, TableDef};
 
-/// 1235 for a column of a PRIMARY or UNIQUE key that does not compare by its bytes.
+/// How names of hidden columns begin.
+pub(super) const HIDDEN_PREFIX: &str = "__key_";
+
+/// Gives a new table collation keys for the columns of its keys that need them.
+pub(super) fn key_texts(def: &mut TableDef) {
+    let keys = def.keys.iter().map(|key| &key.columns);
+    let all = [&def.primary_key, &def.shard_key, &def.sort_key].into_iter().chain(keys).flatten();
+    let is_keyed = |id: &ColumnId| def.column(*id).is_some_and(needs_key);
+    let mut texts: Vec<ColumnId> = all.copied().filter(is_keyed).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    for id in texts {
+        let nullable = def.column(id).is_some_and(|column| column.nullable);
+        let key = def.next_column_id;
+        def.next_column_id = ColumnId(key.0 + 1);
+        def.columns.push(ColumnDef {
+            id: key,
+            name: format!("{HIDDEN_PREFIX}{}", id.0),
+            // As long as it comes: it is never assigned to.
+            ty: SqlType::VarBinary(u32::MAX),
+            collation: Collation::default(),
+            nullable,
+            default: ColumnDefault::CollationKey(id),
+            initial: None,
+            auto_increment: false,
+            on_update_now: false,
+            comment: String::new(),
+        });
+        let keys = def.keys.iter_mut().map(|key| &mut key.columns);
+        let all = [&mut def.primary_key, &mut def.shard_key, &mut def.sort_key].into_iter().chain(keys);
+        for column in all.flatten().filter(|column| **column == id) {
+            *column = key;
+        }
+    }
+}
+
+/// Whether other texts than the same may be equal in a column. An ENUM's labels are what they are.
+fn needs_key(column: &ColumnDef) -> bool {
+    let is_text = matches!(column.ty, SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_));
+    is_text && !column.collation.is_bytes()
+}
+
+/// 1235 for a column of a PRIMARY or UNIQUE key that does not compare by its bytes, and whose collation key
+/// the table does not keep.
 pub(super) fn refuse_in_unique_keys(def: &TableDef) -> Result<()> {
     let unique = def.keys.iter().filter(|key| key.unique).flat_map(|key| &key.columns);
     let all = def.primary_key.iter().chain(unique).filter_map(|id: &ColumnId| def.column(*id));
-    match all.into_iter().find(|column| !column.collation.is_bytes()) {
+    match all.into_iter().find(|column| needs_key(column)) {
         None => Ok(()),
         Some(column) => Err(SqlError::unsupported(format!(
-            "the collation {} of column {} in a PRIMARY or UNIQUE key; give the column COLLATE {}, or SET \
-             pando_binary_unique_keys = ON to have that done with a warning",
-            column.collation,
+            "a PRIMARY or UNIQUE key over column {}, of whose rows no keys of the collation {} are kept: \
+             write the key into CREATE TABLE, or give the column COLLATE {}",
             column.name,
+            column.collation,
             Collation::Bytes,
+        ))),
+    }
+}
+
+/// 1235 if a column gets another collation than the one that its stored keys were made by.
+pub(super) fn refuse_other_keys(before: &TableDef, after: &TableDef) -> Result<()> {
+    let keyed = before.shown().iter().filter(|column| before.compared(column.id) != column.id);
+    let mut changed =
+        keyed.filter_map(|old| after.column(old.id).filter(|new| new.collation != old.collation));
+    match changed.next() {
+        None => Ok(()),
+        Some(column) => Err(SqlError::unsupported(format!(
+            "another collation for column '{}', which is in a key, since that rewrites the table",
+            column.name
         ))),
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
         Some(key) => key,
         None => def.primary_key.clone(),
     };
+    super::collations::key_texts(def);
     check_collocation(def)?;
     Ok(null_in_primary)
 }
@@ -126,6 +127,8 @@ fn push(def: &mut TableDef, spec: &KeySpec, name: String) -> Result<()> {
     if spec.kind == KeyKind::Unique {
         refuse_lobs(def, &columns)?;
     }
+    // Of columns that the table keeps collation keys of, those are what is compared.
+    let columns = columns.into_iter().map(|id| def.compared(id)).collect();
     def.keys.push(KeyDef { name, columns, unique: spec.kind == KeyKind::Unique });
     // MySQL lists unique keys first.
     def.keys.sort_by_key(|key| !key.unique);
@@ -152,8 +155,7 @@ pub(super) fn check_collocation(def: &TableDef) -> Result<()> {
         if collocated {
             continue;
         }
-        let shard: Vec<&str> =
-            def.shard_key.iter().filter_map(|id| def.column(*id)).map(|c| c.name.as_str()).collect();
+        let shard: Vec<&str> = def.shown_columns(&def.shard_key).map(|c| c.name.as_str()).collect();
         let shard = match shard.as_slice() {
             [] => "none; give one with SHARD KEY (..)".to_string(),
             names => format!("({})", names.join(", ")),

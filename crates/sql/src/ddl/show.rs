@@ -30,7 +30,7 @@ fn quote_text(text: &str) -> String {
 /// The text that makes a table like this one, as MySQL lays it out.
 pub fn show_create_table(def: &TableDef) -> String {
     let mut lines: Vec<String> =
-        def.columns.iter().map(|column| column_line(column, def.collation)).collect();
+        def.shown().iter().map(|column| column_line(column, def.collation)).collect();
     if !def.primary_key.is_empty() {
         lines.push(format!("PRIMARY KEY ({})", names(def, &def.primary_key)));
     }
@@ -66,8 +66,7 @@ pub fn create_database(name: &str, partitions: u32, collation: Collation) -> Str
 }
 
 fn names(def: &TableDef, ids: &[ColumnId]) -> String {
-    let names: Vec<String> =
-        ids.iter().filter_map(|id| def.column(*id)).map(|c| quote_name(&c.name)).collect();
+    let names: Vec<String> = def.shown_columns(ids).map(|c| quote_name(&c.name)).collect();
     names.join(",")
 }
 
@@ -95,7 +94,7 @@ fn column_line(column: &ColumnDef, default: Collation) -> String {
         ColumnDefault::Expression(text) => {
             let _ = write!(line, " DEFAULT ({text})");
         }
-        ColumnDefault::Generated { .. } => {}
+        ColumnDefault::Generated { .. } | ColumnDefault::CollationKey(_) => {}
         ColumnDefault::CurrentTimestamp => {
             let _ = write!(line, " DEFAULT {}", current_timestamp(column.ty));
         }
@@ -146,13 +145,13 @@ pub struct ColumnRow {
 }
 
 pub fn columns_rows(def: &TableDef) -> Vec<ColumnRow> {
-    def.columns.iter().map(|column| column_rows(def, column)).collect()
+    def.shown().iter().map(|column| column_rows(def, column)).collect()
 }
 
 pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     let mut extra = Vec::new();
     let default = match &column.default {
-        ColumnDefault::None | ColumnDefault::Null => None,
+        ColumnDefault::None | ColumnDefault::Null | ColumnDefault::CollationKey(_) => None,
         ColumnDefault::Literal(text) => Some(text.clone()),
         ColumnDefault::Expression(text) => {
             extra.push("DEFAULT_GENERATED".to_string());
@@ -187,11 +186,12 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
 }
 
 fn key_of(def: &TableDef, id: ColumnId) -> &'static str {
-    if def.primary_key.contains(&id) {
+    let is_it = |column: &ColumnId| def.shown_as(*column) == id;
+    if def.primary_key.iter().any(is_it) {
         return "PRI";
     }
-    if def.keys.iter().any(|key| key.unique && key.columns == [id]) {
+    if def.keys.iter().any(|key| key.unique && key.columns.len() == 1 && key.columns.iter().any(is_it)) {
         return "UNI";
     }
-    if def.keys.iter().any(|key| key.columns.first() == Some(&id)) { "MUL" } else { "" }
+    if def.keys.iter().any(|key| key.columns.first().is_some_and(is_it)) { "MUL" } else { "" }
 }

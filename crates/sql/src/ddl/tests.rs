@@ -27,8 +27,8 @@ fn keys_and_defaults() {
         SHARD KEY (l_orderkey), SORT KEY (at)
       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci COMMENT='lines'")
     .unwrap();
-    assert_eq!(def.columns.len(), 5);
-    assert_eq!(def.next_column_id, ColumnId(6));
+    assert_eq!(def.shown().len(), 5);
+    assert_eq!(def.next_column_id, ColumnId(7));
     assert_eq!(def.primary_key, columns(&[1, 2]));
     assert_eq!(def.shard_key, columns(&[1]));
     assert_eq!(def.sort_key, columns(&[5]));
@@ -39,7 +39,8 @@ fn keys_and_defaults() {
     assert_eq!(
         def.keys,
         [
-            KeyDef { name: "l_comment".into(), columns: columns(&[4]), unique: false },
+            // By the collation key of the text.
+            KeyDef { name: "l_comment".into(), columns: columns(&[6]), unique: false },
             KeyDef { name: "by_at".into(), columns: columns(&[5]), unique: false },
         ]
     );
@@ -133,12 +134,7 @@ fn errors_are_mysqls() {
             "CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE)",
             "Pando doesn't yet support 'the unique key b without all columns of the shard key, which is (a)'",
         ),
-        (
-            "CREATE TABLE t (a varchar(5) PRIMARY KEY) COLLATE utf8mb4_0900_ai_ci",
-            "Pando doesn't yet support 'the collation utf8mb4_0900_ai_ci of column a in a PRIMARY or UNIQUE key; \
-             give the column COLLATE utf8mb4_bin, or SET pando_binary_unique_keys = ON to have that done with a \
-             warning'",
-        ),
+        ("CREATE TABLE t (a int, __key_1 int)", "Incorrect column name '__key_1'"),
         (
             "CREATE TABLE t (a int PRIMARY KEY, b int, SHARD KEY (b))",
             "Pando doesn't yet support 'the unique key PRIMARY without all columns of the shard key, which is (b)'",
@@ -294,4 +290,30 @@ proptest! {
         let text = show_create_table(&table);
         prop_assert_eq!(def(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?, table);
     }
+}
+
+#[test]
+fn keys_of_collated_texts_have_their_collation_keys() {
+    let def = def(
+        "CREATE TABLE t (a varchar(5), b varchar(5) COLLATE utf8mb4_bin, c text, PRIMARY KEY (b, a), KEY k (c), \
+         UNIQUE KEY u (a, b)) COLLATE utf8mb4_0900_ai_ci",
+    )
+    .unwrap();
+    let ids = columns;
+    assert_eq!(def.shown().len(), 3);
+    assert_eq!(def.columns.len(), 5);
+    assert_eq!(def.columns[3].default, ColumnDefault::CollationKey(ColumnId(1)));
+    assert!(!def.columns[3].nullable && def.columns[4].nullable);
+    assert_eq!(def.primary_key, ids(&[2, 4]));
+    assert_eq!(def.shard_key, ids(&[2, 4]));
+    let keys: Vec<_> = def.keys.iter().map(|key| (key.name.as_str(), key.columns.clone())).collect();
+    assert_eq!(keys, [("u", ids(&[4, 2])), ("k", ids(&[5]))]);
+    assert_eq!(def.column_named("__key_1"), None);
+    let shown = show_create_table(&def);
+    for line in ["PRIMARY KEY (`b`,`a`)", "UNIQUE KEY `u` (`a`,`b`)", "  KEY `k` (`c`)"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains("__key"), "{shown}");
+    let keys: Vec<_> = columns_rows(&def).into_iter().map(|row| (row.field, row.key)).collect();
+    assert_eq!(keys, [("a".to_string(), "PRI"), ("b".to_string(), "PRI"), ("c".to_string(), "MUL")]);
 }

@@ -85,7 +85,7 @@ functions! {
 }
 
 /// The collation that an argument names.
-fn collation(args: &Arguments<'_>, at: usize) -> Result<Collation> {
+pub(super) fn collation(args: &Arguments<'_>, at: usize) -> Result<Collation> {
     let names = args.texts(at)?;
     names
         .get(0)

@@ -1,6 +1,6 @@
-//! Warnings that constants of a statement raise while they are evaluated: a division by zero, a text
-//! that is no number. Binding gathers them on its thread; where nobody gathers, as when rows flow, they
-//! are dropped, and finding them out costs nothing.
+//! Warnings that constants of a statement raise while they are evaluated (a division by zero, a text that is
+//! no number), and values that are brought to their columns. Binding and assignment gather them on their
+//! thread; where nobody gathers, as when rows flow, they are dropped, and finding them out costs nothing.
 
 use std::cell::RefCell;
 use types::ErrorKind;
@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Runs `body` and takes the warnings that it raises.
-pub(crate) fn gather<T>(body: impl FnOnce() -> T) -> (T, Vec<Warning>) {
+pub fn gather<T>(body: impl FnOnce() -> T) -> (T, Vec<Warning>) {
     let outer = GATHERED.with(|gathered| gathered.replace(Some(Vec::new())));
     let result = body();
     let gathered = GATHERED.with(|gathered| gathered.replace(outer));

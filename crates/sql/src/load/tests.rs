@@ -5,7 +5,6 @@ use crate::convert::{Scalar, value_at};
 use crate::parse::parse_one;
 use crate::statement::FileFormat;
 use crate::statement::Statement;
-use crate::temporal::Zone;
 use proptest::prelude::*;
 
 fn table(sql: &str) -> Arc<TableDef> {
@@ -49,7 +48,7 @@ fn rows(def: &TableDef, new: &[NewRows]) -> Vec<String> {
 fn load_pieces(def: &Arc<TableDef>, clauses: &str, text: &[u8], piece: usize) -> Result<Vec<String>> {
     let (format, columns) = load_statement(clauses);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let context = Context { now: 0, zone: Zone::UTC };
+    let context = Context::fixed();
     let mut parser = LoadParser::new(def.clone(), &columns, &format, context)?;
     let mut new = Vec::new();
     for piece in text.chunks(piece.max(1)) {

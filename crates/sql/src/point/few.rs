@@ -5,7 +5,7 @@
 //! rows (an order, groups, sums) does not depend on values, so it is planned once, over rows that are at
 //! hand: [`Shape::Plan`] is the query without its conditions and its limit.
 
-use super::{BARE, Names, as_select, bare, is_value, is_wildcard, key_value, only_table};
+use super::{BARE, Names, as_select, bare, compared_value, is_value, is_wildcard, only_table};
 use crate::convert::Context;
 use crate::literal::literal;
 use sqlparser::ast;
@@ -169,18 +169,19 @@ impl Names<'_> {
                     Some(column) => (column, op, right),
                     None => (self.column(right)?, turned(op), left),
                 };
-                (column, Test::Compare(op, Box::new(self.value_for(column, value)?)))
+                (self.compared(column)?, Test::Compare(op, Box::new(self.value_for(column, value)?)))
             }
             ast::Expr::Between { expr, negated: false, low, high } => {
                 let column = self.column(expr)?;
+                let compared = self.compared(column)?;
                 let low = Test::Compare(Comparison::GreaterEq, Box::new(self.value_for(column, low)?));
-                out.push((column, low));
-                (column, Test::Compare(Comparison::LessEq, Box::new(self.value_for(column, high)?)))
+                out.push((compared, low));
+                (compared, Test::Compare(Comparison::LessEq, Box::new(self.value_for(column, high)?)))
             }
             ast::Expr::InList { expr, list, negated: false } => {
                 let column = self.column(expr)?;
                 let values = list.iter().map(|value| self.value_for(column, value));
-                (column, Test::In(values.collect::<Option<Vec<_>>>()?))
+                (self.compared(column)?, Test::In(values.collect::<Option<Vec<_>>>()?))
             }
             ast::Expr::IsNull(expr) => (self.column(expr)?, Test::Null),
             ast::Expr::IsNotNull(expr) => (self.column(expr)?, Test::NotNull),
@@ -188,6 +189,15 @@ impl Names<'_> {
         };
         out.push((column, test));
         is_bounded.then_some(())
+    }
+
+    /// What is compared in the place of a column: itself, or its collation key. `None`: it compares by
+    /// another collation than that of bytes, and the table does not keep its keys.
+    fn compared(&self, column: usize) -> Option<usize> {
+        let own = self.def.columns.get(column)?;
+        let compared = self.def.compared(own.id);
+        let is_by_bytes = !own.ty.is_string() || own.collation.is_bytes();
+        if compared == own.id { is_by_bytes.then_some(column) } else { self.def.position(compared) }
     }
 
     /// A value that a column is compared with, if the column is of a type that is compared here.
@@ -282,8 +292,8 @@ impl FewConditions {
             .iter()
             .map(|(place, test)| {
                 let place = *place;
-                let ty = def.columns.get(place)?.ty;
-                let value = |expr: &ast::Expr| key_value(literal(expr, parameters, context).ok()??, ty);
+                let value =
+                    |expr: &ast::Expr| compared_value(literal(expr, parameters, context).ok()??, def, place);
                 Some(match test {
                     Test::Compare(op, expr) => Condition::Compare { place, op: *op, value: value(expr)? },
                     Test::In(list) => {

@@ -220,7 +220,7 @@ fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
         let place = names.named(&assignment.column)?;
         let id = def.columns[place].id;
         // A row whose key changes becomes another, perhaps in another place.
-        if def.primary_key.contains(&id) || def.columns[place].auto_increment {
+        if def.primary_key.contains(&id) || def.compared(id) != id || def.columns[place].auto_increment {
             return None;
         }
         if assignments.iter().any(|(other, _)| *other == place) {
@@ -300,7 +300,7 @@ impl Names<'_> {
                 ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
                     columns.push(self.column(expr)?);
                 }
-                item if is_wildcard(item) => columns.extend(0..self.def.columns.len()),
+                item if is_wildcard(item) => columns.extend(0..self.def.shown().len()),
                 _ => return None,
             }
         }
@@ -334,12 +334,14 @@ impl Names<'_> {
             return None;
         }
         let ordered = key.iter().map(|id| {
-            let place = self.def.position(*id)?;
+            let place = self.def.position(self.def.shown_as(*id))?;
             let ty = self.def.columns[place].ty;
             if !ty.is_integer() && !matches!(ty, SqlType::Char(_) | SqlType::VarChar(_)) {
                 return None;
             }
-            equal.iter().find(|(other, _)| *other == place).cloned()
+            let (_, value) = equal.iter().find(|(other, _)| *other == place)?;
+            // By what the key compares: the column's collation key, if it has that.
+            Some((self.def.position(*id)?, value.clone()))
         });
         ordered.collect::<Option<Vec<_>>>().map(PointKey)
     }
@@ -376,7 +378,7 @@ impl PointKey {
             .iter()
             .map(|(place, expr)| {
                 let value = literal(expr, parameters, context).ok()??;
-                key_value(value, def.columns.get(*place)?.ty)
+                compared_value(value, def, *place)
             })
             .collect()
     }
@@ -392,6 +394,17 @@ fn key_value(value: Value, ty: SqlType) -> Option<Value> {
             in_range(Value::Int(v as i64), ty)
         }
         Value::Text(_) if matches!(ty, SqlType::Char(_) | SqlType::VarChar(_)) => Some(value),
+        _ => None,
+    }
+}
+
+/// The same where the column at this place may be a collation key: the key of the text.
+fn compared_value(value: Value, def: &TableDef, place: usize) -> Option<Value> {
+    let column = def.columns.get(place)?;
+    let ColumnDefault::CollationKey(text) = column.default else { return key_value(value, column.ty) };
+    let text = def.column(text)?;
+    match key_value(value, text.ty)? {
+        Value::Text(value) => Some(Value::Bytes(text.collation.key_of(&value))),
         _ => None,
     }
 }

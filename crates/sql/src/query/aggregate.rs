@@ -91,10 +91,20 @@ impl Grouping {
             own.relation == relation.table()
                 && !own.primary_key.is_empty()
                 && own.primary_key.iter().all(|name| {
-                    let key = Expr::Column(Column::new(Some(relation.clone()), name));
-                    self.keys.contains(&key)
+                    let column = Expr::Column(Column::new(Some(relation.clone()), name));
+                    self.keys.iter().any(|key| *key == column || is_collation_key(key, &column))
                 })
         })
+    }
+}
+
+/// Whether an expression is the collation key of another.
+fn is_collation_key(key: &Expr, text: &Expr) -> bool {
+    match key {
+        Expr::ScalarFunction(function) => {
+            function.name() == "collation_key" && function.args.first() == Some(text)
+        }
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@ use super::calls::plain_argument;
 use super::context::VariableScope;
 use super::errors::invalid_group_function;
 use super::window::Window;
+use crate::analyzer::collated::by_key;
 use crate::analyzer::convert::order_value;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
@@ -41,7 +42,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, SortExpr, WindowFunctionDefin
 use sqlparser::ast;
 use std::sync::Arc;
 use types::sql_type::LobSize;
-use types::{ErrorKind, SqlError, SqlType, Value};
+use types::{Collation, ErrorKind, SqlError, SqlType, Value};
 
 /// MySQL's default of group_concat_max_len.
 const DEFAULT_CONCAT_LIMIT: i64 = 1024;
@@ -354,11 +355,6 @@ impl Binder<'_> {
             }
         };
         let collation = self.rules.collation(&value);
-        if frame.distinct && !collation.is_bytes() {
-            return Err(SqlError::unsupported(
-                "GROUP_CONCAT(DISTINCT ..) of a text whose collation takes different texts for equal",
-            ));
-        }
         let mut separator = ",".to_string();
         for clause in clauses {
             match clause {
@@ -386,6 +382,9 @@ impl Binder<'_> {
             }
         }
         let limit = self.concat_limit();
+        if frame.distinct && by_key(&value.arrow, value.ty, collation) {
+            return self.unequal_list(value, collation, &separator, limit, frame);
+        }
         if frame.distinct && frame.order.iter().any(|key| key.expr != value.expr) {
             return match (raw, frame.order.as_slice()) {
                 (Some(raw), [key]) if key.expr == raw.expr => {
@@ -429,6 +428,26 @@ impl Binder<'_> {
         let list = Typed { expr, ty: text, arrow, nullable: true, collation: Collated::NUMBER };
         let joined = call(list::join_list(), vec![list, Typed::text(separator), digits], text)?;
         call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
+    }
+
+    /// GROUP_CONCAT of distinct texts where different ones may be equal: of those the first is shown.
+    fn unequal_list(
+        &mut self,
+        value: Typed,
+        collation: Collation,
+        separator: &str,
+        limit: i64,
+        mut frame: Frame,
+    ) -> Result<Typed, SqlError> {
+        let (text, collated) = (SqlType::Text(LobSize::Long), value.collated());
+        frame.distinct = false;
+        let arrow = DataType::new_list(value.arrow.clone(), true);
+        let expr = frame.aggregate(array_agg_udaf(), vec![value.expr])?;
+        let list = Typed { expr, ty: text, arrow, nullable: true, collation: Collated::NUMBER };
+        let name = Typed::text(collation.name());
+        let joined = call(list::join_unequal(), vec![list, Typed::text(separator), name], text)?;
+        let cut = call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)?;
+        Ok(Typed { collation: collated, ..cut })
     }
 
     /// JSON_ARRAYAGG and JSON_OBJECTAGG: the pieces are written first, joined by the aggregate, and put

@@ -12,6 +12,7 @@ use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::Expr;
 use sqlparser::ast;
@@ -148,6 +149,12 @@ impl Binder<'_> {
             exprs.push(named(Expr::Column(table.row.clone()), &format!("{ROW_COLUMN}:{number}")));
             let mut places = vec![0; scope.columns.len()];
             for (place, column) in table.definition.columns.iter().enumerate() {
+                if column.is_hidden() {
+                    // No name means it, and it follows from the others.
+                    let old = Column::new(Some(table.relation.as_str()), &column.name);
+                    exprs.push(named(Expr::Column(old), &format!("{number}:{}", column.name)));
+                    continue;
+                }
                 let at = (0..scope.columns.len())
                     .find(|at| is_of(&scope.columns[*at], table) && scope.columns[*at].name == column.name)
                     .ok_or_else(|| {

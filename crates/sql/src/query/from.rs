@@ -181,7 +181,13 @@ impl Binder<'_> {
         let schema = source.schema();
         let database = database.or(self.ctx.session.database);
         let mut columns = Vec::with_capacity(schema.fields().len());
+        let is_hidden = |name: &str| {
+            definition.is_some_and(|def| def.columns.iter().any(|own| own.is_hidden() && own.name == name))
+        };
         for (ordinal, field) in schema.fields().iter().enumerate() {
+            if is_hidden(field.name()) {
+                continue;
+            }
             let declared =
                 definition.and_then(|definition| definition.column_named(field.name())).map(|(_, c)| c);
             let ty = match declared {
@@ -209,8 +215,7 @@ impl Binder<'_> {
             });
         }
         let primary_key = definition.map_or_else(Vec::new, |definition| {
-            let key = definition.primary_key.iter();
-            key.filter_map(|id| definition.column(*id)).map(|column| column.name.clone()).collect()
+            definition.shown_columns(&definition.primary_key).map(|column| column.name.clone()).collect()
         });
         let plan = LogicalPlanBuilder::scan(TableReference::bare(relation.as_str()), source, None)
             .and_then(LogicalPlanBuilder::build)

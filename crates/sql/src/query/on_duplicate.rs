@@ -49,9 +49,11 @@ impl OnDuplicateUpdate {
         new: &RecordBatch,
         context: &Context,
     ) -> Result<RecordBatch, SqlError> {
+        // Hidden columns follow from the others.
+        let shown = self.definition.shown().len();
         let fields: Vec<Arc<Field>> =
-            old.schema().fields().iter().chain(new.schema().fields()).cloned().collect();
-        let pairs = old.columns().iter().chain(new.columns()).cloned().collect();
+            [old, new].iter().flat_map(|rows| rows.schema().fields()[..shown].to_vec()).collect();
+        let pairs = [old, new].iter().flat_map(|rows| rows.columns()[..shown].to_vec()).collect();
         let pairs = RecordBatch::try_new(Arc::new(Schema::new(fields)), pairs).map_err(SqlError::internal)?;
         let mut columns: Vec<ArrayRef> = old.columns().to_vec();
         for Change { place, value } in &self.changes {
@@ -118,7 +120,7 @@ pub fn bind_on_duplicate(
 
 /// The columns of a row of the table.
 pub(super) fn row_scope(definition: &TableDef, relation: &str, shown: &str, database: Option<&str>) -> Scope {
-    let columns = definition.columns.iter().enumerate().map(|(ordinal, column)| ScopeColumn {
+    let columns = definition.shown().iter().enumerate().map(|(ordinal, column)| ScopeColumn {
         table: shown.to_string(),
         database: database.map(str::to_string),
         name: column.name.clone(),

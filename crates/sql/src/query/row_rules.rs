@@ -3,7 +3,7 @@
 //!
 //! Their expressions see one row of the table and nothing else, so they are evaluated over batches of
 //! rows that are about to be written: first the defaults of columns that a statement left out, in the
-//! order of the columns, then the generated columns, then the constraints. Generated columns are kept,
+//! order of the columns, then the generated columns, then the keys of collations, then the constraints. Generated columns are kept,
 //! be they called STORED or VIRTUAL: no reader can tell. They and the constraints give the same for the
 //! same row at any time; a default may ask for the time, or for chance.
 
@@ -13,7 +13,7 @@ use super::errors::Clause;
 use super::on_duplicate::row_scope;
 use crate::analyzer::Typed;
 use crate::convert::{Context, convert_column};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::TableSource;
@@ -24,7 +24,7 @@ use sqlparser::ast::{self, Visit, Visitor};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use types::{ColumnDef, ColumnDefault, ErrorKind, SqlError, TableDef, Value};
+use types::{Collation, ColumnDef, ColumnDefault, ErrorKind, SqlError, TableDef, Value};
 
 /// An expression over a row, ready to run, and the type of its values.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub struct RowRules {
     /// By the place of the column.
     defaults: Vec<(usize, Compiled)>,
     generated: Vec<(usize, Compiled)>,
+    /// Collation keys: the column's place, that of its text, and the text's collation.
+    keys: Vec<(usize, usize, Collation)>,
     /// With the names of the constraints.
     checks: Vec<(String, Compiled)>,
 }
@@ -95,8 +97,12 @@ impl RowRules {
             )),
             defaults: Vec::new(),
             generated: Vec::new(),
+            keys: collation_keys(definition)?,
             checks: Vec::new(),
         };
+        if !has_expressions(definition) {
+            return Ok(Some(Arc::new(rules)));
+        }
         with_row_binder(definition, context, |binder, scope, schema| {
             let mut bind = |text: &str| {
                 let expr = crate::parse::parse_expr(text)?;
@@ -113,7 +119,8 @@ impl RowRules {
                     ColumnDefault::None
                     | ColumnDefault::Null
                     | ColumnDefault::Literal(_)
-                    | ColumnDefault::CurrentTimestamp => {}
+                    | ColumnDefault::CurrentTimestamp
+                    | ColumnDefault::CollationKey(_) => {}
                 }
             }
             for check in definition.checks.iter().filter(|check| check.enforced) {
@@ -136,6 +143,12 @@ impl RowRules {
         for (place, value) in defaults.chain(&self.generated) {
             let batch = self.batch(columns, rows)?;
             columns[*place] = value.column(&batch, &self.definition.columns[*place], &self.context)?;
+        }
+        for (place, text, collation) in &self.keys {
+            columns[*place] = keys_of(&columns[*text], *collation)?;
+        }
+        if self.checks.is_empty() {
+            return Ok(());
         }
         let batch = self.batch(columns, rows)?;
         for (name, check) in &self.checks {
@@ -170,7 +183,42 @@ fn unknown_in_check(check: &str, error: SqlError) -> SqlError {
     }
 }
 
+/// See [`RowRules::keys`].
+fn collation_keys(definition: &TableDef) -> Result<Vec<(usize, usize, Collation)>, SqlError> {
+    let mut keys = Vec::new();
+    for (place, column) in definition.columns.iter().enumerate() {
+        let ColumnDefault::CollationKey(text) = column.default else { continue };
+        let text = definition.position(text).ok_or_else(|| {
+            SqlError::internal(format_args!("a collation key of no column in table {}", definition.name))
+        })?;
+        keys.push((place, text, definition.columns[text].collation));
+    }
+    Ok(keys)
+}
+
+/// The collation keys of a column of texts.
+fn keys_of(texts: &ArrayRef, collation: Collation) -> Result<ArrayRef, SqlError> {
+    let texts = texts.as_string_view_opt().ok_or_else(|| SqlError::internal("a text that is none"))?;
+    let mut keys = BinaryViewBuilder::with_capacity(texts.len());
+    let mut key = Vec::new();
+    for text in texts {
+        match text {
+            Some(text) => {
+                key.clear();
+                collation.key(text, &mut key);
+                keys.append_value(&key);
+            }
+            None => keys.append_null(),
+        }
+    }
+    Ok(Arc::new(keys.finish()))
+}
+
 fn has_rules(definition: &TableDef) -> bool {
+    has_expressions(definition) || definition.columns.iter().any(ColumnDef::is_hidden)
+}
+
+fn has_expressions(definition: &TableDef) -> bool {
     !definition.checks.is_empty()
         || definition.columns.iter().any(|column| {
             matches!(column.default, ColumnDefault::Expression(_) | ColumnDefault::Generated { .. })
@@ -387,7 +435,7 @@ pub(crate) fn refuse_dependent(definition: &TableDef, column: &str) -> Result<()
 
 /// Whether all expressions of a new definition can be computed. Errors: 3818, 3820 and others.
 pub(crate) fn check_rules(definition: &TableDef) -> Result<(), SqlError> {
-    if !has_rules(definition) {
+    if !has_expressions(definition) {
         return Ok(());
     }
     let is_auto =

@@ -5,7 +5,7 @@
 //! characters in a row, each two bytes, the greater first; a character may weigh nothing (an accent by
 //! itself, where accents do not count) or as much as several (`ß` as `ss`).
 //!
-//! Keys may be stored one day, so the weights are part of the program and never change: each collation has
+//! Keys are stored, so the weights are part of the program and never change: each collation has
 //! a file of them, whose form [`weights`] explains.
 //!
 //! - `utf8mb4_general_ci`: one weight a character of the basic plane, all others are equal.
