@@ -2,7 +2,9 @@
 //! single rows; in CPU time of the thread, so that other work on the machine counts little.
 //! `cargo bench -p pando-columnstore --bench segment`.
 
-use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, StringViewArray};
+use arrow::array::{
+    ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, Int64Array, StringViewArray,
+};
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use columnstore::segment::sort_to_segment_order;
@@ -214,6 +216,18 @@ fn scan(segment: &Segment, def: &TableDef, spec: &ScanSpec) -> usize {
     rows
 }
 
+/// The same by the rows that the segment was made of.
+fn filter_all(def: &TableDef, rows: &RecordBatch, spec: &ScanSpec) {
+    for from in (0..ROWS).step_by(65_536) {
+        let part = rows.slice(from, (ROWS - from).min(65_536));
+        filter_batch(def, &part, spec, None, 0, &mut |batch| {
+            black_box(batch);
+            Ok(true)
+        })
+        .unwrap();
+    }
+}
+
 fn write(path: &Path, def: &TableDef, rows: &RecordBatch) -> SegmentMeta {
     let _ = std::fs::remove_file(path);
     write_segment(&RealDisk, path, 1, def, rows, BeginTimestamps::All(Timestamp(1))).unwrap()
@@ -297,18 +311,26 @@ fn segments(criterion: &mut Criterion<CpuTime>) {
         }],
         row_refs: true,
     };
+    let comment = |test: Predicate| ScanSpec { columns: vec![], predicates: vec![test], row_refs: false };
+    let texts = rows.column(15).as_string_view();
+    let bytes: usize = texts.iter().flatten().map(str::len).sum();
+    println!("strings: {bytes} bytes, a scan of them at 1 GB/s takes {:.1} ms", bytes as f64 / 1e6);
+    let value = Value::Text(texts.value(ROWS / 2).into());
+    let equal = comment(Predicate::Compare { column: ColumnId(16), op: Compare::Eq, value });
+    let contains = comment(Predicate::Bytes {
+        column: ColumnId(16),
+        test: Arc::new(|text: &[u8]| text.windows(6).any(|part| part == b"unusua")),
+        label: "LIKE '%unusua%'".into(),
+    });
+    for (name, spec) in [("equality", &equal), ("like", &contains)] {
+        group.bench_function(format!("{name} of strings"), |b| b.iter(|| scan(&segment, &def, spec)));
+        group.bench_function(format!("{name} of strings in arrow"), |b| {
+            b.iter(|| filter_all(&def, &rows, spec))
+        });
+    }
     group.bench_function("like on a dictionary", |b| b.iter(|| scan(&segment, &def, &like)));
     group.bench_function("q6 on arrow", |b| {
-        b.iter(|| {
-            for from in (0..ROWS).step_by(65_536) {
-                let part = rows.slice(from, (ROWS - from).min(65_536));
-                filter_batch(&def, &part, &q6(), None, 0, &mut |batch| {
-                    black_box(batch);
-                    Ok(true)
-                })
-                .unwrap();
-            }
-        });
+        b.iter(|| filter_all(&def, &rows, &q6()));
     });
     group.bench_function("cold scan all", |b| {
         b.iter_batched(

@@ -3,15 +3,14 @@
 //! | section | bytes |
 //! |---|---|
 //! | validity bitmap, if the block has NULLs | rows / 8, padded |
-//! | where each vector's bytes start, and the end of the last, u32 | 4 * (vectors + 1), padded |
-//! | lengths, packed as in [`super::ints`], NULL has 0 | 128 * width a vector |
+//! | lengths, as in [`super::spans`]; NULL has 0 | |
 //! | the bytes | the rest |
 //!
 //! A block's bytes are fewer than 2^31, so that an Arrow view can point anywhere into them.
 
 use super::bits::{self, Bits};
-use super::lanes::{self, Lane, LaneInt, with_lane};
-use super::{ALIGN, BLOCK_ROWS, Malformed, VECTOR, aligned, bitmap_bytes, ints, pad};
+use super::spans::{self, Spans};
+use super::{ALIGN, BLOCK_ROWS, Malformed, VECTOR, bitmap_bytes, pad};
 use arrow::array::make_view;
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::ToByteSlice;
@@ -81,45 +80,13 @@ pub fn encode<'a>(
     out: &mut Vec<u8>,
 ) -> Option<u8> {
     debug_assert!(out.len().is_multiple_of(ALIGN) && rows > 0 && rows <= BLOCK_ROWS);
-    let vectors = rows.div_ceil(VECTOR);
-    let mut lengths = Vec::with_capacity(rows);
-    let mut longest = 0;
-    let mut total = 0u64;
-    for row in 0..rows {
-        let length = get(row).len();
-        longest = longest.max(length);
-        total += length as u64;
-        lengths.push(length as u32);
-    }
-    if total >= 1 << 31 {
-        return None;
-    }
-    let width = lanes::width_of(longest as u64);
+    let lengths: Vec<u32> = (0..rows).map(|row| get(row).len() as u32).collect();
     if let Some(bitmap) = validity {
         out.extend_from_slice(bitmap);
         pad(out);
     }
-    let mut start = 0u32;
-    for vector in lengths.chunks(VECTOR) {
-        out.extend_from_slice(&start.to_le_bytes());
-        start += vector.iter().sum::<u32>();
-    }
-    out.extend_from_slice(&start.to_le_bytes());
-    pad(out);
-    with_lane!(Lane::of_width(width), L => {
-        let mut values = [0 as L; VECTOR];
-        let mut packed = vec![0 as L; lanes::vector_bytes(width) / size_of::<L>()];
-        for vector in lengths.chunks(VECTOR) {
-            for (to, length) in values.iter_mut().zip(vector) {
-                *to = L::truncate(u64::from(*length));
-            }
-            values[vector.len()..].fill(0);
-            lanes::pack(width, &values, &mut packed);
-            ints::append(&packed, out);
-        }
-    });
-    debug_assert!(out.len().is_multiple_of(ALIGN) && vectors > 0);
-    out.reserve(total as usize);
+    let width = spans::encode(&lengths, out)?;
+    out.reserve(lengths.iter().map(|length| *length as usize).sum());
     for row in 0..rows {
         out.extend_from_slice(get(row));
     }
@@ -129,16 +96,10 @@ pub fn encode<'a>(
 /// A block of strings, loaded and validated.
 #[derive(Debug)]
 pub struct BytesBlock {
-    width: u8,
-    lane: Lane,
     validity: Option<BooleanBuffer>,
-    starts: Buffer,
-    lengths: Buffer,
+    spans: Spans,
     data: Buffer,
 }
-
-/// Where the values of a vector start in the block's bytes, and the end of the last.
-pub type Offsets = [u32; VECTOR + 1];
 
 impl BytesBlock {
     /// Checks all lengths and, with `text`, that every value is UTF-8.
@@ -149,84 +110,22 @@ impl BytesBlock {
         text: bool,
         block: &Buffer,
     ) -> Result<BytesBlock, Malformed> {
-        if rows == 0 || rows > BLOCK_ROWS {
-            return Err(Malformed::new(0, "number of rows out of range"));
-        }
-        if width > 32 {
-            return Err(Malformed::new(0, "bit width of lengths above 32"));
-        }
-        let vectors = rows.div_ceil(VECTOR);
-        let bitmap = if nulls { bitmap_bytes(rows) } else { 0 };
-        let lengths_at = bitmap + aligned((vectors + 1) * 4);
-        let data_at = lengths_at + vectors * lanes::vector_bytes(width);
-        if block.len() < data_at || block.len() - data_at >= 1 << 31 {
-            return Err(Malformed::new(block.len(), "length of a block of strings"));
-        }
+        let bitmap = if nulls { bitmap_bytes(rows.min(BLOCK_ROWS)) } else { 0 };
+        let (spans, data_at) = Spans::new(rows, width, bitmap, block)?;
         let block = BytesBlock {
-            width,
-            lane: Lane::of_width(width),
             validity: nulls.then(|| BooleanBuffer::new(block.slice_with_length(0, bitmap), 0, rows)),
-            starts: block.slice_with_length(bitmap, (vectors + 1) * 4),
-            lengths: block.slice_with_length(lengths_at, data_at - lengths_at),
+            spans,
             data: block.slice(data_at),
         };
-        block.check(vectors, text).map_err(|what| Malformed::new(bitmap, what))?;
+        block.check(text).map_err(|what| Malformed::new(bitmap, what))?;
         Ok(block)
     }
 
-    fn check(&self, vectors: usize, text: bool) -> Result<(), &'static str> {
-        let starts = self.starts.typed_data::<u32>();
-        if starts[0] != 0 || starts[vectors] as usize != self.data.len() {
+    fn check(&self, text: bool) -> Result<(), &'static str> {
+        if self.spans.check()? != self.data.len() {
             return Err("string offsets do not span the block");
         }
-        let text =
-            if text { Some(std::str::from_utf8(&self.data).map_err(|_| "text is not UTF-8")?) } else { None };
-        // Only a value that starts within a character can be broken, and ASCII has none.
-        let boundaries = text.filter(|text| !text.is_ascii());
-        let mut offsets = [0; VECTOR + 1];
-        for vector in 0..vectors {
-            let total = self.sum(vector);
-            if u64::from(starts[vector]) + total != u64::from(starts[vector + 1]) {
-                return Err("string lengths do not fit their offsets");
-            }
-            if let Some(text) = boundaries {
-                self.offsets(vector, &mut offsets);
-                if !offsets.iter().all(|at| text.is_char_boundary(*at as usize)) {
-                    return Err("text is cut within a character");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn packed<L: LaneInt>(&self, vector: usize) -> &[L] {
-        let words = lanes::vector_bytes(self.width) / size_of::<L>();
-        &self.lengths.typed_data::<L>()[vector * words..][..words]
-    }
-
-    // The lane may be u64 itself.
-    #[allow(clippy::useless_conversion)]
-    fn sum(&self, vector: usize) -> u64 {
-        with_lane!(self.lane, L => {
-            let mut lengths = [0 as L; VECTOR];
-            lanes::unpack(self.width, self.packed::<L>(vector), &mut lengths);
-            lengths.iter().map(|&length| -> u64 { length.into() }).sum()
-        })
-    }
-
-    // The lane may be u32 itself.
-    #[allow(clippy::unnecessary_cast)]
-    pub fn offsets(&self, vector: usize, out: &mut Offsets) {
-        let mut at = self.starts.typed_data::<u32>()[vector];
-        with_lane!(self.lane, L => {
-            let mut lengths = [0 as L; VECTOR];
-            lanes::unpack(self.width, self.packed::<L>(vector), &mut lengths);
-            for (to, length) in out.iter_mut().zip(&lengths) {
-                *to = at;
-                at = at.wrapping_add(*length as u32);
-            }
-        });
-        out[VECTOR] = at;
+        if text { check_text(&self.data, &self.spans) } else { Ok(()) }
     }
 
     /// All the block's bytes: what the offsets point into.
@@ -242,22 +141,9 @@ impl BytesBlock {
         self.validity.as_ref().is_none_or(|bitmap| bitmap.value(row))
     }
 
-    /// Where a row's bytes stand.
-    pub fn range(&self, row: usize) -> (usize, usize) {
-        let (vector, index) = (row / VECTOR, row % VECTOR);
-        let start = self.starts.typed_data::<u32>()[vector] as usize;
-        with_lane!(self.lane, L => {
-            let mut lengths = [0 as L; VECTOR];
-            lanes::unpack(self.width, self.packed::<L>(vector), &mut lengths);
-            let before: usize = lengths[..index].iter().map(|&length| length as usize).sum();
-            let from = start + before;
-            (from, from + lengths[index] as usize)
-        })
-    }
-
     /// The bytes of a row, empty if it is NULL.
     pub fn get(&self, row: usize) -> &[u8] {
-        let (from, to) = self.range(row);
+        let (from, to) = self.spans.range(row);
         &self.data[from..to]
     }
 
@@ -270,29 +156,39 @@ impl BytesBlock {
             return;
         }
         let mut offsets = [0; VECTOR + 1];
-        self.offsets(vector, &mut offsets);
+        self.spans.offsets(vector, &mut offsets);
         bits::retain(bits, |row| test(&self.data[offsets[row] as usize..offsets[row + 1] as usize]));
     }
 
     /// Appends views of rows `from..from + count` of a vector, into buffer 0 that is [`Self::data`].
     pub fn views(&self, vector: usize, from: usize, count: usize, out: &mut Vec<u128>) {
         let mut offsets = [0; VECTOR + 1];
-        self.offsets(vector, &mut offsets);
+        self.spans.offsets(vector, &mut offsets);
         let data = self.data.as_slice();
         out.extend(offsets[from..=from + count].windows(2).map(|pair| view(data, pair[0], pair[1])));
     }
 
     /// Appends where the given rows of a vector stand in [`Self::data`].
     pub fn spans(&self, vector: usize, rows: &[u16], out: &mut Vec<(u32, u32)>) {
-        if let [row] = rows {
-            let (from, to) = self.range(vector * VECTOR + usize::from(*row));
-            out.push((from as u32, to as u32));
-            return;
-        }
-        let mut offsets = [0; VECTOR + 1];
-        self.offsets(vector, &mut offsets);
-        out.extend(rows.iter().map(|&row| (offsets[usize::from(row)], offsets[usize::from(row) + 1])));
+        self.spans.each(vector, rows, |from, to| out.push((from, to)));
     }
+}
+
+/// Checks that bytes that spans divide are UTF-8, and each value is.
+fn check_text(data: &[u8], spans: &Spans) -> Result<(), &'static str> {
+    let text = std::str::from_utf8(data).map_err(|_| "text is not UTF-8")?;
+    // Only a value that starts within a character can be broken, and ASCII has none.
+    if text.is_ascii() {
+        return Ok(());
+    }
+    let mut offsets = [0; VECTOR + 1];
+    for vector in 0..spans.vectors() {
+        spans.offsets(vector, &mut offsets);
+        if !offsets.iter().all(|at| text.is_char_boundary(*at as usize)) {
+            return Err("text is cut within a character");
+        }
+    }
+    Ok(())
 }
 
 /// An Arrow view of `data[from..to]`, where `data` is buffer 0.

@@ -8,6 +8,7 @@
 //! | [`ints`] | integers up to 64 bits, dictionary codes | frame of reference, common divisor, bit-packed |
 //! | [`fixed`] | floats, 128-bit integers | as they are |
 //! | [`bytes`] | strings | bit-packed lengths, then the bytes |
+//! | [`fsst`] | strings with frequent pieces | bit-packed lengths, then 12-bit codes of the pieces, of one table a segment |
 //! | [`dictionary`] | strings that repeat | one sorted dictionary a segment, codes as `ints` |
 //!
 //! Blocks are validated once, when they are loaded: after that no decoder meets an out-of-range
@@ -19,10 +20,12 @@ pub mod bytes;
 pub mod dictionary;
 pub mod divisor;
 pub mod fixed;
+pub mod fsst;
 pub mod ints;
 pub mod key_set;
 pub mod lanes;
 pub mod ranges;
+pub mod spans;
 pub mod string_test;
 
 // Blocks are read in place: their integers stand least significant byte first.

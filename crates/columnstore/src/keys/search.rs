@@ -64,7 +64,7 @@ impl Part {
         }
         match self {
             Part::Number(number) => column.number(row).cmp(number),
-            Part::String(string) => column.string(row).cmp(string),
+            Part::String(string) => column.string(row, &mut Vec::new()).cmp(string),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::StoreError;
 use crate::encoding::bytes::BytesBlock;
 use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::FixedBlock;
+use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::IntBlock;
 use env::MemoryBudget;
 use env::memory::Reservation;
@@ -73,6 +74,8 @@ pub(crate) enum Block {
     Fixed(Arc<FixedBlock>),
     Bytes(Arc<BytesBlock>),
     Dictionary(Arc<Dictionary>),
+    Fsst(Arc<FsstBlock>),
+    Symbols(Arc<SymbolTable>),
 }
 
 struct Entry {

@@ -6,6 +6,7 @@ use crate::encoding::bits::{self, Bits};
 use crate::encoding::bytes::BytesBlock;
 use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::{FixedBits, FixedBlock, FixedKind};
+use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::{IntBlock, Target};
 use crate::vectors::Vector;
 use arrow::array::{
@@ -25,6 +26,7 @@ pub(crate) enum BlockColumn {
     Fixed(Arc<FixedBlock>),
     Strings(Arc<BytesBlock>),
     Codes(Arc<IntBlock>, Arc<Dictionary>),
+    Fsst(Arc<FsstBlock>, Arc<SymbolTable>),
 }
 
 impl BlockColumn {
@@ -35,6 +37,7 @@ impl BlockColumn {
             BlockColumn::Ints(block) | BlockColumn::Codes(block, _) => block.validity(),
             BlockColumn::Fixed(block) => block.validity(),
             BlockColumn::Strings(block) => block.validity(),
+            BlockColumn::Fsst(block, _) => block.validity(),
         }
     }
 
@@ -44,6 +47,7 @@ impl BlockColumn {
             BlockColumn::Ints(block) | BlockColumn::Codes(block, _) => block.is_valid(row),
             BlockColumn::Fixed(block) => block.is_valid(row),
             BlockColumn::Strings(block) => block.is_valid(row),
+            BlockColumn::Fsst(block, _) => block.is_valid(row),
         }
     }
 
@@ -61,14 +65,19 @@ impl BlockColumn {
         match self {
             BlockColumn::Ints(block) => block.get(row).into(),
             BlockColumn::Fixed(block) => block.key(row),
-            BlockColumn::Null | BlockColumn::Strings(_) | BlockColumn::Codes(..) => 0,
+            BlockColumn::Null | BlockColumn::Strings(_) | BlockColumn::Codes(..) | BlockColumn::Fsst(..) => 0,
         }
     }
 
-    /// The string of a row that is not NULL; empty for numbers.
-    pub fn string(&self, row: usize) -> &[u8] {
+    /// The string of a row that is not NULL; empty for numbers. `scratch` is for what has to be decoded.
+    pub fn string<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         match self {
             BlockColumn::Strings(block) => block.get(row),
+            BlockColumn::Fsst(block, table) => {
+                scratch.clear();
+                block.append(row, table, scratch);
+                scratch
+            }
             BlockColumn::Codes(codes, dictionary) => dictionary.get(codes.get(row) as usize),
             BlockColumn::Null | BlockColumn::Ints(_) | BlockColumn::Fixed(_) => &[],
         }
@@ -222,6 +231,7 @@ impl Chunk {
                 Ok(views(ty, state.0, vec![dictionary.data().clone()], nulls))
             }
             BlockColumn::Strings(block) => Ok(self.strings(block, ty, nulls)),
+            BlockColumn::Fsst(block, table) => Ok(self.decoded(block, table, ty, nulls)),
         }
     }
 
@@ -260,6 +270,40 @@ impl Chunk {
         Ok(())
     }
 
+    fn decoded(
+        &self,
+        block: &FsstBlock,
+        table: &SymbolTable,
+        ty: SqlType,
+        nulls: Option<NullBuffer>,
+    ) -> ArrayRef {
+        let longest = self.groups.iter().map(|group| block.longest(group.vector)).sum::<usize>();
+        if longest > CopiedStrings::FULL {
+            let mut copied = CopiedStrings::with_capacity(self.rows, 0);
+            let mut scratch = Vec::new();
+            self.row_numbers(|row| {
+                scratch.clear();
+                block.append(row, table, &mut scratch);
+                copied.push(&scratch);
+            });
+            return copied.finish(ty, nulls);
+        }
+        let mut to = Decoded::default();
+        self.each(
+            &mut to,
+            |to, vector, count| block.extend(vector, count, table, &mut to.bytes, &mut to.ends),
+            |to, vector, rows| block.gather(vector, rows, table, &mut to.bytes, &mut to.ends),
+        );
+        let mut from = 0;
+        let made = to.ends.iter().map(|&end| {
+            let view = crate::encoding::bytes::view(&to.bytes, from, end);
+            from = end;
+            view
+        });
+        let made = made.collect();
+        views(ty, made, vec![Buffer::from_vec(to.bytes)], nulls)
+    }
+
     fn strings(&self, block: &BytesBlock, ty: SqlType, nulls: Option<NullBuffer>) -> ArrayRef {
         if self.groups.iter().all(|group| group.from.is_none()) {
             let mut made = Vec::with_capacity(self.rows);
@@ -286,6 +330,13 @@ impl Chunk {
         let made = spans.iter().map(|span| crate::encoding::bytes::view(data, span.0, span.1)).collect();
         views(ty, made, vec![data.clone()], nulls)
     }
+}
+
+/// The buffers of decoded strings under construction.
+#[derive(Default)]
+struct Decoded {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
 }
 
 /// How integers of a type stand in its Arrow array.
@@ -430,8 +481,9 @@ pub(super) fn gather<'a>(
     match ty.physical() {
         Physical::Bytes => {
             let mut copied = CopiedStrings::with_capacity(rows, 0);
+            let mut scratch = Vec::new();
             for (column, row) in at {
-                copied.push(if valid.push(column, row) { column.string(row) } else { &[] });
+                copied.push(if valid.push(column, row) { column.string(row, &mut scratch) } else { &[] });
             }
             Ok(copied.finish(ty, valid.finish()))
         }

@@ -1,10 +1,10 @@
 //! One column of a segment under construction: its blocks, zones, range and sketch.
 
-use super::format::{BlockEntry, Bound, ColumnEntry, DictionaryEntry, Form, Zone};
+use super::format::{BlockEntry, Bound, ColumnEntry, DictionaryEntry, Form, SymbolsEntry, Zone};
 use super::write::Output;
 use crate::StoreError;
 use crate::encoding::bytes::Strings;
-use crate::encoding::{BLOCK_ROWS, bytes, bytes_hash, dictionary, fixed, ints, number_hash};
+use crate::encoding::{BLOCK_ROWS, bytes, bytes_hash, dictionary, fixed, fsst, ints, number_hash};
 use crate::filter::values;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
@@ -197,7 +197,7 @@ pub(super) fn encode_strings(
     let strings = values::strings(array);
     match dictionary::build(&strings) {
         Some(encoded) if !encoded.entries.is_empty() => coded_strings(out, entry, array, ty, encoded),
-        _ => plain_strings(out, entry, array, ty, &strings),
+        _ => single_strings(out, entry, array, ty, &strings),
     }
 }
 
@@ -237,7 +237,8 @@ fn coded_strings(
     Ok(())
 }
 
-fn plain_strings(
+/// Strings one by one: in codes of a symbol table if that is shorter, else as they are.
+fn single_strings(
     out: &mut Output,
     entry: &mut ColumnEntry,
     array: &ArrayRef,
@@ -245,6 +246,16 @@ fn plain_strings(
     strings: &Strings<'_>,
 ) -> Result<(), StoreError> {
     let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+    let string_bytes: usize = (0..strings.len()).map(|row| strings.get(row).len()).sum();
+    let encoder = match fsst::train(strings, string_bytes) {
+        Some(symbols) => {
+            let (place, ()) = out.block(|to| fsst::encode_table(&symbols, to))?;
+            let string_bytes = string_bytes as u64;
+            entry.symbols = Some(SymbolsEntry { place, symbols: symbols.len() as u32, string_bytes });
+            Some(fsst::Encoder::new(&symbols))
+        }
+        None => None,
+    };
     let mut range: Option<(&[u8], &[u8])> = None;
     for (from, count) in blocks(array.len()) {
         let (bitmap, missing) = validity(nulls, from, count);
@@ -266,8 +277,11 @@ fn plain_strings(
                 None => (text, text),
             });
         }
-        let (place, width) =
-            out.block(|to| bytes::encode(count, |row| strings.get(from + row), bitmap.as_deref(), to))?;
+        let get = |row: usize| strings.get(from + row);
+        let (place, width) = out.block(|to| match &encoder {
+            Some(encoder) => fsst::block::encode(encoder, count, get, bitmap.as_deref(), to),
+            None => bytes::encode(count, get, bitmap.as_deref(), to),
+        })?;
         let Some(width) = width else {
             return Err(StoreError::internal(
                 "65,536 rows of a column have 2 GiB of strings or more; write fewer rows at a time",
@@ -283,7 +297,11 @@ fn plain_strings(
             }
             None => Zone::None,
         };
-        entry.blocks.push(BlockEntry { nulls: missing as u32, form: Form::Strings { place, width }, zone });
+        let form = match encoder {
+            Some(_) => Form::Fsst { place, width },
+            None => Form::Strings { place, width },
+        };
+        entry.blocks.push(BlockEntry { nulls: missing as u32, form, zone });
     }
     entry.range = range.map(|(low, high)| (range_bound(low, ty), range_bound(high, ty)));
     Ok(())

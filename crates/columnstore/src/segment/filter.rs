@@ -7,6 +7,7 @@
 use super::block::BlockColumn;
 use crate::encoding::VECTOR;
 use crate::encoding::bits::{self, Bits};
+use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::{IntBlock, IntTest};
 use crate::encoding::key_set::KeySet;
 use crate::encoding::ranges::{Ranges, float_bounds};
@@ -47,6 +48,15 @@ pub(super) enum Node {
     Strings {
         column: BlockColumn,
         tests: Vec<StringTest>,
+    },
+    /// Strings in codes of a symbol table: their tests, and those that are made of codes.
+    Fsst {
+        block: Arc<FsstBlock>,
+        table: Arc<SymbolTable>,
+        tests: Vec<StringTest>,
+        /// Equal, or not equal, to these codes.
+        codes: Vec<(Vec<u16>, bool)>,
+        scratch: Vec<u8>,
     },
     Null {
         column: BlockColumn,
@@ -146,6 +156,7 @@ impl Node {
                     let test = block.bind(&dictionary.passing(tests));
                     if test.is_never() { Node::Fail } else { Node::Ints { block, test } }
                 }
+                BlockColumn::Fsst(block, table) => Node::fsst(block, table, tests),
                 column => Node::Strings { column, tests: tests.clone() },
             },
             Condition::Null { column, null } => Node::Null { column: source.load(*column)?, null: *null },
@@ -163,6 +174,19 @@ impl Node {
         Ok(())
     }
 
+    fn fsst(block: Arc<FsstBlock>, table: Arc<SymbolTable>, all: &[StringTest]) -> Node {
+        let (mut tests, mut codes) = (Vec::new(), Vec::new());
+        for test in all {
+            match test {
+                StringTest::Compare(op @ (Compare::Eq | Compare::NotEq), constant) => {
+                    codes.push((table.codes(constant), *op == Compare::Eq));
+                }
+                test => tests.push(test.clone()),
+            }
+        }
+        Node::Fsst { block, table, tests, codes, scratch: Vec::new() }
+    }
+
     fn effort(&self) -> u32 {
         match self {
             Node::Pass | Node::Fail | Node::Null { .. } => 1,
@@ -172,6 +196,8 @@ impl Node {
             Node::Numbers { .. } => 8,
             Node::Columns { .. } => 12,
             Node::Strings { .. } => 60,
+            Node::Fsst { tests, .. } if tests.is_empty() => 12,
+            Node::Fsst { .. } => 90,
             Node::All(conjunction) => conjunction.parts.iter().map(|part| part.node.effort()).sum(),
             Node::Any(parts) => parts.iter().map(Node::effort).sum(),
         }
@@ -201,6 +227,14 @@ impl Node {
             Node::Strings { column, tests } => {
                 if let BlockColumn::Strings(block) = column {
                     block.filter(vector, |value| all_pass(tests, value), selected);
+                }
+            }
+            Node::Fsst { block, table, tests, codes, scratch } => {
+                for (codes, equal) in codes.iter() {
+                    block.filter_equal(vector, codes, *equal, selected);
+                }
+                if !tests.is_empty() {
+                    block.filter(vector, table, scratch, |value| all_pass(tests, value), selected);
                 }
             }
             Node::Null { column, null } => {
@@ -295,7 +329,10 @@ fn compare(
     let start = vector * VECTOR;
     match ty.physical() {
         Physical::Bytes => {
-            bits::retain(selected, |row| op.holds(left.string(start + row).cmp(right.string(start + row))));
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            bits::retain(selected, |row| {
+                op.holds(left.string(start + row, &mut a).cmp(right.string(start + row, &mut b)))
+            });
         }
         physical => {
             let (low, high) = float_bounds();

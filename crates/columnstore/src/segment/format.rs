@@ -1,21 +1,21 @@
-//! The segment file, version 2, byte by byte. Integers stand least significant byte first.
+//! The segment file, version 3, byte by byte. Integers stand least significant byte first.
 //!
 //! ```text
 //! header, 64 bytes
 //!   0   8   magic "PANDOSEG"
-//!   8   4   version: 2
+//!   8   4   version: 3
 //!   12  4   segment id
 //!   16  48  zero
 //! blocks, each at a multiple of 64 bytes, zeros between: see crate::encoding for their insides
-//!   for each column in the order of the footer: its dictionary if it has one, then its blocks of
-//!   65,536 rows, the last one shorter
+//!   for each column in the order of the footer: its dictionary or symbol table if it has one, then its
+//!   blocks of 65,536 rows, the last one shorter
 //! footer, at a multiple of 64 bytes
 //! trailer, the file's last 32 bytes
 //!   0   8   offset of the footer
 //!   8   4   length of the footer
 //!   12  4   crc32 of the footer
 //!   16  4   segment id
-//!   20  4   version: 2
+//!   20  4   version: 3
 //!   24  8   magic "PANDOSEG"
 //! ```
 //!
@@ -34,15 +34,17 @@
 //!   b   1: least and greatest value follow, as below; else 0
 //!       values: integers z; floats z, the order-preserving key; strings s, cut to 64 bytes
 //!   sketch of distinct values, see super::sketch
-//!   b   1: a dictionary follows; else 0
-//!       place, n number of entries
+//!   b   1: a dictionary follows; 2: a symbol table (not before version 3); else 0
+//!       1: place, n number of entries
+//!       2: place, n number of symbols from code 256 on, n bytes of all strings of the column
 //!   for each block
 //!     n   NULLs
-//!     b   form: 0 all NULL, 1 integers, 2 fixed-width values, 3 one fixed-width value, 4 strings
+//!     b   form: 0 all NULL, 1 integers, 2 fixed-width values, 3 one fixed-width value, 4 strings,
+//!         5 strings in codes of the symbol table
 //!         1: place, b width, b 1 if each vector has a reference, z reference, n divisor
 //!         2: place
 //!         3: z the value's bits
-//!         4: place, b width of the lengths
+//!         4, 5: place, b width of the lengths
 //!     b   zone: 0 none, 1 numbers: z least, z greatest (floats as keys, as above),
 //!         2 strings: s lower bound, s upper bound, 3 strings: s lower bound alone
 //! n   number of key runs (not in version 1, which has none), then for each
@@ -63,7 +65,7 @@ use crate::encoding::{ALIGN, BLOCK_ROWS};
 use types::{ColumnId, Physical, SqlType, Timestamp};
 
 pub const MAGIC: [u8; 8] = *b"PANDOSEG";
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The oldest version that is read.
 const OLDEST_VERSION: u32 = 1;
 pub const HEADER_BYTES: usize = 64;
@@ -120,6 +122,7 @@ pub struct ColumnEntry {
     pub range: Option<(Bound, Bound)>,
     pub sketch: DistinctSketch,
     pub dictionary: Option<DictionaryEntry>,
+    pub symbols: Option<SymbolsEntry>,
     pub blocks: Vec<BlockEntry>,
 }
 
@@ -136,6 +139,15 @@ pub struct DictionaryEntry {
     pub entries: u32,
 }
 
+/// A column has a dictionary, or this, or neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SymbolsEntry {
+    pub place: Place,
+    pub symbols: u32,
+    /// Bytes of all strings of the column, as they were.
+    pub string_bytes: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockEntry {
     pub nulls: u32,
@@ -150,15 +162,26 @@ pub enum Form {
     Fixed { place: Place },
     FixedConstant { bits: i128 },
     Strings { place: Place, width: u8 },
+    Fsst { place: Place, width: u8 },
 }
 
 impl Form {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Form::Null | Form::FixedConstant { .. } => None,
-            Form::Ints { place, .. } | Form::Fixed { place } | Form::Strings { place, .. } => Some(place),
+            Form::Ints { place, .. }
+            | Form::Fixed { place }
+            | Form::Strings { place, .. }
+            | Form::Fsst { place, .. } => Some(place),
         }
     }
+}
+
+/// What a column's blocks have in common.
+#[derive(Clone, Copy)]
+struct Shared {
+    dictionary: bool,
+    symbols: bool,
 }
 
 /// Bounds of a block's values that are not NULL.
@@ -176,8 +199,17 @@ impl ColumnEntry {
         self.ty.map_or(Physical::I64, SqlType::physical)
     }
 
-    /// Bytes of the column in the file.
+    /// Places of what all blocks of the column share.
+    pub fn shared_places(&self) -> impl Iterator<Item = Place> {
+        self.dictionary.map(|entry| entry.place).into_iter().chain(self.symbols.map(|entry| entry.place))
+    }
+
+    /// Bytes of the column in the file; of strings in codes of symbols, their own bytes, which is what a
+    /// reader gets.
     pub fn bytes(&self) -> u64 {
+        if let Some(symbols) = &self.symbols {
+            return symbols.string_bytes;
+        }
         let blocks: u64 = self.blocks.iter().filter_map(|b| b.form.place()).map(|p| p.length).sum();
         blocks + self.dictionary.map_or(0, |d| d.place.length)
     }
@@ -334,10 +366,19 @@ impl ColumnEntry {
             high.encode(to);
         }
         self.sketch.write(to);
-        to.byte(u8::from(self.dictionary.is_some()));
-        if let Some(dictionary) = &self.dictionary {
-            dictionary.place.encode(to);
-            to.number(dictionary.entries);
+        match (&self.dictionary, &self.symbols) {
+            (None, None) => to.byte(0),
+            (Some(dictionary), _) => {
+                to.byte(1);
+                dictionary.place.encode(to);
+                to.number(dictionary.entries);
+            }
+            (None, Some(symbols)) => {
+                to.byte(2);
+                symbols.place.encode(to);
+                to.number(symbols.symbols);
+                to.number(symbols.string_bytes);
+            }
         }
         for block in &self.blocks {
             block.encode(to);
@@ -359,16 +400,24 @@ impl ColumnEntry {
             _ => return Err("neither a range nor none"),
         };
         let sketch = DistinctSketch::read(from)?;
-        let dictionary = match from.byte()? {
-            0 => None,
+        let (mut dictionary, mut symbols) = (None, None);
+        match from.byte()? {
+            0 => {}
             1 if physical == Physical::Bytes => {
-                Some(DictionaryEntry { place: Place::read(from, blocks_end)?, entries: from.number()? })
+                let place = Place::read(from, blocks_end)?;
+                dictionary = Some(DictionaryEntry { place, entries: from.number()? });
             }
-            _ => return Err("neither a dictionary nor none"),
-        };
+            2 if physical == Physical::Bytes => {
+                let place = Place::read(from, blocks_end)?;
+                let (count, string_bytes) = (from.number()?, from.number()?);
+                symbols = Some(SymbolsEntry { place, symbols: count, string_bytes });
+            }
+            _ => return Err("neither a dictionary nor a symbol table nor none"),
+        }
+        let shared = Shared { dictionary: dictionary.is_some(), symbols: symbols.is_some() };
         let mut blocks = Vec::new();
         for block in 0..rows.div_ceil(BLOCK_ROWS as u32) {
-            let entry = BlockEntry::read(from, physical, dictionary.is_some(), blocks_end)?;
+            let entry = BlockEntry::read(from, physical, shared, blocks_end)?;
             if entry.nulls as usize > block_rows(rows, block)
                 || (entry.form == Form::Null) != (entry.nulls as usize == block_rows(rows, block))
             {
@@ -376,7 +425,7 @@ impl ColumnEntry {
             }
             blocks.push(entry);
         }
-        Ok(ColumnEntry { id, ty, nulls, range, sketch, dictionary, blocks })
+        Ok(ColumnEntry { id, ty, nulls, range, sketch, dictionary, symbols, blocks })
     }
 }
 
@@ -437,8 +486,8 @@ impl BlockEntry {
                 to.byte(3);
                 to.signed(*bits);
             }
-            Form::Strings { place, width } => {
-                to.byte(4);
+            Form::Strings { place, width } | Form::Fsst { place, width } => {
+                to.byte(if matches!(self.form, Form::Strings { .. }) { 4 } else { 5 });
                 place.encode(to);
                 to.byte(*width);
             }
@@ -460,10 +509,10 @@ impl BlockEntry {
         }
     }
 
-    fn read(from: &mut Reader<'_>, physical: Physical, coded: bool, blocks_end: u64) -> Read<BlockEntry> {
+    fn read(from: &mut Reader<'_>, physical: Physical, shared: Shared, blocks_end: u64) -> Read<BlockEntry> {
         let nulls = from.number()?;
         let fixed = matches!(physical, Physical::F32 | Physical::F64 | Physical::I128);
-        let ints = coded || matches!(physical, Physical::I64 | Physical::I128);
+        let ints = shared.dictionary || matches!(physical, Physical::I64 | Physical::I128);
         let form = match from.byte()? {
             0 => Form::Null,
             1 if ints => {
@@ -480,9 +529,10 @@ impl BlockEntry {
             }
             2 if fixed => Form::Fixed { place: Place::read(from, blocks_end)? },
             3 if fixed => Form::FixedConstant { bits: from.signed()? },
-            4 if physical == Physical::Bytes && !coded => {
+            4 if physical == Physical::Bytes && !shared.dictionary => {
                 Form::Strings { place: Place::read(from, blocks_end)?, width: from.byte()? }
             }
+            5 if shared.symbols => Form::Fsst { place: Place::read(from, blocks_end)?, width: from.byte()? },
             _ => return Err("a block's form does not fit its column"),
         };
         let zone = match from.byte()? {

@@ -172,7 +172,9 @@ impl KeyRun for Ordered<'_> {
         let (values, within) = self.columns.at(at as u32, 0)?;
         Ok(match values {
             _ if !values.is_valid(within) => NULL_CODE,
-            BlockColumn::Strings(_) | BlockColumn::Codes(..) => string_code(values.string(within)),
+            BlockColumn::Strings(_) | BlockColumn::Codes(..) | BlockColumn::Fsst(..) => {
+                string_code(values.string(within, &mut Vec::new()))
+            }
             _ => number_code(values.number(within)),
         })
     }

@@ -11,6 +11,7 @@ use crate::encoding::Malformed;
 use crate::encoding::bytes::BytesBlock;
 use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::{FixedBlock, FixedKind};
+use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::{IntBlock, IntShape};
 use crate::pool::{Block, BlockKey, BufferPool};
 use crate::{StoreError, scan::unknown_column};
@@ -22,8 +23,8 @@ use std::path::Path;
 use std::sync::Arc;
 use types::{ColumnId, Physical, SqlType, TableDef};
 
-/// The place of a column's dictionary in the pool.
-const DICTIONARY: u32 = u32::MAX;
+/// The place of a column's dictionary or symbol table in the pool.
+const SHARED: u32 = u32::MAX;
 
 /// A block's bytes with the memory reserved for them.
 struct Owned {
@@ -177,6 +178,16 @@ impl Segment {
                     _ => return Err(wrong_block()),
                 }
             }
+            Form::Fsst { place, width } => {
+                let table = self.symbols(at)?;
+                let loaded = self.load(at, block, &place, |bytes| {
+                    Ok(Block::Fsst(Arc::new(FsstBlock::new(rows, width, nulls, text, &table, bytes)?)))
+                })?;
+                match loaded {
+                    Block::Fsst(block) => BlockColumn::Fsst(block, table),
+                    _ => return Err(wrong_block()),
+                }
+            }
         })
     }
 
@@ -205,7 +216,7 @@ impl Segment {
         let column = &self.footer.columns[at];
         let entry = column.dictionary.ok_or_else(wrong_block)?;
         let (entries, text) = (entry.entries as usize, column.ty.is_some_and(SqlType::is_string));
-        let key = BlockKey { file: self.file_id, column: at as u32, block: DICTIONARY };
+        let key = BlockKey { file: self.file_id, column: at as u32, block: SHARED };
         let extra = Dictionary::extra_bytes(entries);
         let bytes = (entry.place.length as usize).saturating_add(extra);
         let loaded = self.pool.get(key, bytes, |reservation| {
@@ -217,6 +228,23 @@ impl Segment {
         })?;
         match loaded {
             Block::Dictionary(dictionary) => Ok(dictionary),
+            _ => Err(wrong_block()),
+        }
+    }
+
+    fn symbols(&self, at: usize) -> Result<Arc<SymbolTable>, StoreError> {
+        let entry = self.footer.columns[at].symbols.ok_or_else(wrong_block)?;
+        let key = BlockKey { file: self.file_id, column: at as u32, block: SHARED };
+        let bytes = (entry.place.length as usize).saturating_add(SymbolTable::EXTRA_BYTES);
+        let loaded = self.pool.get(key, bytes, |reservation| {
+            // The table keeps the block, with which its memory is counted.
+            let block = self.read(&entry.place, reservation)?;
+            let table = SymbolTable::new(entry.symbols as usize, &block)
+                .map_err(|malformed| self.malformed(&entry.place, &malformed))?;
+            Ok(Block::Symbols(Arc::new(table)))
+        })?;
+        match loaded {
+            Block::Symbols(table) => Ok(table),
             _ => Err(wrong_block()),
         }
     }

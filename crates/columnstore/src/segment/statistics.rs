@@ -16,7 +16,7 @@ pub struct ColumnStatistics {
     pub distinct: u64,
     /// For the estimate over several segments.
     pub sketch: DistinctSketch,
-    /// Bytes in the file.
+    /// Numbers and codes of dictionaries as in the file, other strings as they are.
     pub bytes: u64,
 }
 

@@ -13,9 +13,8 @@ impl Segment {
     /// looks whether each key run names each row once, in the order of the key.
     pub(crate) fn verify(&self, def: &TableDef) -> Result<(), StoreError> {
         for column in &self.footer.columns {
-            let dictionary = column.dictionary.map(|dictionary| dictionary.place);
             let blocks = column.blocks.iter().filter_map(|block| block.form.place().copied());
-            for place in dictionary.into_iter().chain(blocks) {
+            for place in column.shared_places().chain(blocks) {
                 self.verify_place(&place)?;
             }
         }

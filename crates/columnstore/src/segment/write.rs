@@ -120,6 +120,7 @@ fn write_all(
             range: None,
             sketch: Default::default(),
             dictionary: None,
+            symbols: None,
             blocks: Vec::new(),
         };
         match column.ty.physical() {
@@ -190,6 +191,7 @@ fn hidden(
         range: None,
         sketch: Default::default(),
         dictionary: None,
+        symbols: None,
         blocks: Vec::new(),
     };
     encode_numbers(out, &mut entry, rows, None, &mut |from, count, to| {

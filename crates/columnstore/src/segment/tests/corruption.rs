@@ -172,13 +172,15 @@ fn decoders_bear_any_bytes() {
             let mut footer = footer.clone();
             for column in &mut footer.columns {
                 let dictionary = column.dictionary.iter_mut().map(|d| &mut d.place);
+                let symbols = column.symbols.iter_mut().map(|s| &mut s.place);
                 let blocks = column.blocks.iter_mut().filter_map(|b| match &mut b.form {
                     crate::segment::format::Form::Ints { place, .. }
                     | crate::segment::format::Form::Fixed { place }
-                    | crate::segment::format::Form::Strings { place, .. } => Some(place),
+                    | crate::segment::format::Form::Strings { place, .. }
+                    | crate::segment::format::Form::Fsst { place, .. } => Some(place),
                     _ => None,
                 });
-                for place in dictionary.chain(blocks) {
+                for place in dictionary.chain(symbols).chain(blocks) {
                     let block = &bytes[place.offset as usize..(place.offset + place.length) as usize];
                     place.crc = crc32fast::hash(block);
                 }
