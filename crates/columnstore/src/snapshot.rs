@@ -212,6 +212,7 @@ impl Snapshot {
             }
             Piece::Tail { entries } => {
                 let tail = &state.tail;
+                tail.count_scanned(entries.end.saturating_sub(entries.start));
                 let entries = tail.entries(entries.start, entries.end);
                 let placed = entries.map(|(place, entry)| (row_ref(tail.source, place), entry));
                 self.scan_entries(placed, spec, emit)

@@ -5,6 +5,7 @@
 //! else, and bytes of one write may survive in part. A `sync_data` that failed is never retried:
 //! the file is to be given up.
 
+use crate::waiting;
 use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ struct RealFile(std::fs::File);
 
 impl File for RealFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
+        waiting::wait(|| std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset))
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

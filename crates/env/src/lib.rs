@@ -1,10 +1,11 @@
 //! What Pando needs of its surroundings, behind traits, so that a simulation can stand in for each:
-//! a disk, a clock, and the account of memory.
+//! a disk, a clock, and the account of memory; and how a thread waits for the disk.
 
 pub mod clock;
 pub mod disk;
 pub mod memory;
 pub mod sim;
+pub mod waiting;
 
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, File, OpenMode, RealDisk};

@@ -90,6 +90,7 @@ impl Executor {
             )
         })?;
         clear(&options.spill_folder);
+        env::waiting::wait_by(|work| crate::runtime::blocking(work));
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]))
             .with_max_temp_directory_size(options.spill_limit);

@@ -29,11 +29,12 @@ impl Core {
             .collect()
     }
 
-    /// Whether the tail has grown past its limits and a freeze would help.
+    /// Whether the tail has grown past its limits, or is only read any more, and a freeze would help.
     pub(crate) fn freeze_is_due(&self, leaf: &Leaf, table: TableId) -> bool {
         let Ok(state) = self.state(table) else { return false };
         let tail = &state.tail;
-        if tail.versions() < leaf.options.tail_rows && tail.bytes() < leaf.options.tail_bytes {
+        let full = tail.versions() >= leaf.options.tail_rows || tail.bytes() >= leaf.options.tail_bytes;
+        if !full && !tail.is_only_scanned() {
             return false;
         }
         let open: usize = self.txns.values().map(|txn| txn.touched.len()).sum();

@@ -41,6 +41,8 @@ pub(crate) struct Tail {
     bytes: AtomicUsize,
     /// Versions written, those taken back included.
     versions: AtomicUsize,
+    /// Entries that scans have visited since the last write.
+    scanned: AtomicUsize,
     first_file: AtomicU64,
     reserved: Mutex<Reservation>,
     /// What was last told of the columns.
@@ -76,6 +78,7 @@ impl Tail {
             values: RwLock::new(HashMap::new()),
             bytes: AtomicUsize::new(0),
             versions: AtomicUsize::new(0),
+            scanned: AtomicUsize::new(0),
             first_file: AtomicU64::new(u64::MAX),
             reserved: Mutex::new(reserved),
             statistics: Mutex::new(None),
@@ -205,6 +208,10 @@ impl Tail {
     /// Counts a version of so many bytes.
     pub(crate) fn count(&self, bytes: usize) {
         self.versions.fetch_add(1, Ordering::Relaxed);
+        // Seldom anything else, so writers do not contend for it.
+        if self.scanned.load(Ordering::Relaxed) > 0 {
+            self.scanned.store(0, Ordering::Relaxed);
+        }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -214,6 +221,20 @@ impl Tail {
 
     pub(crate) fn versions(&self) -> usize {
         self.versions.load(Ordering::Relaxed)
+    }
+
+    /// Counts entries that a scan visits.
+    pub(crate) fn count_scanned(&self, entries: usize) {
+        self.scanned.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Whether it is worth to have its rows as columns though it has room for more: scans have read it again
+    /// and again, and nobody wrote in between.
+    pub(crate) fn is_only_scanned(&self) -> bool {
+        const LEAST: usize = 1_024;
+        const TIMES: usize = 8;
+        let len = self.len();
+        len >= LEAST && self.scanned.load(Ordering::Relaxed) / TIMES >= len
     }
 
     /// The oldest log file with a record of an entry here; None if it is empty.

@@ -6,7 +6,6 @@ use super::source::{TableMorsel, TableSnapshot};
 use crate::build_keys::KeysOfFilters;
 use crate::error::from_sql_error;
 use crate::query::QueryState;
-use crate::runtime::blocking;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use columnstore::{Predicate, ROW_COLUMN, ScanSpec, StoreError, Vectors};
@@ -478,15 +477,13 @@ impl Scan {
         }
         let Scan { query, spec, def, metrics, .. } = self;
         let mut failed = None;
-        let scanned = blocking(|| {
-            morsel.scan_vectors(def, spec, vectors, &mut |vectors| {
-                metrics.record_output(vectors.rows());
-                if let Err(error) = visit(vectors) {
-                    failed = Some(error);
-                    return Ok(false);
-                }
-                Ok(!query.cancel().is_cancelled())
-            })
+        let scanned = morsel.scan_vectors(def, spec, vectors, &mut |vectors| {
+            metrics.record_output(vectors.rows());
+            if let Err(error) = visit(vectors) {
+                failed = Some(error);
+                return Ok(false);
+            }
+            Ok(!query.cancel().is_cancelled())
         });
         if let Some(error) = failed {
             return Err(error);
@@ -506,9 +503,9 @@ impl Scan {
             self.spec.predicates = self.base.iter().chain(filter.predicates()).cloned().collect();
         }
         if self.snapshot.is_none() {
-            let snapshot = blocking(|| self.query.snapshots().snapshot(self.partition, self.def.id))
-                .map_err(from_sql_error)?;
-            self.morsels = blocking(|| snapshot.clone().morsels(&self.spec.predicates)).into();
+            let snapshot =
+                self.query.snapshots().snapshot(self.partition, self.def.id).map_err(from_sql_error)?;
+            self.morsels = snapshot.clone().morsels(&self.spec.predicates).into();
             self.snapshot = Some(snapshot);
         }
         Ok(())
@@ -517,26 +514,24 @@ impl Scan {
     fn scan(&mut self, morsel: Box<dyn TableMorsel>) -> Result<()> {
         let Scan { query, spec, filter, remaining, ready, partition, output, schema, .. } = self;
         let mut failed = None;
-        let scanned = blocking(|| {
-            morsel.scan(spec, &mut |batch| {
-                let filtered = arrange(batch, *partition, output, schema).and_then(|batch| match filter {
-                    Some(filter) => filter.apply(batch),
-                    None => Ok(batch),
-                });
-                let batch = match filtered {
-                    Ok(batch) => batch,
-                    Err(error) => {
-                        failed = Some(error);
-                        return Ok(false);
-                    }
-                };
-                let rows = batch.num_rows().min(*remaining);
-                if rows > 0 {
-                    *remaining -= rows;
-                    ready.push_back(batch.slice(0, rows));
+        let scanned = morsel.scan(spec, &mut |batch| {
+            let filtered = arrange(batch, *partition, output, schema).and_then(|batch| match filter {
+                Some(filter) => filter.apply(batch),
+                None => Ok(batch),
+            });
+            let batch = match filtered {
+                Ok(batch) => batch,
+                Err(error) => {
+                    failed = Some(error);
+                    return Ok(false);
                 }
-                Ok(*remaining > 0 && !query.cancel().is_cancelled())
-            })
+            };
+            let rows = batch.num_rows().min(*remaining);
+            if rows > 0 {
+                *remaining -= rows;
+                ready.push_back(batch.slice(0, rows));
+            }
+            Ok(*remaining > 0 && !query.cancel().is_cancelled())
         });
         if let Some(error) = failed {
             return Err(error);

@@ -470,6 +470,26 @@ fn many_small_flushes_are_merged_and_old_log_files_go() {
 }
 
 #[test]
+fn a_tail_that_is_only_scanned_becomes_columns() {
+    let f = Fixture::new(Options { tail_rows: 1 << 20, ..small_options() });
+    let rows: Vec<(i64, i64)> = (0..2_000).map(|k| (k, k)).collect();
+    f.put(1, P1, &rows);
+    let scan_often = || (0..9).for_each(|_| assert!(f.now(P1).len() >= 2_000));
+    let work = || {
+        let partition = f.store.partition(P1).unwrap();
+        f.store.work_on(&partition).unwrap();
+        f.store.statistics().segments
+    };
+    assert_eq!(work(), 0);
+    scan_often();
+    f.put(2, P1, &[(2_000, 2_000)]);
+    assert_eq!(work(), 0, "somebody wrote");
+    scan_often();
+    assert!(work() > 0);
+    assert_eq!(f.now(P1), (0..2_001).map(|k| (k, k)).collect());
+}
+
+#[test]
 fn a_full_budget_refuses_writes_until_memory_is_freed() {
     let memory = MemoryBudget::new(1 << 20);
     let f = Fixture::new(Options {
