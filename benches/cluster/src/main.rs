@@ -142,7 +142,7 @@ async fn exchange(batch: &RecordBatch, batches: usize) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
     let node = Arc::new(Node { batch: batch.clone(), batches });
-    let routes = Routes::default().add_service(server(node));
+    let routes = Routes::default().add_service(server(node, tokio::sync::watch::channel(false).1));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let stopped = async {

@@ -134,7 +134,7 @@ async fn join(
     mysql: SocketAddr,
     stages: &Arc<wire::LateStages>,
 ) -> Result<Arc<RemoteMetadata>, StartError> {
-    let services = Routes::default().add_service(rpc::stages::server(stages.clone()));
+    let services = Routes::default().add_service(rpc::stages::server(stages.clone(), node.stopping()));
     let role = if options.master { NodeRole::Master } else { NodeRole::Aggregator };
     let mut known = node.known_identity(role)?;
     let mut seeds = options.common.join.0.clone();

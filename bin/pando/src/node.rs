@@ -173,6 +173,11 @@ impl Node {
         }
     }
 
+    /// Turns true when other processes are to be let go.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.rpc_stop.subscribe()
+    }
+
     /// Answers other processes with these services. Called once.
     pub fn serve(&self, services: Routes) -> Result<(), StartError> {
         let listener = self.rpc_listener.lock().take();

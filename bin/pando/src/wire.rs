@@ -126,7 +126,7 @@ pub fn serve_leaf(
     node.serve(
         Routes::default()
             .add_service(LeafServer::new(leaf.clone(), clocks))
-            .add_service(rpc::stages::server(stages)),
+            .add_service(rpc::stages::server(stages, node.stopping())),
     )
 }
 

@@ -10,7 +10,12 @@ pub mod leaf {
     tonic::include_proto!("pando.leaf.v1");
 }
 pub mod stages {
-    tonic::include_proto!("pando.stages.v1");
+    pub use v1::*;
+
+    /// Where the generated code looks for messages of other packages.
+    pub mod v1 {
+        tonic::include_proto!("pando.stages.v1");
+    }
 }
 pub mod node {
     tonic::include_proto!("pando.node.v1");

@@ -2,8 +2,10 @@
 //! made again after it broke. A peer that stops answering is noticed by keep-alive pings within
 //! [`KEEP_ALIVE_INTERVAL`] + [`KEEP_ALIVE_TIMEOUT`], also when nothing is being sent.
 
+use crate::stages::Link;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
 use types::SqlError;
@@ -58,6 +60,7 @@ impl NodeTls {
 pub struct Channels {
     tls: Option<NodeTls>,
     open: Mutex<HashMap<String, Channel>>,
+    links: Mutex<HashMap<String, Arc<Link>>>,
 }
 
 impl std::fmt::Debug for Channels {
@@ -70,7 +73,18 @@ impl std::fmt::Debug for Channels {
 impl Channels {
     /// Connections with TLS, if it is given.
     pub fn new(tls: Option<NodeTls>) -> Channels {
-        Channels { tls, open: Mutex::default() }
+        Channels { tls, ..Channels::default() }
+    }
+
+    /// The exchange of rows with the process at `address`, made by `make` the first time.
+    pub(crate) fn link(&self, address: &str, make: impl FnOnce() -> Link) -> Arc<Link> {
+        let mut links = self.links.lock();
+        if let Some(link) = links.get(address) {
+            return link.clone();
+        }
+        let link = Arc::new(make());
+        links.insert(address.to_owned(), link.clone());
+        link
     }
 
     /// The connection to `address` ("host:port"). It is lazy: a peer that is not there shows in the

@@ -6,21 +6,31 @@ use types::{ErrorKind, SqlError};
 
 /// The status that carries this error.
 pub fn to_status(error: SqlError) -> Status {
-    let details = proto::Error {
+    let details = to_wire(&error);
+    Status::with_details(Code::Internal, error.message, details.encode_to_vec().into())
+}
+
+pub(crate) fn to_wire(error: &SqlError) -> proto::Error {
+    proto::Error {
         errno: u32::from(error.kind.errno()),
         message: error.message.clone(),
         retryable: error.retryable,
-    };
-    Status::with_details(Code::Internal, error.message, details.encode_to_vec().into())
+    }
+}
+
+/// None if it has a number that no error of ours has.
+pub(crate) fn from_wire(error: proto::Error) -> Option<SqlError> {
+    let kind = *ErrorKind::ALL.iter().find(|kind| u32::from(kind.errno()) == error.errno)?;
+    Some(SqlError { kind, message: error.message, retryable: error.retryable })
 }
 
 /// The error in a status; one that no service of ours made (connection refused or lost, deadline)
 /// says that `node` cannot be reached.
 pub fn from_status(node: &str, status: &Status) -> SqlError {
     if let Ok(error) = proto::Error::decode(status.details())
-        && let Some(&kind) = ErrorKind::ALL.iter().find(|kind| u32::from(kind.errno()) == error.errno)
+        && let Some(error) = from_wire(error)
     {
-        return SqlError { kind, message: error.message, retryable: error.retryable };
+        return error;
     }
     unreachable(node, status.message())
 }

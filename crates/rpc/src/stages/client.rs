@@ -1,8 +1,9 @@
 //! Another node's stages.
 
+use super::link::{Link, Opened};
 use super::{batches, convert};
 use crate::channels::Channels;
-use crate::error::{from_status, unreachable};
+use crate::error::{from_status, from_wire, unreachable};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
@@ -10,8 +11,10 @@ use exec::stages::{PULL_WINDOW, Pull, QueryId, StageControl, StageRequest};
 use exec::{Measured, StageService, from_sql_error};
 use futures::stream::{self, StreamExt};
 use proto::stages as wire;
+use proto::stages::exchange_reply::Reply;
 use proto::stages::stages_client::StagesClient as Client;
 use std::future::Future;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -23,6 +26,7 @@ use types::SqlError;
 pub struct StagesClient {
     name: String,
     client: Client<Channel>,
+    link: Arc<Link>,
     runtime: Handle,
 }
 
@@ -41,7 +45,8 @@ impl StagesClient {
         drop(entered);
         let client =
             Client::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX);
-        Ok(StagesClient { name, client, runtime })
+        let link = channels.link(address, || Link::new(client.clone(), runtime.clone()));
+        Ok(StagesClient { name, client, link, runtime })
     }
 
     /// Runs a call on the network's runtime; it ends when the caller goes.
@@ -107,48 +112,9 @@ impl StageService for StagesClient {
     }
 
     fn pull(&self, pull: Pull) -> ExchangeReceiver {
-        let (arrived, queue) = mpsc::unbounded_channel();
-        let (requests, outgoing) = mpsc::unbounded_channel();
-        let request = |request| wire::PullRequest { request: Some(request) };
-        let open = wire::pull_request::Request::Open(convert::stream_to_wire(pull));
-        let window = wire::pull_request::Request::Credit(PULL_WINDOW as u64);
-        // Invariant: the receiver is still here.
-        let _ = requests.send(request(open));
-        let _ = requests.send(request(window));
-        let (mut client, name) = (self.client.clone(), self.name.clone());
-        self.runtime.spawn(async move {
-            // Takes what comes at once, so that the connection is free for others; credits bound it.
-            let driven = async {
-                let mut replies = match client.pull(UnboundedReceiverStream::new(outgoing)).await {
-                    Ok(replies) => replies.into_inner(),
-                    Err(status) => {
-                        let _ = arrived.send(Err(from_status(&name, &status)));
-                        return;
-                    }
-                };
-                loop {
-                    let reply = replies.message().await;
-                    let item = match reply {
-                        Ok(Some(wire::PullReply { reply: Some(reply) })) => Ok(reply),
-                        Ok(Some(_)) => Err(SqlError::internal(format!("{name} answered out of turn"))),
-                        Ok(None) => Err(unreachable(&name, "a stream of rows ended before it was complete")),
-                        Err(status) => Err(from_status(&name, &status)),
-                    };
-                    let last = !matches!(item, Ok(wire::pull_reply::Reply::Batch(_)));
-                    if arrived.send(item).is_err() || last {
-                        return;
-                    }
-                }
-            };
-            tokio::select! {
-                _ = driven => {}
-                _ = arrived.closed() => {}
-            }
-        });
         let reader = Reader {
             name: self.name.clone(),
-            queue,
-            requests,
+            stream: self.link.open(pull),
             decoder: batches::Decoder::default(),
             read: 0,
             ended: false,
@@ -161,8 +127,7 @@ impl StageService for StagesClient {
     }
 
     async fn close(&self, pull: Pull) -> Result<(), SqlError> {
-        let mut client = self.client.clone();
-        self.call(async move { client.close(convert::stream_to_wire(pull)).await }).await?;
+        self.link.unread(pull);
         Ok(())
     }
 
@@ -180,8 +145,7 @@ impl StageService for StagesClient {
 /// The consumer's end of a pull.
 struct Reader {
     name: String,
-    queue: mpsc::UnboundedReceiver<Result<wire::pull_reply::Reply, SqlError>>,
-    requests: mpsc::UnboundedSender<wire::PullRequest>,
+    stream: Opened,
     decoder: batches::Decoder,
     /// Bytes that were read and not yet granted anew.
     read: usize,
@@ -193,32 +157,29 @@ impl Reader {
         if self.ended {
             return None;
         }
-        match self.queue.recv().await {
-            Some(Ok(wire::pull_reply::Reply::Batch(batch))) => {
+        let error = match self.stream.queue.recv().await {
+            Some(Ok(Reply::Batch(batch))) => {
                 self.read += batches::size(&batch);
                 if self.read >= PULL_WINDOW / 4 {
-                    let credit = wire::pull_request::Request::Credit(std::mem::take(&mut self.read) as u64);
-                    // A producer that has gone needs no credits.
-                    let _ = self.requests.send(wire::PullRequest { request: Some(credit) });
+                    self.stream.grant(std::mem::take(&mut self.read));
                 }
-                let batch = self.decoder.decode(batch);
-                self.ended = batch.is_err();
-                Some(batch.map_err(|error| {
-                    SqlError::internal(format!("rows from {} came damaged: {error}", self.name))
-                }))
+                match self.decoder.decode(batch) {
+                    Ok(batch) => return Some(Ok(batch)),
+                    Err(error) => {
+                        SqlError::internal(format!("rows from {} came damaged: {error}", self.name))
+                    }
+                }
             }
-            Some(Ok(wire::pull_reply::Reply::End(_))) => {
+            Some(Ok(Reply::End(_))) => {
                 self.ended = true;
-                None
+                return None;
             }
-            Some(Err(error)) => {
-                self.ended = true;
-                Some(Err(error))
-            }
-            None => {
-                self.ended = true;
-                Some(Err(unreachable(&self.name, "a stream of rows broke off")))
-            }
-        }
+            Some(Ok(Reply::Failed(error))) => from_wire(error)
+                .unwrap_or_else(|| SqlError::internal(format!("{} failed for an unknown reason", self.name))),
+            Some(Err(status)) => from_status(&self.name, &status),
+            None => unreachable(&self.name, "a stream of rows broke off"),
+        };
+        self.ended = true;
+        Some(Err(error))
     }
 }

@@ -5,16 +5,18 @@
 //!
 //! ```text
 //! let node = StageNode::new(id, executor, nodes, tables);     // exec
-//! routes.add_service(rpc::stages::server(node.clone()));      // beside the other services
+//! routes.add_service(rpc::stages::server(node.clone(), stop));      // beside the other services
 //! // in StageNodes::stages, with the address of the node from the catalog and the network's runtime
 //! Ok(Arc::new(StagesClient::new(name, &channels, address, runtime.clone())?))
 //! ```
 //!
-//! **Credits.** A pull is a stream in both directions. The consumer grants bytes; the producer's node
-//! sends while it has some left (the last batch may go beyond). The consumer's side always takes what
-//! comes off the connection at once and keeps it in a queue, which the credits bound; it grants anew
-//! what has been read from the queue. So a reader that stops holds up its own stream and nothing else
-//! on the connection.
+//! **One call.** All streams that a process pulls from another go through one call, each with a number (see
+//! `link`); parts of queries have calls of their own.
+//!
+//! **Credits.** The consumer of a stream grants bytes; the producer's node sends while it has some left (the
+//! last batch may go beyond). The consumer's side always takes what comes off the connection at once and keeps
+//! it in the stream's queue, which the credits bound; it grants anew what has been read from the queue. So a
+//! reader that stops holds up its own stream and nothing else on the connection.
 //!
 //! **Completeness.** A stream is complete with an explicit end alone. A connection that breaks before is
 //! an error that names the node, found within a few seconds also when nothing is being sent (see
@@ -23,9 +25,12 @@
 mod batches;
 mod client;
 mod convert;
+mod incoming;
+mod link;
 mod service;
 #[cfg(test)]
 mod tests;
 
 pub use client::StagesClient;
+pub(crate) use link::Link;
 pub use service::server;

@@ -102,7 +102,10 @@ async fn cluster(tables: TestTables, leaves: usize, tune: impl Fn(&mut ExecutorO
             Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
                 .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-                .serve_with_incoming(server(node.node.clone()), TcpListenerStream::new(listener)),
+                .serve_with_incoming(
+                    server(node.node.clone(), watch::channel(false).1),
+                    TcpListenerStream::new(listener),
+                ),
         );
         let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.addresses.lock().insert(*id, front.local_addr().unwrap().to_string());

@@ -1,0 +1,173 @@
+//! The caller's end of the one call that carries all streams between two processes.
+//!
+//! A query pulls hundreds of short streams, most of a batch or none. A call for each would cost more than its
+//! rows: headers, trailers and several changes of threads. So a [`Link`] opens one call to each process, when
+//! the first stream is asked for, and numbers the streams in it. What comes is handed at once to the stream it
+//! belongs to, whose credits bound what may lie there (see [`super`]); so no stream holds up another.
+//!
+//! When the call breaks, every stream in it fails, and the next one to be opened begins a new call.
+
+use super::convert;
+use exec::stages::{PULL_WINDOW, Pull};
+use parking_lot::Mutex;
+use proto::stages as wire;
+use proto::stages::stages_client::StagesClient as Client;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// What comes for one stream; an error is the call's, and the last.
+pub(super) type Arrived = Result<wire::exchange_reply::Reply, Status>;
+
+/// See the module.
+pub(crate) struct Link {
+    client: Client<Channel>,
+    runtime: Handle,
+    call: Mutex<Option<Call>>,
+}
+
+#[derive(Clone)]
+struct Call {
+    /// The call ends when all of these are gone.
+    requests: mpsc::UnboundedSender<wire::ExchangeRequest>,
+    streams: Arc<Mutex<Streams>>,
+}
+
+#[derive(Default)]
+struct Streams {
+    last: u32,
+    open: HashMap<u32, mpsc::UnboundedSender<Arrived>>,
+    /// No stream is opened any more.
+    ended: bool,
+}
+
+/// A stream that was opened. Dropping it tells the other process that no more is wanted.
+pub(super) struct Opened {
+    pub(super) queue: mpsc::UnboundedReceiver<Arrived>,
+    number: u32,
+    call: Call,
+}
+
+impl Link {
+    pub(super) fn new(client: Client<Channel>, runtime: Handle) -> Link {
+        Link { client, runtime, call: Mutex::new(None) }
+    }
+
+    /// Asks for a stream. That the process cannot be reached shows in the stream.
+    pub(super) fn open(&self, pull: Pull) -> Opened {
+        let (arrived, queue) = mpsc::unbounded_channel();
+        let (number, call) = self.with_call(|call| {
+            let mut streams = call.streams.lock();
+            if streams.ended {
+                return None;
+            }
+            streams.last += 1;
+            let number = streams.last;
+            streams.open.insert(number, arrived.clone());
+            Some((number, call.clone()))
+        });
+        let open = wire::Open { stream: Some(convert::stream_to_wire(pull)), credit: PULL_WINDOW as u64 };
+        call.send(number, wire::exchange_request::Request::Open(open));
+        Opened { queue, number, call }
+    }
+
+    /// Says that a stream will not be asked for.
+    pub(super) fn unread(&self, pull: Pull) {
+        let call = self.with_call(|call| (!call.streams.lock().ended).then(|| call.clone()));
+        call.send(0, wire::exchange_request::Request::Unread(convert::stream_to_wire(pull)));
+    }
+
+    /// What `with` makes of the call that is open, or else of a new one.
+    fn with_call<T>(&self, with: impl Fn(&Call) -> Option<T>) -> T {
+        let mut current = self.call.lock();
+        loop {
+            let call = current.get_or_insert_with(|| self.begin());
+            if let Some(made) = with(call) {
+                return made;
+            }
+            *current = None;
+        }
+    }
+
+    fn begin(&self) -> Call {
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let streams = Arc::<Mutex<Streams>>::default();
+        self.runtime.spawn(drive(self.client.clone(), outgoing, streams.clone()));
+        Call { requests, streams }
+    }
+}
+
+impl Call {
+    fn send(&self, number: u32, request: wire::exchange_request::Request) {
+        // When the call has ended, the stream says so.
+        let _ = self.requests.send(wire::ExchangeRequest { number, request: Some(request) });
+    }
+}
+
+impl Opened {
+    /// Grants the other process so many bytes more.
+    pub(super) fn grant(&self, bytes: usize) {
+        self.call.send(self.number, wire::exchange_request::Request::Credit(bytes as u64));
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Unless the other process has said already that this is the end.
+        if self.call.streams.lock().open.remove(&self.number).is_some() {
+            self.call.send(self.number, wire::exchange_request::Request::Close(wire::Closed {}));
+        }
+    }
+}
+
+/// Hands what comes to its stream, until the call ends.
+async fn drive(
+    mut client: Client<Channel>,
+    outgoing: mpsc::UnboundedReceiver<wire::ExchangeRequest>,
+    streams: Arc<Mutex<Streams>>,
+) {
+    let ended = match client.exchange(UnboundedReceiverStream::new(outgoing)).await {
+        Err(status) => status,
+        Ok(replies) => {
+            let mut replies = replies.into_inner();
+            loop {
+                match replies.message().await {
+                    Ok(Some(reply)) => hand_out(&streams, reply),
+                    Ok(None) => break Status::unavailable("the connection was closed"),
+                    Err(status) => break status,
+                }
+            }
+        }
+    };
+    let left = {
+        let mut streams = streams.lock();
+        streams.ended = true;
+        std::mem::take(&mut streams.open)
+    };
+    for stream in left.into_values() {
+        // Its reader may have gone.
+        let _ = stream.send(Err(ended.clone()));
+    }
+}
+
+fn hand_out(streams: &Mutex<Streams>, reply: wire::ExchangeReply) {
+    use wire::exchange_reply::Reply;
+    let arrived = match reply.reply {
+        Some(reply) => Ok(reply),
+        None => Err(Status::internal("an answer was empty")),
+    };
+    let mut streams = streams.lock();
+    // A stream that was closed meanwhile is no longer here.
+    let stream = match arrived {
+        Ok(Reply::Batch(_)) => streams.open.get(&reply.number).cloned(),
+        _ => streams.open.remove(&reply.number),
+    };
+    drop(streams);
+    if let Some(stream) = stream {
+        let _ = stream.send(arrived);
+    }
+}
