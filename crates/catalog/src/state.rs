@@ -167,6 +167,11 @@ impl Catalog {
         self.table_ids.get(&id)
     }
 
+    /// The next AUTO_INCREMENT value that nobody has taken.
+    pub fn next_number(&self, table: TableId) -> u64 {
+        self.next_values.get(&table).copied().unwrap_or(1)
+    }
+
     /// The table, or error 1049 or 1146.
     pub fn require_table(&self, database: &str, name: &str) -> Result<&Arc<TableDef>, SqlError> {
         let id = self.require_database(database)?.id;

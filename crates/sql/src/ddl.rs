@@ -16,8 +16,9 @@ use types::{
     TableId, Value,
 };
 
-pub use alter::{Altered, altered};
+pub use alter::{Altered, RowsThere, altered, asks_for_rows};
 pub use collations::binary_unique_keys;
+pub use keys::check_collocation;
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
 
 /// MySQL's limit of names, in characters.

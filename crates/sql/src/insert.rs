@@ -4,8 +4,9 @@ use crate::convert::{Context, DefaultValue, Scalar, default_value};
 use crate::literal::literal;
 use crate::rows::{NewRows, Target};
 use crate::statement::{Insert, InsertSource, InsertValue};
+use sqlparser::ast;
 use std::sync::Arc;
-use types::{Result, SqlType, TableDef, Value};
+use types::{ErrorKind, Result, SqlError, SqlType, TableDef, Value};
 
 /// Rows of all columns for an INSERT whose values are literals, parameters, DEFAULT and the time
 /// functions. `None`: a value needs the general path.
@@ -27,6 +28,9 @@ pub fn insert_rows(
                     DefaultValue::Value(value) => value,
                     DefaultValue::Generated | DefaultValue::Computed => Value::Null,
                 },
+                InsertValue::Expr(expr) if default_of(expr).is_some() => {
+                    named_default(expr, &target.def, context)?.unwrap_or(Value::Null)
+                }
                 InsertValue::Expr(expr) => match literal(expr, parameters, context)? {
                     Some(value) => bits_as_number(value, column.ty, expr),
                     None => return Ok(None),
@@ -39,6 +43,38 @@ pub fn insert_rows(
     }
     let listed = builders.into_iter().map(|builder| builder.finish()).collect();
     target.complete(listed, rows.len()).map(Some)
+}
+
+/// The column of `DEFAULT(column)`.
+fn default_of(expr: &ast::Expr) -> Option<&ast::Ident> {
+    let ast::Expr::Function(function) = expr else { return None };
+    let is_default = function.name.0.last()?.as_ident()?.value.eq_ignore_ascii_case("DEFAULT");
+    let ast::FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Identifier(name)))]
+            if is_default =>
+        {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
+/// The value of `DEFAULT(column)`; `None` for any other expression. Errors: 1054, 1364.
+pub fn named_default(expr: &ast::Expr, def: &TableDef, context: &Context) -> Result<Option<Value>> {
+    let Some(ast::Ident { value: name, .. }) = default_of(expr) else { return Ok(None) };
+    let Some((_, column)) = def.column_named(name) else {
+        return Err(SqlError::new(
+            ErrorKind::UnknownColumn,
+            format!("Unknown column '{name}' in 'field list'"),
+        ));
+    };
+    match default_value(column, context)? {
+        DefaultValue::Value(value) => Ok(Some(value)),
+        DefaultValue::Generated | DefaultValue::Computed => {
+            Err(SqlError::unsupported(format_args!("DEFAULT({name}), which is no plain value")))
+        }
+    }
 }
 
 /// NULL alone for a column that takes none is an error in every mode; among several rows it is not.

@@ -208,6 +208,8 @@ pub enum AlterAction {
         default: Option<DefaultSpec>,
     },
     AddKey(KeySpec),
+    AddForeignKey(KeySpec),
+    AddCheck(CheckSpec),
     DropKey(String),
     DropCheck(String),
     /// A unique key or a check.
@@ -388,6 +390,8 @@ pub struct CreateTable {
     pub reference: bool,
     pub columns: Vec<ColumnSpec>,
     pub keys: Vec<KeySpec>,
+    /// The keys that MySQL would have for them.
+    pub foreign_keys: Vec<KeySpec>,
     pub checks: Vec<CheckSpec>,
     /// CREATE TABLE t LIKE other.
     pub like: Option<TableName>,
@@ -398,9 +402,14 @@ pub struct CreateTable {
     pub auto_increment: Option<u64>,
     /// What its columns have that name none; `None`: the database's.
     pub collation: Option<Collation>,
+    /// Its database has one partition, in which all rows meet. The text does not say so.
+    pub one_partition: bool,
     /// Clauses that change nothing here, such as ENGINE = InnoDB: for a note to the client.
     pub accepted: Vec<String>,
 }
+
+/// How an accepted clause begins that is a foreign key.
+pub const FOREIGN_KEY: &str = "FOREIGN KEY";
 
 /// CREATE [OR REPLACE] VIEW as written.
 #[derive(Debug, Clone, PartialEq)]

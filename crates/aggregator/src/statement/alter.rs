@@ -10,9 +10,9 @@
 
 use super::query::{Parameters, partitions_read};
 use super::{Answer, done};
-use crate::session::{Level, State};
+use crate::session::State;
 use catalog::{Command, Outcome};
-use sql::ddl::{Altered, quote_name};
+use sql::ddl::{Altered, RowsThere, quote_name};
 use sql::statement::{AlterTable, Statement, TableName};
 use std::sync::Arc;
 use types::{ColumnId, ErrorKind, Result, SqlError, TableDef, Value};
@@ -25,7 +25,12 @@ impl State {
         for _ in 0..ROUNDS {
             let def = self.table(&alter.table)?;
             let database = self.database_name(alter.table.database.as_deref())?.to_string();
-            let mut altered = sql::ddl::altered(&def, alter, &self.convert_context())?;
+            let rows = RowsThere {
+                one_partition: self.has_one_partition(&database)?,
+                none: sql::ddl::asks_for_rows(&def, alter)
+                    && self.is_empty(&database, &alter.table.name).await?,
+            };
+            let mut altered = sql::ddl::altered(&def, alter, &self.convert_context(), rows)?;
             if self.temporary.has(&database, &alter.table.name) {
                 if altered.def.name != def.name {
                     return Err(SqlError::unsupported("another name for a TEMPORARY table"));
@@ -43,13 +48,14 @@ impl State {
                     self.check_unique(&database, &def, &altered.def, key).await?;
                 }
             }
+            for name in &altered.new_checks {
+                self.check_rows(&database, &def.name, &altered.def, name).await?;
+            }
             match self.install(&def, altered.def.clone()).await? {
                 Some(new) => {
+                    self.refuse_rows(&database, &def, &new).await?;
                     self.after_change(&database, &new, &altered).await?;
-                    for clause in &alter.accepted {
-                        let text = format!("{clause} is accepted and has no effect");
-                        self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
-                    }
+                    self.note_accepted(&alter.accepted, "");
                     return Ok(done());
                 }
                 // Somebody else changed the table meanwhile.
@@ -60,6 +66,39 @@ impl State {
             ErrorKind::TableDefinitionChanged,
             "Table definition has changed, please retry transaction",
         ))
+    }
+
+    /// Whether a table has no rows.
+    async fn is_empty(&mut self, database: &str, table: &str) -> Result<bool> {
+        let text = format!("SELECT 1 FROM {}.{} LIMIT 1", quote_name(database), quote_name(table));
+        Ok(!self.has_rows(&text).await?)
+    }
+
+    /// Whether a query finds rows.
+    async fn has_rows(&mut self, text: &str) -> Result<bool> {
+        let Statement::Query(query) = sql::parse::parse_one(text)?.statement else {
+            return Err(SqlError::internal("the search for a row is no query"));
+        };
+        let bound = self.bind(&query, Parameters { values: &[], text }).await?;
+        let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
+        let rows = self.collect(&self.plan(bound.plan)?, ts).await?;
+        Ok(rows.iter().any(|batch| batch.num_rows() > 0))
+    }
+
+    /// Takes back a change that counted on a table without rows if one came meanwhile, which has no collation
+    /// key: 1235, as it is for every table with rows.
+    async fn refuse_rows(&mut self, database: &str, old: &TableDef, new: &Arc<TableDef>) -> Result<()> {
+        let counted_on_none = new.columns.iter().any(|column| column.is_hidden() && column.initial.is_some())
+            && new.columns.len() - new.shown().len() > old.columns.len() - old.shown().len();
+        if !counted_on_none || self.is_empty(database, &new.name).await? {
+            return Ok(());
+        }
+        // The ids of columns never come back.
+        let before = TableDef { next_column_id: new.next_column_id, name: new.name.clone(), ..old.clone() };
+        if self.install(new, before).await?.is_none() {
+            tracing::warn!(table = %new.name, "a key without keys of its rows was changed by another statement");
+        }
+        Err(SqlError::unsupported("a key over a text of this collation in a table that has rows by now"))
     }
 
     /// The new version; None if `old` is not the newest.
@@ -75,7 +114,30 @@ impl State {
         }
     }
 
+    /// That no row of a table violates a constraint of the definition: 3819.
+    async fn check_rows(&mut self, database: &str, table: &str, def: &TableDef, name: &str) -> Result<()> {
+        let Some(check) = def.checks.iter().find(|check| check.name == name) else { return Ok(()) };
+        let (database, table) = (quote_name(database), quote_name(table));
+        let text = format!("SELECT 1 FROM {database}.{table} WHERE NOT ({}) LIMIT 1", check.expression);
+        if self.has_rows(&text).await? {
+            return Err(SqlError::new(
+                ErrorKind::CheckConstraintViolated,
+                format!("Check constraint '{name}' is violated."),
+            ));
+        }
+        Ok(())
+    }
+
     async fn after_change(&mut self, database: &str, new: &Arc<TableDef>, altered: &Altered) -> Result<()> {
+        for name in &altered.new_checks {
+            let Err(error) = self.check_rows(database, &new.name, new, name).await else { continue };
+            let mut without = TableDef::clone(new);
+            without.checks.retain(|other| !altered.new_checks.contains(&other.name));
+            if self.install(new, without).await?.is_none() {
+                tracing::warn!(table = %new.name, name, "a constraint that rows violate was changed by another statement");
+            }
+            return Err(error);
+        }
         if let Some(next) = altered.auto_increment.filter(|next| *next > 1) {
             self.aggregator.ids.raise(new.id, next - 1).await?;
         }

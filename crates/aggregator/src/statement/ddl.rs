@@ -9,7 +9,7 @@ use crate::session::{Level, State};
 use crate::system_schemas::system_schema;
 use catalog::Command;
 use mysql_protocol::OkInfo;
-use sql::statement::{CreateDatabase, CreateTable, TableName};
+use sql::statement::{CreateDatabase, CreateTable, FOREIGN_KEY, TableName};
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError, TableDef};
 
@@ -94,6 +94,7 @@ impl State {
             None => {
                 let mut create = create.clone();
                 create.collation.get_or_insert(self.catalog.require_database(&database)?.collation);
+                create.one_partition = self.has_one_partition(&database)?;
                 if self.variables.number("pando_binary_unique_keys") == Some(1) {
                     for text in sql::ddl::binary_unique_keys(&mut create) {
                         self.add_message(Level::Warning, ErrorKind::NotSupportedYet.errno(), text);
@@ -110,6 +111,7 @@ impl State {
                         check.name = format!("{}_chk_{number}", def.name);
                     }
                 }
+                sql::ddl::check_collocation(&def, self.has_one_partition(&database)?)?;
                 def
             }
         };
@@ -134,11 +136,27 @@ impl State {
         if let Some(start) = create.auto_increment.filter(|start| *start > 1) {
             self.aggregator.ids.raise(id, start - 1).await?;
         }
-        for clause in &create.accepted {
-            let text = format!("{clause} is accepted and has no effect: Pando has one kind of storage");
-            self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
-        }
+        self.note_accepted(&create.accepted, ": Pando has one kind of storage");
         Ok(done())
+    }
+
+    /// Says of clauses that they change nothing. `why`: of those that are no foreign keys.
+    pub(super) fn note_accepted(&mut self, clauses: &[String], why: &str) {
+        for clause in clauses {
+            if clause.starts_with(FOREIGN_KEY) {
+                let text = format!("{clause} is accepted and not enforced");
+                self.add_message(Level::Warning, ErrorKind::NotSupportedYet.errno(), text);
+            } else {
+                let text = format!("{clause} is accepted and has no effect{why}");
+                self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
+            }
+        }
+    }
+
+    /// Whether all rows of a table of the database lie together.
+    pub(super) fn has_one_partition(&self, database: &str) -> Result<bool> {
+        let database = self.catalog.require_database(database)?;
+        Ok(self.catalog.partitions(database.id).len() == 1)
     }
 
     pub(crate) async fn drop_tables(

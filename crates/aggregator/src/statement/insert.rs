@@ -229,7 +229,10 @@ fn evaluated_rows(
         for (at, builder) in builders.iter_mut().enumerate() {
             let column = target.column(at);
             let value = match row.get(at).unwrap_or(&InsertValue::Default) {
-                InsertValue::Expr(expr) => evaluate(expr)?,
+                InsertValue::Expr(expr) => match sql::insert::named_default(expr, def, context)? {
+                    Some(value) => value,
+                    None => evaluate(expr)?,
+                },
                 InsertValue::Default => match default_value(column, context)? {
                     DefaultValue::Value(value) => value,
                     DefaultValue::Generated | DefaultValue::Computed => Value::Null,

@@ -31,7 +31,7 @@ use crate::session::{Level, State};
 use change::Changed;
 use mysql_protocol::{OkInfo, Response};
 use query::Parameters;
-use sql::statement::{Begin, Statement};
+use sql::statement::{Begin, ShowWhat, Statement};
 use types::{Result, Value};
 
 pub(crate) use grid::{Cell, Grid};
@@ -145,7 +145,12 @@ impl State {
                 self.use_database(database)?;
                 Ok(done())
             }
-            Statement::Show(show) => self.show(show, parameters),
+            Statement::Show(show) => match &show.what {
+                ShowWhat::TableStatus { database } => {
+                    self.table_status(database.as_deref(), show.filter.as_ref(), parameters).await
+                }
+                _ => self.show(show, parameters),
+            },
             Statement::Describe { table, column } => self.describe(table, column.as_deref()),
             Statement::Explain(explain) => self.explain(explain, parameters).await,
 

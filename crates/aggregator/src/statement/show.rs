@@ -7,7 +7,7 @@ use crate::session::{Level as MessageLevel, State};
 use crate::system_schemas::{self, ENGINE, ENGINE_COMMENT, system_schema};
 use catalog::{Level, Privilege};
 use mysql_protocol::{ColumnFlags, ColumnMeta, ListedField, Plugin};
-use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, TableName};
+use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, Statement, TableName};
 use sqlparser::ast;
 use std::ops::ControlFlow;
 use types::{Result, SqlError, SqlType, TableDef, Value};
@@ -92,7 +92,9 @@ impl State {
                 grid.push(vec![name.as_str().into(), text.into()]);
                 grid
             }
-            ShowWhat::TableStatus { database } => self.table_status(database.as_deref())?,
+            ShowWhat::TableStatus { .. } => {
+                return Err(SqlError::internal("a status of tables without its query"));
+            }
             ShowWhat::Variables(scope) => {
                 let mut grid = Grid::of_text(&["Variable_name", "Value"]);
                 for (name, value) in self.variables.list(*scope == Scope::Global) {
@@ -237,38 +239,38 @@ impl State {
         Ok(grid)
     }
 
-    fn table_status(&self, database: Option<&str>) -> Result<Grid> {
-        let name = self.database_name(database)?;
-        self.require_schema(name)?;
-        let mut grid = Grid::new([
-            ("Name", TEXT),
-            ("Engine", TEXT),
-            ("Version", UNSIGNED),
-            ("Collation", TEXT),
-            ("Comment", TEXT),
-        ]);
-        for def in self.catalog.listed_tables(name) {
-            if !self.privileges.touch_table(name, &def.name) {
-                continue;
-            }
-            grid.push(vec![
-                def.name.as_str().into(),
-                "Pando".into(),
-                def.version.into(),
-                "utf8mb4_bin".into(),
-                def.comment.as_str().into(),
-            ]);
+    /// SHOW TABLE STATUS, which is a query of information_schema.
+    pub(crate) async fn table_status(
+        &mut self,
+        database: Option<&str>,
+        filter: Option<&ShowFilter>,
+        parameters: Parameters<'_>,
+    ) -> Result<Answer> {
+        let database = self.database_name(database)?.to_string();
+        self.require_schema(&database)?;
+        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+        let like = match filter {
+            Some(ShowFilter::Like(pattern)) => format!(" AND TABLE_NAME LIKE {}", quoted(pattern)),
+            _ => String::new(),
+        };
+        let text = format!(
+            "SELECT * FROM (SELECT TABLE_NAME AS Name, ENGINE AS Engine, VERSION AS Version, ROW_FORMAT AS \
+             Row_format, TABLE_ROWS AS `Rows`, AVG_ROW_LENGTH AS Avg_row_length, DATA_LENGTH AS Data_length, \
+             MAX_DATA_LENGTH AS Max_data_length, INDEX_LENGTH AS Index_length, DATA_FREE AS Data_free, \
+             AUTO_INCREMENT AS Auto_increment, CREATE_TIME AS Create_time, UPDATE_TIME AS Update_time, CHECK_TIME \
+             AS Check_time, TABLE_COLLATION AS Collation, CHECKSUM AS Checksum, CREATE_OPTIONS AS Create_options, \
+             TABLE_COMMENT AS Comment FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}{like}) AS status \
+             ORDER BY Name",
+            quoted(&database)
+        );
+        let Statement::Query(mut query) = sql::parse::parse_one(&text)?.statement else {
+            return Err(SqlError::internal("the status of tables is no query"));
+        };
+        if let (Some(ShowFilter::Where(condition)), ast::SetExpr::Select(select)) = (filter, &mut *query.body)
+        {
+            select.selection = Some((**condition).clone());
         }
-        for view in self.catalog.views(name) {
-            if self.privileges.touch_table(name, &view.name) {
-                let name = view.name.as_str().into();
-                grid.push(vec![name, Cell::Null, Cell::Null, Cell::Null, "VIEW".into()]);
-            }
-        }
-        for table in system_schema(name).map(system_schemas::tables_of).unwrap_or_default() {
-            grid.push(vec![table.name.into(), Cell::Null, Cell::Null, Cell::Null, "".into()]);
-        }
-        Ok(grid)
+        self.select(&query, Parameters { text: &text, ..parameters }).await
     }
 
     fn messages_grid(&self, list: MessageList, errors_only: bool) -> Grid {

@@ -124,6 +124,8 @@ struct Stored {
     collation: Collation,
     /// If it is known.
     size: Option<TableSize>,
+    /// The next number of AUTO_INCREMENT that no aggregator has taken yet.
+    next_number: Option<u64>,
 }
 
 /// A row of TABLES. What is not said is NULL.
@@ -154,7 +156,9 @@ impl TableRow<'_> {
             size.map(|size| size.bytes).into(),
         ];
         // From MAX_DATA_LENGTH to CHECK_TIME.
-        cells.extend(std::iter::repeat_n(Cell::Null, 7));
+        cells.extend(std::iter::repeat_n(Cell::Null, 3));
+        cells.push(self.stored.as_ref().and_then(|stored| stored.next_number).into());
+        cells.extend(std::iter::repeat_n(Cell::Null, 3));
         cells.extend([collation.into(), Cell::Null, stored("".into()), self.comment.into()]);
         cells
     }
@@ -175,6 +179,7 @@ async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
             comment: &def.comment,
             stored: Some(Stored {
                 collation: def.collation,
+                next_number: def.auto_increment().map(|_| facts.tables.catalog.next_number(def.id)),
                 size: sizes.as_ref().map(|sizes| sizes.get(&def.id).copied().unwrap_or_default()),
             }),
         };

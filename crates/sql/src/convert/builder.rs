@@ -1,6 +1,8 @@
 //! A column under construction. Appending converts; what it holds is always right for its column.
 
-use super::number::{POWERS, parse_decimal, parse_double, parse_integer, parse_short, parse_short_decimal};
+use super::number::{
+    POWERS, parse_decimal, parse_double, parse_integer, parse_short, parse_short_decimal, scan_decimal,
+};
 use super::view::ViewBuilder;
 use super::{Context, Wrong};
 use crate::temporal::{parse_date, parse_datetime, parse_time, parse_timestamp};
@@ -91,7 +93,17 @@ fn integer<T: TryFrom<i64> + TryFrom<i128>>(text: &[u8], range: (i128, i128)) ->
 
 #[cold]
 fn long_integer<T: TryFrom<i128>>(text: &[u8], (low, high): (i128, i128)) -> Result<T, Wrong> {
-    let value = parse_integer(text)?;
+    let value = match parse_integer(text) {
+        // What comes first may be out of range, which comes before what follows it.
+        Err(Wrong::Truncated) => {
+            let length = scan_decimal(text).map_or(0, |number| number.length);
+            match parse_integer(&text[..length])? {
+                value if (low..=high).contains(&value) => return Err(Wrong::Truncated),
+                value => value,
+            }
+        }
+        value => value?,
+    };
     if value < low || value > high {
         return Err(Wrong::OutOfRange);
     }

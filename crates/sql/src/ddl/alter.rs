@@ -17,14 +17,40 @@ pub struct Altered {
     pub auto_increment: Option<u64>,
     /// Names of unique keys that are new: rows that are there may contradict them.
     pub new_unique: Vec<String>,
+    /// Names of constraints that are new, which the rows that are there may violate.
+    pub new_checks: Vec<String>,
     /// RENAME TO a table of this database.
     pub new_database: Option<String>,
 }
 
 /// `context`: the time of the statement, for columns that are added with the time as their default.
-pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context) -> Result<Altered> {
-    let mut change =
-        Altered { def: def.clone(), auto_increment: None, new_unique: Vec::new(), new_database: None };
+/// What is known of the rows of a table that is altered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RowsThere {
+    /// They are all in one partition.
+    pub one_partition: bool,
+    /// There are none.
+    pub none: bool,
+}
+
+/// Whether it matters if the table has rows: a key may be over a text that needs collation keys.
+pub fn asks_for_rows(def: &TableDef, alter: &AlterTable) -> bool {
+    let has_texts = def.shown().iter().any(|column| !column.collation.is_bytes());
+    alter.actions.iter().any(|action| match action {
+        AlterAction::AddKey(_) | AlterAction::AddForeignKey(_) => has_texts,
+        AlterAction::AddColumn { column, .. } | AlterAction::ChangeColumn { column, .. } => column.unique,
+        _ => false,
+    })
+}
+
+pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context, rows: RowsThere) -> Result<Altered> {
+    let mut change = Altered {
+        def: def.clone(),
+        auto_increment: None,
+        new_unique: Vec::new(),
+        new_checks: Vec::new(),
+        new_database: None,
+    };
     for action in &alter.actions {
         change.apply(action, context)?;
     }
@@ -32,7 +58,10 @@ pub fn altered(def: &TableDef, alter: &AlterTable, context: &Context) -> Result<
         return Err(SqlError::new(ErrorKind::ManyKeys, "Too many columns"));
     }
     super::collations::refuse_other_keys(def, &change.def)?;
-    check_collocation(&change.def)?;
+    if rows.none {
+        super::collations::key_texts_of_none(&mut change.def);
+    }
+    check_collocation(&change.def, rows.one_partition)?;
     crate::query::check_rules(&change.def)?;
     Ok(change)
 }
@@ -49,6 +78,14 @@ impl Altered {
             }
             AlterAction::SetDefault { column, default } => self.set_default(column, default.as_ref()),
             AlterAction::AddKey(key) => self.add_key(key),
+            AlterAction::AddCheck(check) => {
+                let name = super::add_check(&mut self.def, check)?;
+                if check.enforced {
+                    self.new_checks.push(name);
+                }
+                Ok(())
+            }
+            AlterAction::AddForeignKey(key) => keys::add_foreign(&mut self.def, key),
             AlterAction::DropKey(name) => {
                 if name.eq_ignore_ascii_case("PRIMARY") {
                     return Err(SqlError::unsupported("ALTER TABLE .. DROP PRIMARY KEY"));
@@ -65,7 +102,8 @@ impl Altered {
                         format!("Check constraint '{name}' is not found in the table."),
                     )
                 })?;
-                self.def.checks.remove(place);
+                let check = self.def.checks.remove(place);
+                self.new_checks.retain(|other| *other != check.name);
                 Ok(())
             }
             AlterAction::DropConstraint(name) => match self.check_place(name) {
@@ -411,7 +449,12 @@ mod tests {
             panic!("{rest}")
         };
         let now = parse_datetime(b"2024-05-06 07:08:09.5", 6).unwrap();
-        altered(&table(), &alter, &Context { now, zone: Zone::Offset(3600), ..Context::fixed() })
+        altered(
+            &table(),
+            &alter,
+            &Context { now, zone: Zone::Offset(3600), ..Context::fixed() },
+            RowsThere::default(),
+        )
     }
 
     fn names(def: &TableDef) -> String {
@@ -450,8 +493,21 @@ mod tests {
             else {
                 panic!("{rest}")
             };
-            altered(&before, &alter, &Context::fixed()).map(|altered| altered.def)
+            altered(&before, &alter, &Context::fixed(), RowsThere::default()).map(|altered| altered.def)
         };
+        let Statement::AlterTable(unique) =
+            parse_one("alter table t add unique key v (id, t)").unwrap().statement
+        else {
+            panic!("not an ALTER TABLE")
+        };
+        let none = RowsThere { none: true, ..RowsThere::default() };
+        let keyed = altered(&before, &unique, &Context::fixed(), none).unwrap().def;
+        assert_eq!(names(&keyed), "id s t __key_2 __key_3");
+        assert_eq!(keyed.keys[1].columns, [ColumnId(1), ColumnId(5)]);
+        assert_eq!(
+            (&keyed.columns[4].initial, keyed.columns[4].nullable),
+            (&Some(ColumnDefault::Null), true)
+        );
         assert_eq!(names(&before), "id s t __key_2");
         assert_eq!(names(&alter("add n int, add m int after s").unwrap()), "id s m t n __key_2");
         assert_eq!(names(&alter("drop key u, drop column s").unwrap()), "id t");
@@ -510,7 +566,10 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(altered(&table(), &index, &Context::fixed()).unwrap().new_unique, ["i"]);
+        assert_eq!(
+            altered(&table(), &index, &Context::fixed(), RowsThere::default()).unwrap().new_unique,
+            ["i"]
+        );
     }
 
     #[test]

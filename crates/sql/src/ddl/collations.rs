@@ -17,33 +17,55 @@ pub(super) const HIDDEN_PREFIX: &str = "__key_";
 pub(super) fn key_texts(def: &mut TableDef) {
     let keys = def.keys.iter().map(|key| &key.columns);
     let all = [&def.primary_key, &def.shard_key, &def.sort_key].into_iter().chain(keys).flatten();
-    let is_keyed = |id: &ColumnId| def.column(*id).is_some_and(needs_key);
-    let mut texts: Vec<ColumnId> = all.copied().filter(is_keyed).collect();
-    texts.sort_unstable();
-    texts.dedup();
+    let texts = texts_of(def, all);
     for id in texts {
         let nullable = def.column(id).is_some_and(|column| column.nullable);
-        let key = def.next_column_id;
-        def.next_column_id = ColumnId(key.0 + 1);
-        def.columns.push(ColumnDef {
-            id: key,
-            name: format!("{HIDDEN_PREFIX}{}", id.0),
-            // As long as it comes: it is never assigned to.
-            ty: SqlType::VarBinary(u32::MAX),
-            collation: Collation::default(),
-            nullable,
-            default: ColumnDefault::CollationKey(id),
-            initial: None,
-            auto_increment: false,
-            on_update_now: false,
-            comment: String::new(),
-        });
+        let key = add_key(def, id, nullable, None);
         let keys = def.keys.iter_mut().map(|key| &mut key.columns);
         let all = [&mut def.primary_key, &mut def.shard_key, &mut def.sort_key].into_iter().chain(keys);
         for column in all.flatten().filter(|column| **column == id) {
             *column = key;
         }
     }
+}
+
+/// The same for KEY and UNIQUE KEY of a table that is there and has no rows. A row that comes nevertheless
+/// before the table has changed has NULL for a key.
+pub(super) fn key_texts_of_none(def: &mut TableDef) {
+    for id in texts_of(def, def.keys.iter().flat_map(|key| &key.columns)) {
+        let key = add_key(def, id, true, Some(ColumnDefault::Null));
+        for column in def.keys.iter_mut().flat_map(|key| &mut key.columns).filter(|column| **column == id) {
+            *column = key;
+        }
+    }
+}
+
+/// Those of these columns that need a collation key.
+fn texts_of<'k>(def: &TableDef, columns: impl Iterator<Item = &'k ColumnId>) -> Vec<ColumnId> {
+    let mut texts: Vec<ColumnId> =
+        columns.copied().filter(|id| def.column(*id).is_some_and(needs_key)).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+fn add_key(def: &mut TableDef, text: ColumnId, nullable: bool, initial: Option<ColumnDefault>) -> ColumnId {
+    let id = def.next_column_id;
+    def.next_column_id = ColumnId(id.0 + 1);
+    def.columns.push(ColumnDef {
+        id,
+        name: format!("{HIDDEN_PREFIX}{}", text.0),
+        // As long as it comes: it is never assigned to.
+        ty: SqlType::VarBinary(u32::MAX),
+        collation: Collation::default(),
+        nullable,
+        default: ColumnDefault::CollationKey(text),
+        initial,
+        auto_increment: false,
+        on_update_now: false,
+        comment: String::new(),
+    });
+    id
 }
 
 /// Whether other texts than the same may be equal in a column. An ENUM's labels are what they are.

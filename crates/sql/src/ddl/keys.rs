@@ -24,7 +24,7 @@ pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
         None => def.primary_key.clone(),
     };
     super::collations::key_texts(def);
-    check_collocation(def)?;
+    check_collocation(def, create.one_partition)?;
     Ok(null_in_primary)
 }
 
@@ -105,7 +105,16 @@ fn secondary_keys(def: &mut TableDef, create: &CreateTable) -> Result<()> {
         };
         push(def, &spec, name)?;
     }
-    Ok(())
+    create.foreign_keys.iter().try_for_each(|spec| add_foreign(def, spec))
+}
+
+/// Adds the key of a foreign key, unless another one begins with its columns.
+pub(super) fn add_foreign(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
+    let columns: Vec<ColumnId> =
+        resolve(def, &spec.columns)?.into_iter().map(|id| def.compared(id)).collect();
+    let is_there =
+        def.primary_key.starts_with(&columns) || def.keys.iter().any(|key| key.columns.starts_with(&columns));
+    if is_there { Ok(()) } else { add(def, spec).map(|_| ()) }
 }
 
 /// Adds a key to a definition; gives its name.
@@ -146,8 +155,11 @@ fn free_name(names: &mut HashSet<String>, column: &str) -> String {
     name
 }
 
-/// Rows that are equal in a unique key must meet in one partition.
-pub(super) fn check_collocation(def: &TableDef) -> Result<()> {
+/// Rows that are equal in a unique key must meet in one partition. `one_partition`: all rows do.
+pub fn check_collocation(def: &TableDef, one_partition: bool) -> Result<()> {
+    if one_partition {
+        return super::collations::refuse_in_unique_keys(def);
+    }
     let primary = (!def.primary_key.is_empty()).then_some(("PRIMARY", &def.primary_key));
     let unique = def.keys.iter().filter(|k| k.unique).map(|k| (k.name.as_str(), &k.columns));
     for (name, columns) in primary.into_iter().chain(unique) {
@@ -161,7 +173,8 @@ pub(super) fn check_collocation(def: &TableDef) -> Result<()> {
             names => format!("({})", names.join(", ")),
         };
         return Err(SqlError::unsupported(format!(
-            "the unique key {name} without all columns of the shard key, which is {shard}"
+            "the unique key {name} without all columns of the shard key, which is {shard}, in a database of \
+             several partitions"
         )));
     }
     super::collations::refuse_in_unique_keys(def)

@@ -132,17 +132,19 @@ fn errors_are_mysqls() {
         ),
         (
             "CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE)",
-            "Pando doesn't yet support 'the unique key b without all columns of the shard key, which is (a)'",
+            "Pando doesn't yet support 'the unique key b without all columns of the shard key, which is (a), in a database of several \
+             partitions'",
         ),
         ("CREATE TABLE t (a int, __key_1 int)", "Incorrect column name '__key_1'"),
         (
             "CREATE TABLE t (a int PRIMARY KEY, b int, SHARD KEY (b))",
-            "Pando doesn't yet support 'the unique key PRIMARY without all columns of the shard key, which is (b)'",
+            "Pando doesn't yet support 'the unique key PRIMARY without all columns of the shard key, which is (b), in a database of \
+             several partitions'",
         ),
         (
             "CREATE TABLE t (a int, b int UNIQUE)",
             "Pando doesn't yet support 'the unique key b without all columns of the shard key, which is none; \
-             give one with SHARD KEY (..)'",
+             give one with SHARD KEY (..), in a database of several partitions'",
         ),
     ] {
         assert_eq!(def(sql).unwrap_err().message, message, "{sql}");

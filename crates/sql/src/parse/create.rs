@@ -97,12 +97,14 @@ impl Reader<'_> {
             reference,
             columns: Vec::new(),
             keys: Vec::new(),
+            foreign_keys: Vec::new(),
             checks: Vec::new(),
             like: None,
             query: None,
             comment: String::new(),
             auto_increment: None,
             collation: None,
+            one_partition: false,
             accepted,
         };
         if self.eat("LIKE") {
@@ -161,7 +163,9 @@ impl Reader<'_> {
             return Ok(());
         }
         if self.is("FOREIGN") {
-            return unsupported("FOREIGN KEY");
+            let key = self.foreign_key(name, &mut table.accepted)?;
+            table.foreign_keys.push(key);
+            return Ok(());
         }
         if self.eat_all(&["PRIMARY", "KEY"]) {
             let key = self.key(KeyKind::Primary, None, table)?;

@@ -54,11 +54,11 @@ fn what_is_not_there_yet_says_so() {
     for text in [
         "CREATE FULLTEXT INDEX i ON t (a)",
         "ALTER TABLE t ADD PRIMARY KEY (a)",
-        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a)",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a) ON DELETE CASCADE",
         "ALTER TABLE t PARTITION BY HASH (a)",
         "LOCK TABLES t READ, u WRITE",
         "CREATE TABLE t (a bit(3))",
-        "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a))",
+        "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a) ON UPDATE SET NULL)",
         "CREATE TABLE t (a int) PARTITION BY HASH (a)",
         "CREATE TABLE t (a varchar(3) character set latin1)",
         "CREATE TABLE t (a decimal(40, 2))",
@@ -67,7 +67,6 @@ fn what_is_not_there_yet_says_so() {
         "CREATE VIEW v AS SELECT 1 WITH CHECK OPTION",
         "CREATE USER a REQUIRE X509",
         "GRANT BACKUP_ADMIN ON *.* TO a",
-        "ALTER TABLE t ADD CHECK (a > 1)",
         "CALL p()",
         "HANDLER t OPEN",
     ] {

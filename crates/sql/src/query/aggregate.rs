@@ -11,6 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, GroupingSet};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, binary_expr};
 use std::sync::Arc;
@@ -72,6 +73,25 @@ impl Grouping {
         let shifted = binary_expr(bits, Operator::BitwiseShiftRight, shift);
         let bit = binary_expr(shifted, Operator::BitwiseAnd, one);
         Some(Expr::Cast(Cast::new(Box::new(bit), DataType::Int32)))
+    }
+
+    /// By what ROLLUP orders its rows: by each key, the rows of all its values together after the others.
+    pub(super) fn rollup_order(&self) -> Vec<Expr> {
+        let mark = |key: &Expr| {
+            let args = vec![key.clone()];
+            Expr::AggregateFunction(AggregateFunction::new_udf(
+                grouping_udaf(),
+                args,
+                false,
+                None,
+                Vec::new(),
+                None,
+            ))
+        };
+        match self.rollup {
+            true => self.keys.iter().flat_map(|key| [mark(key), key.clone()]).collect(),
+            false => Vec::new(),
+        }
     }
 
     /// Whether a key is the column that this name means.

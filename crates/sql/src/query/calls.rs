@@ -204,6 +204,7 @@ impl Binder<'_> {
                 ErrorKind::ParseError,
                 format!("{name} takes a date and an interval: {name}(date, INTERVAL 1 DAY)"),
             )),
+            ("DEFAULT", [column]) => self.default_value(column, env).map(Some),
             ("TIMESTAMPDIFF" | "TIMESTAMPADD", [unit, first, second]) => {
                 let unit = unit_name(unit)?;
                 let (first, second) = (self.expr(first, env)?, self.expr(second, env)?);

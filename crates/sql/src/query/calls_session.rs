@@ -51,7 +51,6 @@ impl Binder<'_> {
             "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
             }
-            "DEFAULT" => return Err(SqlError::unsupported("DEFAULT() in an expression")),
             "PS_CURRENT_THREAD_ID" => {
                 Typed::literal(datafusion::common::ScalarValue::UInt64(Some(session.connection_id)), BIGINT)
             }

@@ -194,6 +194,22 @@ impl Binder<'_> {
         }
     }
 
+    /// DEFAULT(column).
+    pub(super) fn default_value(&mut self, column: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
+        let value = self.expr(column, env)?;
+        let found = match &value.expr {
+            Expr::Column(column) => env.scope.of_plan(column),
+            _ => None,
+        };
+        let Some((column, origin)) = found.and_then(|found| Some((found, found.origin.clone()?))) else {
+            return Err(SqlError::unsupported(format_args!("DEFAULT({column})")));
+        };
+        let definition = self.ctx.tables.definition(Some(&origin.schema), &origin.org_table)?;
+        let column = column.clone();
+        let value = self.default_of(&column, definition.as_deref())?;
+        self.rules.bring(value, column.ty, &column.arrow)
+    }
+
     fn default_of(&mut self, column: &ScopeColumn, definition: Option<&TableDef>) -> Result<Typed, SqlError> {
         let declared =
             definition.and_then(|definition| definition.column_named(&column.name)).map(|(_, c)| c);

@@ -389,7 +389,7 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("FULL JOIN with USING"));
         }
         let mut condition: Option<Expr> = None;
-        let mut pairs = Vec::new();
+        let mut pairs: Vec<(Column, Column)> = Vec::new();
         for name in &names {
             let name = ColumnName { database: None, table: None, name };
             let find = |scope: &Scope| match scope.find(name, Clause::From)? {
@@ -405,7 +405,16 @@ impl Binder<'_> {
             pairs.push((l.column, r.column));
         }
         let plan = join_plans(left.plan, right.plan, kind, condition)?;
+        let right_columns: Vec<Column> =
+            right.scope.columns.iter().map(|column| column.column.clone()).collect();
         let mut scope = joined_scope(left.scope, right.scope, kind);
+        // The columns of the side whose rows are all there come first, and among them the common ones, in the
+        // order of that side.
+        let kept_first =
+            |column: &ScopeColumn| kind == JoinType::Right && right_columns.contains(&column.column);
+        scope.columns.sort_by_key(|column| !kept_first(column));
+        let place = |column: &Column| scope.columns.iter().position(|own| own.column == *column);
+        pairs.sort_by_key(|(l, r)| place(if kind == JoinType::Right { r } else { l }));
         let mut merged = Vec::new();
         for (l, r) in pairs {
             let (kept, hidden) = if kind == JoinType::Right { (r, l) } else { (l, r) };

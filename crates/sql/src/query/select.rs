@@ -113,6 +113,11 @@ impl Binder<'_> {
             }
         }
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
+        if order.is_empty() && !distinct {
+            let (ty, collation) = (SqlType::BigInt { unsigned: false }, Collation::Bytes);
+            let by = grouping.rollup_order().into_iter();
+            keys.extend(by.map(|expr| Key { expr, ascending: true, ty, collation }));
+        }
         plan = self.grouped(plan, &scope, grouping, &mut items, &mut having, &mut keys)?;
         let grouped = matches!(plan, LogicalPlan::Aggregate(_));
         if let Some(having) = having {

@@ -14,12 +14,14 @@ impl Reader<'_> {
             reference: false,
             columns: Vec::new(),
             keys: Vec::new(),
+            foreign_keys: Vec::new(),
             checks: Vec::new(),
             like: None,
             query: None,
             comment: String::new(),
             auto_increment: None,
             collation: None,
+            one_partition: false,
             accepted: Vec::new(),
         }
     }
@@ -162,8 +164,14 @@ impl Reader<'_> {
         if constraint && !["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"].iter().any(|w| self.is(w)) {
             name = Some(self.name()?);
         }
-        if self.is("CHECK") || self.is("FOREIGN") {
-            return unsupported("ALTER TABLE .. ADD CHECK and FOREIGN KEY");
+        if let Some(check) = self.check(name.clone())? {
+            alter.actions.push(AlterAction::AddCheck(check));
+            return Ok(());
+        }
+        if self.is("FOREIGN") {
+            let key = self.foreign_key(name, &mut alter.accepted)?;
+            alter.actions.push(AlterAction::AddForeignKey(key));
+            return Ok(());
         }
         if self.are(&["PRIMARY", "KEY"]) {
             return unsupported("ALTER TABLE .. ADD PRIMARY KEY");

@@ -1,7 +1,7 @@
 //! Columns and keys of CREATE TABLE.
 
 use crate::parse::reader::{Read, Reader, hex_bytes, unsupported};
-use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, GeneratedSpec, KeyKind, KeySpec};
+use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, FOREIGN_KEY, GeneratedSpec, KeyKind, KeySpec};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 
@@ -171,6 +171,48 @@ impl Reader<'_> {
     }
 
     /// What follows the words of a key: name, USING, columns, options.
+    /// FOREIGN KEY [name] (columns) REFERENCES table (columns): gives the key that MySQL would have for it. What
+    /// would change rows by itself is refused; the rest is not enforced, which `accepted` says.
+    pub(super) fn foreign_key(
+        &mut self,
+        mut name: Option<String>,
+        accepted: &mut Vec<String>,
+    ) -> Read<KeySpec> {
+        self.expect("FOREIGN")?;
+        self.expect("KEY")?;
+        if *self.peek() != Token::LParen {
+            let own = self.name()?;
+            name.get_or_insert(own);
+        }
+        let columns = self.parenthesised(|r| r.list(Self::ident))?;
+        self.expect("REFERENCES")?;
+        self.table_name()?;
+        self.parenthesised(|r| r.list(Self::ident))?;
+        if self.eat("MATCH") {
+            self.any_word()?;
+        }
+        while self.eat("ON") {
+            let what = self.any_word()?;
+            for action in [&["CASCADE"][..], &["SET", "NULL"], &["SET", "DEFAULT"]] {
+                if self.are(action) {
+                    return unsupported(&format!(
+                        "FOREIGN KEY .. ON {} {}",
+                        what.to_ascii_uppercase(),
+                        action.join(" ")
+                    ));
+                }
+            }
+            if !self.eat("RESTRICT") && !self.eat_all(&["NO", "ACTION"]) {
+                return self.expected("RESTRICT or NO ACTION");
+            }
+        }
+        accepted.push(match &name {
+            Some(name) => format!("{FOREIGN_KEY} {name}"),
+            None => FOREIGN_KEY.to_string(),
+        });
+        Ok(KeySpec { kind: KeyKind::Plain, name, columns })
+    }
+
     pub(super) fn key(
         &mut self,
         mut kind: KeyKind,
