@@ -6,19 +6,24 @@ import pathlib
 import shutil
 import subprocess
 
-HERE = pathlib.Path(__file__).parent / "mysql2"
+HERE = pathlib.Path(__file__).parent
 
 
-def test_a_working_day(server, database):
+def working_day(driver, server, database):
+    """What the day of a driver of Node.js finds."""
     node = shutil.which("node")
-    modules = pathlib.Path(os.environ.get("PANDO_NODE_MODULES", HERE / "node_modules"))
-    assert node and (modules / "mysql2").exists(), "Node.js or mysql2 is missing; run make setup"
-    command = [node, str(HERE / "day.js"), str(server.address[1]), database, str(server.ca)]
+    modules = pathlib.Path(os.environ.get("PANDO_NODE_MODULES", HERE / "mysql2" / "node_modules"))
+    assert node and (modules / driver).exists(), f"Node.js or {driver} is missing; run make setup"
+    command = [node, str(HERE / driver / "day.js"), str(server.address[1]), database, str(server.ca)]
     command += ["tls"] if server.tls else []
     environment = {**os.environ, "NODE_PATH": str(modules)}
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+def test_a_working_day(server, database):
+    found = working_day("mysql2", server, database)
     assert found.pop("cipher").startswith("TLS_")
     assert found == {
         "inserted": 2,
