@@ -6,7 +6,7 @@ use crate::partition::Partition;
 use crate::store::Store;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +30,8 @@ struct State {
 pub(crate) struct Workers {
     shared: Arc<(Mutex<State>, Condvar)>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The log file that was written when a partition was last flushed because it kept too many old ones.
+    released_at: AtomicU64,
 }
 
 enum Task {
@@ -229,17 +231,29 @@ impl Store {
     }
 
     /// Looks at every partition: what became due with time, and who keeps old log files.
-    fn round(&self) -> Result<(), StoreError> {
+    pub(crate) fn round(&self) -> Result<(), StoreError> {
         for partition in self.all() {
             self.work_on(&partition)?;
         }
         let (files, oldest) = self.leaf.wal.closed_files();
-        let Some(oldest) = oldest.filter(|_| files > self.leaf.options.wal_files) else { return Ok(()) };
+        let Some(oldest) = oldest.filter(|_| self.keeps_too_much_log(files)) else { return Ok(()) };
+        self.workers.released_at.store(self.leaf.wal.current_file(), Ordering::Relaxed);
         for partition in self.all().iter().filter(|partition| partition.needed_file() <= oldest) {
             let _job = partition.layout_job.lock();
             self.flush_all(partition)?;
             self.checkpoint(partition)?;
         }
         Ok(())
+    }
+
+    /// Whether so many complete log files are too many, or far more than the rows in memory need: then some
+    /// partition that is hardly written to keeps what others wrote. An open transaction may keep them all the
+    /// same, so this is not found again before more has been written.
+    fn keeps_too_much_log(&self, files: usize) -> bool {
+        let options = &self.leaf.options;
+        let unflushed = self.leaf.unflushed.load(Ordering::Relaxed) as u64;
+        let needed = options.wal_file_bytes + 2 * unflushed;
+        let has_grown = self.leaf.wal.current_file() >= self.workers.released_at.load(Ordering::Relaxed) + 2;
+        files > options.wal_files || has_grown && files as u64 * options.wal_file_bytes > needed
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// More spare files than this are removed.
-const SPARES: usize = 2;
+const SPARES: usize = 1;
 
 struct Names {
     /// Complete files of the log, by sequence number.

@@ -540,3 +540,45 @@ fn the_planner_is_told_of_rows_that_are_in_no_segment_yet() {
     f.put(2, P1, &[(5, 1), (6, 1)]);
     assert_eq!(known(&f), Some((Some(Value::Int(-7)), Some(Value::Int(6)), 3)));
 }
+
+/// Partition 2 writes much and keeps nothing in memory; partition 1 has one row there.
+#[test]
+fn a_partition_that_is_hardly_written_to_does_not_keep_the_log_of_others() {
+    let f = Fixture::new(Options { wal_files: 1_000, tail_rows: 100_000, ..small_options() });
+    f.put(1, P1, &[(1, 10)]);
+    let mut number = 1;
+    let write = |number: &mut u64, files: u64| {
+        let until = f.store.statistics().wal_files + files;
+        while f.store.statistics().wal_files < until {
+            *number += 1;
+            let first = *number as i64 * 100;
+            let rows: Vec<(i64, i64)> = (first..first + 100).map(|k| (k, k)).collect();
+            f.put(*number, P2, &rows);
+        }
+    };
+    write(&mut number, 40);
+    // As long as the rows in memory need it, it stays.
+    f.store.round().unwrap();
+    assert!(f.store.statistics().wal_files >= 40 && f.store.statistics().segments == 0);
+    f.store.flush(P2).unwrap();
+    assert!(f.store.statistics().wal_files >= 40);
+    f.store.round().unwrap();
+    let released = f.store.statistics();
+    assert!(released.wal_files <= 1 && released.unflushed_rows == 0, "{released:?}");
+
+    // An open transaction keeps it all the same; rows are not flushed again and again for that.
+    let mut tx = f.begin(1_000_000);
+    tx.insert(P1, &[(2, 20)]).unwrap();
+    write(&mut number, 40);
+    f.store.flush(P2).unwrap();
+    f.store.round().unwrap();
+    number += 1;
+    f.put(number, P1, &[(3, 30)]);
+    let before = f.store.statistics();
+    assert!(before.wal_files >= 40);
+    f.store.round().unwrap();
+    let after = f.store.statistics();
+    assert_eq!((after.segments, after.unflushed_rows), (before.segments, before.unflushed_rows));
+    tx.commit().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 10), (2, 20), (3, 30)]));
+}
