@@ -142,6 +142,11 @@ pub fn store(store: &Store) -> Vec<Metric> {
         counter("pando_merged_rows_total", "Rows written by merges.", s.merged_rows),
         counter("pando_checkpoints_total", "Checkpoints of partitions.", s.checkpoints),
         counter("pando_memory_waits_total", "Writes that found no memory at once.", s.memory_waits),
+        counter(
+            "pando_calls_waited_total",
+            "Reads and writes of few rows that were tried on a thread of the network and had to wait.",
+            s.calls_waited,
+        ),
         counter("pando_wal_records_total", "Records of the log.", s.wal_records),
         counter("pando_wal_bytes_total", "Bytes of the log.", s.wal_bytes),
         counter("pando_wal_batches_total", "Writes to the log, each of many records.", s.wal_batches),

@@ -61,9 +61,9 @@ pub enum StoreError {
     /// The log refused to be synced before: this leaf takes no more writes until it restarts.
     #[error("The leaf's log could not be written to disk, so it takes no writes until it restarts")]
     Poisoned,
-    /// Only callers that may not wait for the disk are told so.
-    #[error("What is to be read is not in memory")]
-    NotInMemory,
+    /// Only calls that may not wait fail with it, see [`crate::waiting`].
+    #[error("The call would have to wait")]
+    WouldWait,
     #[error("{0} is in use; try again when what uses it has ended")]
     InUse(String),
     #[error("Pando doesn't yet support '{0}'")]
@@ -126,7 +126,7 @@ impl From<StoreError> for SqlError {
             | StoreError::Corrupt { .. }
             | StoreError::OutcomeUnknown
             | StoreError::Poisoned
-            | StoreError::NotInMemory
+            | StoreError::WouldWait
             | StoreError::InUse(_)
             | StoreError::Internal(_) => ErrorKind::Unknown,
         };

@@ -27,6 +27,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 pub mod vectors;
+mod waiting;
 mod wal;
 
 pub use access::{

@@ -2,13 +2,14 @@
 //! as like, without a lock.
 
 mod few;
+mod shape;
 
 pub(crate) use few::Few;
 
 use crate::access::ReadView;
+use crate::filter::filter_batch_as;
 use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource, TableState};
-use crate::pool::without_loading;
 use crate::predicate::Predicate;
 use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
 use crate::segment::{BLOCK_ROWS, ColumnStatistics};
@@ -19,6 +20,7 @@ use crate::tail::run::FrozenRun;
 use crate::tail::slab::InOrder;
 use crate::tail::statistics::{SAMPLE, is_stale, of_batch};
 use crate::vectors::Vectors;
+use crate::waiting::without_waiting;
 use crate::{StoreError, filter_batch};
 use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array};
 use arrow::buffer::BooleanBuffer;
@@ -27,6 +29,7 @@ use arrow::datatypes::UInt64Type;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
+use shape::Shape;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use types::{ColumnId, TableDef, Timestamp, Value};
@@ -341,12 +344,13 @@ impl Snapshot {
         spec: &ScanSpec,
         emit: &mut Emit<'_>,
     ) -> Result<bool, StoreError> {
-        let def = narrowed(self.def(), spec);
-        let mut collector = RowCollector::new(&def)?;
+        let shape = Shape::of(self.def(), spec)?;
+        let def = &shape.def;
+        let mut collector = RowCollector::of_schema(def, shape.read.clone())?;
         let mut places = Vec::with_capacity(entries.size_hint().0);
         for (place, entry) in entries {
             if let Some(row) = entry.versions().seen(&self.pinned.view) {
-                collector.push(&def, row)?;
+                collector.push(def, row)?;
                 places.push(place);
             }
         }
@@ -354,7 +358,7 @@ impl Snapshot {
             return Ok(true);
         }
         let batch = collector.finish()?;
-        filter_batch(&def, &batch, spec, None, 0, &mut |batch| {
+        filter_batch_as(def, &batch, spec, &shape.shown, None, 0, &mut |batch| {
             emit(if spec.row_refs { with_places(&batch, &places)? } else { batch })
         })
     }
@@ -383,10 +387,10 @@ impl Snapshot {
         if rows.is_empty() {
             return Ok(true);
         }
-        let def = narrowed(self.def(), spec);
-        let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
-        let batch = source.file.segment.gather(&def, &rows, &ids)?;
-        filter_batch(&def, &batch, spec, None, 0, &mut |batch| {
+        let shape = Shape::of(self.def(), spec)?;
+        let ids: Vec<ColumnId> = shape.def.columns.iter().map(|c| c.id).collect();
+        let batch = source.file.segment.gather(&shape.def, &rows, &ids)?;
+        filter_batch_as(&shape.def, &batch, spec, &shape.shown, None, 0, &mut |batch| {
             if !spec.row_refs {
                 return emit(batch);
             }
@@ -444,8 +448,8 @@ impl Snapshot {
         match self.find_in_memory(&bytes, spec, false)? {
             Lookup::Found(row) => Ok(Some(row)),
             Lookup::Unmade => Ok(None),
-            Lookup::NotThere => match without_loading(|| self.find_in_segments(key, spec)) {
-                Err(StoreError::NotInMemory) => Ok(None),
+            Lookup::NotThere => match without_waiting(|| self.find_in_segments(key, spec)) {
+                Err(StoreError::WouldWait) => Ok(None),
                 found => found.map(Some),
             },
         }
@@ -474,11 +478,11 @@ impl Snapshot {
             let versions = entry.versions();
             let Some(row) = versions.seen(view) else { continue };
             let place = entry.place().to_ref();
-            let def = narrowed(def, spec);
-            let mut collector = RowCollector::new(&def)?;
-            collector.push(&def, row)?;
+            let shape = Shape::of(def, spec)?;
+            let mut collector = RowCollector::of_schema(&shape.def, shape.read.clone())?;
+            collector.push(&shape.def, row)?;
             let batch = collector.finish()?;
-            filter_batch(&def, &batch, spec, None, place, &mut keep)?;
+            filter_batch_as(&shape.def, &batch, spec, &shape.shown, None, place, &mut keep)?;
             return Ok(Lookup::Found(found));
         }
         for run in state.runs.iter().rev() {
@@ -518,10 +522,11 @@ impl Snapshot {
                 {
                     continue;
                 }
-                let def = narrowed(def, spec);
-                let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
-                let batch = segment.file.segment.gather(&def, &[row], &ids)?;
-                filter_batch(&def, &batch, spec, None, row_ref(segment.id(), row), &mut keep)?;
+                let shape = Shape::of(def, spec)?;
+                let ids: Vec<ColumnId> = shape.def.columns.iter().map(|c| c.id).collect();
+                let batch = segment.file.segment.gather(&shape.def, &[row], &ids)?;
+                let place = row_ref(segment.id(), row);
+                filter_batch_as(&shape.def, &batch, spec, &shape.shown, None, place, &mut keep)?;
                 return Ok(found);
             }
         }
@@ -705,15 +710,6 @@ fn without(
         bits[row / 8] &= !(1 << (row % 8));
     }
     Some(BooleanBuffer::new(bits.into(), 0, rows))
-}
-
-/// The definition with only those columns that a scan reads.
-fn narrowed(def: &TableDef, spec: &ScanSpec) -> TableDef {
-    let mut read: Vec<ColumnId> = spec.columns.clone();
-    spec.predicates.iter().for_each(|predicate| predicate.columns(&mut |id| read.push(id)));
-    let mut narrow = def.clone();
-    narrow.columns.retain(|column| read.contains(&column.id));
-    narrow
 }
 
 /// Replaces the last column, numbers of rows, by the references of those rows.

@@ -86,9 +86,20 @@ impl Leaf {
         }
     }
 
+    /// Makes a call of the store at once if it need not wait, else where it may. See [`Store::at_once`] for
+    /// what such a call is to be like.
+    async fn soon<T: Send + 'static>(
+        &self,
+        call: impl Fn(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T> {
+        match self.store.at_once(&call) {
+            Some(done) => Ok(done?),
+            None => self.blocking(move |store| call(store)).await,
+        }
+    }
+
     /// Waits for the end of a commit that was begun.
-    async fn committed(&self, committing: Result<Committing, StoreError>) -> Result<Timestamp> {
-        let committing = committing?;
+    async fn committed(&self, committing: Committing) -> Result<Timestamp> {
         if !committing.is_decided_here() {
             committing.shown().await;
             return Ok(self.store.end_commit(committing)?);
@@ -165,8 +176,7 @@ impl LeafService for Leaf {
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| store.insert(&ctx, target.partition, target.table, &rows, on_duplicate))
-            .await
+        self.soon(move |store| store.insert(&ctx, target.partition, target.table, &rows, on_duplicate)).await
     }
 
     async fn insert_or_lock(
@@ -187,8 +197,7 @@ impl LeafService for Leaf {
         request: LockRequest,
     ) -> Result<LockOutcome> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| store.lock_rows(&ctx, target.partition, target.table, &rows, request))
-            .await
+        self.soon(move |store| store.lock_rows(&ctx, target.partition, target.table, &rows, request)).await
     }
 
     async fn update(
@@ -199,12 +208,12 @@ impl LeafService for Leaf {
         new: RecordBatch,
     ) -> Result<()> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| store.update(&ctx, target.partition, target.table, &rows, &new)).await
+        self.soon(move |store| store.update(&ctx, target.partition, target.table, &rows, &new)).await
     }
 
     async fn delete(&self, target: Target, ctx: WriteContext, rows: Vec<u64>) -> Result<()> {
         self.at_least(target.catalog).await?;
-        self.blocking(move |store| store.delete(&ctx, target.partition, target.table, &rows)).await
+        self.soon(move |store| store.delete(&ctx, target.partition, target.table, &rows)).await
     }
 
     async fn insert_and_commit(
@@ -214,15 +223,10 @@ impl LeafService for Leaf {
         rows: RecordBatch,
         on_duplicate: OnDuplicate,
     ) -> Result<(InsertOutcome, Result<Timestamp>)> {
-        self.at_least(target.catalog).await?;
-        let (outcome, committing) = self
-            .blocking(move |store| {
-                let outcome = store.insert(&ctx, target.partition, target.table, &rows, on_duplicate)?;
-                let committing = store.start_commit(ctx.txn, &[(target.partition, ctx.statement)]);
-                Ok::<_, StoreError>((outcome, committing))
-            })
-            .await?;
-        Ok((outcome, self.committed(committing).await))
+        let part = (target.partition, ctx.statement);
+        let txn = ctx.txn;
+        let outcome = self.insert(target, ctx, rows, on_duplicate).await?;
+        Ok((outcome, self.commit(txn, &[part]).await))
     }
 
     async fn change_row(
@@ -234,24 +238,24 @@ impl LeafService for Leaf {
         commit: bool,
     ) -> Result<RowChanged> {
         self.at_least(target.catalog).await?;
-        let changing = self.blocking(move |store| {
+        let (txn, part) = (ctx.txn, (target.partition, ctx.statement));
+        let changing = self.soon(move |store| {
             let (partition, table) = (target.partition, target.table);
             let request = LockRequest::to_change(read_at);
             if store.lock_rows(&ctx, partition, table, &[row], request)?.changed {
-                return Ok((true, None));
+                return Ok(true);
             }
-            match change {
+            match &change {
                 RowChange::Keep => {}
-                RowChange::Update(new) => store.update(&ctx, partition, table, &[row], &new)?,
+                RowChange::Update(new) => store.update(&ctx, partition, table, &[row], new)?,
                 RowChange::Delete => store.delete(&ctx, partition, table, &[row])?,
             }
-            let committing = commit.then(|| store.start_commit(ctx.txn, &[(partition, ctx.statement)]));
-            Ok::<_, StoreError>((false, committing))
+            Ok(false)
         });
-        let (stale, committing) = changing.await?;
-        let committed = match committing {
-            Some(committing) => Some(self.committed(committing).await),
-            None => None,
+        let stale = changing.await?;
+        let committed = match commit && !stale {
+            true => Some(self.commit(txn, &[part]).await),
+            false => None,
         };
         Ok(RowChanged { stale, committed })
     }
@@ -272,13 +276,8 @@ impl LeafService for Leaf {
     }
 
     async fn commit(&self, txn: TxnId, parts: &[(PartitionId, StatementNo)]) -> Result<Timestamp> {
-        let committing = match self.store.try_start_commit(txn, parts).map_err(SqlError::from)? {
-            Some(committing) => Ok(committing),
-            None => {
-                let parts = parts.to_vec();
-                self.blocking(move |store| Ok::<_, SqlError>(store.start_commit(txn, &parts))).await?
-            }
-        };
+        let parts = parts.to_vec();
+        let committing = self.soon(move |store| store.start_commit(txn, &parts)).await?;
         self.committed(committing).await
     }
 

@@ -11,6 +11,7 @@ use crate::{Compare, ScanSpec, StoreError};
 use arrow::array::{Array, ArrayRef, UInt32Array, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
 use types::{ColumnId, Physical, SqlType, TableDef};
@@ -23,6 +24,19 @@ pub fn filter_batch(
     def: &TableDef,
     batch: &RecordBatch,
     spec: &ScanSpec,
+    visible: Option<&BooleanBuffer>,
+    first_row: u64,
+    emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    filter_batch_as(def, batch, spec, &spec.schema(def)?, visible, first_row, emit)
+}
+
+/// The same for a caller that has the schema of the spec's answer.
+pub(crate) fn filter_batch_as(
+    def: &TableDef,
+    batch: &RecordBatch,
+    spec: &ScanSpec,
+    schema: &SchemaRef,
     visible: Option<&BooleanBuffer>,
     first_row: u64,
     emit: &mut dyn FnMut(RecordBatch) -> Result<bool, StoreError>,
@@ -45,7 +59,6 @@ pub fn filter_batch(
     for &id in &spec.columns {
         outputs.push(rows_of.column(id)?.1.clone());
     }
-    let schema = spec.schema(def)?;
     let mut send = |from: usize, count: usize, picked: Option<UInt32Array>| -> Result<bool, StoreError> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(outputs.len() + 1);
         for array in &outputs {
@@ -92,7 +105,11 @@ pub fn filter_batch(
         }
         bits::for_each(&selected, |row| picked.push((start + row) as u32));
     }
-    if picked.is_empty() { Ok(true) } else { send(0, picked.len(), Some(picked.into())) }
+    match picked.len() {
+        0 => Ok(true),
+        all if all == rows => send(0, rows, None),
+        some => send(0, some, Some(picked.into())),
+    }
 }
 
 struct Rows<'a> {

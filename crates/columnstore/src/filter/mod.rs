@@ -6,4 +6,5 @@ pub(crate) mod condition;
 pub(crate) mod values;
 
 pub use batch::filter_batch;
+pub(crate) use batch::filter_batch_as;
 pub(crate) use batch::keep_compared;

@@ -8,6 +8,7 @@ use crate::access::WriteContext;
 use crate::store::leaf::Leaf;
 use crate::store::waits::{WaitEnd, WaitId};
 use crate::tail::entry::Entry;
+use crate::waiting::{chance_to_give_up, wait_or_give_up};
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
@@ -92,6 +93,7 @@ impl Partition {
         (key, mode): (LockKey, Mode),
         entry: Option<(TableId, &Arc<Entry>)>,
     ) -> Result<Had, StoreError> {
+        chance_to_give_up()?;
         let mut entry = entry.map(|(table, entry)| (table, entry.clone()));
         let ticket = match core.locks.acquire(ctx.txn, key, mode) {
             Acquired::Held => return Ok(Had::AtOnce),
@@ -103,6 +105,11 @@ impl Partition {
             }
             Acquired::Wait(ticket) => ticket,
         };
+        if let Err(would_wait) = wait_or_give_up() {
+            let (_, released) = core.locks.cancel(ticket);
+            core.pass_on(leaf, released);
+            return Err(would_wait);
+        }
         if core.locks.held_by(ctx.txn, &key).is_some() {
             // It has the row already and wants to change it now.
             entry = None;

@@ -13,6 +13,7 @@ pub(crate) mod state;
 use self::core::Core;
 use crate::StoreError;
 use crate::store::inspect::{JobShape, LayoutJob};
+use crate::waiting::{chance_to_give_up, may_wait, try_soon};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,13 +52,17 @@ impl Partition {
 
     /// Takes the append latch.
     pub(crate) fn latch(&self) -> Result<Latch<'_>, StoreError> {
+        if !may_wait() {
+            chance_to_give_up()?;
+            return self.try_latch()?.ok_or(StoreError::WouldWait);
+        }
         let core = self.core.lock();
         if core.dropped { Err(StoreError::UnknownPartition(self.id)) } else { Ok(core) }
     }
 
-    /// The same if nobody holds it.
+    /// The same if nobody holds it, be it after a moment.
     pub(crate) fn try_latch(&self) -> Result<Option<Latch<'_>>, StoreError> {
-        match self.core.try_lock() {
+        match try_soon(|| self.core.try_lock()) {
             Some(core) if core.dropped => Err(StoreError::UnknownPartition(self.id)),
             core => Ok(core),
         }

@@ -20,32 +20,14 @@ use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::FixedBlock;
 use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::IntBlock;
+use crate::waiting::may_wait;
 use env::MemoryBudget;
 use env::memory::Reservation;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-
-thread_local! {
-    /// Whether this thread may wait for the disk.
-    static MAY_LOAD: Cell<bool> = const { Cell::new(true) };
-}
-
-/// Runs a read of a caller that may not wait: what is not in the pool fails it with
-/// [`StoreError::NotInMemory`].
-pub(crate) fn without_loading<T>(read: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            MAY_LOAD.set(self.0);
-        }
-    }
-    let _restore = Restore(MAY_LOAD.replace(false));
-    read()
-}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolStatistics {
@@ -223,7 +205,7 @@ impl BufferPool {
                     self.hits.fetch_add(1, Ordering::Relaxed);
                     return Ok(block);
                 }
-                _ if !MAY_LOAD.get() => return Err(StoreError::NotInMemory),
+                _ if !may_wait() => return Err(StoreError::WouldWait),
                 Some(Slot::Loading(flight)) => flight.clone(),
                 None => {
                     let flight = Arc::new(Flight::default());

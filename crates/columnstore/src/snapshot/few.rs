@@ -4,12 +4,12 @@ use super::{Morsel, Snapshot, outside};
 use crate::StoreError;
 use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource};
-use crate::pool::without_loading;
 use crate::scan::ScanSpec;
 use crate::tail::key::encode_key;
 use crate::tail::order::ByteRange;
 use crate::tail::slab::InOrder;
 use crate::tail::unique::{encode, hash_of};
+use crate::waiting::without_waiting;
 use arrow::record_batch::RecordBatch;
 
 /// Rows that a key proposes everywhere in a table.
@@ -27,10 +27,10 @@ impl Snapshot {
     pub(crate) fn few(&self, spec: &ScanSpec, most: usize, wait: bool) -> Result<Few, StoreError> {
         let found = match wait {
             true => self.find_few(spec, most, true),
-            false => without_loading(|| self.find_few(spec, most, false)),
+            false => without_waiting(|| self.find_few(spec, most, false)),
         };
         match found {
-            Err(StoreError::NotInMemory) if !wait => Ok(Few::NotInMemory),
+            Err(StoreError::WouldWait) if !wait => Ok(Few::NotInMemory),
             other => other,
         }
     }

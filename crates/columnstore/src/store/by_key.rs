@@ -24,6 +24,17 @@ impl Store {
         table: TableId,
         read: &KeyRead,
     ) -> Result<Option<KeyRow>, StoreError> {
+        let found = self.get_in_memory(p, table, read)?;
+        self.leaf.counters.calls_waited.add(u64::from(found.is_none()));
+        Ok(found)
+    }
+
+    fn get_in_memory(
+        &self,
+        p: PartitionId,
+        table: TableId,
+        read: &KeyRead,
+    ) -> Result<Option<KeyRow>, StoreError> {
         let partition = self.partition(p)?;
         let Some(read_at) = self.try_moment(std::slice::from_ref(&partition), read.at)? else {
             return Ok(None);
@@ -37,6 +48,12 @@ impl Store {
 
     /// Reads few rows, as [`Store::try_get`] does one.
     pub fn try_few(&self, table: TableId, read: &FewRead) -> Result<Option<FewRows>, StoreError> {
+        let found = self.few_in_memory(table, read)?;
+        self.leaf.counters.calls_waited.add(u64::from(found.is_none()));
+        Ok(found)
+    }
+
+    fn few_in_memory(&self, table: TableId, read: &FewRead) -> Result<Option<FewRows>, StoreError> {
         let partitions = read.partitions.iter().map(|p| self.partition(*p)).collect::<Result<Vec<_>, _>>()?;
         let Some(read_at) = self.try_moment(&partitions, read.at)? else { return Ok(None) };
         let view = ReadView { ts: read_at, txn: read.txn };

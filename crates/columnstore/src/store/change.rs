@@ -14,6 +14,7 @@ use crate::partition::state::TableState;
 use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
 use crate::tail::row::{Row, adapt};
 use crate::tail::unique::{has_unique_keys, hashes_of, note_entry, note_row};
+use crate::waiting::{wait_or_give_up, write_or_give_up};
 use crate::wal::Record;
 use crate::wal::record::{MovedRow, Origin, PART_BYTES};
 use arrow::array::UInt32Array;
@@ -102,6 +103,7 @@ impl Store {
         rows: &[u64],
         request: LockRequest,
     ) -> Result<LockOutcome, StoreError> {
+        write_or_give_up(rows.len())?;
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
         self.begin_write(&partition, ctx, table, Mode::Intention)?;
@@ -319,6 +321,7 @@ impl Store {
         rows: &[u64],
         new: &RecordBatch,
     ) -> Result<(), StoreError> {
+        write_or_give_up(rows.len())?;
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
         if rows.len() != new.num_rows() {
@@ -326,6 +329,10 @@ impl Store {
         }
         let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;
         let encoded = EncodedRows::of(&def, &layout, new)?;
+        if !encoded.unique.is_empty() {
+            // They are checked after the rows were written.
+            wait_or_give_up()?;
+        }
         let mut rekeyed: Vec<u32> = Vec::new();
         // Rows whose values of unique keys may have changed, and their entries.
         let mut revalued: Vec<(usize, u64)> = Vec::new();
@@ -342,16 +349,20 @@ impl Store {
                 // The latch may have been released: a freeze moves entries, and not their identity.
                 entries = self.locked(&mut core, ctx, table, &rows[chunk.clone()])?;
             }
+            let has_same_key = |at: usize, entry: &Entry| match (&encoded.keys, &entry.key) {
+                (Some(keys), Some(key)) => keys.bytes[at] == *key,
+                _ => true,
+            };
+            if !chunk.clone().zip(&entries).all(|(at, entry)| has_same_key(at, entry)) {
+                // Such rows are written twice, the second time after a search for their keys.
+                wait_or_give_up()?;
+            }
             let slot = core.txn(ctx)?.slot.clone();
             let tail = core.state(table)?.tail.clone();
             let mut log = LogRows::new(ctx, table, layout.version);
             let mut bytes = 0;
             for (at, entry) in chunk.zip(entries) {
-                let same_key = match (&encoded.keys, &entry.key) {
-                    (Some(keys), Some(key)) => keys.bytes[at] == *key,
-                    _ => true,
-                };
-                let row = same_key.then(|| encoded.row(at));
+                let row = has_same_key(at, &entry).then(|| encoded.row(at));
                 log.push(&mut core, |payload| match &row {
                     Some(row) => payload.update(entry.id, &row.bytes),
                     None => payload.delete(entry.id),
@@ -385,6 +396,7 @@ impl Store {
         table: TableId,
         rows: &[u64],
     ) -> Result<(), StoreError> {
+        write_or_give_up(rows.len())?;
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
         let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;

@@ -71,7 +71,8 @@ impl Store {
         self.end_commit(committing)
     }
 
-    /// Begins a commit as [`Store::commit`] makes one, and does not wait for its end.
+    /// Begins a commit as [`Store::commit`] makes one, and does not wait for its end. Latches are all that it
+    /// may wait for.
     pub fn start_commit(
         &self,
         txn: TxnId,
@@ -79,21 +80,6 @@ impl Store {
     ) -> Result<Committing, StoreError> {
         let partitions = self.named(parts)?;
         self.append_commit(txn, latch(&partitions)?, &partitions, None)
-    }
-
-    /// The same for callers that may not wait. `None`: a latch is held.
-    pub fn try_start_commit(
-        &self,
-        txn: TxnId,
-        parts: &[(PartitionId, StatementNo)],
-    ) -> Result<Option<Committing>, StoreError> {
-        let partitions = self.named(parts)?;
-        let mut latched = Vec::with_capacity(partitions.len());
-        for (partition, last) in &partitions {
-            let Some(core) = partition.try_latch()? else { return Ok(None) };
-            latched.push((partition.as_ref(), core, *last));
-        }
-        self.append_commit(txn, latched, &partitions, None).map(Some)
     }
 
     /// What is left to do of a commit that is shown.

@@ -18,6 +18,7 @@ use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
 use crate::tail::key::Keys;
 use crate::tail::row::{Row, RowCollector, RowEncoder, RowLayout};
 use crate::tail::unique::{UniqueValues, note_row};
+use crate::waiting::write_or_give_up;
 use crate::wal::record::WritePayload;
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
@@ -130,6 +131,7 @@ impl Store {
         rows: &RecordBatch,
         on_duplicate: OnDuplicate,
     ) -> Result<InsertOutcome, StoreError> {
+        write_or_give_up(rows.num_rows())?;
         let partition = self.partition(p)?;
         self.leaf.wal.admit()?;
         let (def, layout) = self.begin_write(&partition, ctx, table, Mode::Intention)?;

@@ -48,6 +48,7 @@ pub(crate) struct Counters {
     pub(crate) merged_rows: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) memory_waits: Counter,
+    pub(crate) calls_waited: Counter,
 }
 
 /// What a commit waits for: its records shown in every partition. A thread may wait for it, or a task.

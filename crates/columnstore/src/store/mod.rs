@@ -49,6 +49,7 @@ use crate::StoreError;
 use crate::layout::worker::Workers;
 use crate::partition::Partition;
 use crate::tail::slab::Tail;
+use crate::waiting::{chance_to_give_up, wait_or_give_up};
 use crate::wal::Observer;
 use crate::wal::frame::LEAF;
 use parking_lot::{Mutex, RwLock};
@@ -140,7 +141,9 @@ impl Store {
 
     /// Makes room for `bytes` more in a tail: evicts blocks from the pool, has tails flushed, waits.
     pub(crate) fn reserve(&self, tail: &Tail, bytes: usize) -> Result<(), StoreError> {
+        chance_to_give_up()?;
         let Err(_) = tail.reserve(bytes) else { return Ok(()) };
+        wait_or_give_up()?;
         self.leaf.counters.memory_waits.add(1);
         let deadline = Instant::now() + self.leaf.options.memory_wait;
         loop {

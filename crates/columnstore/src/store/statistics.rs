@@ -43,6 +43,8 @@ pub struct StoreStatistics {
     pub checkpoints: u64,
     /// Writes that found no memory at once.
     pub memory_waits: u64,
+    /// Calls that were tried without waiting and had to wait.
+    pub calls_waited: u64,
     pub wal_records: u64,
     pub wal_bytes: u64,
     pub wal_batches: u64,
@@ -84,6 +86,7 @@ impl Store {
             merged_rows: counters.merged_rows.get(),
             checkpoints: counters.checkpoints.get(),
             memory_waits: counters.memory_waits.get(),
+            calls_waited: counters.calls_waited.get(),
             wal_records: wal.records,
             wal_bytes: wal.bytes,
             wal_batches: wal.batches,

@@ -427,8 +427,13 @@ fn finish_column(column: OutputColumn, rows: usize) -> Result<ArrayRef, StoreErr
 impl RowCollector {
     pub(crate) fn new(def: &TableDef) -> Result<RowCollector, StoreError> {
         let ids: Vec<ColumnId> = def.columns.iter().map(|c| c.id).collect();
+        RowCollector::of_schema(def, crate::scan::output_schema(def, &ids, false)?)
+    }
+
+    /// `schema`: of all columns of the definition.
+    pub(crate) fn of_schema(def: &TableDef, schema: SchemaRef) -> Result<RowCollector, StoreError> {
         Ok(RowCollector {
-            schema: crate::scan::output_schema(def, &ids, false)?,
+            schema,
             columns: def.columns.iter().map(output_column).collect::<Result<_, _>>()?,
             rows: 0,
             mapped: None,

@@ -15,6 +15,7 @@ use crate::deletes::DeleteVector;
 use crate::keys::search::{KeyRange, KeyRun, Part, rows_in};
 use crate::keys::with_runs;
 use crate::segment::{ColumnStatistics, key_run};
+use crate::waiting::wait_or_give_up;
 use arrow::buffer::BooleanBuffer;
 use arrow::record_batch::RecordBatch;
 use env::Reservation;
@@ -159,6 +160,7 @@ impl RunColumns {
         let entries = match known {
             Some(entries) => entries,
             None => {
+                wait_or_give_up()?;
                 let made = Arc::new(key_run(&self.def, key, &self.batch)?);
                 self.key_runs.lock().entry(key.to_vec()).or_insert(made).clone()
             }
@@ -245,8 +247,11 @@ impl FrozenRun {
     }
 
     /// The run's columns; makes them if nobody has yet, so do not call it under the latch unless they
-    /// are known to be made.
+    /// are known to be made. Nor are they made by a call that may not wait.
     pub(crate) fn columns(&self) -> Result<&Arc<RunColumns>, StoreError> {
+        if self.columns.get().is_none() {
+            wait_or_give_up()?;
+        }
         let made = self.columns.get_or_init(|| {
             // Invariant: the tail is there until it is taken here, once.
             let (frozen, reserved) = self.frozen.lock().take().ok_or("a run lost its rows")?;

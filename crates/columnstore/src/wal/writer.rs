@@ -12,6 +12,7 @@
 use super::files::LogFiles;
 use super::frame::{END, FILE_HEADER, Head, LEAF, framed_len, write_record};
 use crate::StoreError;
+use crate::waiting::wait_or_give_up;
 use env::{Disk, File};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -195,6 +196,7 @@ impl Wal {
             if queue.bytes < MOST_BYTES {
                 return Ok(());
             }
+            wait_or_give_up()?;
             self.shared.taken.wait(&mut queue);
         }
     }

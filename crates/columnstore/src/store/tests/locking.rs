@@ -177,3 +177,35 @@ fn a_dropped_partition_and_a_rollback_end_waits() {
     first.rollback();
     assert_eq!(f.now(P2), map(&[(1, 10)]));
 }
+
+#[test]
+fn a_call_at_once_gives_up_where_it_would_wait_and_can_be_repeated() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10), (2, 20)]);
+    f.store.flush(P1).unwrap();
+    let ts = f.store.read_timestamp(&[P1]).unwrap();
+    let row = f.begin(9).find(P1, ts).unwrap()[&1].1;
+    let mut first = f.begin(2);
+    first.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+    let mut second = f.begin(3);
+    second.next();
+    let ctx = second.ctx(P1);
+    let new = testing::number_rows(&f.def, &[(1, 30)]);
+    let change = |store: &Store| {
+        let locked = store.lock_rows(&ctx, P1, f.def.id, &[row], LockRequest::to_change(Timestamp::MAX))?;
+        assert!(!locked.changed);
+        store.update(&ctx, P1, f.def.id, &[row], &new)
+    };
+    let waited = f.store.statistics().calls_waited;
+    assert!(f.store.at_once(change).is_none(), "another transaction has the row");
+    let inserted = f.store.at_once(|store| {
+        store.insert(&ctx, P1, f.def.id, &testing::number_rows(&f.def, &[(1, 0)]), OnDuplicate::Error)
+    });
+    assert!(inserted.is_none(), "whether there is such a row is not known yet");
+    let statistics = f.store.statistics();
+    assert_eq!((statistics.calls_waited, statistics.lock_waiting), (waited + 2, 0));
+    first.commit().unwrap();
+    f.store.at_once(change).unwrap().unwrap();
+    second.commit().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 30), (2, 20)]));
+}

@@ -16,6 +16,7 @@ use super::{Options, Store};
 use crate::access::{LockRequest, OnDuplicate, ReadView, WriteContext};
 use crate::scan::ScanSpec;
 use crate::testing;
+use crate::waiting::tests::soon;
 use crate::{Predicate, Snapshot, StoreError};
 use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, UInt64Type};
@@ -167,7 +168,8 @@ impl Tx {
         self.next();
         let ctx = self.ctx(p);
         let rows = testing::number_rows(&self.def, rows);
-        self.store.insert(&ctx, p, self.def.id, &rows, on_duplicate).map(|outcome| outcome.inserted)
+        let insert = |store: &Store| store.insert(&ctx, p, self.def.id, &rows, on_duplicate);
+        soon(&self.store, insert).map(|outcome| outcome.inserted)
     }
 
     /// The rows that the transaction sees, with their references.
@@ -210,7 +212,8 @@ impl Tx {
             found.retain(|k, _| keys.contains(k));
             let rows: Vec<u64> = found.values().map(|(_, row)| *row).collect();
             let ctx = self.ctx(p);
-            if !self.store.lock_rows(&ctx, p, self.def.id, &rows, LockRequest::to_change(ts))?.changed {
+            let request = LockRequest::to_change(ts);
+            if !soon(&self.store, |store| store.lock_rows(&ctx, p, self.def.id, &rows, request))?.changed {
                 return Ok(found);
             }
         }
@@ -228,7 +231,8 @@ impl Tx {
         let refs: Vec<u64> = found.values().map(|(_, row)| *row).collect();
         let new: Vec<(i64, i64)> = found.iter().map(|(k, (v, _))| change(*k, *v)).collect();
         let ctx = self.ctx(p);
-        self.store.update(&ctx, p, self.def.id, &refs, &testing::number_rows(&self.def, &new))?;
+        let new = testing::number_rows(&self.def, &new);
+        soon(&self.store, |store| store.update(&ctx, p, self.def.id, &refs, &new))?;
         Ok(refs.len())
     }
 
@@ -237,7 +241,7 @@ impl Tx {
         let found = self.lock(p, keys)?;
         let refs: Vec<u64> = found.values().map(|(_, row)| *row).collect();
         let ctx = self.ctx(p);
-        self.store.delete(&ctx, p, self.def.id, &refs)?;
+        soon(&self.store, |store| store.delete(&ctx, p, self.def.id, &refs))?;
         Ok(refs.len())
     }
 
