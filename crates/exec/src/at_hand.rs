@@ -4,6 +4,10 @@
 //! time over other rows, on the thread of whoever asks. Its rows come by the task's context, so the plan's
 //! nodes stay as they are; what they count of their runs is thrown away with them every [`RUNS`] runs.
 
+mod steps;
+#[cfg(test)]
+mod tests;
+
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -27,6 +31,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use steps::Steps;
 use types::SqlError;
 
 /// Runs after which a plan's nodes are made anew.
@@ -138,6 +143,8 @@ impl ExecutionPlan for AtHandExec {
 pub struct PlanAtHand {
     /// Places of the columns that the rows have, in their order.
     columns: Vec<usize>,
+    /// What the plan does, if that is simple.
+    steps: Option<Steps>,
     config: SessionConfig,
     /// The plan, and how often it has run.
     plan: Mutex<(Arc<dyn ExecutionPlan>, usize)>,
@@ -146,7 +153,8 @@ pub struct PlanAtHand {
 impl PlanAtHand {
     /// `plan` reads these columns of a [`RowsAtHand`].
     pub fn new(plan: Arc<dyn ExecutionPlan>, columns: Vec<usize>, options: ConfigOptions) -> PlanAtHand {
-        PlanAtHand { columns, config: SessionConfig::from(options), plan: Mutex::new((plan, 0)) }
+        let steps = Steps::of(&plan);
+        PlanAtHand { columns, steps, config: SessionConfig::from(options), plan: Mutex::new((plan, 0)) }
     }
 
     /// The places of the columns that the rows are to have.
@@ -156,7 +164,16 @@ impl PlanAtHand {
 
     /// Runs the plan over `rows`.
     pub async fn run(&self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
-        self.start(rows).await.map_err(|error| crate::to_sql_error(&error))
+        let result = match &self.steps {
+            Some(steps) => steps.run(&rows).map(|rows| vec![rows]),
+            None => self.start(rows).await,
+        };
+        result.map_err(|error| crate::to_sql_error(&error))
+    }
+
+    /// Whether it runs without the operators of its plan.
+    pub fn is_simple(&self) -> bool {
+        self.steps.is_some()
     }
 
     async fn start(&self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
