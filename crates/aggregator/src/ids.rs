@@ -10,10 +10,34 @@
 use catalog::{Command, Metadata, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use types::{Result, SqlError, TableId};
 
 /// Values taken at once when an INSERT wants fewer.
 const RANGE: u64 = 1_000;
+/// More are taken at once, twice as many each time, up to so many, by a table that uses them up quickly.
+const LONGEST: u64 = 32_000;
+const QUICKLY: Duration = Duration::from_secs(2);
+
+/// How many values a table takes at once.
+#[derive(Debug, Clone, Copy)]
+struct Appetite {
+    size: u64,
+    taken: Instant,
+}
+
+impl Appetite {
+    /// How many to take at `now`, after the last ones were used up.
+    fn next(before: Option<Appetite>, now: Instant) -> Appetite {
+        let size = match before {
+            Some(before) if now.saturating_duration_since(before.taken) < QUICKLY => {
+                (before.size * 2).min(LONGEST)
+            }
+            _ => RANGE,
+        };
+        Appetite { size, taken: now }
+    }
+}
 
 /// Values not yet handed out: `next` up to, not including, `end`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,26 +61,34 @@ impl Range {
     }
 }
 
+#[derive(Default)]
+struct OfTable {
+    range: Range,
+    appetite: Option<Appetite>,
+}
+
 pub(crate) struct AutoIncrement {
     metadata: Arc<dyn Metadata>,
-    ranges: tokio::sync::Mutex<HashMap<TableId, Range>>,
+    tables: tokio::sync::Mutex<HashMap<TableId, OfTable>>,
 }
 
 impl AutoIncrement {
     pub(crate) fn new(metadata: Arc<dyn Metadata>) -> AutoIncrement {
-        AutoIncrement { metadata, ranges: tokio::sync::Mutex::default() }
+        AutoIncrement { metadata, tables: tokio::sync::Mutex::default() }
     }
 
     /// The first of `count` consecutive values.
     pub(crate) async fn take(&self, table: TableId, count: u64) -> Result<u64> {
-        let mut ranges = self.ranges.lock().await;
-        if let Some(first) = ranges.get_mut(&table).and_then(|range| range.take(count)) {
+        let mut tables = self.tables.lock().await;
+        let of = tables.entry(table).or_default();
+        if let Some(first) = of.range.take(count) {
             return Ok(first);
         }
-        let mut range = self.take_range(table, count.max(RANGE)).await?;
+        let appetite = Appetite::next(of.appetite, Instant::now());
+        let mut range = self.take_range(table, count.max(appetite.size)).await?;
         let taken =
             range.take(count).ok_or_else(|| SqlError::internal("AUTO_INCREMENT values are used up"))?;
-        ranges.insert(table, range);
+        *of = OfTable { range, appetite: Some(appetite) };
         Ok(taken)
     }
 
@@ -70,8 +102,9 @@ impl AutoIncrement {
 
     /// An INSERT brings `value` itself: later generated values are greater.
     pub(crate) async fn raise(&self, table: TableId, value: u64) -> Result<()> {
-        let mut ranges = self.ranges.lock().await;
-        let range = ranges.entry(table).or_default();
+        let mut tables = self.tables.lock().await;
+        let of = tables.entry(table).or_default();
+        let range = &mut of.range;
         if value < range.next {
             return Ok(());
         }
@@ -82,8 +115,9 @@ impl AutoIncrement {
         self.metadata.propose(Command::RaiseIds { table, above: value }).await?;
         range.skip(value);
         // Whether there are values above it is the matter of who wants one.
-        if let Ok(taken) = self.take_range(table, RANGE).await {
-            ranges.insert(table, taken);
+        let appetite = Appetite::next(of.appetite, Instant::now());
+        if let Ok(range) = self.take_range(table, appetite.size).await {
+            *of = OfTable { range, appetite: Some(appetite) };
         }
         Ok(())
     }
@@ -143,6 +177,18 @@ mod tests {
         ids.raise(table, 5_000).await.unwrap();
         ids.raise(table, 9_000).await.unwrap();
         assert_eq!(ids.take(table, 2).await.unwrap(), 9_001);
+    }
+
+    #[test]
+    fn a_table_takes_more_at_once_while_it_uses_them_up_quickly() {
+        let start = Instant::now();
+        let mut appetite = Appetite::next(None, start);
+        assert_eq!(appetite.size, RANGE);
+        for _ in 0..10 {
+            appetite = Appetite::next(Some(appetite), start);
+        }
+        assert_eq!(appetite.size, LONGEST);
+        assert_eq!(Appetite::next(Some(appetite), start + QUICKLY).size, RANGE);
     }
 
     #[test]
