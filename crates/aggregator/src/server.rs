@@ -16,15 +16,12 @@ use exec::{Leaves, StageNode};
 use mysql_protocol::{Counters, Credentials, Login, Plugin};
 use parking_lot::Mutex;
 use planner::Planner;
-use sql::variables::Variables;
+use sql::variables::{SERVER_VERSION, Variables};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use types::{NodeId, Result};
-
-/// What VERSION() says. The leading number tells drivers which MySQL's manners to expect.
-pub(crate) const VERSION: &str = concat!("8.0.36-Pando-", env!("CARGO_PKG_VERSION"));
 
 /// The user that is there without being made: the administrator of a new cluster.
 pub(crate) const ROOT: &str = "root";
@@ -208,7 +205,7 @@ impl AggregatorServer {
 
 /// The version that the handshake announces.
 pub fn server_version() -> String {
-    VERSION.to_string()
+    SERVER_VERSION.to_string()
 }
 
 /// The spellings of a peer's address that an account's host may be written in.

@@ -14,7 +14,8 @@ use types::{ErrorKind, Result, SqlError, Value};
 
 pub use table::{Kind, VARIABLES, Variable, Where};
 
-/// The version that clients compare with MySQL's; Pando's own follows it.
+/// What VERSION() says and the greeting shows. The leading number tells drivers which MySQL's manners to
+/// expect; Pando's own version follows it.
 pub const SERVER_VERSION: &str = concat!("8.0.40-Pando-", env!("CARGO_PKG_VERSION"));
 
 /// The values of all variables, of the server or of a session, which begins with a copy of the

@@ -29,7 +29,7 @@ pub(crate) fn server_variables(catalog: &Catalog, options: &AggregatorOptions) -
         ("hostname", Value::Text(options.host.clone())),
         ("datadir", Value::Text(options.data.clone())),
         ("secure_file_priv", options.files.shown()),
-        ("version", Value::Text(crate::server::VERSION.to_string())),
+        ("version", Value::Text(sql::variables::SERVER_VERSION.to_string())),
     ];
     let mut variables = Variables::with(known).unwrap_or_default();
     for (name, text) in catalog.global_variables() {

@@ -229,7 +229,7 @@ impl State {
                 last_insert_id: self.last_insert_id,
                 row_count: self.row_count,
                 found_rows: 0,
-                version: crate::server::VERSION,
+                version: sql::variables::SERVER_VERSION,
                 now: self.now,
                 zone: self.variables.zone(),
                 modes: self.modes(),

@@ -145,7 +145,7 @@ impl CatalogTables {
             last_insert_id: 0,
             row_count: 0,
             found_rows: 0,
-            version: crate::server::VERSION,
+            version: sql::variables::SERVER_VERSION,
             now: 0,
             zone: Zone::UTC,
             modes: modes_of(&view.sql_mode),
