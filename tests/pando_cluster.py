@@ -81,11 +81,6 @@ class Node(Process):
         assert status == 200, f"{self}: {path} answers {status}"
         return body
 
-    def resident_bytes(self):
-        with open(f"/proc/{self.pid}/status") as status:
-            (line,) = [line for line in status if line.startswith("VmRSS:")]
-        return int(line.split()[1]) << 10
-
     def leftovers(self):
         """What a process at rest holds none of, and this one does."""
         found = {name: value for name, value in self.metrics().items() if name in AT_REST and value != 0}

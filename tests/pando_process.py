@@ -77,6 +77,11 @@ class Process:
     def pid(self):
         return self.process.pid
 
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status") as status:
+            (line,) = [line for line in status if line.startswith("VmRSS:")]
+        return int(line.split()[1]) << 10
+
     @staticmethod
     def split(address):
         host, port = address.rsplit(":", 1)

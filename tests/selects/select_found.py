@@ -74,4 +74,17 @@ FOUND = [
         "(SELECT CAST(SUM(r3.d + 1) AS DECIMAL(30, 6)) AS c1 FROM t1 r3) UNION ALL"
         " (SELECT MIN(r10.d * 1.5) AS c1 FROM t0 r10)",
     ),
+    # A runtime filter on a difference of two columns of one name came to a scan that has one of them.
+    "SELECT COUNT(*) AS c0 FROM t3 r2 JOIN (SELECT r4.d - r5.d AS c0 FROM t0 r4 JOIN t2 r5 ON r4.s = r5.s"
+    " LEFT JOIN t2 r6 ON r5.g = r6.g) r3 ON r2.d = r3.c0 WHERE r2.t = DATE '1994-01-04'",
+    # NOT IN of a value that is NULL though its columns are not.
+    "SELECT r2.t AS c1 FROM t3 r2 WHERE CASE WHEN r2.n IN (4) THEN 1 END NOT IN (SELECT 1 AS c0 FROM t2 r3)",
+    # A key that determines another before a grouping was said to determine every key of it.
+    "SELECT DISTINCT r8.c0 AS c0, r7.k AS c1 FROM t4 r7 RIGHT JOIN (SELECT DISTINCT 1 AS c0 FROM t1) r8"
+    " ON r7.g = r8.c0 ORDER BY 1 DESC, 2",
+    "SELECT r9.c0 AS c0, COUNT(*) AS c1 FROM (SELECT DISTINCT r8.c0, r7.k FROM (SELECT DISTINCT n AS c0 FROM t1) r8"
+    " LEFT JOIN t4 r7 ON r7.g = r8.c0) r9 GROUP BY r9.c0, r9.k",
+    # A list with NULL beside another list.
+    "SELECT CASE WHEN r1.id NOT IN (7, NULL) AND r1.id IN (1, 7) THEN 2 END AS c0, r1.id AS c1 FROM t0 r1",
+    "SELECT r1.id IN (NULL) AS c0, r1.id NOT IN (1, NULL) AS c1, r1.s IN ('a', NULL) AS c2, r1.id AS c3 FROM t0 r1",
 ]

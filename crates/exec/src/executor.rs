@@ -233,6 +233,8 @@ fn within(mut options: ConfigOptions, limit: MemoryLimit) -> ConfigOptions {
         let rows = (execution.batch_size.get() as u128 * limit as u128 / AMPLE as u128) as usize;
         let rows = rows.max(LEAST_BATCH.min(execution.batch_size.get()));
         execution.batch_size = ConfigNonZeroUsize::try_new(rows).unwrap_or(execution.batch_size);
+        // A sort makes one batch of so much, and counts the strings of all of it with every part.
+        execution.sort_in_place_threshold_bytes = 0;
     }
     let reserve = (limit / 64).max(LEAST_SORT_RESERVE);
     execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(reserve);

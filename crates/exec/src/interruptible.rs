@@ -13,7 +13,7 @@
 
 use crate::grace::SpillingJoinExec;
 use crate::query::{QueryState, Stop};
-use crate::top_k::SpillingTopKExec;
+use crate::sort::SpillingSortExec;
 use crate::windows::CountedWindowExec;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
@@ -47,7 +47,7 @@ pub struct InterruptibleExec {
 }
 
 /// Puts an [`InterruptibleExec`] above every join, a [`SpillingJoinExec`] above those that hold one side, and
-/// what keeps to a query's memory above sorts for the first rows and above windows.
+/// what keeps to a query's memory above sorts and windows.
 pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         if node.is::<HashJoinExec>() || node.is::<NestedLoopJoinExec>() || node.is::<CrossJoinExec>() {
@@ -57,8 +57,8 @@ pub fn interruptible(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
         if node.is::<SortMergeJoinExec>() {
             return Ok(Transformed::yes(Arc::new(InterruptibleExec::new(node)?) as _));
         }
-        if let Some(top_k) = SpillingTopKExec::over(&node) {
-            return Ok(Transformed::yes(Arc::new(top_k) as _));
+        if let Some(sort) = SpillingSortExec::over(&node) {
+            return Ok(Transformed::yes(Arc::new(sort) as _));
         }
         Ok(match CountedWindowExec::over(&node) {
             Some(window) => Transformed::yes(Arc::new(window) as _),
@@ -76,8 +76,8 @@ pub(crate) fn wrapped(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn Executio
     if let Some(node) = plan.downcast_ref::<SpillingJoinExec>() {
         return Some(node.join());
     }
-    if let Some(node) = plan.downcast_ref::<SpillingTopKExec>() {
-        return Some(node.top_k());
+    if let Some(node) = plan.downcast_ref::<SpillingSortExec>() {
+        return Some(node.sort());
     }
     plan.downcast_ref::<CountedWindowExec>().map(CountedWindowExec::window)
 }

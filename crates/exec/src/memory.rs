@@ -11,7 +11,6 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 use env::MemoryBudget;
 use env::memory::Reservation;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -38,8 +37,9 @@ impl AllQueries {
     }
 }
 
-/// The least share of a limit that an operator is given which can write to files, in bytes.
+/// The least share of a limit that an operator is given which can write to files: in bytes, and as a part.
 const LEAST_SHARE: usize = 1 << 20;
+const LEAST_PART: usize = 8;
 
 /// Whether a consumer gets on with less than it asks for, if it must.
 fn is_elastic(consumer: &MemoryConsumer) -> bool {
@@ -61,8 +61,8 @@ struct Account {
     /// where memory is already allocated. It counts against the query's limit and is paid back first.
     over: usize,
     peak: usize,
-    /// What each consumer holds that gets on with less.
-    elastic: HashMap<usize, usize>,
+    /// How many consumers get on with less than they ask for.
+    elastic: usize,
     /// What this query has added to it is `counted`.
     all: AllQueries,
     counted: usize,
@@ -71,14 +71,8 @@ struct Account {
 impl QueryPool {
     /// `limit`: the most that this query may hold, in bytes.
     pub fn new(budget: &Arc<MemoryBudget>, limit: usize, all: AllQueries) -> Arc<QueryPool> {
-        let account = Account {
-            reservation: budget.reservation(),
-            over: 0,
-            peak: 0,
-            elastic: HashMap::new(),
-            all,
-            counted: 0,
-        };
+        let account =
+            Account { reservation: budget.reservation(), over: 0, peak: 0, elastic: 0, all, counted: 0 };
         Arc::new(QueryPool { limit, account: Mutex::new(account) })
     }
 
@@ -98,21 +92,17 @@ impl Account {
         self.reservation.bytes() + self.over
     }
 
-    /// Whether so much more is beyond what the consumer may take while others want memory too.
-    fn is_unfair(&self, consumer: usize, additional: usize, limit: usize) -> bool {
-        let Some(held) = self.elastic.get(&consumer) else { return false };
+    /// Whether so much more is beyond what may be taken while others want memory too. A consumer has a
+    /// share for each thing that it does: for what it gathers, and for the merge of its files.
+    fn is_unfair(&self, reservation: &MemoryReservation, additional: usize, limit: usize) -> bool {
+        let held = reservation.size();
         let half = limit / 2;
-        let share = (half / self.elastic.len()).max(LEAST_SHARE);
-        // Who holds nothing has nothing to write to a file, and could not get on at all.
-        *held > 0 && held + additional > share && self.total() + additional > half
-    }
-
-    /// Notes what a consumer took or gave back.
-    fn hold(&mut self, consumer: usize, change: impl FnOnce(usize) -> usize) {
-        if let Some(held) = self.elastic.get_mut(&consumer) {
-            *held = change(*held);
-        }
-        self.count();
+        let share = (half / self.elastic.max(1)).max(LEAST_SHARE).max(limit / LEAST_PART);
+        // What holds nothing has nothing to write to a file, and could not get on at all.
+        is_elastic(reservation.consumer())
+            && held > 0
+            && held + additional > share
+            && self.total() + additional > half
     }
 
     /// After every change.
@@ -143,45 +133,46 @@ impl MemoryPool for QueryPool {
 
     fn register(&self, consumer: &MemoryConsumer) {
         if is_elastic(consumer) {
-            self.account.lock().elastic.insert(consumer.id(), 0);
+            self.account.lock().elastic += 1;
         }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.account.lock().elastic.remove(&consumer.id());
+        if is_elastic(consumer) {
+            self.account.lock().elastic -= 1;
+        }
     }
 
-    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+    fn grow(&self, _: &MemoryReservation, additional: usize) {
         let mut account = self.account.lock();
         if account.reservation.try_grow(additional).is_err() {
             account.over += additional;
         }
-        account.hold(reservation.consumer().id(), |held| held + additional);
+        account.count();
     }
 
-    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+    fn shrink(&self, _: &MemoryReservation, shrink: usize) {
         let mut account = self.account.lock();
         let from_over = shrink.min(account.over);
         account.over -= from_over;
         account.reservation.shrink(shrink - from_over);
-        account.hold(reservation.consumer().id(), |held| held.saturating_sub(shrink));
+        account.count();
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let mut account = self.account.lock();
-        let consumer = reservation.consumer();
         let too_much = account.total().saturating_add(additional) > self.limit;
-        if too_much || account.is_unfair(consumer.id(), additional, self.limit) {
+        if too_much || account.is_unfair(reservation, additional, self.limit) {
             return Err(resources_datafusion_err!(
                 "this query's memory limit is reached: {} asked for {} KiB more with {} of {} MiB in use; raise the limit of a query or work on fewer rows at a time",
-                consumer.name(),
+                reservation.consumer().name(),
                 additional.div_ceil(1 << 10),
                 account.total() >> 20,
                 self.limit >> 20
             ));
         }
         account.reservation.try_grow(additional).map_err(|over| resources_datafusion_err!("{over}"))?;
-        account.hold(consumer.id(), |held| held + additional);
+        account.count();
         Ok(())
     }
 
@@ -242,11 +233,11 @@ mod tests {
         second.try_grow(4 * MIB).unwrap();
         assert!(second.try_grow(1).is_err(), "half of the limit is for others, should they come");
         let many: Vec<_> = (0..30).map(|at| spilling(&format!("sort {at}"))).collect();
-        many.iter().take(7).for_each(|one| one.try_grow(MIB).unwrap());
+        many.iter().take(3).for_each(|one| one.try_grow(2 * MIB).unwrap());
         assert!(many[0].try_grow(1).is_err(), "more than the least share");
-        many[7].try_grow(MIB / 2).unwrap();
-        many[7].try_grow(MIB / 2).unwrap();
-        assert!(many[8].try_grow(1).is_err(), "the limit holds for all");
+        many[3].try_grow(MIB).unwrap();
+        many[3].try_grow(MIB).unwrap();
+        assert!(many[4].try_grow(1).is_err(), "the limit holds for all");
         drop(many);
         drop(second);
         assert_eq!(pool.reserved(), 0);

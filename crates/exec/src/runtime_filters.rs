@@ -18,6 +18,7 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{replace_children_if_necessary, reset_plan_states};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -90,6 +91,11 @@ fn without_barriers(plan: Arc<dyn ExecutionPlan>, skippable: bool) -> Result<Arc
 fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut twice = HashSet::new();
     let mut filtered = HashSet::new();
+    // The names that projections give, with those of the columns that they are made of.
+    let mut projected: Vec<(String, Vec<String>)> = Vec::new();
+    let names = |expr: &Arc<dyn PhysicalExpr>| {
+        collect_columns(expr).into_iter().map(|column| column.name().to_string()).collect::<Vec<_>>()
+    };
     plan.apply(|node| {
         let schema = node.schema();
         let mut seen = HashSet::new();
@@ -107,11 +113,23 @@ fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
         } else {
             Vec::new()
         };
-        for key in keys {
-            filtered.extend(collect_columns(&key).into_iter().map(|column| column.name().to_string()));
+        filtered.extend(keys.iter().flat_map(&names));
+        if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
+            projected.extend(projection.expr().iter().map(|made| (made.alias.clone(), names(&made.expr))));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
+    loop {
+        let before = filtered.len();
+        for (name, columns) in &projected {
+            if filtered.contains(name) {
+                filtered.extend(columns.iter().cloned());
+            }
+        }
+        if filtered.len() == before {
+            break;
+        }
+    }
     Ok(!twice.is_disjoint(&filtered))
 }
 

@@ -11,6 +11,7 @@
 //!
 //! The node is put in place when a plan is about to run, and is neither sent nor shown.
 
+use crate::compact::compacted;
 use crate::grace::GivenExec;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{concat, partition};
@@ -119,7 +120,7 @@ impl Partitions {
                 Some(batch) => batch,
                 None => match self.input.next().await.transpose()? {
                     Some(batch) if batch.num_rows() == 0 => continue,
-                    Some(batch) => batch,
+                    Some(batch) => compacted(batch)?,
                     None => {
                         self.complete.append(&mut self.open);
                         let all = std::mem::take(&mut self.complete);

@@ -8,22 +8,30 @@
 //!   (`eliminate_cross_join`, itself in the next pass) add pairs to such a join that were compared by `=`.
 //!   So that is done once the joins are in order: [`null_safe_keys`].
 //! * `decorrelate_predicate_subquery` makes `5 NOT IN (SELECT ..)` a join whose only condition looks at one
-//!   side. It is pushed down there, and a NULL among the subquery's rows no longer counts.
+//!   side. It is pushed down there, and a NULL among the subquery's rows no longer counts. And it looks at the
+//!   columns of a value alone to see whether it may be NULL, which `CASE WHEN c = 1 THEN 2 END` may be.
+//! * Of a grouping of rows in which one key determines others (`a` determines `b`) DataFusion says that `a`
+//!   determines all that the groups have, their other keys too. By that `eliminate_duplicated_expr` would
+//!   leave keys out of an order, and `optimize_projections` out of another grouping.
 //! * Both rules that make joins of subqueries add columns below a name (`SubqueryAlias`) that does not learn
 //!   of them.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, NullEquality, Result};
+use datafusion::common::alias::AliasGenerator;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{
+    Column, DFSchema, ExprSchema, FunctionalDependencies, NullEquality, Result, internal_err,
+};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Subquery};
+use datafusion::logical_expr::{Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery};
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
@@ -38,6 +46,8 @@ pub(crate) fn careful(rule: Rule) -> Rule {
         "decorrelate_predicate_subquery" => {
             Arc::new(FreshSchemas(Arc::new(CarefulSubqueries(DecorrelatePredicateSubquery::new()))))
         }
+        "eliminate_duplicated_expr" => Arc::new(CarefulOrder(rule)),
+        "optimize_projections" => Arc::new(CarefulGroups(rule)),
         "scalar_subquery_to_join" => Arc::new(FreshSchemas(rule)),
         "extract_equijoin_predicate" => Arc::new(CarefulKeys(ExtractEquijoinPredicate::new())),
         _ => rule,
@@ -117,6 +127,82 @@ impl OptimizerRule for CarefulKeys {
     }
 }
 
+/// Leaves the keys of an order as they are, but for those that stand in it before.
+#[derive(Debug)]
+struct CarefulOrder(Rule);
+
+impl OptimizerRule for CarefulOrder {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Sort(mut sort) = plan else { return self.0.rewrite(plan, config) };
+        let before = sort.expr.len();
+        let mut seen = HashSet::new();
+        sort.expr.retain(|key| seen.insert(key.expr.clone()));
+        let changed = sort.expr.len() != before;
+        Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
+    }
+}
+
+/// Takes of what a grouping says of its keys only that all of them together determine a group.
+#[derive(Debug)]
+struct CarefulGroups(Rule);
+
+impl OptimizerRule for CarefulGroups {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let mut groupings = 0;
+        plan.apply_with_subqueries(|node| {
+            groupings += usize::from(matches!(node, LogicalPlan::Aggregate(_)));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        // What one says is of use to another alone.
+        if groupings < 2 {
+            return self.0.rewrite(plan, config);
+        }
+        let plan = plan.transform_up_with_subqueries(with_whole_keys).data()?;
+        self.0.rewrite(plan, config)
+    }
+}
+
+fn with_whole_keys(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Aggregate(_) => {
+            let LogicalPlan::Aggregate(mut grouping) = node.recompute_schema()? else {
+                return internal_err!("a grouping with a new schema is one");
+            };
+            let keys: Vec<usize> = (0..grouping.group_expr_len()?).collect();
+            let whole = grouping.schema.functional_dependencies().iter().filter(|known| {
+                known.source_indices.len() == keys.len()
+                    && keys.iter().all(|key| known.source_indices.contains(key))
+            });
+            let whole = FunctionalDependencies::new(whole.cloned().collect());
+            let schema = grouping.schema.as_ref().clone().with_functional_dependencies(whole)?;
+            grouping.schema = Arc::new(schema);
+            Ok(Transformed::yes(LogicalPlan::Aggregate(grouping)))
+        }
+        LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Join(_) => Ok(Transformed::yes(node.recompute_schema()?)),
+        node => Ok(Transformed::no(node)),
+    }
+}
+
 /// What a rule makes, with every node's schema made anew.
 #[derive(Debug)]
 struct FreshSchemas(Rule);
@@ -163,12 +249,13 @@ impl OptimizerRule for CarefulSubqueries {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let plan = without_in_of_constants(plan)?;
+        let aliases = config.alias_generator();
+        let plan = with_careful_in(plan, aliases)?;
         // It rewrites the plans of subqueries by itself.
         let plan = plan
             .map_subqueries(|subquery| {
                 subquery.transform_down_with_subqueries(|node| {
-                    Ok(Transformed::yes(without_in_of_constants(node)?))
+                    Ok(Transformed::yes(with_careful_in(node, aliases)?))
                 })
             })
             .data()?;
@@ -176,10 +263,13 @@ impl OptimizerRule for CarefulSubqueries {
     }
 }
 
-/// `5 NOT IN (SELECT c ..)` as `NOT EXISTS (SELECT .. WHERE (5 = c) IS NOT FALSE)`.
-fn without_in_of_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// `5 NOT IN (SELECT c ..)` as `NOT EXISTS (SELECT .. WHERE (5 = c) IS NOT FALSE)`; another value that may
+/// be NULL though its columns may not as a column of its own.
+fn with_careful_in(plan: LogicalPlan, aliases: &AliasGenerator) -> Result<LogicalPlan> {
     let LogicalPlan::Filter(filter) = plan else { return Ok(plan) };
+    let schema = filter.input.schema().clone();
     let mut changed = false;
+    let mut added = Vec::new();
     let mut conditions = Vec::new();
     for condition in split_conjunction_owned(filter.predicate.clone()) {
         let found = match &condition {
@@ -190,18 +280,43 @@ fn without_in_of_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
             },
             _ => None,
         };
-        match found.filter(|found| is_constant(&found.expr)) {
-            Some(found) => {
+        conditions.push(match found {
+            Some(found) if is_constant(&found.expr) => {
                 changed = true;
-                conditions.push(none_may_equal(found)?);
+                none_may_equal(found)?
             }
-            None => conditions.push(condition),
-        }
+            Some(found) if is_null_by_itself(&found.expr, &schema)? => {
+                changed = true;
+                let name = aliases.next("__in");
+                added.push((*found.expr).clone().alias(&name));
+                let value = Expr::Column(Column::new_unqualified(name));
+                Expr::InSubquery(InSubquery::new(Box::new(value), found.subquery.clone(), true))
+            }
+            _ => condition,
+        });
     }
-    match conjunction(conditions).filter(|_| changed) {
-        Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, filter.input)?)),
-        None => Ok(LogicalPlan::Filter(filter)),
+    let Some(condition) = conjunction(conditions).filter(|_| changed) else {
+        return Ok(LogicalPlan::Filter(filter));
+    };
+    if added.is_empty() {
+        return Ok(LogicalPlan::Filter(Filter::try_new(condition, filter.input)?));
     }
+    let columns = || schema.columns().into_iter().map(Expr::Column);
+    LogicalPlanBuilder::from(Arc::unwrap_or_clone(filter.input))
+        .project(columns().chain(added))?
+        .filter(condition)?
+        .project(columns())?
+        .build()
+}
+
+/// Whether the value may be NULL though no column in it may.
+fn is_null_by_itself(value: &Expr, schema: &DFSchema) -> Result<bool> {
+    let looks_around = value.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+    let mut by_columns = false;
+    for column in value.column_refs() {
+        by_columns |= schema.nullable(column)?;
+    }
+    Ok(!looks_around && !by_columns && value.nullable(schema)?)
 }
 
 fn is_constant(expr: &Expr) -> bool {

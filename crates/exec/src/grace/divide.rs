@@ -1,9 +1,9 @@
 //! Rows divided by a hash of their keys over files.
 
 use super::{Env, FANOUT};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use crate::compact::compacted;
+use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -114,7 +114,7 @@ impl Divider {
             return Ok(());
         }
         if self.on.is_empty() {
-            return self.writers[0].push(alone(batch.clone())?, &self.spill, &self.memory);
+            return self.writers[0].push(compacted(batch.clone())?, &self.spill, &self.memory);
         }
         let keys =
             self.on.iter().map(|key| key.evaluate(batch)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
@@ -132,7 +132,7 @@ impl Divider {
         for (writer, rows) in self.writers.iter_mut().zip(places) {
             if !rows.is_empty() {
                 let rows = take_record_batch(batch, &UInt32Array::from(rows))?;
-                writer.push(alone(rows)?, &self.spill, &self.memory)?;
+                writer.push(compacted(rows)?, &self.spill, &self.memory)?;
             }
         }
         Ok(())
@@ -145,17 +145,6 @@ impl Divider {
         let apart = parts.pop().unwrap_or_default();
         Ok(Divided { parts, apart, null_keys: self.null_keys })
     }
-}
-
-/// The rows without what their strings share with others.
-fn alone(rows: RecordBatch) -> Result<RecordBatch> {
-    let columns = rows.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
-        DataType::BinaryView => Arc::new(column.as_binary_view().gc()) as ArrayRef,
-        _ => column.clone(),
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(rows.schema(), columns.collect(), &options)?)
 }
 
 /// A file that is written. DataFusion's type for it has no public name. A batch is appended, and gives its

@@ -13,7 +13,7 @@ use crate::temporal::{MICROS_PER_DAY, days_from_civil};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Expr, Operator, binary_expr};
+use datafusion::logical_expr::{Expr, Operator, binary_expr, lit};
 use types::sql_type::LobSize;
 use types::{ErrorKind, SqlError, SqlType};
 
@@ -209,6 +209,7 @@ impl Rules {
         }
         let mut constants = Vec::new();
         let mut others = Vec::new();
+        let mut has_null = false;
         let mut nullable = value.nullable;
         for item in list {
             nullable |= item.nullable;
@@ -222,6 +223,8 @@ impl Rules {
                 None
             };
             match adapted {
+                // Beside the list: DataFusion joins two lists to one and forgets a NULL in either.
+                Some((Comparison::Equal, constant)) if constant.is_null() => has_null = true,
                 Some((Comparison::Equal, constant)) if !constant.data_type().is_nested() => {
                     constants.push(Expr::Literal(constant, None));
                 }
@@ -247,6 +250,13 @@ impl Rules {
             any = Some(match any {
                 None => equal,
                 Some(any) => any.or(equal),
+            });
+        }
+        if has_null {
+            let null = lit(ScalarValue::Boolean(None));
+            any = Some(match any {
+                None => null,
+                Some(any) => any.or(null),
             });
         }
         let any = any.ok_or_else(|| SqlError::new(ErrorKind::ParseError, "IN needs at least one value"))?;

@@ -353,6 +353,7 @@ impl<'a> Reader<'a> {
             }
             "SHOW" => self.show(),
             "DESCRIBE" | "DESC" | "EXPLAIN" => self.explain(),
+            "PROFILE" => self.profile(),
             "BEGIN" | "START" => self.begin(),
             "COMMIT" => self.commit(),
             "ROLLBACK" => self.rollback(),
@@ -371,8 +372,8 @@ impl<'a> Reader<'a> {
             "UNLOCK" => self.unlock_tables(),
             "REPAIR" => unsupported(&format!("{word} TABLE")),
             "HANDLER" | "CALL" | "XA" | "RESET" | "SIGNAL" | "RESIGNAL" | "INSTALL" | "UNINSTALL"
-            | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "PROFILE" | "REBALANCE"
-            | "BINLOG" | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" | "GET" => unsupported(&word),
+            | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "REBALANCE" | "BINLOG"
+            | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" | "GET" => unsupported(&word),
             _ => self.expected(&format!("a statement{}", misspelt(&word, STATEMENTS))),
         }
     }

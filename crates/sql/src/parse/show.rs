@@ -186,6 +186,14 @@ impl Reader<'_> {
         Ok(if word == "WARNINGS" { ShowWhat::Warnings(list) } else { ShowWhat::Errors(list) })
     }
 
+    /// SingleStore's name for EXPLAIN ANALYZE.
+    pub fn profile(&mut self) -> Read<Statement> {
+        self.expect("PROFILE")?;
+        let statement = self.statement()?;
+        let explain = Explain { format: ExplainFormat::Default, analyze: true, statement };
+        Ok(Statement::Explain(Box::new(explain)))
+    }
+
     pub fn explain(&mut self) -> Read<Statement> {
         if self.eat_one_of(&["DESCRIBE", "DESC", "EXPLAIN"]).is_none() {
             return self.expected("EXPLAIN");

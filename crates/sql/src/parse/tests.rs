@@ -350,8 +350,10 @@ fn shows() {
     assert_eq!(one("EXPLAIN t 'a%'"), Statement::Describe { table: table("t"), column: Some("a%".into()) });
     let Statement::Explain(explain) = one("EXPLAIN FORMAT=TREE SELECT 1") else { panic!() };
     assert_eq!((explain.format, explain.analyze), (ExplainFormat::Tree, false));
-    let Statement::Explain(explain) = one("EXPLAIN ANALYZE SELECT 1") else { panic!() };
-    assert!(explain.analyze);
+    for analyzing in ["EXPLAIN ANALYZE SELECT 1", "PROFILE SELECT 1"] {
+        let Statement::Explain(explain) = one(analyzing) else { panic!() };
+        assert!(explain.analyze);
+    }
 }
 
 #[test]

@@ -1,12 +1,19 @@
-//! The first rows of an order, however many are wanted.
+//! Sorts within a query's memory.
+//!
+//! DataFusion's sort writes to files what does not fit, and [`SpillingSortExec`] feeds it: batches of the usual
+//! size that hold no more than their rows. Otherwise each would be counted with the block that it is a part
+//! of, and each part of a larger one, once sorted, with the whole.
 //!
 //! DataFusion's top-k keeps as many rows in memory as are wanted and cannot write them to files. So where
-//! those may be more than a part of the query's limit, [`SpillingTopKExec`] has all rows sorted instead,
-//! over files if need be, and hands on the first of them. Which of the two is known before the first row:
-//! from the limit, the number of rows and the width of their columns.
+//! those may be more than a part of the query's limit, all rows are sorted instead, and the first of them
+//! handed on. Which of the two is known before the first row: from the limit, the number of rows and the
+//! width of their columns.
 //!
 //! The node is put in place when a plan is about to run, and is neither sent nor shown.
 
+use crate::compact::compacted;
+use crate::grace::GivenExec;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
@@ -18,7 +25,9 @@ use datafusion::physical_plan::limit::LimitStream;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::{TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,36 +40,44 @@ const WIDTH_OF_STRINGS: usize = 48;
 
 /// See the module.
 #[derive(Debug)]
-pub struct SpillingTopKExec {
-    top_k: Arc<dyn ExecutionPlan>,
-    /// The same order of all rows.
+pub struct SpillingSortExec {
+    sort: Arc<dyn ExecutionPlan>,
+    /// The same order of all rows, which are given to it.
     whole: SortExec,
-    wanted: usize,
+    given: Arc<GivenExec>,
+    wanted: Option<usize>,
 }
 
-impl SpillingTopKExec {
-    /// Over a sort; None if it wants all rows.
-    pub(crate) fn over(plan: &Arc<dyn ExecutionPlan>) -> Option<SpillingTopKExec> {
+impl SpillingSortExec {
+    /// Over a sort; None over anything else.
+    pub(crate) fn over(plan: &Arc<dyn ExecutionPlan>) -> Option<SpillingSortExec> {
         let sort = plan.downcast_ref::<SortExec>()?;
-        let wanted = sort.fetch()?;
-        let whole = SortExec::new(sort.expr().clone(), sort.input().clone())
+        let given = Arc::new(GivenExec::in_place_of(sort.input().clone()));
+        let whole = SortExec::new(sort.expr().clone(), given.clone())
             .with_preserve_partitioning(sort.preserve_partitioning());
-        Some(SpillingTopKExec { top_k: plan.clone(), whole, wanted })
+        Some(SpillingSortExec { sort: plan.clone(), whole, given, wanted: sort.fetch() })
     }
 
-    pub(crate) fn top_k(&self) -> &Arc<dyn ExecutionPlan> {
-        &self.top_k
+    pub(crate) fn sort(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.sort
     }
 
-    fn is_large(&self, context: &TaskContext) -> bool {
+    /// Whether so many rows may be more than fits.
+    fn is_large(&self, wanted: usize, context: &TaskContext) -> bool {
         match context.memory_pool().memory_limit() {
             // It keeps a row and its encoded key.
             MemoryLimit::Finite(limit) => {
-                self.wanted.saturating_mul(2 * row_bytes(&self.top_k.schema())) > limit / PART
+                wanted.saturating_mul(2 * row_bytes(&self.sort.schema())) > limit / PART
             }
             _ => false,
         }
     }
+}
+
+/// The rows of a batch in batches of so many.
+fn pieces(batch: RecordBatch, rows: usize) -> impl Iterator<Item = Result<RecordBatch>> {
+    let from = (0..batch.num_rows()).step_by(rows.max(1));
+    from.map(move |at| compacted(batch.slice(at, rows.min(batch.num_rows() - at))))
 }
 
 fn row_bytes(schema: &Schema) -> usize {
@@ -68,23 +85,23 @@ fn row_bytes(schema: &Schema) -> usize {
     schema.fields().iter().map(|field| width(field.data_type())).sum::<usize>().max(1)
 }
 
-impl DisplayAs for SpillingTopKExec {
+impl DisplayAs for SpillingSortExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SpillingTopKExec")
+        f.write_str("SpillingSortExec")
     }
 }
 
-impl ExecutionPlan for SpillingTopKExec {
+impl ExecutionPlan for SpillingSortExec {
     fn name(&self) -> &'static str {
-        "SpillingTopKExec"
+        "SpillingSortExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.top_k.properties()
+        self.sort.properties()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.top_k]
+        vec![&self.sort]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -100,11 +117,11 @@ impl ExecutionPlan for SpillingTopKExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
-            [sort] => Ok(match SpillingTopKExec::over(sort) {
+            [sort] => Ok(match SpillingSortExec::over(sort) {
                 Some(over) => Arc::new(over),
                 None => sort.clone(),
             }),
-            _ => internal_err!("SpillingTopKExec has one child"),
+            _ => internal_err!("SpillingSortExec has one child"),
         }
     }
 
@@ -116,13 +133,20 @@ impl ExecutionPlan for SpillingTopKExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        if !self.is_large(&context) {
-            return self.top_k.execute(partition, context);
+        if let Some(wanted) = self.wanted
+            && !self.is_large(wanted, &context)
+        {
+            return self.sort.execute(partition, context);
         }
+        let input = self.sort.children()[0].execute(partition, context.clone())?;
+        let usual = context.session_config().batch_size();
+        let input = input.map_ok(move |batch| stream::iter(pieces(batch, usual))).try_flatten();
+        self.given.give(partition, Box::pin(RecordBatchStreamAdapter::new(self.given.schema(), input)));
         let rows = self.whole.execute(partition, context)?;
+        let Some(wanted) = self.wanted else { return Ok(rows) };
         // The sort below counts the rows.
         let uncounted = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), partition);
-        Ok(Box::pin(LimitStream::new(rows, 0, Some(self.wanted), uncounted)))
+        Ok(Box::pin(LimitStream::new(rows, 0, Some(wanted), uncounted)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -140,7 +164,7 @@ impl ExecutionPlan for SpillingTopKExec {
     ) -> Result<Arc<Statistics>> {
         match inputs.first() {
             Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("SpillingTopKExec has one child"),
+            None => internal_err!("SpillingSortExec has one child"),
         }
     }
 
