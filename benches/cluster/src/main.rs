@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
-use exec::stages::{Pull, QueryId, StageControl, StageRequest};
+use exec::stages::{Pull, QueryId, StageControl, StageRequest, ToldKeys};
 use exec::{Measured, StageService};
 use futures::stream::{self, StreamExt};
 use rpc::Channels;
@@ -127,6 +127,8 @@ impl StageService for Node {
     async fn close(&self, _: Pull) -> std::result::Result<(), SqlError> {
         Ok(())
     }
+
+    fn tell(&self, _: QueryId, _: u32, _: ToldKeys) {}
 
     async fn measure(
         &self,

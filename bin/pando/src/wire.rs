@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use catalog::{Catalog, Metadata, NodeState};
 use env::SystemClock;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
-use exec::stages::{Pull, QueryId, StageControl, StageRequest};
+use exec::stages::{Pull, QueryId, StageControl, StageRequest, ToldKeys};
 use exec::{
     Executor, ExecutorOptions, LeafService, LeafTables, Leaves, Measured, StageNode, StageNodes,
     StageService, StageTables, from_sql_error,
@@ -161,6 +161,12 @@ impl StageService for LateStages {
 
     async fn close(&self, pull: Pull) -> Result<()> {
         self.get()?.close(pull).await
+    }
+
+    fn tell(&self, query: QueryId, part: u32, told: ToldKeys) {
+        if let Ok(stages) = self.get() {
+            stages.tell(query, part, told);
+        }
     }
 
     async fn measure(&self, query: QueryId, part: u32) -> Result<Vec<(ExchangeId, Measured)>> {

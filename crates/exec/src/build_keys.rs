@@ -19,11 +19,15 @@ use arrow::datatypes::{
 use columnstore::KeySet;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, replace_children_if_necessary};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -35,6 +39,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::query::QueryState;
 use crate::scan::ScanExec;
 
 /// The keys of a build side, for each of its partitions.
@@ -48,7 +53,7 @@ pub(crate) struct BuildKeys {
 }
 
 /// One for each key of the join, in its order.
-type Sets = Vec<Option<Kept>>;
+pub(crate) type Sets = Vec<Option<Kept>>;
 
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -57,7 +62,30 @@ pub(crate) struct Kept {
     _memory: MemoryReservation,
 }
 
+impl Kept {
+    /// None if there is no memory for them.
+    pub(crate) fn new(keys: KeySet, memory: &MemoryReservation) -> Option<Kept> {
+        let memory = memory.new_empty();
+        memory.try_grow(keys.bytes()).ok()?;
+        Some(Kept { keys: Arc::new(keys), _memory: memory })
+    }
+}
+
 impl BuildKeys {
+    fn new(partitioned: bool, partitions: usize) -> BuildKeys {
+        BuildKeys {
+            partitioned,
+            partitions: (0..partitions).map(|_| OnceLock::new()).collect(),
+            together: OnceLock::new(),
+        }
+    }
+
+    /// What all partitions have together, for each key of the join, once it is known.
+    fn all(&self) -> Option<&[Option<Kept>]> {
+        let all = if self.partitions.len() > 1 { &self.together } else { self.partitions.first()? };
+        all.get().map(Vec::as_slice)
+    }
+
     /// What the probe side's partition looks for, for each key of the join. `aligned`: whether it is the
     /// join's own partition. Nothing before it is known.
     pub(crate) fn of(&self, partition: usize, aligned: bool) -> &[Option<Kept>] {
@@ -78,16 +106,23 @@ impl BuildKeys {
             return;
         }
         let Some(all) = self.partitions.iter().map(OnceLock::get).collect::<Option<Vec<_>>>() else { return };
-        let keys = all.iter().map(|sets| sets.len()).min().unwrap_or(0);
-        let together = (0..keys).map(|at| {
-            let sets = all.iter().map(|sets| Some(&*sets[at].as_ref()?.keys));
-            let sets = sets.collect::<Option<Vec<_>>>()?;
-            let memory = memory.new_empty();
-            memory.try_grow(KeySet::bytes_for_union(&sets)?).ok()?;
-            Some(Kept { keys: Arc::new(KeySet::union(&sets)?), _memory: memory })
-        });
-        let _ = self.together.set(together.collect());
+        let all: Vec<&[Option<Kept>]> = all.into_iter().map(Vec::as_slice).collect();
+        let _ = self.together.set(together(&all, memory));
     }
+}
+
+/// For each key of a join what several have of it; None where one of them has nothing, or where it is not worth
+/// its memory.
+pub(crate) fn together(all: &[&[Option<Kept>]], memory: &MemoryReservation) -> Sets {
+    let keys = all.iter().map(|sets| sets.len()).min().unwrap_or(0);
+    let union = |at: usize| {
+        let sets = all.iter().map(|sets| Some(&*sets[at].as_ref()?.keys));
+        let sets = sets.collect::<Option<Vec<_>>>()?;
+        let memory = memory.new_empty();
+        memory.try_grow(KeySet::bytes_for_union(&sets)?).ok()?;
+        Some(Kept { keys: Arc::new(KeySet::union(&sets)?), _memory: memory })
+    };
+    (0..keys).map(union).collect()
 }
 
 /// By the id of the join's filter.
@@ -100,11 +135,31 @@ pub struct BuildKeysExec {
     /// The column of each key of the join that is an integer.
     columns: Vec<Option<usize>>,
     keys: Arc<BuildKeys>,
+    /// The number that scans of other stages know the keys by (see [`crate::shared_keys`]).
+    shared_as: Option<u32>,
 }
 
 impl BuildKeysExec {
+    /// Gathers keys for scans of other stages.
+    pub(crate) fn shared(
+        input: Arc<dyn ExecutionPlan>,
+        columns: Vec<Option<usize>>,
+        number: u32,
+    ) -> BuildKeysExec {
+        let keys = Arc::new(BuildKeys::new(true, input.output_partitioning().partition_count()));
+        BuildKeysExec { input, columns, keys, shared_as: Some(number) }
+    }
+
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input
+    }
+
+    pub(crate) fn columns(&self) -> &[Option<usize>] {
+        &self.columns
+    }
+
+    pub(crate) fn shared_as(&self) -> Option<u32> {
+        self.shared_as
     }
 }
 
@@ -115,15 +170,16 @@ pub(crate) fn gather(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
         .transform_up(|node| {
             let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
             let Some((columns, id)) = wanted(join)? else { return Ok(Transformed::no(node)) };
-            let input = join.left().clone();
+            let (input, shared_as) = match join.left().downcast_ref::<BuildKeysExec>() {
+                Some(shared) => (shared.input.clone(), shared.shared_as),
+                None => (join.left().clone(), None),
+            };
             let partitions = input.output_partitioning().partition_count();
-            let keys = Arc::new(BuildKeys {
-                partitioned: *join.partition_mode() == PartitionMode::Partitioned,
-                partitions: (0..partitions).map(|_| OnceLock::new()).collect(),
-                together: OnceLock::new(),
-            });
+            let partitioned = *join.partition_mode() == PartitionMode::Partitioned;
+            let keys = Arc::new(BuildKeys::new(partitioned, partitions));
             known.insert(id, keys.clone());
-            let children = vec![Arc::new(BuildKeysExec { input, columns, keys }) as _, join.right().clone()];
+            let children =
+                vec![Arc::new(BuildKeysExec { input, columns, keys, shared_as }) as _, join.right().clone()];
             Ok(Transformed::yes(replace_children_if_necessary(node, children)?))
         })
         .data()?;
@@ -147,12 +203,7 @@ pub(crate) fn gather(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
 fn wanted(join: &HashJoinExec) -> Result<Option<(Vec<Option<usize>>, u64)>> {
     let filters = join.dynamic_expressions_produced();
     let Some(id) = filters.first().and_then(|filter| filter.expression_id()) else { return Ok(None) };
-    let schema = join.left().schema();
-    let column = |key: &Arc<dyn PhysicalExpr>| {
-        let column = key.downcast_ref::<Column>()?.index();
-        is_integer(&schema, column).then_some(column)
-    };
-    let columns: Vec<_> = join.on().iter().map(|(key, _)| column(key)).collect();
+    let columns = integer_keys(join);
     if columns.iter().all(Option::is_none) {
         return Ok(None);
     }
@@ -164,8 +215,18 @@ fn wanted(join: &HashJoinExec) -> Result<Option<(Vec<Option<usize>>, u64)>> {
     Ok(found.then_some((columns, id)))
 }
 
-fn filters_of(scan: &ScanExec) -> HashSet<u64> {
+pub(crate) fn filters_of(scan: &ScanExec) -> HashSet<u64> {
     scan.runtime_filters().iter().filter_map(|filter| filter.expression_id()).collect()
+}
+
+/// The build side's column of each key of the join that is an integer.
+pub(crate) fn integer_keys(join: &HashJoinExec) -> Vec<Option<usize>> {
+    let schema = join.left().schema();
+    let column = |key: &Arc<dyn PhysicalExpr>| {
+        let column = key.downcast_ref::<Column>()?.index();
+        is_integer(&schema, column).then_some(column)
+    };
+    join.on().iter().map(|(key, _)| column(key)).collect()
 }
 
 fn is_integer(schema: &Schema, column: usize) -> bool {
@@ -286,9 +347,12 @@ impl ExecutionPlan for BuildKeysExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => {
-                Ok(Arc::new(BuildKeysExec { input, columns: self.columns.clone(), keys: self.keys.clone() }))
-            }
+            (Some(input), true) => Ok(Arc::new(BuildKeysExec {
+                input,
+                columns: self.columns.clone(),
+                keys: self.keys.clone(),
+                shared_as: self.shared_as,
+            })),
             _ => internal_err!("BuildKeysExec has one child"),
         }
     }
@@ -320,22 +384,47 @@ impl ExecutionPlan for BuildKeysExec {
         CardinalityEffect::Equal
     }
 
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let memory = MemoryConsumer::new(format!("BuildKeys[{partition}]")).register(context.memory_pool());
         let found = |column: &Option<usize>| {
             Some(Found { column: (*column)?, keys: Vec::new(), memory: memory.new_empty() })
         };
         let found = self.columns.iter().map(found).collect();
+        let shared = match self.shared_as {
+            Some(number) => Some((number, QueryState::of(&context)?)),
+            None => None,
+        };
         let gathering = Gathering { input: self.input.execute(partition, context)?, found };
-        let state = (gathering, self.keys.clone(), memory);
-        let rows = stream::try_unfold(state, move |(mut gathering, keys, memory)| async move {
+        let state = (gathering, self.keys.clone(), memory, shared);
+        let rows = stream::try_unfold(state, move |(mut gathering, keys, memory, shared)| async move {
             match gathering.input.next().await.transpose()? {
                 Some(batch) => {
                     gathering.see(&batch)?;
-                    Ok(Some((batch, (gathering, keys, memory))))
+                    Ok(Some((batch, (gathering, keys, memory, shared))))
                 }
                 None => {
                     keys.put(partition, gathering.finish(), &memory);
+                    if let (Some((number, query)), Some(all)) = (shared, keys.all()) {
+                        query.share_keys(number, all);
+                    }
                     Ok(None)
                 }
             }

@@ -138,13 +138,14 @@ impl Inner {
             let stage = &self.spread.stages()[at];
             let (false, Some(output)) = (tasks.is_empty(), &stage.output) else { continue };
             let place = self.spread.nodes(at).iter().position(|other| *other == node).unwrap_or(0);
-            let plan = slice(&stage.plan, &tasks, place)?;
+            let plain = codec::plain(&stage.plan)?;
+            let plan = slice(&self.spread.pairs().mark(plain.data)?, &tasks, place)?;
             scanned(&plan, &mut partitions)?;
             stages.push(StageSlice {
                 exchange: stage.id,
                 tasks: tasks.iter().map(|task| *task as u32).collect(),
                 streams: self.spread.streams(at) as u32,
-                plan: codec::encode(&plan, output)?,
+                plan: codec::encode(&plan, output, plain.transformed)?,
             });
             sources.extend(self.spread.sources(at)?);
         }
@@ -160,6 +161,7 @@ impl Inner {
             deadline: common.deadline.map(|deadline| deadline.saturating_duration_since(now)),
             stages,
             sources,
+            keys: self.spread.key_routes(group),
         })
     }
 }

@@ -31,6 +31,7 @@ mod runtime;
 pub mod runtime_filters;
 pub mod scan;
 pub mod service;
+mod shared_keys;
 mod slice;
 mod sort;
 pub mod spread;

@@ -11,13 +11,14 @@ use crate::memory::QueryPool;
 use crate::plan::DistributedPlan;
 use crate::query::{Cancel, LocalStage, QueryState};
 use crate::scan::{Snapshots, TableSnapshot};
+use crate::shared_keys::{Sharing, ToldKeys};
 use crate::spread::Source;
 use crate::stages::{Pull, QueryId, StageControl, StageNodes, StageRequest, StageService, StageTables};
 use async_trait::async_trait;
 use columnstore::ReadView;
 use datafusion::common::{Result as DataFusionResult, exec_datafusion_err, internal_err};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -357,8 +358,15 @@ impl StageNode {
         let cancel = Cancel::new();
         let runtime = self.executor.handle().clone();
         let plans = stages.iter().map(|stage| (stage.exchange, stage.plan.clone())).collect();
+        let sharing = Sharing::new(
+            (request.query, request.part),
+            request.keys,
+            self.id,
+            self.nodes.clone(),
+            MemoryConsumer::new("SharedKeys").register(&env.memory_pool),
+        );
         let state = QueryState::new(snapshots, transport, cancel.clone(), runtime, stages);
-        let state = Arc::new(state.reporting());
+        let state = Arc::new(state.reporting().with_sharing(sharing));
         let context = task_context(options, Some(&state), env);
         let part = Part { number: request.part, state, context, channels, plans };
         Ok((self.register(request.query, part, &pool), cancel))
@@ -399,6 +407,17 @@ impl StageService for StageNode {
         // Dropping a receiver closes it. One that was opened is closed by whoever has it.
         drop(part.channels.receiver_of(pull));
         Ok(())
+    }
+
+    fn tell(&self, query: QueryId, part: u32, told: ToldKeys) {
+        let found = {
+            let queries = self.queries.lock();
+            let parts = queries.live.get(&query).map_or(&[][..], |query| &query.parts);
+            parts.iter().find(|found| found.number == part).cloned()
+        };
+        if let Some(part) = found {
+            part.state.hear_keys(&told);
+        }
     }
 
     async fn measure(&self, query: QueryId, part: u32) -> Result<Vec<(ExchangeId, Measured)>> {

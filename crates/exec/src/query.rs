@@ -1,10 +1,12 @@
 //! The state of a running query, which its plan nodes find in their task context.
 
+use crate::build_keys::Kept;
 use crate::error::{from_sql_error, to_sql_error};
 use crate::exchange::{ExchangeId, ExchangeKind, ExchangeSender, ExchangeShape, Transport, run_producer};
 use crate::launch::Launcher;
 use crate::plan::Stage;
 use crate::scan::Snapshots;
+use crate::shared_keys::{SharedKeys, Sharing, ToldKeys};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::error::DataFusionError;
@@ -142,6 +144,8 @@ pub(crate) struct QueryState {
     launcher: Mutex<Option<Launcher>>,
     /// Whether the failure of a task is the query's: it is told to the node that was asked.
     reports: bool,
+    /// Keys of joins for scans of other stages.
+    sharing: Option<Sharing>,
     running: Mutex<Running>,
 }
 
@@ -167,6 +171,7 @@ impl QueryState {
             stages: Mutex::new(stages.into_iter().map(|stage| (stage.exchange, stage)).collect()),
             launcher: Mutex::default(),
             reports: false,
+            sharing: None,
             running: Mutex::default(),
         }
     }
@@ -177,6 +182,29 @@ impl QueryState {
 
     pub(crate) fn reporting(self) -> QueryState {
         QueryState { reports: true, ..self }
+    }
+
+    pub(crate) fn with_sharing(self, sharing: Sharing) -> QueryState {
+        QueryState { sharing: Some(sharing), ..self }
+    }
+
+    /// The keys of a join that scans of other stages look for, if they are shared here.
+    pub(crate) fn shared_keys(&self, number: u32) -> Option<Arc<SharedKeys>> {
+        self.sharing.as_ref()?.get(number)
+    }
+
+    /// Tells those scans what this node's partitions of the join have together.
+    pub(crate) fn share_keys(&self, number: u32, sets: &[Option<Kept>]) {
+        if let Some(sharing) = &self.sharing {
+            sharing.tell(number, sets);
+        }
+    }
+
+    /// Takes what another node told.
+    pub(crate) fn hear_keys(&self, told: &ToldKeys) {
+        if let Some(sharing) = &self.sharing {
+            sharing.hear(told);
+        }
     }
 
     pub(crate) fn of(context: &TaskContext) -> Result<Arc<QueryState>> {

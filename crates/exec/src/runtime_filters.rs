@@ -34,7 +34,10 @@ pub fn fresh(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         .transform_up(|node| {
             // A sort that is reset gets a filter for the rows that it keeps, even if it keeps all.
             if let Some(keys) = node.downcast_ref::<BuildKeysExec>() {
-                return Ok(Transformed::yes(keys.input().clone()));
+                return Ok(match keys.shared_as() {
+                    Some(_) => Transformed::no(node),
+                    None => Transformed::yes(keys.input().clone()),
+                });
             }
             Ok(match node.downcast_ref::<SortExec>() {
                 Some(sort) if sort.fetch().is_none() => {

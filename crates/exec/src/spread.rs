@@ -11,6 +11,7 @@
 use crate::exchange::{ExchangeId, ExchangeKind, ReceiveExec};
 use crate::plan::{Place, Stage};
 use crate::scan::ScanExec;
+use crate::shared_keys::{KeyRoute, Pairs};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::physical_plan::ExecutionPlanProperties;
@@ -39,6 +40,8 @@ pub struct Spread {
     consumers: Vec<usize>,
     /// The group that stage `i` starts with; `None`: the asking node runs it itself.
     groups: Vec<Option<usize>>,
+    /// The joins whose keys scans of other stages look for.
+    pairs: Pairs,
 }
 
 /// What one node must know of an exchange that it reads.
@@ -107,7 +110,8 @@ impl Spread {
         if order.len() != stages.len() {
             return internal_err!("{} of {} stages lead to the result", order.len(), stages.len());
         }
-        Ok(Spread { here, stages, nodes, consumers, groups })
+        let pairs = Pairs::find(&stages, &groups)?;
+        Ok(Spread { here, stages, nodes, consumers, groups, pairs })
     }
 
     /// Whether one process runs it all.
@@ -156,6 +160,21 @@ impl Spread {
             Source { exchange, apart, nodes }
         };
         Ok(self.stages[stage].receives()?.into_iter().map(source).collect())
+    }
+
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
+    /// Where the keys of joins go among the stages of a group.
+    pub(crate) fn key_routes(&self, group: usize) -> Vec<KeyRoute> {
+        let of_group = self.pairs.stages().filter(|(_, join, _)| self.groups[*join] == Some(group));
+        let route = |(number, join, scans): (u32, usize, &[usize])| {
+            let to: BTreeSet<NodeId> =
+                scans.iter().flat_map(|scan| self.nodes[*scan].iter().copied()).collect();
+            KeyRoute { number, from: self.nodes(join), to: to.into_iter().collect() }
+        };
+        of_group.map(route).collect()
     }
 
     pub(crate) fn here(&self) -> NodeId {

@@ -15,6 +15,7 @@ use crate::exchange::{ExchangeId, ExchangeReceiver};
 use crate::measured::Measured;
 use crate::scan::Snapshots;
 use crate::service::LeafService;
+pub use crate::shared_keys::{KeyRoute, ToldKeys};
 use crate::spread::Source;
 use async_trait::async_trait;
 use columnstore::ReadView;
@@ -63,6 +64,8 @@ pub struct StageRequest {
     pub stages: Vec<StageSlice>,
     /// The exchanges that these stages read.
     pub sources: Vec<Source>,
+    /// The joins whose keys scans of other stages look for.
+    pub keys: Vec<KeyRoute>,
 }
 
 /// A stage, cut to the tasks of one node.
@@ -101,6 +104,10 @@ pub trait StageService: Send + Sync {
 
     /// Says that a consumer will not pull, so that producers do not wait for it.
     async fn close(&self, pull: Pull) -> Result<()>;
+
+    /// Says what a node's partitions of a join have for keys, to scans of the part here. Nobody waits for it, and
+    /// it may be lost.
+    fn tell(&self, query: QueryId, part: u32, told: ToldKeys);
 
     /// What the operators of a query's part did so far, by stage.
     async fn measure(&self, query: QueryId, part: u32) -> Result<Vec<(ExchangeId, Measured)>>;

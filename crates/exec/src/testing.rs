@@ -275,9 +275,10 @@ pub fn round_trip(plan: &DistributedPlan) -> datafusion::common::Result<Vec<(Str
     // A stage that computes subqueries forgets what they yielded when it is made fresh, so it is last.
     for stage in plan.stages().iter().rev() {
         let output = stage.output.clone().unwrap_or(ExchangeKind::Gather);
-        let (back, back_output) = codec::decode(&codec::encode(&stage.plan, &output)?, &context)?;
-        let plain = codec::unfused(&crate::interruptible::uninterruptible(stage.plan.clone())?)?.data;
-        let before = connect(whole(&plain)?, plan.options())?;
+        let sent = codec::plain(&stage.plan)?;
+        let (back, back_output) =
+            codec::decode(&codec::encode(&sent.data, &output, sent.transformed)?, &context)?;
+        let before = connect(whole(&sent.data)?, plan.options())?;
         let before = crate::interruptible(crate::fuse_aggregates(before)?)?;
         let before = text(&before, &output).replace("scalar_subquery(NULL)", "NULL");
         stages.push((before, text(&back, &back_output)));

@@ -86,6 +86,28 @@ impl KeySet {
         self.first.wrapping_add_unsigned(bits - holes - 1)
     }
 
+    /// The set for another process, to be read by [`Self::from_bytes`]: the first key, then the bitmap from it
+    /// on, all little-endian words.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(size_of::<u64>() * (1 + self.words.len()));
+        bytes.extend(self.first.to_le_bytes());
+        bytes.extend(self.words.iter().flat_map(|word| word.to_le_bytes()));
+        bytes
+    }
+
+    /// None if the bytes are no set.
+    pub fn from_bytes(bytes: &[u8]) -> Option<KeySet> {
+        let (words, rest) = bytes.as_chunks::<{ size_of::<u64>() }>();
+        let ([first, words @ ..], []) = (words, rest) else { return None };
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        // What [`Self::of`] makes: the last word holds the greatest key.
+        if words.last() == Some(&0) || words.len() as u64 > MOST_BITS / 64 {
+            return None;
+        }
+        let keys = words.iter().map(|word| word.count_ones() as usize).sum();
+        Some(KeySet { first: i64::from_le_bytes(*first), words, keys })
+    }
+
     /// Whether most numbers between its least and its greatest key are none of its keys.
     pub fn is_sparse(&self) -> bool {
         self.keys * 2 <= self.words.len() * 64
@@ -150,6 +172,17 @@ impl fmt::Debug for KeySet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_cross_as_bytes() {
+        for keys in [vec![], vec![7], vec![-5, 3, 900, 64], (0..1000).map(|i| i * 3).collect()] {
+            let set = KeySet::of(keys.iter().copied()).unwrap();
+            assert_eq!(KeySet::from_bytes(&set.to_bytes()).unwrap(), set);
+        }
+        assert_eq!(KeySet::from_bytes(&[1, 2, 3]), None);
+        assert_eq!(KeySet::from_bytes(&[0; 16]), None);
+        assert_eq!(KeySet::from_bytes(&[]), None);
+    }
     use proptest::prelude::*;
 
     #[test]

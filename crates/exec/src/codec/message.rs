@@ -28,7 +28,7 @@ pub(super) struct Kind {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Operator {
-    #[prost(oneof = "Operation", tags = "1, 2, 3")]
+    #[prost(oneof = "Operation", tags = "1, 2, 3, 4")]
     pub operation: Option<Operation>,
 }
 
@@ -40,6 +40,29 @@ pub(super) enum Operation {
     Receive(Receive),
     #[prost(message, tag = "3")]
     Union(Schema),
+    #[prost(message, tag = "4")]
+    SharedKeys(SharedKeys),
+}
+
+/// Gathers the keys of a join for scans of other stages.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SharedKeys {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// The column of each key of the join; -1: none.
+    #[prost(sint32, repeated, tag = "2")]
+    pub columns: Vec<i32>,
+}
+
+/// What a scan looks for in the keys of a join.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct WantedKey {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    #[prost(uint32, tag = "2")]
+    pub key: u32,
+    #[prost(uint32, tag = "3")]
+    pub column: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -59,6 +82,8 @@ pub(super) struct Scan {
     pub predicates: Vec<Predicate>,
     #[prost(uint64, optional, tag = "6")]
     pub limit: Option<u64>,
+    #[prost(message, repeated, tag = "7")]
+    pub shared_keys: Vec<WantedKey>,
 }
 
 #[derive(Clone, PartialEq, Message)]

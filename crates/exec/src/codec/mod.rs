@@ -59,11 +59,16 @@ const OURS: u8 = 1;
 /// Levels of plans and expressions between two that are embedded.
 const LEVELS: usize = 8;
 
-/// A stage as bytes: its plan, which has not run, and how its rows leave.
-pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>, output: &ExchangeKind) -> Result<Vec<u8>> {
-    let plan = unfused(&uninterruptible(plan.clone())?)?;
-    let fused = plan.transformed;
-    let plan = fitting_limits(runtime_filters::fresh(plan.data)?)?;
+/// The plan without what stands above other operators to run them here; whether aggregations were fused with
+/// their scans.
+pub(crate) fn plain(plan: &Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    unfused(&uninterruptible(plan.clone())?)
+}
+
+/// A stage as bytes: its plan, which is [`plain`] and has not run, and how its rows leave. `fused`: whether its
+/// aggregations are to be fused with their scans.
+pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>, output: &ExchangeKind, fused: bool) -> Result<Vec<u8>> {
+    let plan = fitting_limits(runtime_filters::fresh(plan.clone())?)?;
     let outgoing = Outgoing::default();
     let message = message::Stage {
         plan: Some(outgoing.execution_plan_to_proto(&plan, &Codec)?),
@@ -87,7 +92,7 @@ pub(crate) fn decode(bytes: &[u8], context: &TaskContext) -> Result<(Arc<dyn Exe
 }
 
 /// The plan without the operators that aggregations and scans were fused to.
-pub(crate) fn unfused(plan: &Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+fn unfused(plan: &Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     plan.clone().transform_up(|node| match node.downcast_ref::<FusedAggregateExec>() {
         Some(_) => Ok(Transformed::yes(node.children()[0].clone())),
         None => Ok(Transformed::no(node)),

@@ -1,9 +1,11 @@
 //! Operators of ours.
 
-use super::message::{Equal, Kind, Operation, Operator, Ordering, Receive, Scan};
+use super::message::{self, Equal, Kind, Operation, Operator, Ordering, Receive, Scan};
 use super::{Codec, predicates};
+use crate::build_keys::BuildKeysExec;
 use crate::exchange::{ExchangeId, ExchangeKind, ReceiveExec};
 use crate::scan::{Output, ScanExec, TableEstimate};
+use crate::shared_keys::WantedKey;
 use crate::union::CollocatedUnionExec;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result, Statistics, internal_datafusion_err, internal_err, not_impl_err};
@@ -28,6 +30,11 @@ pub(super) fn encode(node: &Arc<dyn ExecutionPlan>, converter: Converter<'_>) ->
         Operation::Receive(encode_receive(receive, converter)?)
     } else if node.is::<CollocatedUnionExec>() {
         Operation::Union(encode_schema(&node.schema())?)
+    } else if let Some((keys, number)) =
+        node.downcast_ref::<BuildKeysExec>().and_then(|keys| Some((keys, keys.shared_as()?)))
+    {
+        let columns = keys.columns().iter().map(|column| column.map_or(-1, |column| column as i32));
+        Operation::SharedKeys(message::SharedKeys { number, columns: columns.collect() })
     } else {
         return not_impl_err!("the operator {} on several nodes", node.name());
     };
@@ -45,6 +52,16 @@ pub(super) fn decode(
         Some(Operation::Receive(receive)) => Arc::new(decode_receive(receive, context, converter)?),
         Some(Operation::Union(schema)) => {
             Arc::new(CollocatedUnionExec::try_new(inputs.to_vec(), decode_schema(Some(schema))?)?)
+        }
+        Some(Operation::SharedKeys(shared)) => {
+            let [input] = inputs else { return internal_err!("keys are gathered of one input") };
+            let columns =
+                shared.columns.iter().map(|column| usize::try_from(*column).ok()).collect::<Vec<_>>();
+            let width = input.schema().fields().len();
+            if columns.iter().flatten().any(|column| *column >= width) {
+                return internal_err!("keys are gathered of a column that is not there");
+            }
+            Arc::new(BuildKeysExec::shared(input.clone(), columns, shared.number))
         }
         None => return internal_err!("an operator came empty"),
     })
@@ -76,6 +93,15 @@ fn encode_scan(scan: &ScanExec) -> Result<Scan> {
         output: output.collect(),
         predicates: scan.predicates().iter().map(predicates::encode).collect::<Result<Vec<_>>>()?,
         limit: scan.limit().map(|limit| limit as u64),
+        shared_keys: scan
+            .shared_keys()
+            .iter()
+            .map(|wanted| message::WantedKey {
+                number: wanted.number,
+                key: wanted.key as u32,
+                column: wanted.column as u32,
+            })
+            .collect(),
     })
 }
 
@@ -101,7 +127,12 @@ fn decode_scan(scan: &Scan) -> Result<ScanExec> {
         output,
         scan.predicates.iter().map(predicates::decode).collect::<Result<Vec<_>>>()?,
     )?;
-    Ok(made.with_limit(scan.limit.map(|limit| limit as usize)))
+    let wanted = scan.shared_keys.iter().map(|wanted| WantedKey {
+        number: wanted.number,
+        key: wanted.key as usize,
+        column: wanted.column as usize,
+    });
+    Ok(made.with_limit(scan.limit.map(|limit| limit as usize)).with_shared_keys(wanted.collect()))
 }
 
 pub(super) fn encode_kind(kind: &ExchangeKind, converter: Converter<'_>) -> Result<Kind> {

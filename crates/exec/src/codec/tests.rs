@@ -69,7 +69,7 @@ fn damaged_bytes_are_errors() {
     let keys = vec![col("a", &filter.schema()).unwrap()];
     let shuffle = ExchangeKind::Shuffle { keys, partitions: 3 };
     let plan: Arc<dyn ExecutionPlan> = Arc::new(filter);
-    let bytes = encode(&plan, &shuffle).unwrap();
+    let bytes = encode(&plan, &shuffle, false).unwrap();
     decode(&bytes, &TaskContext::default()).unwrap();
     for at in 0..bytes.len() {
         let _ = decode(&bytes[..at], &TaskContext::default());

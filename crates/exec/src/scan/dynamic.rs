@@ -14,6 +14,7 @@
 use super::filter::compare_literal;
 use super::node::Output;
 use crate::build_keys::{Kept, KeysOfFilters};
+use crate::shared_keys::{SharedKeys, WantedKey};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use columnstore::{Compare, Predicate};
@@ -39,6 +40,8 @@ pub(crate) struct RuntimeFilter {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
     aligned: Arc<HashSet<u64>>,
     keys: Arc<KeysOfFilters>,
+    /// Keys that are gathered by other stages, and what is looked for in them.
+    shared: Vec<(Arc<SharedKeys>, WantedKey)>,
     partition: usize,
     generation: u64,
     /// What the storage evaluates.
@@ -59,6 +62,7 @@ impl RuntimeFilter {
             expressions,
             aligned,
             keys,
+            shared: Vec::new(),
             partition,
             generation: 0,
             predicates: Vec::new(),
@@ -66,16 +70,25 @@ impl RuntimeFilter {
         }
     }
 
+    pub(crate) fn with_shared(self, shared: Vec<(Arc<SharedKeys>, WantedKey)>) -> RuntimeFilter {
+        RuntimeFilter { shared, ..self }
+    }
+
     /// Looks at the expressions again. True if the predicates have changed.
     pub(crate) fn refresh(&mut self, def: &TableDef, output: &[Output]) -> Result<bool> {
+        let shared = self.shared.iter().filter(|(keys, _)| keys.all().is_some()).count() as u64;
         let generation =
-            self.expressions.iter().fold(0u64, |sum, expr| sum.wrapping_add(snapshot_generation(expr)));
+            self.expressions.iter().fold(shared, |sum, expr| sum.wrapping_add(snapshot_generation(expr)));
         if generation == self.generation {
             return Ok(false);
         }
         self.generation = generation;
         self.predicates.clear();
         self.rest.clear();
+        for (keys, wanted) in &self.shared {
+            let kept = keys.all().and_then(|keys| keys.get(wanted.key)?.as_ref());
+            self.predicates.extend(kept.and_then(|kept| in_keys_of(wanted.column, kept, def, output)));
+        }
         for expr in &self.expressions {
             let id = expr.expression_id();
             let aligned = id.is_some_and(|id| self.aligned.contains(&id));
@@ -187,7 +200,11 @@ fn looked_up(
 
 /// That a column is in the set, for a column whose stored number is the number itself.
 fn in_keys(key: &Arc<dyn PhysicalExpr>, kept: &Kept, def: &TableDef, output: &[Output]) -> Option<Predicate> {
-    let Output::Column(id) = output.get(key.downcast_ref::<Column>()?.index())? else { return None };
+    in_keys_of(key.downcast_ref::<Column>()?.index(), kept, def, output)
+}
+
+fn in_keys_of(column: usize, kept: &Kept, def: &TableDef, output: &[Output]) -> Option<Predicate> {
+    let Output::Column(id) = output.get(column)? else { return None };
     let ty = def.column(*id)?.ty;
     let plain = ty.is_integer() && ty != SqlType::BigInt { unsigned: true } || ty == SqlType::Date;
     plain.then(|| Predicate::Keys { column: *id, keys: kept.keys.clone() })

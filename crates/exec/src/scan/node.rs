@@ -6,6 +6,7 @@ use super::source::{TableMorsel, TableSnapshot};
 use crate::build_keys::KeysOfFilters;
 use crate::error::from_sql_error;
 use crate::query::QueryState;
+use crate::shared_keys::WantedKey;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use columnstore::{Predicate, ROW_COLUMN, ScanSpec, StoreError, Vectors};
@@ -57,6 +58,8 @@ pub struct ScanExec {
     aligned: Arc<HashSet<u64>>,
     /// The keys of build sides that have integer ones.
     keys: Arc<KeysOfFilters>,
+    /// Keys of build sides of other stages, some of them on other nodes.
+    shared_keys: Arc<[WantedKey]>,
     /// A partition yields at most so many rows.
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
@@ -90,6 +93,7 @@ impl ScanExec {
             runtime_filters: Vec::new(),
             aligned: Arc::default(),
             keys: Arc::default(),
+            shared_keys: Arc::default(),
             limit: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -158,6 +162,15 @@ impl ScanExec {
             predicates: self.predicates.to_vec(),
             row_refs: self.output.contains(&Output::Row),
         };
+        let filter = (!self.runtime_filters.is_empty() || !self.shared_keys.is_empty()).then(|| {
+            let (aligned, keys) = (self.aligned.clone(), self.keys.clone());
+            let shared = self.shared_keys.iter().filter_map(|wanted| {
+                let known = query.shared_keys(wanted.number)?;
+                Some((known, wanted.clone()))
+            });
+            RuntimeFilter::new(self.runtime_filters.clone(), aligned, keys, partition)
+                .with_shared(shared.collect())
+        });
         Ok(Scan {
             query,
             partition: id,
@@ -166,10 +179,7 @@ impl ScanExec {
             schema: self.schema(),
             base: self.predicates.clone(),
             spec,
-            filter: (!self.runtime_filters.is_empty()).then(|| {
-                let (aligned, keys) = (self.aligned.clone(), self.keys.clone());
-                RuntimeFilter::new(self.runtime_filters.clone(), aligned, keys, partition)
-            }),
+            filter,
             remaining: self.limit.unwrap_or(usize::MAX),
             snapshot: None,
             morsels: VecDeque::new(),
@@ -185,7 +195,7 @@ impl ScanExec {
         let partitions = places.iter().map(|place| self.partitions[*place]).collect();
         let (output, predicates) = (self.output.to_vec(), self.predicates.to_vec());
         let scan = ScanExec::new(self.def.clone(), partitions, self.estimate.clone(), output, predicates)?;
-        Ok(scan.with_limit(self.limit))
+        Ok(scan.with_limit(self.limit).with_shared_keys(self.shared_keys.clone()))
     }
 
     pub(crate) fn limit(&self) -> Option<usize> {
@@ -196,6 +206,16 @@ impl ScanExec {
     /// own partition `i`. Only of those may a branch for one partition be taken.
     pub fn with_aligned(&self, aligned: HashSet<u64>) -> ScanExec {
         ScanExec { aligned: Arc::new(aligned), ..self.clone() }
+    }
+
+    /// Has it look for keys of build sides of other stages.
+    pub(crate) fn with_shared_keys(mut self, wanted: Arc<[WantedKey]>) -> ScanExec {
+        self.shared_keys = wanted;
+        self
+    }
+
+    pub(crate) fn shared_keys(&self) -> &[WantedKey] {
+        &self.shared_keys
     }
 
     /// Gives it the keys that its runtime filters ask for.

@@ -7,7 +7,7 @@ use crate::error::{from_status, from_wire, unreachable};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
-use exec::stages::{PULL_WINDOW, Pull, QueryId, StageControl, StageRequest};
+use exec::stages::{PULL_WINDOW, Pull, QueryId, StageControl, StageRequest, ToldKeys};
 use exec::{Measured, StageService, from_sql_error};
 use futures::stream::{self, StreamExt};
 use proto::stages as wire;
@@ -129,6 +129,10 @@ impl StageService for StagesClient {
     async fn close(&self, pull: Pull) -> Result<(), SqlError> {
         self.link.unread(pull);
         Ok(())
+    }
+
+    fn tell(&self, query: QueryId, part: u32, told: ToldKeys) {
+        self.link.tell(convert::told_to_wire(query, part, told));
     }
 
     async fn measure(&self, query: QueryId, part: u32) -> Result<Vec<(ExchangeId, Measured)>, SqlError> {

@@ -4,7 +4,7 @@ use columnstore::ReadView;
 use exec::Measured;
 use exec::exchange::ExchangeId;
 use exec::spread::Source;
-use exec::stages::{Pull, QueryId, StageRequest, StageSlice};
+use exec::stages::{KeyRoute, Pull, QueryId, StageRequest, StageSlice, ToldKeys};
 use proto::stages as wire;
 use std::time::Duration;
 use types::{NodeId, PartitionId, SqlError, StatementNo, Timestamp, TxnId};
@@ -72,7 +72,33 @@ pub(super) fn request_to_wire(request: StageRequest) -> wire::StartRequest {
                 nodes: source.nodes.into_iter().map(|node| node.0).collect(),
             })
             .collect(),
+        keys: request
+            .keys
+            .into_iter()
+            .map(|route| wire::KeyRoute {
+                number: route.number,
+                from: route.from.into_iter().map(|node| node.0).collect(),
+                to: route.to.into_iter().map(|node| node.0).collect(),
+            })
+            .collect(),
     }
+}
+
+pub(super) fn told_to_wire(query: QueryId, part: u32, told: ToldKeys) -> wire::ToldKeys {
+    let set = |set: Option<Vec<u8>>| wire::KeySet { keys: set.map(Into::into) };
+    wire::ToldKeys {
+        query: Some(query_to_wire(query)),
+        part,
+        join: told.number,
+        node: told.from.0,
+        sets: told.sets.into_iter().map(set).collect(),
+    }
+}
+
+pub(super) fn told(told: wire::ToldKeys) -> Result<(QueryId, u32, ToldKeys), SqlError> {
+    let sets = told.sets.into_iter().map(|set| set.keys.map(Into::into)).collect();
+    let keys = ToldKeys { number: told.join, from: NodeId(told.node), sets };
+    Ok((query(told.query)?, told.part, keys))
 }
 
 pub(super) fn request(request: wire::StartRequest) -> Result<StageRequest, SqlError> {
@@ -105,6 +131,15 @@ pub(super) fn request(request: wire::StartRequest) -> Result<StageRequest, SqlEr
                 exchange: ExchangeId(source.exchange),
                 apart: source.apart,
                 nodes: source.nodes.into_iter().map(NodeId).collect(),
+            })
+            .collect(),
+        keys: request
+            .keys
+            .into_iter()
+            .map(|route| KeyRoute {
+                number: route.number,
+                from: route.from.into_iter().map(NodeId).collect(),
+                to: route.to.into_iter().map(NodeId).collect(),
             })
             .collect(),
     })

@@ -108,6 +108,10 @@ impl Incoming {
                     }
                 });
             }
+            Some(Request::Told(told)) => match convert::told(told) {
+                Ok((query, part, told)) => self.stages.tell(query, part, told),
+                Err(error) => tracing::debug!(%error, "keys of a join came for no query"),
+            },
             None => tracing::debug!("a request of an exchange was empty"),
         }
     }

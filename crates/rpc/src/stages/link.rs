@@ -81,6 +81,12 @@ impl Link {
         call.send(0, wire::exchange_request::Request::Unread(convert::stream_to_wire(pull)));
     }
 
+    /// Tells the other process keys of a join.
+    pub(super) fn tell(&self, told: wire::ToldKeys) {
+        let call = self.with_call(|call| (!call.streams.lock().ended).then(|| call.clone()));
+        call.send(0, wire::exchange_request::Request::Told(told));
+    }
+
     /// What `with` makes of the call that is open, or else of a new one.
     fn with_call<T>(&self, with: impl Fn(&Call) -> Option<T>) -> T {
         let mut current = self.call.lock();
