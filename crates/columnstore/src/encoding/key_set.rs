@@ -2,12 +2,14 @@
 //! scan of the probe side drops rows before it unpacks anything else of them.
 //!
 //! A test is a subtraction, a comparison and a look-up, whatever the number of keys; that is why a
-//! set which would be mostly holes is refused.
+//! large set which would be mostly holes is refused.
 
 use std::fmt;
 
 /// Bits for each key up to which a bitmap is worth its memory.
 const MOST_BITS_PER_KEY: u64 = 1024;
+/// The span up to which a bitmap is worth its memory for any number of keys: 128 KiB, which stays in a core's cache.
+const FEW_BITS: u64 = 1 << 20;
 /// The greatest span: 16 MiB of bits.
 const MOST_BITS: u64 = 1 << 27;
 
@@ -25,7 +27,7 @@ impl KeySet {
     /// is not worth it.
     pub fn bytes_for(keys: usize, least: i64, greatest: i64) -> Option<usize> {
         let span = least.abs_diff(greatest);
-        let worth = (keys as u64).saturating_mul(MOST_BITS_PER_KEY).min(MOST_BITS);
+        let worth = (keys as u64).saturating_mul(MOST_BITS_PER_KEY).clamp(FEW_BITS, MOST_BITS);
         // Invariant: below 2^27, so it fits.
         (least <= greatest && span < worth).then(|| (span as usize / 64 + 1) * size_of::<u64>())
     }
