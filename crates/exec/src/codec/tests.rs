@@ -13,7 +13,7 @@ fn empty() -> Arc<dyn ExecutionPlan> {
 }
 
 fn back(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    Ok(decode(&encode(plan, &ExchangeKind::Gather)?, &TaskContext::default())?.0)
+    Ok(decode(&encode(plan, &ExchangeKind::Gather, false)?, &TaskContext::default())?.0)
 }
 
 #[test]
