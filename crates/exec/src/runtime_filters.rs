@@ -109,7 +109,7 @@ fn has_ambiguous_filters(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
         }
         let keys: Vec<Arc<dyn PhysicalExpr>> = if let Some(join) = node.downcast_ref::<HashJoinExec>() {
             join.on().iter().flat_map(|(left, right)| [left.clone(), right.clone()]).collect()
-        } else if let Some(sort) = node.downcast_ref::<SortExec>() {
+        } else if let Some(sort) = node.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_some()) {
             sort.expr().iter().map(|key| key.expr.clone()).collect()
         } else if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
             aggregate.aggr_expr().iter().flat_map(|function| function.expressions()).collect()

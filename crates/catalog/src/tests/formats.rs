@@ -153,7 +153,7 @@ fn bytes_are_those_of_the_fixtures() {
 #[test]
 #[ignore = "writes files"]
 fn write_fixtures() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folder = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata");
     std::fs::write(folder.join("commands-3.json"), stored_commands()).unwrap();
     std::fs::write(
         folder.join("snapshot-3.json"),

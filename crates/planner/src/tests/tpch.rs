@@ -174,7 +174,10 @@ pub(crate) fn context(partitions: u32) -> SessionContext {
 }
 
 pub(crate) fn query(number: usize) -> String {
-    let path = format!("{}/../../benches/tpch/queries/q{number:02}.sql", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../benches/tpch/queries/q{number:02}.sql",
+        std::env::var("CARGO_MANIFEST_DIR").unwrap()
+    );
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     text.trim().trim_end_matches(';').to_string()
 }
