@@ -260,13 +260,10 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         let memory = MemoryConsumer::new("keys").register(&pool);
         let (here, there) = (NodeId(1), NodeId(2));
-        let sharing = |number| {
-            let query = QueryId { node: NodeId(9), number: 1 };
-            let routes = vec![KeyRoute { number, from: vec![here, there], to: vec![here] }];
-            Sharing::new((query, 0), routes, here, LocalNodes::new(), memory.new_empty())
-        };
+        let query = QueryId { node: NodeId(9), number: 1 };
+        let routes = vec![KeyRoute { number: 3, from: vec![here, there], to: vec![here] }];
+        let sharing = Sharing::new((query, 0), routes, here, LocalNodes::new(), memory.new_empty());
         let keys = |keys: &[i64]| KeySet::of(keys.iter().copied()).unwrap();
-        let sharing = sharing(3);
         let known = sharing.get(3).unwrap();
         sharing.tell(3, &[Kept::new(keys(&[1, 2]), &memory), None, Kept::new(keys(&[7]), &memory)]);
         assert!(known.all().is_none());

@@ -77,14 +77,18 @@ impl Link {
 
     /// Says that a stream will not be asked for.
     pub(super) fn unread(&self, pull: Pull) {
-        let call = self.with_call(|call| (!call.streams.lock().ended).then(|| call.clone()));
-        call.send(0, wire::exchange_request::Request::Unread(convert::stream_to_wire(pull)));
+        self.say(wire::exchange_request::Request::Unread(convert::stream_to_wire(pull)));
     }
 
     /// Tells the other process keys of a join.
     pub(super) fn tell(&self, told: wire::ToldKeys) {
+        self.say(wire::exchange_request::Request::Told(told));
+    }
+
+    /// Sends what belongs to no stream and is not answered.
+    fn say(&self, request: wire::exchange_request::Request) {
         let call = self.with_call(|call| (!call.streams.lock().ended).then(|| call.clone()));
-        call.send(0, wire::exchange_request::Request::Told(told));
+        call.send(0, request);
     }
 
     /// What `with` makes of the call that is open, or else of a new one.
