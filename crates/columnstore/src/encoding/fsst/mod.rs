@@ -3,7 +3,7 @@
 //!
 //! A column of a segment has one *symbol table* of at most 4,096 *symbols*, strings of 1 to 16 bytes. The
 //! code of a symbol is its place in the table. Codes 0 to 255 stand for the single bytes, so that every
-//! string has a form and there are no escapes; the others are what [`train`] found to pay. A string is
+//! string has a form and there are no escapes; the others are what [`train()`] found to pay. A string is
 //! written from its start to its end, each time with the longest symbol that fits: a string has one form,
 //! and two strings of a column are equal exactly if their codes are. Single strings are decoded without
 //! their neighbours.

@@ -171,7 +171,7 @@ impl Reader<'_> {
     }
 
     /// What follows the words of a key: name, USING, columns, options.
-    /// FOREIGN KEY [name] (columns) REFERENCES table (columns): gives the key that MySQL would have for it. What
+    /// `FOREIGN KEY [name] (columns) REFERENCES table (columns)`: gives the key that MySQL would have for it. What
     /// would change rows by itself is refused; the rest is not enforced, which `accepted` says.
     pub(super) fn foreign_key(
         &mut self,
