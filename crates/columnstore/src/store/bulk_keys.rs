@@ -183,8 +183,7 @@ impl Search<'_> {
         let def = self.loaded.def;
         for run in &state.runs {
             let columns = run.columns()?;
-            let live = (0..columns.rows() as u32)
-                .filter(|row| columns.end[*row as usize] == Timestamp::MAX && !run.deletes.contains(*row));
+            let live = (0..columns.rows() as u32).filter(|row| run.stands(*row));
             let live = UInt32Array::from_iter_values(live);
             let rows = adapt(&columns.def, def, &columns.batch)?;
             let places: Vec<usize> = self.key.columns.iter().filter_map(|id| def.position(*id)).collect();

@@ -42,7 +42,7 @@ struct ReadRow {
 /// Where a reference leads.
 enum Target {
     Entry(Arc<Entry>),
-    /// To a row that stands there still and must be moved.
+    /// To a row that stands there still, as the newest version, and must be moved.
     Row(Place),
     Gone,
 }
@@ -60,7 +60,7 @@ fn resolve(core: &Core, table: TableId, place: Place) -> Result<Target, StoreErr
         return Ok(Target::Entry(entry.clone()));
     }
     let there = match (state.run(place.source), state.segment(place.source)) {
-        (Some(run), _) => !run.deletes.contains(place.row),
+        (Some(run), _) => run.stands(place.row),
         (None, Some(segment)) if segment.is_pending() => {
             return Err(StoreError::Unsupported(
                 "changing rows that the same transaction has loaded in bulk; commit the load first".into(),

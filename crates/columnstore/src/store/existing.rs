@@ -10,7 +10,6 @@ use crate::partition::state::TableState;
 use crate::snapshot::outside;
 use crate::tail::entry::{Fate, Place};
 use crate::tail::key::Keys;
-use types::Timestamp;
 
 /// For each key of a range, the places of rows that have it and were not gone when looked at.
 pub(crate) struct Existing {
@@ -28,7 +27,7 @@ impl Existing {
             let columns = run.columns()?;
             for (found, at) in places.iter_mut().zip(rows.clone()) {
                 for row in columns.find(&keys.bytes[at])? {
-                    if columns.end[row as usize] == Timestamp::MAX && !run.deletes.contains(row) {
+                    if run.stands(row) {
                         found.push(Place { source: run.source, row });
                     }
                 }

@@ -28,7 +28,7 @@ use hashbrown::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use txn::Mode;
-use types::{ColumnId, SqlType, TableDef, TableId, Timestamp, Value};
+use types::{ColumnId, SqlType, TableDef, TableId, Value};
 
 /// A search for a value by key costs about what a scan of so many rows does.
 const ROWS_PER_LOOKUP: usize = 256;
@@ -192,12 +192,11 @@ impl Search<'_> {
 }
 
 /// Whether a row stands at a place of a run or segment and is not gone.
-fn stands(state: &TableState, place: Place) -> Result<bool, StoreError> {
+fn stands(state: &TableState, place: Place) -> bool {
     if let Some(run) = state.run(place.source) {
-        let is_newest = run.columns()?.end.get(place.row as usize) == Some(&Timestamp::MAX);
-        return Ok(is_newest && !run.deletes.contains(place.row));
+        return run.stands(place.row);
     }
-    Ok(state.segment(place.source).is_some_and(|segment| !segment.deletes.contains(place.row)))
+    state.segment(place.source).is_some_and(|segment| !segment.deletes.contains(place.row))
 }
 
 /// What has the value of a row in the `at`-th of the unique keys, `except` this entry. The value is
@@ -228,7 +227,7 @@ pub(crate) fn owner(
         }
     }
     for place in outside.0[at].get(&row).into_iter().flatten() {
-        if stands(state, *place)? {
+        if stands(state, *place) {
             return Ok(Some(Owner::Outside(*place)));
         }
     }

@@ -260,6 +260,13 @@ impl FrozenRun {
         made.as_ref().map_err(|error| StoreError::internal(format_args!("freezing a tail failed: {error}")))
     }
 
+    /// Whether a row is the newest of its entry and stands here still: no later version ended it here, and
+    /// it was not moved out. Of a run without columns nobody has found a row.
+    pub(crate) fn stands(&self, row: u32) -> bool {
+        let end = self.made().and_then(|columns| columns.end.get(row as usize));
+        end == Some(&Timestamp::MAX) && !self.deletes.contains(row)
+    }
+
     /// The columns if they were made.
     pub(crate) fn made(&self) -> Option<&Arc<RunColumns>> {
         self.columns.get().and_then(|made| made.as_ref().ok())

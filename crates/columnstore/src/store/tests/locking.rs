@@ -209,3 +209,38 @@ fn a_call_at_once_gives_up_where_it_would_wait_and_can_be_repeated() {
     second.commit().unwrap();
     assert_eq!(f.now(P1), map(&[(1, 30), (2, 20)]));
 }
+
+/// A run keeps versions that a later one ended, for older readers. Whoever finds one and wants to change
+/// the row is told that it changed, as when the version stood in the tail.
+#[test]
+fn an_ended_version_of_a_run_is_not_taken_for_the_row() {
+    for deletes in [false, true] {
+        let f = Fixture::new(Options { snapshot_lag: Duration::from_secs(10), ..small_options() });
+        f.put(1, P1, &[(1, 10), (2, 20)]);
+        let before = f.store.read_timestamp(&[P1]).unwrap();
+        let mut first = f.begin(2);
+        match deletes {
+            false => assert_eq!(first.update(P1, &[1], |k, v| (k, v + 1)).unwrap(), 1),
+            true => assert_eq!(first.delete(P1, &[1]).unwrap(), 1),
+        }
+        first.commit().unwrap();
+        f.store.partition(P1).unwrap().latch().unwrap().freeze(&f.store.leaf, f.def.id).unwrap();
+        let seen =
+            refs(&f.store.snapshot(P1, f.def.id, ReadView { ts: before, txn: None }).unwrap()).unwrap();
+        assert_eq!(seen[&1].0, 10);
+        let mut second = f.begin(3);
+        second.next();
+        let ctx = second.ctx(P1);
+        let lock = |row| {
+            let request = LockRequest::to_change(before);
+            soon(&f.store, |store| store.lock_rows(&ctx, P1, f.def.id, &[row], request)).unwrap()
+        };
+        assert!(lock(seen[&1].1).changed);
+        assert!(!lock(seen[&2].1).changed);
+        second.commit().unwrap();
+        let after = if deletes { map(&[(2, 20)]) } else { map(&[(1, 11), (2, 20)]) };
+        assert_eq!(f.now(P1), after);
+        f.store.optimize(P1).unwrap();
+        assert_eq!(f.now(P1), after);
+    }
+}
