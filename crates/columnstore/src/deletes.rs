@@ -26,10 +26,11 @@ pub(crate) struct DeleteVector {
 }
 
 impl DeleteVector {
-    /// `forever` and the rows of `list`, which is in the order of timestamps.
-    pub(crate) fn new(mut forever: RoaringBitmap, list: Vec<(u32, Timestamp)>) -> DeleteVector {
+    /// `forever` and the rows of `list`, which is in the order of timestamps. A row is gone since the first
+    /// time that it is named: counts rely on each being there once.
+    pub(crate) fn new(mut forever: RoaringBitmap, mut list: Vec<(u32, Timestamp)>) -> DeleteVector {
         debug_assert!(list.is_sorted_by_key(|(_, ts)| *ts));
-        forever.extend(list.iter().map(|(row, _)| *row));
+        list.retain(|(row, _)| forever.insert(*row));
         DeleteVector {
             any: AtomicBool::new(!forever.is_empty()),
             inner: RwLock::new(Inner { all: Arc::new(forever), list }),
@@ -129,6 +130,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_row_that_is_named_twice_is_gone_once() {
+        let at = |ts| Timestamp(ts);
+        let forever = RoaringBitmap::from_iter([1]);
+        let vector = DeleteVector::new(forever, vec![(1, at(10)), (7, at(20)), (7, at(30))]);
+        let gone = |ts| (vector.gone_at(at(ts)), vector.settled(at(ts)));
+        assert_eq!((gone(9), gone(20), gone(30)), ((1, 0), (2, 1), (2, 1)));
+        assert!(vector.is_hidden(7, at(20)) && !vector.is_hidden(7, at(19)));
+        assert_eq!(vector.split_at(at(0)).1, [(7, at(20))]);
+    }
 
     proptest! {
         #[test]
