@@ -4,6 +4,10 @@
 //! segments of a class become one of the next; so do fewer that together fill a segment. A segment of
 //! half the full size or more is left alone until most of its rows are gone. So the number of segments
 //! is their number at full size plus a few of each class, and a row is rewritten once a class.
+//!
+//! While nothing is written and the watermark stands, there is an end to this: what a job makes has no row
+//! that is gone, so a flush leaves fewer runs, a merge of several fewer segments, and a rewrite of one
+//! fewer that are worn. It takes at most twice as many jobs as there are runs and segments.
 
 /// Segments of a class that are merged.
 const FAN_IN: usize = 8;
@@ -21,6 +25,11 @@ pub(crate) struct SegmentShape {
 impl SegmentShape {
     fn live(&self) -> u64 {
         self.rows.saturating_sub(self.gone)
+    }
+
+    /// Whether most of its rows are gone.
+    fn is_worn(&self) -> bool {
+        self.gone > self.rows / 2
     }
 }
 
@@ -43,7 +52,7 @@ pub(crate) fn pick(runs: &[u64], segments: &[SegmentShape], full: u64) -> Option
         return Some(Job::Flush { runs: fit.count().max(1) });
     }
     let ours: Vec<&SegmentShape> = segments.iter().filter(|segment| !segment.pending).collect();
-    if let Some(worn) = ours.iter().find(|segment| segment.gone * 2 > segment.rows) {
+    if let Some(worn) = ours.iter().find(|segment| segment.is_worn()) {
         return Some(Job::Merge { segments: vec![worn.id] });
     }
     // Smallest class first.
@@ -77,6 +86,7 @@ pub(crate) fn pick(runs: &[u64], segments: &[SegmentShape], full: u64) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const FULL: u64 = 1 << 20;
 
@@ -141,5 +151,51 @@ mod tests {
         }
         assert!(sizes.len() < 100, "{}", sizes.len());
         assert!(written < 4 * total, "{}", written / total);
+    }
+
+    /// Runs and segments as they are after a job that was done while nothing else happened.
+    fn done(job: &Job, runs: &mut Vec<u64>, segments: &mut Vec<SegmentShape>, hidden: u64) {
+        let made = match job {
+            Job::Flush { runs: count } => runs.drain(..count).sum::<u64>().saturating_sub(hidden),
+            Job::Merge { segments: ids } => {
+                let ours = segments.iter().filter(|segment| ids.contains(&segment.id));
+                ours.map(SegmentShape::live).sum()
+            }
+        };
+        let next = segments.iter().map(|segment| segment.id + 1).max().unwrap_or(0);
+        if let Job::Merge { segments: ids } = job {
+            assert!(segments.iter().all(|segment| !segment.pending || !ids.contains(&segment.id)));
+            segments.retain(|segment| !ids.contains(&segment.id));
+        }
+        if made > 0 {
+            segments.push(SegmentShape { id: next, rows: made, gone: 0, pending: false });
+        }
+    }
+
+    proptest! {
+        /// Whatever there is, jobs come to an end while nothing is written and the watermark stands.
+        #[test]
+        fn every_job_brings_the_end_nearer(
+            runs in prop::collection::vec((1u64..5_000, 0u64..5_000), 0..12),
+            shapes in prop::collection::vec((1u64..5_000, 0u64..101, prop::bool::weighted(0.1)), 0..60),
+            full in prop_oneof![1u64..50, 50u64..20_000, Just(FULL)],
+        ) {
+            let shape = |(id, (rows, percent, pending)): (u32, &(u64, u64, bool))| {
+                SegmentShape { id, rows: *rows, gone: rows * percent / 100, pending: *pending }
+            };
+            let mut segments: Vec<SegmentShape> = (0..).zip(&shapes).map(shape).collect();
+            let (mut runs, hidden): (Vec<u64>, Vec<u64>) = runs.into_iter().unzip();
+            let mut hidden = hidden.into_iter();
+            let left = |runs: &[u64], segments: &[SegmentShape]| {
+                let worn = segments.iter().filter(|segment| segment.is_worn()).count();
+                2 * runs.len() + segments.len() + worn
+            };
+            while let Some(job) = pick(&runs, &segments, full) {
+                let before = left(&runs, &segments);
+                done(&job, &mut runs, &mut segments, hidden.next().unwrap_or(0));
+                prop_assert!(left(&runs, &segments) < before, "{:?}", job);
+            }
+            prop_assert!(runs.is_empty() && !segments.iter().any(|s| s.is_worn() && !s.pending));
+        }
     }
 }
