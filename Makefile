@@ -2,6 +2,7 @@
 # make demo    load TPC-H into a fresh Pando, check the 22 answers, stay up   (ARGS="--scale 0.01 --exit")
 # make test    everything that must be green
 # make bench   compare with DuckDB on TPC-H                                   (ARGS="--scale 10")
+# make bench-large     TPC-H 10 in 1 GiB: memory, failures, answers            (ARGS="--scale 30 --memory 2GiB")
 # make bench-cluster   TPC-H on 1, 2 and 4 leaves, the exchange beside TCP     (ARGS="--scale 10")
 # make bench-leaf   what the storage of a leaf does in a second, beside its disk  (ARGS=--quick)
 # make fmt, make lint
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-cluster bench-leaf fmt lint rust-tests system-tests
+.PHONY: help setup build demo test bench bench-large bench-cluster bench-leaf fmt lint rust-tests system-tests
 
 # One folder for what is built, outside of the work tree, so that every clone shares it.
 CACHE := $(HOME)/.cache/pando
@@ -67,6 +68,9 @@ system-tests:
 
 bench: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/run.py $(ARGS)
+
+bench-large: setup build
+	PANDO_BIN=$(PANDO) $(PYTHON) benches/tpch/large.py $(ARGS)
 
 bench-cluster: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/cluster/run.py $(ARGS)

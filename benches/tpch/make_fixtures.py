@@ -90,6 +90,23 @@ def check_limit(connection, number, sql, rows):
             raise SystemExit(f"query {number}: a tie lies across the limit")
 
 
+def answer_lines(connection, number, sql):
+    """A query's answer as it stands in a file of answers."""
+    result = connection.execute(sql)
+    head = " ".join(f"{column[0]}:{kind(column[1])}" for column in result.description)
+    rows = result.fetchall()
+    check_limit(connection, number, sql, rows)
+    if number == 17 and rows != connection.execute(EXACT_17).fetchall():
+        raise SystemExit("query 17: the answer depends on how an average is rounded")
+    lines = [f"# q{number:02} {head}"]
+    for row in rows:
+        values = [text(value) for value in row]
+        if any("|" in value or "\n" in value for value in values):
+            raise SystemExit(f"query {number}: a value holds a separator")
+        lines.append("|".join(values))
+    return lines
+
+
 def main():
     if len(sys.argv) != 2:
         raise SystemExit("usage: make_fixtures.py DATA")
@@ -98,19 +115,7 @@ def main():
         load(connection, pathlib.Path(sys.argv[1]) / scale)
         lines = []
         for number in range(1, 23):
-            sql = (HERE / "queries" / f"q{number:02}.sql").read_text()
-            result = connection.execute(sql)
-            head = " ".join(f"{column[0]}:{kind(column[1])}" for column in result.description)
-            rows = result.fetchall()
-            check_limit(connection, number, sql, rows)
-            if number == 17 and rows != connection.execute(EXACT_17).fetchall():
-                raise SystemExit("query 17: the answer depends on how an average is rounded")
-            lines.append(f"# q{number:02} {head}")
-            for row in rows:
-                values = [text(value) for value in row]
-                if any("|" in value or "\n" in value for value in values):
-                    raise SystemExit(f"query {number}: a value holds a separator")
-                lines.append("|".join(values))
+            lines += answer_lines(connection, number, (HERE / "queries" / f"q{number:02}.sql").read_text())
         path = HERE / "answers" / f"{scale}.txt"
         path.write_text("\n".join(lines) + "\n")
         print(f"{path.name}: {len(lines)} lines")

@@ -11,13 +11,13 @@ use crate::http::{self, Pages};
 use crate::metrics;
 use crate::options::DevOptions;
 use crate::process::{
-    StartError, cannot_start, cores, listen, lock_folder, memory_limit, network_runtime, stopped,
+    StartError, cannot_start, cores, listen, lock_folder, memory_budget, network_runtime, stopped,
     wait_for_signal,
 };
 use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, FileAccess, NoLinks};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
-use env::{MemoryBudget, RealDisk, SystemClock};
+use env::{RealDisk, SystemClock};
 use exec::{Executor, ExecutorOptions, LeafService, LeafTables, LocalLeaves, LocalNodes, StageNode};
 use leaf::Leaf;
 use master::{Master, MasterOptions};
@@ -77,7 +77,7 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     }
     let (mysql_listener, mysql) = listen(&runtime, options.bind, options.mysql_port, "--mysql-port")?;
     let (http_listener, http) = listen(&runtime, options.bind, options.http_port, "--http-port")?;
-    let memory = MemoryBudget::new(memory_limit(options.memory)?);
+    let memory = memory_budget(options.memory)?;
 
     let master = Master::open(MasterOptions::single(options.data.join("master"), NODE))
         .map_err(|error| StartError::new(format!("the metadata in {}: {error}", options.data.display())))?;

@@ -2,7 +2,7 @@
 //! the roles together and know nothing else.
 //!
 //! * [`options`]: what can be configured, declared once.
-//! * [`process`], [`http`], [`metrics`]: what every process has; [`node`], [`identity`]: what every
+//! * [`process`], [`http`], [`metrics`], [`resident`]: what every process has; [`node`], [`identity`]: what every
 //!   process of a cluster has.
 //! * [`aggregator`], [`voter`], [`links`], [`leaf`], [`wire`]: the roles.
 //! * [`dev`]: all of them in one process; [`supervisor`]: each in a process of its own.
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod node;
 pub mod options;
 pub mod process;
+pub mod resident;
 pub mod supervisor;
 pub mod tls;
 pub mod voter;

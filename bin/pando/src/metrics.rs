@@ -1,6 +1,7 @@
 //! The numbers of `/metrics`. Names are Prometheus': `_total` only grows, units are bytes and seconds.
 
 use crate::http::{Metric, Value};
+use crate::resident::resident_bytes;
 use aggregator::Aggregator;
 use columnstore::{SYNC_BOUNDS_MICROS, Store, StoreStatistics};
 use env::MemoryBudget;
@@ -49,14 +50,6 @@ pub fn process(memory: &MemoryBudget, started: Instant) -> Vec<Metric> {
         metrics.push(gauge("process_resident_memory_bytes", "Memory of the process in RAM.", bytes));
     }
     metrics
-}
-
-/// As the kernel counts them.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
 }
 
 /// Sessions and statements.

@@ -11,7 +11,7 @@
 
 use crate::http::{self, Pages};
 use crate::options::NodeOptions;
-use crate::process::{StartError, cores, listen, lock_folder, memory_limit, network_runtime, stopped};
+use crate::process::{StartError, cores, listen, lock_folder, memory_budget, network_runtime, stopped};
 use crate::voter::MetadataVoter;
 use crate::{identity, metrics};
 use catalog::{Identity, Metadata, NodeRole, Registration, address};
@@ -124,7 +124,7 @@ impl Node {
         let tls = node_tls(options)?;
         let (rpc_listener, rpc) = listen(&runtime, options.bind, rpc_port, "--rpc-port")?;
         let (http_listener, http) = listen(&runtime, options.bind, http_port, "--http-port")?;
-        let memory = MemoryBudget::new(memory_limit(options.memory)?);
+        let memory = memory_budget(options.memory)?;
         let vitals = Arc::<Vitals>::default();
         let pages = Pages::new({
             let vitals = vitals.clone();

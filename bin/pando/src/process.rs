@@ -6,6 +6,7 @@
 use crate::options::file::{ParseError, parse};
 use crate::options::one_line;
 use clap::{CommandFactory, FromArgMatches};
+use env::MemoryBudget;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -197,8 +199,16 @@ pub async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// The budget of the process, near which its resident memory is held from now on.
+pub fn memory_budget(asked: Option<u64>) -> Result<Arc<MemoryBudget>, StartError> {
+    let memory = MemoryBudget::new(memory_limit(asked)?);
+    crate::resident::watch(&memory)
+        .map_err(|error| StartError::new(format!("cannot start threads: {error}")))?;
+    Ok(memory)
+}
+
 /// The memory budget that was asked for, or half of the machine's.
-pub fn memory_limit(asked: Option<u64>) -> Result<usize, StartError> {
+fn memory_limit(asked: Option<u64>) -> Result<usize, StartError> {
     usize::try_from(asked.unwrap_or_else(crate::options::default_memory))
         .map_err(|_| StartError::new("--memory is more than this machine can address"))
 }

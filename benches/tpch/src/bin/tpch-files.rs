@@ -1,5 +1,6 @@
-//! `tpch-files SCALE FOLDER`: writes the eight tables as text files, `lineitem.csv` and so on, columns
-//! separated by `|`. The benchmark and the script that makes the answers load these.
+//! `tpch-files SCALE FOLDER [PART PARTS]`: writes the eight tables as text files, `lineitem.csv` and so on,
+//! columns separated by `|`. The benchmarks and the script that makes the answers load these. With PART and
+//! PARTS only one of so many parts, counted from 1, for a disk that does not hold all of them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,10 +9,20 @@ use std::thread;
 
 use tpch::rows::Table;
 
+const USAGE: &str = "usage: tpch-files SCALE FOLDER [PART PARTS]";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [scale, folder] = arguments.as_slice() else {
-        eprintln!("usage: tpch-files SCALE FOLDER");
+    let (scale, folder, part) = match arguments.as_slice() {
+        [scale, folder] => (scale, folder, Some((1, 1))),
+        [scale, folder, part, parts] => (scale, folder, part_of(part, parts)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let Some(part) = part else {
+        eprintln!("tpch-files: PART must be a number from 1 to PARTS");
         return ExitCode::from(2);
     };
     let scale = match scale.parse::<f64>() {
@@ -21,7 +32,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match write_all(scale, Path::new(folder)) {
+    match write_all(scale, part, Path::new(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tpch-files: {folder}: {error}");
@@ -30,13 +41,18 @@ fn main() -> ExitCode {
     }
 }
 
+fn part_of(part: &str, parts: &str) -> Option<(i32, i32)> {
+    let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
+    (1 <= part && part <= parts).then_some((part, parts))
+}
+
 /// The tables side by side: the largest takes about as long as all others together.
-fn write_all(scale: f64, folder: &Path) -> std::io::Result<()> {
+fn write_all(scale: f64, part: (i32, i32), folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     thread::scope(|scope| {
         let write = |table: Table| {
             let mut file = File::create(folder.join(format!("{}.csv", table.name())))?;
-            table.write(scale, (1, 1), &mut file, &mut |_, _| {})
+            table.write(scale, part, &mut file, &mut |_, _| {})
         };
         let large = scope.spawn(move || write(Table::LineItem));
         for table in Table::ALL.into_iter().filter(|table| *table != Table::LineItem) {

@@ -1,0 +1,74 @@
+//! Holds a process's resident memory near its budget.
+//!
+//! What was freed stays with the allocator for some seconds, since the next query takes it again
+//! ([`crate::process::keep_freed_memory`]). It is in nobody's account, so a process near its budget would hold it
+//! beside all that is reserved. Therefore a thread looks at the resident memory many times a second, and lets the
+//! allocator give back all that is free once little of the budget is left.
+
+use env::MemoryBudget;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Between two looks. In this time a query frees and takes some tens of megabytes.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// The part of the budget that stays free: program, stacks and what is too small to be counted need some.
+const SPARE_PART: usize = 8;
+
+/// Starts the thread; it ends with the budget.
+pub fn watch(memory: &Arc<MemoryBudget>) -> io::Result<()> {
+    let memory = Arc::downgrade(memory);
+    std::thread::Builder::new().name("pando-resident".into()).spawn(move || keep_near(&memory)).map(drop)
+}
+
+fn keep_near(memory: &Weak<MemoryBudget>) {
+    while let Some(limit) = memory.upgrade().map(|memory| memory.limit()) {
+        // Where it cannot be told, nothing is given back early.
+        let Some(resident) = resident_bytes() else { return };
+        if is_near(resident, limit) {
+            // SAFETY: it may be called by any thread at any time.
+            unsafe { libmimalloc_sys::mi_collect(true) }
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+fn is_near(resident: u64, limit: usize) -> bool {
+    resident > (limit - limit / SPARE_PART) as u64
+}
+
+/// The memory of this process in RAM, as the kernel counts it.
+pub fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_when_an_eighth_of_the_budget_is_left() {
+        assert!(!is_near(875 << 20, 1000 << 20));
+        assert!(is_near((875 << 20) + 1, 1000 << 20));
+    }
+
+    #[test]
+    fn the_kernel_counts_what_is_touched() {
+        let before = resident_bytes().unwrap();
+        let touched = vec![1u8; 64 << 20];
+        assert!(resident_bytes().unwrap() >= before + (32 << 20));
+        drop(touched);
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_budget() {
+        let memory = MemoryBudget::new(1 << 40);
+        let weak = Arc::downgrade(&memory);
+        let thread = std::thread::spawn(move || keep_near(&weak));
+        drop(memory);
+        thread.join().unwrap();
+    }
+}
