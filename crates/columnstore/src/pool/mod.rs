@@ -11,6 +11,8 @@
 //!
 //! Locks are taken in the order queues, shard.
 
+pub(crate) mod memory;
+
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use crate::waiting::may_wait;
 use env::MemoryBudget;
 use env::memory::Reservation;
 use hashbrown::{HashMap, HashSet};
+use memory::BlockMemory;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -93,6 +96,7 @@ const SHARDS: usize = 16;
 
 pub struct BufferPool {
     budget: Arc<MemoryBudget>,
+    memory: Arc<BlockMemory>,
     capacity: usize,
     /// Bytes of entries and of loads under way; grows only under the queues' lock.
     resident: AtomicUsize,
@@ -109,6 +113,7 @@ impl BufferPool {
     pub fn new(budget: Arc<MemoryBudget>, capacity: usize) -> Arc<BufferPool> {
         Arc::new(BufferPool {
             budget,
+            memory: BlockMemory::new(capacity),
             capacity,
             resident: AtomicUsize::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -146,6 +151,11 @@ impl BufferPool {
             }
         }
         freed
+    }
+
+    /// Where the bytes of blocks are to lie.
+    pub(crate) fn memory(&self) -> &Arc<BlockMemory> {
+        &self.memory
     }
 
     /// A number for a file that is about to be read through this pool.

@@ -13,9 +13,10 @@ use crate::encoding::dictionary::Dictionary;
 use crate::encoding::fixed::{FixedBlock, FixedKind};
 use crate::encoding::fsst::{FsstBlock, SymbolTable};
 use crate::encoding::ints::{IntBlock, IntShape};
+use crate::pool::memory::BlockBytes;
 use crate::pool::{Block, BlockKey, BufferPool};
 use crate::{StoreError, scan::unknown_column};
-use arrow::buffer::{Buffer, MutableBuffer};
+use arrow::buffer::Buffer;
 use env::memory::Reservation;
 use env::{Disk, File, OpenMode};
 use parking_lot::Mutex;
@@ -28,13 +29,13 @@ const SHARED: u32 = u32::MAX;
 
 /// A block's bytes with the memory reserved for them.
 struct Owned {
-    bytes: MutableBuffer,
+    bytes: BlockBytes,
     _reservation: Reservation,
 }
 
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }
 
@@ -269,15 +270,15 @@ impl Segment {
 
     /// The bytes of a place, checked against their checksum.
     fn read(&self, place: &Place, reservation: Reservation) -> Result<Buffer, StoreError> {
-        let mut bytes = MutableBuffer::from_len_zeroed(place.length as usize);
+        let mut bytes = self.pool.memory().allocate(place.length as usize);
         self.file
-            .read_exact_at(&mut bytes, place.offset)
+            .read_exact_at(bytes.as_mut(), place.offset)
             .map_err(|error| StoreError::io(&self.path, error))?;
-        if crc32fast::hash(&bytes) != place.crc {
+        if crc32fast::hash(bytes.as_ref()) != place.crc {
             return Err(StoreError::corrupt(&self.path, place.offset, "the checksum of a block is wrong"));
         }
-        if bytes.is_empty() {
-            return Ok(bytes.into());
+        if place.length == 0 {
+            return Ok(Buffer::from(&[] as &[u8]));
         }
         Ok(::bytes::Bytes::from_owner(Owned { bytes, _reservation: reservation }).into())
     }
