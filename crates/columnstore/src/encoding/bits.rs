@@ -132,6 +132,22 @@ pub fn for_each(bits: &Bits, mut visit: impl FnMut(usize)) {
     }
 }
 
+/// Calls `visit` with the first row and the length of each run of selected rows, in order. A run may end and
+/// go on at a multiple of 64.
+#[inline]
+pub fn for_each_run(bits: &Bits, mut visit: impl FnMut(usize, usize)) {
+    for (i, &word) in bits.iter().enumerate() {
+        let mut rest = word;
+        while rest != 0 {
+            let first = rest.trailing_zeros();
+            let length = (rest >> first).trailing_ones();
+            visit(i * 64 + first as usize, length as usize);
+            // Up to the run's end; a shift by 64 is none.
+            rest &= u64::MAX.checked_shl(first + length).unwrap_or(0);
+        }
+    }
+}
+
 /// Keeps the selected rows for which `test` is true.
 #[inline]
 pub fn retain(bits: &mut Bits, mut test: impl FnMut(usize) -> bool) {
@@ -166,6 +182,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn runs_are_the_rows() {
+        for bits in [
+            NONE,
+            first(VECTOR),
+            first(65),
+            [0x8000_0000_0000_0001; WORDS],
+            std::array::from_fn(|word| 0x0ff3_8001_7f00_ff0d_u64.rotate_left(word as u32 * 7)),
+        ] {
+            let (mut rows, mut by_runs) = (Vec::new(), Vec::new());
+            for_each(&bits, |row| rows.push(row));
+            for_each_run(&bits, |first, length| {
+                assert!(length > 0);
+                by_runs.extend(first..first + length);
+            });
+            assert_eq!(by_runs, rows);
+        }
+        let mut runs = Vec::new();
+        for_each_run(&[!0b100; WORDS], |first, length| runs.push((first, length)));
+        assert_eq!(runs[..3], [(0, 2), (3, 61), (64, 2)]);
     }
 
     #[test]

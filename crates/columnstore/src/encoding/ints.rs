@@ -154,10 +154,6 @@ impl Target for i128 {
     }
 }
 
-/// Rows of a vector above which it pays to look for runs of [`RUN`] of them.
-const DENSE: usize = VECTOR / 4 * 3;
-const RUN: usize = 16;
-
 /// A block of integers, loaded and validated.
 #[derive(Debug)]
 pub struct IntBlock {
@@ -298,21 +294,27 @@ impl IntBlock {
             } else {
                 let mut scratch = [0 as L; VECTOR];
                 lanes::unpack(self.shape.width, packed, &mut scratch);
-                let mut rest = rows;
-                // Nearly all rows are there: most stand in runs, which are widened at once.
-                while rows.len() > DENSE && rest.len() >= RUN {
-                    let first = usize::from(rest[0]) % VECTOR;
-                    let run = usize::from(rest[RUN - 1]) % VECTOR == first + RUN - 1;
-                    let count = if run { RUN } else { 1 };
-                    widen(&scratch[first..first + count], reference, divisor, out);
-                    rest = &rest[count..];
-                }
-                out.extend(rest.iter().map(|&row| {
+                out.extend(rows.iter().map(|&row| {
                     // The lane may be u64 itself.
                     #[allow(clippy::useless_conversion)]
                     let value: u64 = scratch[usize::from(row) % VECTOR].into();
                     T::of(reference.wrapping_add(value.wrapping_mul(divisor)))
                 }));
+            }
+        })
+    }
+
+    /// Appends runs of rows of a vector, each given by its first row and its length.
+    pub fn extend_runs<T: Target>(&self, vector: usize, runs: &[(u16, u16)], bias: i64, out: &mut Vec<T>) {
+        let reference = self.reference(vector).wrapping_add(bias) as u64;
+        with_lane!(self.lane, L => {
+            let mut scratch = [0 as L; VECTOR];
+            if self.shape.width > 0 {
+                lanes::unpack(self.shape.width, self.packed::<L>(vector), &mut scratch);
+            }
+            for &(first, length) in runs {
+                let first = usize::from(first);
+                widen(&scratch[first..first + usize::from(length)], reference, self.shape.divisor, out);
             }
         })
     }

@@ -15,6 +15,7 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{self as dt, DataType};
+use std::ops::Range;
 use std::sync::Arc;
 use types::{Physical, SqlType};
 
@@ -90,6 +91,8 @@ pub(super) struct Chunk {
     groups: Vec<Group>,
     /// Rows within their vector, of the groups that are not whole.
     indices: Vec<u16>,
+    /// The same as runs (first row, length), of those groups that lack few rows.
+    runs: Vec<(u16, u16)>,
     rows: usize,
 }
 
@@ -98,12 +101,18 @@ struct Group {
     count: usize,
     /// Where its rows stand in `indices`; None: the vector's first `count` rows.
     from: Option<usize>,
+    /// Where they stand in `runs`, if they do.
+    runs: Range<usize>,
 }
+
+/// A vector of which at most one row in so many is missing is read by runs.
+const DENSE: usize = 8;
 
 impl Chunk {
     pub fn clear(&mut self) {
         self.groups.clear();
         self.indices.clear();
+        self.runs.clear();
         self.rows = 0;
     }
 
@@ -118,7 +127,11 @@ impl Chunk {
             bits::for_each(selected, |row| self.indices.push(row as u16));
             from
         });
-        self.groups.push(Group { vector, count, from });
+        let first_run = self.runs.len();
+        if from.is_some() && (vector_rows - count) * DENSE <= vector_rows {
+            bits::for_each_run(selected, |first, length| self.runs.push((first as u16, length as u16)));
+        }
+        self.groups.push(Group { vector, count, from, runs: first_run..self.runs.len() });
         self.rows += count;
     }
 
@@ -133,6 +146,21 @@ impl Chunk {
             match group.from {
                 None => whole(to, group.vector, group.count),
                 Some(from) => some(to, group.vector, &self.indices[from..from + group.count]),
+            }
+        }
+    }
+
+    /// Appends the chunk's values of a block of integers.
+    fn append<T: Target>(&self, block: &IntBlock, bias: i64, to: &mut Vec<T>) {
+        for group in &self.groups {
+            match group.from {
+                None => block.extend(group.vector, 0, group.count, bias, to),
+                Some(_) if !group.runs.is_empty() => {
+                    block.extend_runs(group.vector, &self.runs[group.runs.clone()], bias, to);
+                }
+                Some(from) => {
+                    block.gather(group.vector, &self.indices[from..from + group.count], bias, to);
+                }
             }
         }
     }
@@ -168,11 +196,7 @@ impl Chunk {
 
     fn ints<T: Target>(&self, block: &IntBlock, bias: i64) -> Vec<T> {
         let mut values = Vec::with_capacity(self.rows);
-        self.each(
-            &mut values,
-            |to, vector, count| block.extend(vector, 0, count, bias, to),
-            |to, vector, rows| block.gather(vector, rows, bias, to),
-        );
+        self.append(block, bias, &mut values);
         values
     }
 
@@ -246,20 +270,10 @@ impl Chunk {
     ) -> Result<(), StoreError> {
         match (column, range) {
             (BlockColumn::Ints(block), Some((low, high))) => {
-                let values = to.start_ints(self.nulls(column.validity()), low, high);
-                self.each(
-                    values,
-                    |to, vector, count| block.extend(vector, 0, count, 0, to),
-                    |to, vector, rows| block.gather(vector, rows, 0, to),
-                );
+                self.append(block, 0, to.start_ints(self.nulls(column.validity()), low, high));
             }
             (BlockColumn::Codes(block, dictionary), _) => {
-                let codes = to.start_codes(self.nulls(column.validity()), dictionary);
-                self.each(
-                    codes,
-                    |to, vector, count| block.extend(vector, 0, count, 0, to),
-                    |to, vector, rows| block.gather(vector, rows, 0, to),
-                );
+                self.append(block, 0, to.start_codes(self.nulls(column.validity()), dictionary));
             }
             (BlockColumn::Null, _) if ty.physical() == Physical::I64 => {
                 let nulls = NullBuffer::new_null(self.rows);
