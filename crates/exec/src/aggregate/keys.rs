@@ -110,7 +110,10 @@ impl PartialEq for Shape {
 struct FewValues {
     shape: Vec<Shape>,
     next_shape: Vec<Shape>,
-    groups: Vec<u32>,
+    /// Of a batch's combinations the groups, then NONE: indexed without a check of bounds.
+    groups: Option<Box<[u32; FEW]>>,
+    /// How many combinations there are.
+    combinations: usize,
     places: Vec<u32>,
 }
 
@@ -197,18 +200,18 @@ impl<W: Word> Keys<W> {
         if combinations > FEW {
             return Ok(false);
         }
-        if few.next_shape != few.shape || few.groups.len() != combinations {
+        if few.next_shape != few.shape || few.combinations != combinations {
             std::mem::swap(&mut few.shape, &mut few.next_shape);
-            few.groups.clear();
-            few.groups.resize(combinations, NONE);
+            few.combinations = combinations;
+            few.groups.get_or_insert_with(|| Box::new([NONE; FEW])).fill(NONE);
         }
         Ok(true)
     }
 
     fn find_by_values(&mut self, vectors: &Vectors, evaluated: &[Vector], ids: &mut Vec<u32>) -> Result<()> {
-        let FewValues { shape, groups: table, places, .. } = &mut self.few;
+        let FewValues { shape, groups, combinations, places, .. } = &mut self.few;
+        let table = groups.get_or_insert_with(|| Box::new([NONE; FEW]));
         places.clear();
-        places.resize(vectors.rows(), 0);
         let mut stride = 1u32;
         for (field, shape) in self.fields.iter().zip(shape.iter()) {
             let null = shape.values() as u32;
@@ -226,23 +229,33 @@ impl<W: Word> Keys<W> {
             stride *= null + 1;
         }
         ids.clear();
-        for (row, place) in places.iter().enumerate() {
-            // A value out of its range, which no writer makes, has no place.
-            let known = table.get(*place as usize).copied().unwrap_or(NONE);
-            if known != NONE {
-                ids.push(known);
+        // A value out of its range, which no writer makes, has no place: then NONE is as good as any group.
+        let last = places.iter().fold(0, |last, place| last.max(*place)) as usize;
+        let are_places = last < *combinations;
+        let known = |place: &u32| if are_places { table[*place as usize % FEW] } else { NONE };
+        ids.extend(places.iter().map(known));
+        if ids.iter().fold(0, |last, id| last.max(*id)) != NONE {
+            return Ok(());
+        }
+        for (row, (place, id)) in places.iter().zip(ids.iter_mut()).enumerate() {
+            if *id != NONE {
                 continue;
             }
-            let mut word = W::default();
-            for field in &mut self.fields {
-                let vector = vector(field, vectors, evaluated)?;
-                word = word.or(field.pack_one(vector, row)?);
+            let met = table.get(*place as usize).copied().filter(|met| *met != NONE && are_places);
+            *id = match met {
+                Some(met) => met,
+                None => {
+                    let mut word = W::default();
+                    for field in &mut self.fields {
+                        let vector = vector(field, vectors, evaluated)?;
+                        word = word.or(field.pack_one(vector, row)?);
+                    }
+                    self.groups.find(word)
+                }
+            };
+            if are_places {
+                table[*place as usize % FEW] = *id;
             }
-            let id = self.groups.find(word);
-            if let Some(place) = table.get_mut(*place as usize) {
-                *place = id;
-            }
-            ids.push(id);
         }
         Ok(())
     }
@@ -257,27 +270,29 @@ impl<W: Word> Keys<W> {
     }
 }
 
-/// Adds `stride` times each row's place among a column's values.
+/// Adds `stride` times each row's place among a column's values; the first column finds no places yet.
 fn add_places<T: Copy>(
-    places: &mut [u32],
+    places: &mut Vec<u32>,
     stride: u32,
     null: u32,
     nulls: Option<&NullBuffer>,
     values: &[T],
     place: impl Fn(T) -> u32,
 ) {
-    match nulls {
-        None => {
+    let Some(nulls) = nulls else {
+        if places.is_empty() {
+            places.extend(values.iter().map(|value| place(*value).wrapping_mul(stride)));
+        } else {
             for (to, value) in places.iter_mut().zip(values) {
                 *to = to.wrapping_add(place(*value).wrapping_mul(stride));
             }
         }
-        Some(nulls) => {
-            for (row, (to, value)) in places.iter_mut().zip(values).enumerate() {
-                let place = if nulls.is_null(row) { null } else { place(*value) };
-                *to = to.wrapping_add(place.wrapping_mul(stride));
-            }
-        }
+        return;
+    };
+    places.resize(values.len(), 0);
+    for (row, (to, value)) in places.iter_mut().zip(values).enumerate() {
+        let place = if nulls.is_null(row) { null } else { place(*value) };
+        *to = to.wrapping_add(place.wrapping_mul(stride));
     }
 }
 

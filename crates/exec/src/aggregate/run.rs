@@ -4,7 +4,7 @@ use super::groups::Word;
 use super::keys::Keys;
 use super::number::Range;
 use super::recipe::{Argument, Function, Recipe};
-use super::totals::{Ids, Total, count};
+use super::totals::{Ids, Together, Total, count};
 use crate::scan::{Scan, ScanExec};
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::NullBuffer;
@@ -171,6 +171,7 @@ impl<W: Word> State<W> {
         recipe.numbers.ranges(vectors, &mut self.ranges);
         recipe.numbers.compute(vectors, &self.ranges, &mut self.results);
         let mut wide_batch = None;
+        let mut together = Together::default();
         for (function, total) in recipe.functions.iter().zip(&mut self.totals) {
             match (function, total) {
                 (Function::Count(argument), Total::Count(counts)) => {
@@ -194,7 +195,7 @@ impl<W: Word> State<W> {
                             NullBuffer::union(all.as_ref(), vectors.columns()[*column].nulls())
                         });
                         let value = recipe.numbers.value(*place, vectors, &self.results);
-                        sum.add(value, range, rows, nulls.as_ref(), ids, groups);
+                        sum.add(value, range, rows, nulls.as_ref(), (ids, groups), &mut together);
                         continue;
                     }
                     let batch = match &mut wide_batch {
@@ -212,6 +213,7 @@ impl<W: Word> State<W> {
                 _ => return internal_err!("a function has another's total"),
             }
         }
+        together.add(ids);
         Ok(())
     }
 }

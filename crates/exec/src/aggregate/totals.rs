@@ -163,44 +163,77 @@ fn add_one_each(counts: &mut [i64], ids: &[u32]) {
     }
 }
 
-/// Adds each value to its group's sum; none overflows.
-fn add_each(sums: &mut [i64], values: &[i64], ids: &[u32]) {
-    if sums.len() > FEW {
-        for (value, id) in values.iter().zip(ids) {
-            let sum = &mut sums[*id as usize];
-            *sum = sum.wrapping_add(*value);
+/// Adds each value to its group's sum, for `N` sums at a time: the groups are looked at once for all. None
+/// overflows.
+fn add_each<const N: usize>(mut sums: [&mut [i64]; N], values: [&[i64]; N], ids: &[u32]) {
+    let groups = sums.iter().map(|sums| sums.len()).max().unwrap_or(0);
+    if groups > FEW {
+        for (sums, values) in sums.iter_mut().zip(values) {
+            for (value, id) in values.iter().zip(ids) {
+                let sum = &mut sums[*id as usize];
+                *sum = sum.wrapping_add(*value);
+            }
         }
         return;
     }
-    let mut lanes = [[0i64; FEW]; LANES];
-    let (mut fours, mut values) = (ids.chunks_exact(LANES), values.chunks_exact(LANES));
-    for (four, values) in (&mut fours).zip(&mut values) {
-        for ((lane, id), value) in lanes.iter_mut().zip(four).zip(values) {
-            let sum = &mut lane[*id as usize % FEW];
-            *sum = sum.wrapping_add(*value);
+    let mut lanes = [[[0i64; N]; FEW]; LANES];
+    let values = values.map(|values| &values[..ids.len()]);
+    let add = |sum: &mut [i64; N], row: usize| {
+        for (sum, values) in sum.iter_mut().zip(values) {
+            *sum = sum.wrapping_add(values[row]);
         }
+    };
+    let mut row = 0;
+    while row + LANES <= ids.len() {
+        for (at, lane) in lanes.iter_mut().enumerate() {
+            add(&mut lane[ids[row + at] as usize % FEW], row + at);
+        }
+        row += LANES;
     }
-    for (id, value) in fours.remainder().iter().zip(values.remainder()) {
-        let sum = &mut sums[*id as usize];
-        *sum = sum.wrapping_add(*value);
+    for row in row..ids.len() {
+        add(&mut lanes[0][ids[row] as usize % FEW], row);
     }
     for lane in &lanes {
-        for (sum, more) in sums.iter_mut().zip(lane) {
-            *sum = sum.wrapping_add(*more);
+        for (at, sums) in sums.iter_mut().enumerate() {
+            for (sum, more) in sums.iter_mut().zip(lane) {
+                *sum = sum.wrapping_add(more[at]);
+            }
+        }
+    }
+}
+
+/// Sums of few groups with the values of a batch that are still to be added to them.
+#[derive(Default)]
+pub(super) struct Together<'a>(Vec<(&'a mut [i64], &'a [i64])>);
+
+impl<'a> Together<'a> {
+    pub(super) fn add(mut self, ids: Ids<'_>) {
+        let Some(ids) = ids else { return };
+        let mut next = || self.0.pop();
+        while let Some((a, u)) = next() {
+            match (next(), next(), next()) {
+                (Some((b, v)), Some((c, w)), Some((d, x))) => add_each([a, b, c, d], [u, v, w, x], ids),
+                (Some((b, v)), Some((c, w)), None) => {
+                    add_each([a, b], [u, v], ids);
+                    add_each([c], [w], ids);
+                }
+                (Some((b, v)), ..) => add_each([a, b], [u, v], ids),
+                (None, ..) => add_each([a], [u], ids),
+            }
         }
     }
 }
 
 impl Sum {
-    /// Adds 64-bit values that lie in `range`.
-    pub(super) fn add(
-        &mut self,
-        values: Value<'_>,
+    /// Adds 64-bit values that lie in `range`, or puts them into `together`, which is added later.
+    pub(super) fn add<'a>(
+        &'a mut self,
+        values: Value<'a>,
         (low, high): Range,
         rows: usize,
         nulls: Option<&NullBuffer>,
-        ids: Ids<'_>,
-        groups: usize,
+        (ids, groups): (Ids<'_>, usize),
+        together: &mut Together<'a>,
     ) {
         if rows == 0 {
             return;
@@ -229,7 +262,7 @@ impl Sum {
         self.bound += most;
         let sums = &mut self.low;
         match (values, nulls, ids) {
-            (Value::Many(values), None, Some(ids)) => add_each(sums, values, ids),
+            (Value::Many(values), None, Some(_)) => together.0.push((sums, values)),
             (Value::Many(values), None, None) => {
                 sums[0] = values.iter().fold(sums[0], |sum, value| sum.wrapping_add(*value));
             }
