@@ -69,7 +69,7 @@ pub struct PointUpdate {
 #[derive(Debug, Clone, PartialEq)]
 enum Assigned {
     Value(ast::Expr),
-    /// Its own value and a whole number more, or less.
+    /// Its own value and a number more, or less.
     Plus(ast::Expr),
     Minus(ast::Expr),
 }
@@ -229,7 +229,8 @@ fn update(update: &Update, def: &TableDef) -> Option<PointUpdate> {
         let InsertValue::Expr(expr) = &assignment.value else { return None };
         let value = match bare(expr) {
             ast::Expr::BinaryOp { left, op, right } if names.column(left) == Some(place) => {
-                if !def.columns[place].ty.is_integer() || !is_value(right) {
+                let ty = def.columns[place].ty;
+                if !(ty.is_integer() || matches!(ty, SqlType::Decimal { .. })) || !is_value(right) {
                     return None;
                 }
                 match op {
@@ -440,11 +441,7 @@ impl PointUpdate {
         let changes = self.assignments.iter().map(|(place, assigned)| {
             let column = def.columns.get(*place)?;
             let of = |expr| literal(expr, parameters, context).ok().flatten();
-            let number = |expr| match of(expr)? {
-                Value::Int(v) => Some(i128::from(v)),
-                Value::UInt(v) => Some(i128::from(v)),
-                _ => None,
-            };
+            let number = |expr| unscaled(&of(expr)?, column.ty);
             Some((
                 *place,
                 match assigned {
@@ -456,6 +453,19 @@ impl PointUpdate {
         });
         changes.collect::<Option<Vec<_>>>().map(NewValues)
     }
+}
+
+/// A number as a column of this type counts: whole, or in the last digit of a DECIMAL. `None`: it has more
+/// digits behind the point than the column, or it is none that is added exactly.
+fn unscaled(value: &Value, ty: SqlType) -> Option<i128> {
+    let column_scale = if let SqlType::Decimal { scale, .. } = ty { scale } else { 0 };
+    let (number, scale) = match *value {
+        Value::Int(v) => (i128::from(v), 0),
+        Value::UInt(v) => (i128::from(v), 0),
+        Value::Decimal { unscaled, scale } => (unscaled, scale),
+        _ => return None,
+    };
+    number.checked_mul(10i128.checked_pow(column_scale.checked_sub(scale)?.into())?)
 }
 
 /// One value as a column's new one.
@@ -488,7 +498,7 @@ pub struct NewValues(Vec<(usize, NewValue)>);
 #[derive(Debug, Clone)]
 enum NewValue {
     Array(ArrayRef),
-    /// The old value and so much more.
+    /// The old value and so much more, as [`unscaled`] has it.
     Plus(i128),
 }
 
@@ -516,18 +526,25 @@ impl NewValues {
     }
 }
 
-/// A whole number of one row and `more`; NULL stays NULL. `None`: out of the range of the column, or of
-/// BIGINT, in which the sum is computed.
+/// A number of one row and `more`; NULL stays NULL. `None`: out of the range of the column, or of BIGINT,
+/// in which whole numbers are added.
 fn sum(old: &ArrayRef, column: &ColumnDef, more: i128) -> Option<ArrayRef> {
     let new = match crate::convert::value_at(old, column.ty, 0) {
         Value::Null => Value::Null,
         Value::Int(v) => Value::Int(i64::try_from(i128::from(v).checked_add(more)?).ok()?),
         // An unsigned sum has rules of its own where one side is negative.
         Value::UInt(v) if more >= 0 => Value::UInt(u64::try_from(i128::from(v).checked_add(more)?).ok()?),
+        Value::Decimal { unscaled, scale } => Value::Decimal { unscaled: unscaled.checked_add(more)?, scale },
         _ => return None,
     };
-    if !new.is_null() {
-        in_range(new.clone(), column.ty)?;
+    match (&new, column.ty) {
+        (Value::Null, _) => {}
+        (Value::Decimal { unscaled, .. }, SqlType::Decimal { precision, .. }) => {
+            10u128.checked_pow(precision.into()).filter(|end| unscaled.unsigned_abs() < *end)?;
+        }
+        _ => {
+            in_range(new.clone(), column.ty)?;
+        }
     }
     let mut builder = ColumnBuilder::new(column, 1);
     builder.append(&Scalar::of(&new), &Context::fixed()).ok()?;

@@ -26,6 +26,7 @@ fn statements_by_the_whole_key_are_point_statements() {
         "select r.k as kk, r.a from t as r where r.b = 'x' and 5 = r.a",
         "select K from t where A in (1) and B = 'x'",
         "update t set k = k + 1, x = 'y' where a = 1 and b = 'x'",
+        "update t set d = d - 1.25, k = k + 1 where a = 1 and b = 'x'",
         "update t set t.k = 5, d = null where t.a = 1 and t.b = 'x'",
         "delete from t where a = 1 and b = ''",
         "insert into t values (1, 'x', 2, 3, 4, 5), (?, ?, ?, ?, ?, now())",
@@ -166,7 +167,8 @@ fn everything_else_needs_a_plan() {
         "select nothing from t where a = 1 and b = 'x'",
         "update t set a = 2 where a = 1 and b = 'x'",
         "update t set k = u + 1 where a = 1 and b = 'x'",
-        "update t set d = d + 1 where a = 1 and b = 'x'",
+        "update t set d = d * 2 where a = 1 and b = 'x'",
+        "update t set x = x + 1 where a = 1 and b = 'x'",
         "update t set k = k * 2 where a = 1 and b = 'x'",
         "update t set k = 1, k = 2 where a = 1 and b = 'x'",
         "update t set k = default where a = 1 and b = 'x'",
@@ -241,6 +243,12 @@ fn a_key_is_taken_only_where_equality_is_exact() {
 
 /// What `k` and `u` of a row with 10 in both become.
 fn updated(assignment: &str, values: &[Value]) -> Option<(Value, Value, bool)> {
+    let (row, differs) = updated_row(assignment, values)?;
+    Some((row[2].clone(), row[3].clone(), differs))
+}
+
+/// What the row (1, 'x', 10, 10, 1.5, 'x') becomes.
+fn updated_row(assignment: &str, values: &[Value]) -> Option<(Vec<Value>, bool)> {
     let def = table();
     let sql = format!("update t set {assignment} where a = 1 and b = 'x'");
     let Some(PointStatement::Update(update)) = point(&sql) else { panic!("{sql}") };
@@ -252,8 +260,8 @@ fn updated(assignment: &str, values: &[Value]) -> Option<(Value, Value, bool)> {
     };
     let old = new_rows(&insert, &Arc::new(def.clone()), &[], &Context::fixed()).unwrap().batch;
     let (new, differs) = values.apply(&def, &old).unwrap()?;
-    let at = |place: usize| value_at(new.column(place), def.columns[place].ty, 0);
-    Some((at(2), at(3), differs))
+    let row = def.columns.iter().zip(new.columns()).map(|(column, array)| value_at(array, column.ty, 0));
+    Some((row.collect(), differs))
 }
 
 #[test]
@@ -277,9 +285,35 @@ fn new_values_are_taken_only_where_they_fit() {
         ("u = ?", int(-1)),
         ("x = ?", Value::Text("long".into())),
         ("d = ?", int(1000)),
+        ("d = d + ?", int(999)),
+        ("d = d + ?", int(i64::MAX)),
+        ("d = d - ?", Value::Decimal { unscaled: 100_150, scale: 2 }),
+        ("d = d + ?", Value::Decimal { unscaled: 1, scale: 3 }),
+        ("d = d + ?", Value::Decimal { unscaled: i128::MAX, scale: 0 }),
+        ("d = d + ?", Value::Double(1.0)),
+        ("d = d + ?", Value::Text("1".into())),
+        ("d = d + ?", Value::Null),
+        ("k = k + ?", Value::Decimal { unscaled: 10, scale: 1 }),
     ] {
         assert_eq!(updated(assignment, std::slice::from_ref(&value)), None, "{assignment} {value:?}");
     }
+}
+
+#[test]
+fn decimals_are_added_exactly() {
+    let d = |assignment: &str| {
+        updated_row(assignment, &[]).map(|(row, differs)| match row[4] {
+            Value::Decimal { unscaled, scale: 2 } => (unscaled, differs),
+            ref other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(d("d = d + 1"), Some((250, true)));
+    assert_eq!(d("d = d - 1.25"), Some((25, true)));
+    assert_eq!(d("d = d - 998.50"), Some((-99_700, true)));
+    assert_eq!(d("d = d + 998.49"), Some((99_999, true)));
+    assert_eq!(d("d = d + 0.0"), Some((150, false)));
+    assert_eq!(d("d = d + 998.5"), None, "out of range");
+    assert_eq!(d("d = d + 0.001"), None, "it would be rounded");
 }
 
 #[test]
