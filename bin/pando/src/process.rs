@@ -114,6 +114,7 @@ pub fn network_runtime() -> Result<Runtime, StartError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("pando-net")
+        .on_thread_park(crate::resident::give_back_if_asked)
         .build()
         .map_err(|error| StartError::new(format!("cannot start threads: {error}")))
 }

@@ -3,10 +3,13 @@
 //! What was freed stays with the allocator for some seconds, since the next query takes it again
 //! ([`crate::process::keep_freed_memory`]). It is in nobody's account, so a process near its budget would hold it
 //! beside all that is reserved. Therefore a thread looks at the resident memory many times a second, and lets the
-//! allocator give back all that is free once little of the budget is left.
+//! allocator give back all that is free once little of the budget is left. What other threads have freed and keep for
+//! themselves they give back when they pause.
 
 use env::MemoryBudget;
+use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,8 +18,17 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// The part of the budget that stays free: program, stacks and what is too small to be counted need some.
 const SPARE_PART: usize = 8;
 
+/// How often threads were asked to give back.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// What `ASKED` was when this thread gave back.
+    static GIVEN: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Starts the thread; it ends with the budget.
 pub fn watch(memory: &Arc<MemoryBudget>) -> io::Result<()> {
+    exec::on_pause(give_back_if_asked);
     let memory = Arc::downgrade(memory);
     std::thread::Builder::new().name("pando-resident".into()).spawn(move || keep_near(&memory)).map(drop)
 }
@@ -26,10 +38,19 @@ fn keep_near(memory: &Weak<MemoryBudget>) {
         // Where it cannot be told, nothing is given back early.
         let Some(resident) = resident_bytes() else { return };
         if is_near(resident, limit) {
-            // SAFETY: it may be called by any thread at any time.
-            unsafe { libmimalloc_sys::mi_collect(true) }
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            give_back_if_asked();
         }
         std::thread::sleep(INTERVAL);
+    }
+}
+
+/// Gives back what is free, of this thread and of what no thread has, once each time that it is asked for.
+pub fn give_back_if_asked() {
+    let asked = ASKED.load(Ordering::Relaxed);
+    if GIVEN.replace(asked) != asked {
+        // SAFETY: it may be called by any thread at any time.
+        unsafe { libmimalloc_sys::mi_collect(true) }
     }
 }
 

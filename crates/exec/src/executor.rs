@@ -101,6 +101,7 @@ impl Executor {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("pando-exec")
+            .on_thread_park(crate::runtime::pause)
             .enable_time()
             .build()
             .map_err(|error| SqlError::internal(format!("cannot start threads: {error}")))?;
