@@ -7,7 +7,7 @@ import time
 
 import duckdb
 import process
-from make_fixtures import schema
+from make_fixtures import KEYS, schema
 
 TABLES = ["region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem"]
 
@@ -22,6 +22,9 @@ def measure(csv, database, settings, queries):
     for statement in schema().split(";"):
         if statement.strip():
             connection.execute(statement)
+    if settings.keys:
+        for table, key in KEYS.items():
+            connection.execute(f"alter table {table} add primary key ({key})")
     for table in TABLES:
         connection.execute(f"copy {table} from '{csv / table}.csv' (delimiter '|', header false, quote '')")
     connection.execute("checkpoint")

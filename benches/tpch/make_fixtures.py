@@ -44,6 +44,16 @@ def load(connection, folder):
         connection.execute(f"copy {table} from '{folder / table}.csv' (delimiter '|', header false, quote '')")
 
 
+# The primary keys of TPC-H's large tables, which schema.sql leaves out.
+KEYS = {
+    "customer": "c_custkey",
+    "part": "p_partkey",
+    "partsupp": "ps_partkey, ps_suppkey",
+    "orders": "o_orderkey",
+    "lineitem": "l_orderkey, l_linenumber",
+}
+
+
 def schema():
     """The tables without the clauses that DuckDB does not know."""
     lines = []

@@ -10,6 +10,7 @@ import time
 import process
 import pymysql
 from duckdb_side import TABLES
+from make_fixtures import KEYS
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -55,15 +56,19 @@ class Server:
         self.process.wait(30)
 
 
-def statements():
+def statements(keys=False):
     lines = (HERE / "schema.sql").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.startswith("--"))
-    return [statement for statement in text.split(";") if statement.strip()]
+    found = [statement for statement in text.split(";") if statement.strip()]
+    for table, key in KEYS.items() if keys else []:
+        (at,) = [at for at, statement in enumerate(found) if f"CREATE TABLE {table} (" in statement]
+        found[at] = found[at].replace("SHARD KEY (", f"PRIMARY KEY ({key}),\n    SHARD KEY (")
+    return found
 
 
-def load(server, csv):
+def load(server, csv, keys=False):
     """Through the command line client, which costs the least."""
-    text = ";\n".join(statements()) + ";\n"
+    text = ";\n".join(statements(keys)) + ";\n"
     for table in TABLES:
         text += (
             f"LOAD DATA LOCAL INFILE '{csv / table}.csv' INTO TABLE {table} "
@@ -125,7 +130,7 @@ def measure(csv, folder, settings, queries):
         server.connect().cursor().execute("CREATE DATABASE tpch")
         process.reset_peak(server.pid)
         begin, cpu = time.perf_counter(), process.cpu_seconds(server.pid)
-        load(server, csv)
+        load(server, csv, settings.keys)
         load_wall = time.perf_counter() - begin
         disk = server.settled_bytes()
         version = subprocess.run([binary(), "--version"], capture_output=True, text=True).stdout.split()[-1]

@@ -40,6 +40,7 @@ def options():
     parser.add_argument("--memory", default="4GiB", help="memory limit of each engine")
     parser.add_argument("--runs", type=int, default=5, help="hot runs of each query")
     parser.add_argument("--queries", type=int, nargs="*", default=list(range(1, 23)), metavar="N")
+    parser.add_argument("--keys", action="store_true", help="give the large tables of both their primary keys")
     parser.add_argument("--rows", type=pathlib.Path, help="folder for the generated rows (kept)")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the numbers")
     parser.add_argument("--update-docs", action="store_true", help="write the table into docs/benchmarks.md")
@@ -70,6 +71,7 @@ def run_duckdb(settings, folder, scratch):
     """DuckDB in a process of its own, so that its memory and CPU time are its own."""
     command = [sys.executable, __file__, "--duckdb-worker", folder, scratch / "duckdb.db"]
     command += ["--threads", settings.threads, "--memory", settings.memory, "--runs", settings.runs]
+    command += ["--keys"] if settings.keys else []
     command += ["--queries", *settings.queries]
     result = subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE)
     return json.loads(result.stdout)
@@ -104,7 +106,8 @@ def table(result):
     ours, theirs = result["pando"], result["duckdb"]
     lines = [
         f"{result['date']}; {result['machine']}. Scale {result['scale']}, {result['threads']} threads, "
-        f"memory limit {result['memory']}; {result['runs']} hot runs. Pando {ours['version']}, "
+        f"memory limit {result['memory']}{', primary keys' if result['keys'] else ''}; "
+        f"{result['runs']} hot runs. Pando {ours['version']}, "
         f"DuckDB {theirs['version']}. Times in milliseconds, hot: wall is the median, CPU the mean.",
         "",
         "| query | Pando wall | DuckDB wall | ratio | Pando CPU | DuckDB CPU | ratio |",
@@ -169,6 +172,7 @@ def main():
             "scale": settings.scale,
             "threads": settings.threads,
             "memory": settings.memory,
+            "keys": settings.keys,
             "runs": settings.runs,
         }
         print("DuckDB", file=sys.stderr)
