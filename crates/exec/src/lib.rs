@@ -34,6 +34,7 @@ pub mod service;
 mod shared_keys;
 mod slice;
 mod sort;
+mod spill_file;
 pub mod spread;
 pub mod stages;
 #[cfg(any(test, feature = "testing"))]

@@ -3,8 +3,10 @@
 //!
 //! Operators share a query's limit. One that can write to files may take more than its fair share only
 //! while less than half of the limit is in use, so that those that come later find theirs, and those that
-//! cannot spill find what they need. The share is an even part of that half, but never less than what a
-//! sort or a merge of files needs to get on at all.
+//! cannot spill find what they need. The share is an even part of that half, but never less than what an
+//! operator with files works well with. The little without which an operator could not get on at all
+//! ([`LEAST`]) it is given in any case, and it is counted: so no query fails for want of it, and what may be
+//! held beyond a limit is bounded by the number of operators.
 
 use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
@@ -37,15 +39,11 @@ impl AllQueries {
     }
 }
 
-/// The least share of a limit that an operator is given which can write to files: in bytes, and as a part.
-const LEAST_SHARE: usize = 1 << 20;
+/// The least share of a limit that an operator is given which can write to files.
 const LEAST_PART: usize = 8;
 
-/// Whether a consumer gets on with less than it asks for, if it must.
-fn is_elastic(consumer: &MemoryConsumer) -> bool {
-    // A sort that merges its files takes as many at a time as it has memory for.
-    consumer.can_spill() || consumer.name().starts_with("ExternalSorterMerge")
-}
+/// What a consumer is given in any case, in bytes.
+pub(crate) const LEAST: usize = 256 << 10;
 
 /// The pool of one query.
 #[derive(Debug)]
@@ -92,14 +90,20 @@ impl Account {
         self.reservation.bytes() + self.over
     }
 
-    /// Whether so much more is beyond what may be taken while others want memory too. A consumer has a
-    /// share for each thing that it does: for what it gathers, and for the merge of its files.
+    fn grow(&mut self, additional: usize) {
+        if self.reservation.try_grow(additional).is_err() {
+            self.over += additional;
+        }
+        self.count();
+    }
+
+    /// Whether so much more is beyond what may be taken while others want memory too.
     fn is_unfair(&self, reservation: &MemoryReservation, additional: usize, limit: usize) -> bool {
         let held = reservation.size();
         let half = limit / 2;
-        let share = (half / self.elastic.max(1)).max(LEAST_SHARE).max(limit / LEAST_PART);
+        let share = (half / self.elastic.max(1)).max(LEAST).max(limit / LEAST_PART);
         // What holds nothing has nothing to write to a file, and could not get on at all.
-        is_elastic(reservation.consumer())
+        reservation.consumer().can_spill()
             && held > 0
             && held + additional > share
             && self.total() + additional > half
@@ -132,23 +136,19 @@ impl MemoryPool for QueryPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        if is_elastic(consumer) {
+        if consumer.can_spill() {
             self.account.lock().elastic += 1;
         }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        if is_elastic(consumer) {
+        if consumer.can_spill() {
             self.account.lock().elastic -= 1;
         }
     }
 
     fn grow(&self, _: &MemoryReservation, additional: usize) {
-        let mut account = self.account.lock();
-        if account.reservation.try_grow(additional).is_err() {
-            account.over += additional;
-        }
-        account.count();
+        self.account.lock().grow(additional);
     }
 
     fn shrink(&self, _: &MemoryReservation, shrink: usize) {
@@ -161,6 +161,11 @@ impl MemoryPool for QueryPool {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let mut account = self.account.lock();
+        let held = reservation.size().saturating_add(additional);
+        if held <= LEAST {
+            account.grow(additional);
+            return Ok(());
+        }
         let too_much = account.total().saturating_add(additional) > self.limit;
         if too_much || account.is_unfair(reservation, additional, self.limit) {
             return Err(resources_datafusion_err!(
@@ -191,28 +196,31 @@ mod tests {
 
     #[test]
     fn a_query_is_held_to_its_limit_and_to_the_process_budget() {
-        let budget = MemoryBudget::new(1000);
+        let budget = MemoryBudget::new(1000 * LEAST);
         let all = AllQueries::default();
-        let query = QueryPool::new(&budget, 600, all.clone());
+        let query = QueryPool::new(&budget, 600 * LEAST, all.clone());
         let pool: Arc<dyn MemoryPool> = query.clone();
         let reservation = MemoryConsumer::new("sort").register(&pool);
-        reservation.try_grow(500).unwrap();
-        assert_eq!(budget.used(), 500);
-        let refused = reservation.try_grow(200).unwrap_err().to_string();
-        assert!(refused.contains("sort asked for 1 KiB more"), "{refused}");
-        let other = budget.try_reserve(450).unwrap();
-        assert!(reservation.try_grow(60).unwrap_err().to_string().contains("memory budget exhausted"));
-        reservation.grow(80);
-        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (580, 950, 580));
-        let second: Arc<dyn MemoryPool> = QueryPool::new(&budget, 600, all.clone());
-        second.grow(&reservation, 7);
-        assert_eq!(all.bytes(), 587);
+        reservation.try_grow(500 * LEAST).unwrap();
+        assert_eq!(budget.used(), 500 * LEAST);
+        let refused = reservation.try_grow(200 * LEAST).unwrap_err().to_string();
+        assert!(refused.contains("sort asked for 51200 KiB more"), "{refused}");
+        let other = budget.try_reserve(450 * LEAST).unwrap();
+        assert!(
+            reservation.try_grow(60 * LEAST).unwrap_err().to_string().contains("memory budget exhausted")
+        );
+        reservation.grow(80 * LEAST);
+        let all_of = |n: usize| n * LEAST;
+        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (all_of(580), all_of(950), all_of(580)));
+        let second: Arc<dyn MemoryPool> = QueryPool::new(&budget, 600 * LEAST, all.clone());
+        second.grow(&reservation, 7 * LEAST);
+        assert_eq!(all.bytes(), 587 * LEAST);
         drop(second);
-        assert_eq!(all.bytes(), 580, "a query that goes holds nothing");
-        reservation.shrink(180);
-        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (400, 850, 400));
+        assert_eq!(all.bytes(), 580 * LEAST, "a query that goes holds nothing");
+        reservation.shrink(180 * LEAST);
+        assert_eq!((pool.reserved(), budget.used(), all.bytes()), (all_of(400), all_of(850), all_of(400)));
         drop((reservation, other));
-        assert_eq!((pool.reserved(), budget.used(), query.peak()), (0, 0, 580));
+        assert_eq!((pool.reserved(), budget.used(), query.peak()), (0, 0, 580 * LEAST));
     }
 
     #[test]
@@ -237,7 +245,9 @@ mod tests {
         assert!(many[0].try_grow(1).is_err(), "more than the least share");
         many[3].try_grow(MIB).unwrap();
         many[3].try_grow(MIB).unwrap();
-        assert!(many[4].try_grow(1).is_err(), "the limit holds for all");
+        assert!(many[4].try_grow(LEAST + 1).is_err(), "the limit holds for all");
+        many[4].try_grow(LEAST).unwrap();
+        assert!(many[4].try_grow(1).is_err(), "what all are given is little");
         drop(many);
         drop(second);
         assert_eq!(pool.reserved(), 0);

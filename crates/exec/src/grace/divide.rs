@@ -2,6 +2,7 @@
 
 use super::{Env, FANOUT};
 use crate::compact::compacted;
+use crate::spill_file::{self, SpillWriter};
 use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use datafusion::common::Result;
@@ -34,9 +35,8 @@ impl Part {
     /// The rows, from file to file.
     pub(super) fn read(&self, spill: &Arc<SpillManager>) -> SendableRecordBatchStream {
         let (schema, spill) = (spill.schema().clone(), spill.clone());
-        let files = stream::iter(self.files.clone())
-            .map(move |file| spill.read_spill_as_stream_unbuffered(file, None))
-            .try_flatten();
+        let files =
+            stream::iter(self.files.clone()).map(move |file| spill_file::read(&spill, file)).try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(schema, files))
     }
 
@@ -147,31 +147,12 @@ impl Divider {
     }
 }
 
-/// A file that is written. DataFusion's type for it has no public name. A batch is appended, and gives its
-/// bytes in memory; without one the file is closed.
-type Open = Box<dyn FnMut(Option<&RecordBatch>) -> Result<Written> + Send>;
-
-struct Written {
-    bytes: usize,
-    file: Option<Arc<dyn SpillFile>>,
-}
-
-fn open(spill: &SpillManager) -> Result<Open> {
-    let mut open = spill.create_in_progress_file("hash join")?;
-    Ok(Box::new(move |batch| {
-        Ok(match batch {
-            Some(batch) => Written { bytes: open.append_batch(batch)?, file: None },
-            None => Written { bytes: 0, file: open.finish()? },
-        })
-    }))
-}
-
 /// Writes rows to one file.
 #[derive(Default)]
 pub(super) struct Writer {
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
-    file: Option<Open>,
+    file: Option<SpillWriter>,
     part: Part,
 }
 
@@ -195,9 +176,9 @@ impl Writer {
         let rows = concat_batches(spill.schema(), &self.gathered)?;
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(open(spill)?),
+            None => self.file.insert(SpillWriter::create(spill, "hash join")?),
         };
-        self.part.bytes += crate::runtime::blocking(|| file(Some(&rows)))?.bytes;
+        self.part.bytes += file.append(&rows)?;
         self.part.rows += rows.num_rows();
         let gathered: usize = self.gathered.drain(..).map(|batch| batch.get_array_memory_size()).sum();
         memory.shrink(gathered);
@@ -207,8 +188,8 @@ impl Writer {
 
     pub(super) fn finish(mut self, spill: &Arc<SpillManager>, memory: &MemoryReservation) -> Result<Part> {
         self.write(spill, memory)?;
-        if let Some(mut file) = self.file {
-            self.part.files.extend(crate::runtime::blocking(|| file(None))?.file);
+        if let Some(file) = self.file {
+            self.part.files.extend(file.finish()?);
         }
         Ok(self.part)
     }

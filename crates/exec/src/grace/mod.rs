@@ -43,6 +43,7 @@ mod prepaid;
 mod tests;
 
 use crate::query::{QueryState, Stop};
+use crate::sort::sorted;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -57,7 +58,6 @@ use datafusion::physical_plan::joins::PartitionMode;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
 };
-use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
@@ -70,7 +70,7 @@ pub(crate) use given::GivenExec;
 use join::BuildProbeJoin;
 use pairs::{Pairs, Sink};
 use parking_lot::Mutex;
-use prepaid::Prepaid;
+pub(crate) use prepaid::Prepaid;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -266,9 +266,9 @@ impl SpillingJoinExec {
         output.spawn(async move { grace(run, build, probe, env, sink).await });
         let output = output.build();
         let Some(ordering) = ordering else { return Ok(output) };
-        let unsorted = Arc::new(GivenExec::of_schema(schema));
-        unsorted.give(0, output);
-        SortExec::new(ordering, unsorted).execute(0, context)
+        // The rows were counted when the pairs yielded them.
+        let uncounted = ExecutionPlanMetricsSet::new();
+        Ok(sorted(output, ordering, None, &context, &uncounted, partition))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -12,28 +12,36 @@ use std::sync::Arc;
 /// A pool that gives what a reservation of the query's pool holds, and refuses nothing: what is taken
 /// beyond is added to the reservation. What is given back is not needed again.
 #[derive(Debug)]
-pub(super) struct Prepaid {
+pub(crate) struct Prepaid {
     used: Mutex<usize>,
     reservation: MemoryReservation,
 }
 
 impl Prepaid {
     /// The same context with the memory of `reservation` alone.
-    pub(super) fn context(context: &TaskContext, reservation: MemoryReservation) -> Result<Arc<TaskContext>> {
-        let pool = Arc::new(Prepaid { used: Mutex::new(0), reservation });
-        let env = context.runtime_env();
-        let env = RuntimeEnvBuilder::from_runtime_env(&env).with_memory_pool(pool).build_arc()?;
-        Ok(Arc::new(TaskContext::new(
-            context.task_id(),
-            context.session_id(),
-            context.session_config().clone(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            env,
-        )))
+    pub(crate) fn context(context: &TaskContext, reservation: MemoryReservation) -> Result<Arc<TaskContext>> {
+        with_pool(context, Arc::new(Prepaid { used: Mutex::new(0), reservation }))
     }
+
+    /// The same context for what somebody else counts.
+    pub(crate) fn uncounted(context: &TaskContext) -> Result<Arc<TaskContext>> {
+        with_pool(context, Arc::new(UnboundedMemoryPool::default()))
+    }
+}
+
+fn with_pool(context: &TaskContext, pool: Arc<dyn MemoryPool>) -> Result<Arc<TaskContext>> {
+    let env =
+        RuntimeEnvBuilder::from_runtime_env(&context.runtime_env()).with_memory_pool(pool).build_arc()?;
+    Ok(Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        env,
+    )))
 }
 
 impl fmt::Display for Prepaid {

@@ -1,8 +1,9 @@
 //! Sorts within a query's memory.
 //!
-//! DataFusion's sort writes to files what does not fit, and [`SpillingSortExec`] feeds it: batches of the usual
-//! size that hold no more than their rows. Otherwise each would be counted with the block that it is a part
-//! of, and each part of a larger one, once sorted, with the whole.
+//! [`SpillingSortExec`] stands above one of DataFusion's sorts and does its work, in files where the rows do not
+//! fit ([`external`]). It takes them in batches of the usual size that hold no more than their rows. Otherwise each
+//! would be counted with the block that it is a part of, and each part of a larger one, once sorted, with the
+//! whole.
 //!
 //! DataFusion's top-k keeps as many rows in memory as are wanted and cannot write them to files. So where
 //! those may be more than a part of the query's limit, all rows are sorted instead, and the first of them
@@ -11,23 +12,22 @@
 //!
 //! The node is put in place when a plan is about to run, and is neither sent nor shown.
 
+mod external;
+
 use crate::compact::compacted;
-use crate::grace::GivenExec;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::limit::LimitStream;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{TryStreamExt, stream};
+pub(crate) use external::sorted;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,20 +42,21 @@ const WIDTH_OF_STRINGS: usize = 48;
 #[derive(Debug)]
 pub struct SpillingSortExec {
     sort: Arc<dyn ExecutionPlan>,
-    /// The same order of all rows, which are given to it.
-    whole: SortExec,
-    given: Arc<GivenExec>,
+    ordering: LexOrdering,
     wanted: Option<usize>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl SpillingSortExec {
     /// Over a sort; None over anything else.
     pub(crate) fn over(plan: &Arc<dyn ExecutionPlan>) -> Option<SpillingSortExec> {
         let sort = plan.downcast_ref::<SortExec>()?;
-        let given = Arc::new(GivenExec::in_place_of(sort.input().clone()));
-        let whole = SortExec::new(sort.expr().clone(), given.clone())
-            .with_preserve_partitioning(sort.preserve_partitioning());
-        Some(SpillingSortExec { sort: plan.clone(), whole, given, wanted: sort.fetch() })
+        Some(SpillingSortExec {
+            sort: plan.clone(),
+            ordering: sort.expr().clone(),
+            wanted: sort.fetch(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
     }
 
     pub(crate) fn sort(&self) -> &Arc<dyn ExecutionPlan> {
@@ -139,18 +140,11 @@ impl ExecutionPlan for SpillingSortExec {
             return self.sort.execute(partition, context);
         }
         let input = self.sort.children()[0].execute(partition, context.clone())?;
-        let usual = context.session_config().batch_size();
-        let input = input.map_ok(move |batch| stream::iter(pieces(batch, usual))).try_flatten();
-        self.given.give(partition, Box::pin(RecordBatchStreamAdapter::new(self.given.schema(), input)));
-        let rows = self.whole.execute(partition, context)?;
-        let Some(wanted) = self.wanted else { return Ok(rows) };
-        // The sort below counts the rows.
-        let uncounted = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), partition);
-        Ok(Box::pin(LimitStream::new(rows, 0, Some(wanted), uncounted)))
+        Ok(sorted(input, self.ordering.clone(), self.wanted, &context, &self.metrics, partition))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.whole.metrics()
+        Some(self.metrics.clone_inner())
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
