@@ -171,14 +171,14 @@ def test_answers(one, limit):
     until("files or memory stay", ANSWER_LIMIT, lambda: at_rest(one))
 
 
-class Endless(threading.Thread):
-    """A query that takes long, on a connection of its own."""
+class Running(threading.Thread):
+    """A query that takes long, on a connection of its own. `reads`: whether it reads what comes."""
 
-    def __init__(self, server, sql, limit):
+    def __init__(self, server, sql, limit, reads=True):
         super().__init__(daemon=True)
         self.connection = server.connect("tpch", read_timeout=ANSWER_LIMIT)
         self.id = self.connection.thread_id()
-        self.cursor = self.connection.cursor()
+        self.cursor = self.connection.cursor(None if reads else pymysql.cursors.SSCursor)
         self.cursor.execute(f"SET pando_query_memory = {limit * MIB}")
         self.sql = sql
         self.error = None
@@ -190,49 +190,129 @@ class Endless(threading.Thread):
         except pymysql.err.MySQLError as error:
             self.error = error.args[0]
 
+    def read_on(self):
+        """Reads what was left, to the error at its end."""
+        self.join(ANSWER_LIMIT)
+        if self.error is not None:
+            return
+        try:
+            while self.cursor.fetchmany(1000):
+                pass
+        except pymysql.err.MySQLError as error:
+            self.error = error.args[0]
 
-# Each phase of a query that is worth a kill: a query that comes to it, and how one sees that it has.
+
+class Watch:
+    """What a server and its nodes show of a query."""
+
+    def __init__(self, server, nodes):
+        self.server, self.nodes = server, nodes
+        self.folders = [node.data for node in nodes]
+        self.connection = server.connect(autocommit=True)
+        self.cursor = self.connection.cursor()
+
+    def sum(self, metric):
+        return sum(node.metrics().get(metric, 0) for node in self.nodes)
+
+    def state(self, query):
+        self.cursor.execute("SHOW FULL PROCESSLIST")
+        names = [column[0] for column in self.cursor.description]
+        rows = [dict(zip(names, row)) for row in self.cursor.fetchall()]
+        return next(((row["Command"], row["State"]) for row in rows if row["Id"] == query.id), ("Sleep", ""))
+
+    def runs(self, query):
+        return self.state(query)[1] in ("executing", "Sending to client")
+
+    def has_files(self, _):
+        return bool(spill_files(*self.folders))
+
+    def waits(self, query):
+        return self.state(query)[1] == "Waiting for admission"
+
+    def sends(self, query):
+        return self.state(query)[1] == "Sending to client"
+
+    def kill(self, query):
+        """How long it takes until the query is over and holds nothing anywhere."""
+        begin = time.monotonic()
+        self.cursor.execute(f"KILL QUERY {query.id}")
+        until(
+            "the query goes on, or files or memory stay",
+            FREED_LIMIT,
+            lambda: self.state(query)[0] == "Sleep"
+            and self.sum("pando_query_memory_bytes") == 0
+            and not self.has_files(query),
+        )
+        return time.monotonic() - begin
+
+
+PAIRS = "SELECT COUNT(*) FROM lineitem AS a JOIN lineitem AS b ON a.l_extendedprice < b.l_tax + b.l_discount"
+
+# Each phase of a query: a query that comes to it, its MiB, and how one sees that it has.
 PHASES = {
-    "writing a join's sides": OPERATORS["hash join"][2],
+    "scanning": ("SELECT COUNT(*) FROM lineitem WHERE l_comment RLIKE '(a|e)+.*(i|o)+.*xyz'", 64, Watch.runs),
+    "joining": (PAIRS, 64, Watch.runs),
+    "writing a join's sides": (OPERATORS["hash join"][2], 8, Watch.has_files),
+    "writing a sort's runs": (OPERATORS["sort and window"][2], 4, Watch.has_files),
+    "sending": ("SELECT * FROM lineitem", 64, Watch.sends),
 }
 
 
-def killed(server, folders, memory, phase, delay):
-    """Kills a query some time after it wrote its first file; how long until all is free."""
-    limit, sql = next((limit, sql) for _, limit, sql in OPERATORS.values() if sql == PHASES[phase])
-    query = Endless(server, sql, limit)
-    until("the query writes no file", ANSWER_LIMIT, lambda: spill_files(*folders) or not query.is_alive())
+def killed_in(phase, watch, delay):
+    """Kills a query some time after it came to a phase."""
+    sql, limit, reached = PHASES[phase]
+    query = Running(watch.server, sql, limit, reads=phase != "sending")
+    # One that is done already was too fast: the caller counts those that were killed.
+    until("it does not come so far", ANSWER_LIMIT, lambda: reached(watch, query) or not query.is_alive())
     time.sleep(delay)
-    with server.connect() as connection:
-        connection.cursor().execute(f"KILL QUERY {query.id}")
-    took = until("files or memory stay", FREED_LIMIT, lambda: memory() == 0 and not spill_files(*folders))
-    query.join(ANSWER_LIMIT)
+    took = watch.kill(query)
+    query.read_on()
     return took, query.error
 
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_kill_frees_memory_and_files(one, phase):
-    memory = lambda: one.metrics()["pando_query_memory_bytes"]  # noqa: E731
+    watch = Watch(one, [one])
     errors = []
     for delay in (0, 0.05, 0.2):
-        took, error = killed(one, [one.data], memory, phase, delay)
+        took, error = killed_in(phase, watch, delay)
         errors.append(error)
-        print(f"{phase}, {delay} s after its first file: free after {took * 1000:.0f} ms, errno {error}")
+        print(f"{phase}, {delay} s after it began: free after {took * 1000:.0f} ms, errno {error}")
     # A query that was done before is no failure, but not each.
     assert 1317 in errors, errors
     with one.connect("tpch", read_timeout=ANSWER_LIMIT) as connection:
         assert tpch.difference(SCALE, 6, tpch.run(connection, 6)) is None
 
 
+def test_a_kill_ends_the_wait_for_admission(one):
+    watch = Watch(one, [one])
+    watch.cursor.execute("SET GLOBAL admission_heavy_limit = 1")
+    try:
+        first = Running(one, PAIRS, 64)
+        until("the first does not run", ANSWER_LIMIT, lambda: watch.runs(first))
+        second = Running(one, PAIRS, 64)
+        until("the second does not wait", ANSWER_LIMIT, lambda: watch.waits(second))
+        begin = time.monotonic()
+        watch.cursor.execute(f"KILL QUERY {second.id}")
+        second.join(FREED_LIMIT)
+        print(f"queued: over after {(time.monotonic() - begin) * 1000:.0f} ms")
+        assert not second.is_alive() and second.error == 1317
+        assert first.is_alive()
+        watch.kill(first)
+        first.join(ANSWER_LIMIT)
+        assert first.error == 1317
+    finally:
+        watch.cursor.execute("SET GLOBAL admission_heavy_limit = DEFAULT")
+
+
 def test_a_kill_frees_memory_and_files_on_every_node(tmp_path, rows):
     with Cluster.running(tmp_path / "cluster", leaves=3, aggregators=1, partitions=6) as cluster:
         tpch.load(cluster, "tpch", rows, 6)
-        folders = [node.data for node in cluster.nodes]
-        memory = lambda: sum(node.metrics()["pando_query_memory_bytes"] for node in cluster.nodes)  # noqa: E731
+        watch = Watch(cluster.master, cluster.nodes)
         errors = []
         for phase in PHASES:
-            took, error = killed(cluster.master, folders, memory, phase, 0.05)
+            took, error = killed_in(phase, watch, 0.05)
             errors.append(error)
             print(f"{phase}: free on every node after {took * 1000:.0f} ms, errno {error}")
-        assert 1317 in errors, errors
+        assert errors.count(1317) > len(PHASES) // 2, errors
         cluster.wait_until_at_rest(ANSWER_LIMIT, "after kills")
