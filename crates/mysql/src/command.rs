@@ -3,6 +3,7 @@
 use crate::packet::reader::{FieldReader, Malformed};
 use crate::params::skip_attributes;
 use crate::protocol::com;
+use crate::statement_text::{plain_text, statement_text};
 use bytes::Bytes;
 use types::{ErrorKind, SqlError};
 
@@ -53,21 +54,21 @@ impl Command {
         let rest = |consumed: usize| payload.slice(consumed..);
         Ok(match code {
             com::QUIT => Command::Quit,
-            com::INIT_DB => Command::InitDb(text(rest(1))?),
+            com::INIT_DB => Command::InitDb(plain_text(rest(1))?),
             com::QUERY if attributes => {
                 skip_attributes(&mut r)?;
-                Command::Query(text(rest(payload.len() - r.left()))?)
+                Command::Query(statement_text(rest(payload.len() - r.left()))?)
             }
-            com::QUERY => Command::Query(text(rest(1))?),
+            com::QUERY => Command::Query(statement_text(rest(1))?),
             com::FIELD_LIST => {
-                let table = text(Bytes::copy_from_slice(r.null_terminated()?))?;
-                Command::FieldList { table, pattern: text(rest(payload.len() - r.left()))? }
+                let table = plain_text(Bytes::copy_from_slice(r.null_terminated()?))?;
+                Command::FieldList { table, pattern: plain_text(rest(payload.len() - r.left()))? }
             }
             com::STATISTICS => Command::Statistics,
             com::PROCESS_KILL => Command::ProcessKill(r.u32()?),
             com::PING => Command::Ping,
             com::CHANGE_USER => Command::ChangeUser(rest(1)),
-            com::STMT_PREPARE => Command::Prepare(text(rest(1))?),
+            com::STMT_PREPARE => Command::Prepare(statement_text(rest(1))?),
             com::STMT_EXECUTE => {
                 let (statement, flags, _iterations) = (r.u32()?, r.u8()?, r.u32()?);
                 Command::Execute { statement, flags, parameters: rest(10) }
@@ -92,18 +93,6 @@ impl Command {
     pub fn is_silent(payload: &[u8]) -> bool {
         matches!(payload.first(), Some(&(com::STMT_SEND_LONG_DATA | com::STMT_CLOSE | com::QUIT)))
     }
-}
-
-fn text(bytes: Bytes) -> Result<String, SqlError> {
-    String::from_utf8(bytes.into()).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let wrong: String =
-            error.as_bytes()[at..].iter().take(6).map(|byte| format!("\\x{byte:02X}")).collect();
-        SqlError::new(
-            ErrorKind::ParseError,
-            format!("Invalid utf8mb4 character string: '{wrong}' at byte {at} of the statement"),
-        )
-    })
 }
 
 #[cfg(test)]

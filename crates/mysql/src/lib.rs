@@ -6,7 +6,7 @@
 //! no packet is buffered beyond its limit, and results are written with backpressure.
 //!
 //! Texts are utf8mb4, whatever collation a client asks for; statements that are not valid UTF-8 are
-//! refused.
+//! refused, but for the bytes of strings that say of themselves that they are no text.
 //!
 //! Clients that pipeline commands are served in order; those that stall, send garbage or claim more
 //! than they may are dropped, at no cost to others.
@@ -25,6 +25,7 @@ mod protocol;
 mod response;
 mod row;
 mod server;
+mod statement_text;
 mod tls;
 
 pub use auth::stored::{check_stored, make_stored};
