@@ -2,7 +2,7 @@
 //! for each role; `demo` loads TPC-H into one and checks its answers.
 
 use pando::options::{Command, DemoOptions, DevOptions, Options};
-use pando::process::{StartError, cannot_start, keep_freed_memory, options, start_logging};
+use pando::process::{StartError, cannot_start, keep_freed_memory, open_many_files, options, start_logging};
 use pando::{demo, dev, supervisor};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keep_freed_memory();
+    open_many_files();
     let options: Options = match options() {
         Ok(options) => options,
         Err(code) => return code,

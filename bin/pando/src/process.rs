@@ -73,6 +73,7 @@ pub fn run_node<T: CommandFactory + FromArgMatches>(
     run: fn(&T) -> Result<(), StartError>,
 ) -> ExitCode {
     keep_freed_memory();
+    open_many_files();
     let options: T = match options() {
         Ok(options) => options,
         Err(code) => return code,
@@ -96,6 +97,16 @@ pub fn keep_freed_memory() {
     const MILLISECONDS: std::ffi::c_long = 10_000;
     // SAFETY: it is called first thing in a program, by its only thread.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, MILLISECONDS) }
+}
+
+/// Lets the process open as many files as the system allows at all: a shell or a service manager gives it 1,024
+/// to begin with, and every connection is one.
+pub fn open_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What the system does not give now it would not give later: then clients wait to be accepted.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Sends what is logged to standard error; `PANDO_LOG` chooses what.
