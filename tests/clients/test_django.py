@@ -1,7 +1,7 @@
 """Django on mysqlclient: migrations from nothing and over changes, and its ORM.
 
 A database of Django's has unique keys beside the primary one and knows of no shard keys, so it has one
-partition; its texts compare as MySQL's do unless told otherwise. Foreign keys are made and not enforced: Django
+partition; its texts compare as MySQL's do unless told otherwise. Foreign keys are made, shown and not enforced: Django
 deletes what depends on a row by itself.
 """
 
@@ -35,7 +35,7 @@ EXPECTED = {
     "sum": "7",
     "tables": 13,
     # They are not enforced, so nobody is told of them.
-    "relations": {},
+    "relations": {"order_id": ["id", "shop_order"], "product_id": ["code", "shop_product"]},
     "unique": ["PRIMARY", "one_line_a_product"],
 }
 

@@ -62,6 +62,7 @@ pub fn table(id: u32, has_key: bool) -> Arc<TableDef> {
         primary_key: key,
         keys: Vec::new(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
         collation: Collation::default(),
     })

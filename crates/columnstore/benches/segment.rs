@@ -79,6 +79,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
         keys: vec![],
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     };
     let mut random = StdRng::seed_from_u64(1);

@@ -38,6 +38,7 @@ pub(crate) fn table(id: u32, columns: Vec<ColumnDef>, primary_key: &[u32]) -> Ta
         keys: Vec::new(),
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

@@ -67,6 +67,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
         keys: Vec::new(),
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

@@ -66,6 +66,7 @@ fn definition() -> TableDef {
         keys: Vec::new(),
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

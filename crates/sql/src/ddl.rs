@@ -19,6 +19,7 @@ use types::{
 pub use alter::{Altered, RowsThere, altered, asks_for_rows};
 pub use collations::binary_unique_keys;
 pub use keys::check_collocation;
+pub(crate) use show::key_of;
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
 
 /// MySQL's limit of names, in characters.
@@ -64,6 +65,7 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         primary_key: Vec::new(),
         keys: Vec::new(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: create.comment.clone(),
         collation: create.collation.unwrap_or_default(),
     };

@@ -6,7 +6,7 @@
 
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
-use types::{Collation, SqlType};
+use types::{Collation, ReferentialAction, SqlType};
 
 /// A table, perhaps with its database.
 /// `'host'[:port]` of a leaf, where other processes reach it.
@@ -208,11 +208,12 @@ pub enum AlterAction {
         default: Option<DefaultSpec>,
     },
     AddKey(KeySpec),
-    AddForeignKey(KeySpec),
+    AddForeignKey(ForeignKeySpec),
     AddCheck(CheckSpec),
     DropKey(String),
     DropCheck(String),
-    /// A unique key or a check.
+    DropForeignKey(String),
+    /// A unique key, a foreign key or a check.
     DropConstraint(String),
     RenameKey {
         from: String,
@@ -390,8 +391,7 @@ pub struct CreateTable {
     pub reference: bool,
     pub columns: Vec<ColumnSpec>,
     pub keys: Vec<KeySpec>,
-    /// The keys that MySQL would have for them.
-    pub foreign_keys: Vec<KeySpec>,
+    pub foreign_keys: Vec<ForeignKeySpec>,
     pub checks: Vec<CheckSpec>,
     /// CREATE TABLE t LIKE other.
     pub like: Option<TableName>,
@@ -406,6 +406,19 @@ pub struct CreateTable {
     pub one_partition: bool,
     /// Clauses that change nothing here, such as ENGINE = InnoDB: for a note to the client.
     pub accepted: Vec<String>,
+}
+
+/// FOREIGN KEY as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForeignKeySpec {
+    /// The key that MySQL would have for it.
+    pub key: KeySpec,
+    /// CONSTRAINT name.
+    pub constraint: Option<String>,
+    pub table: TableName,
+    pub referenced: Vec<ast::Ident>,
+    pub on_delete: ReferentialAction,
+    pub on_update: ReferentialAction,
 }
 
 /// How an accepted clause begins that is a foreign key.

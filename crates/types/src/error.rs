@@ -96,6 +96,9 @@ kinds! {
     DuplicatedValueInType = 1291, "HY000";
     TooBigSet = 1097, "HY000";
     CheckConstraintNotFound = 3821, "HY000";
+    ForeignKeyColumns = 1239, "42000";
+    ForeignKeyDuplicateName = 1826, "HY000";
+    ForeignKeyColumnNeeded = 1828, "HY000";
     CheckConstraintDuplicateName = 3822, "HY000";
     NonUpdatableTable = 1288, "HY000";
     UnresolvedTableLock = 3568, "HY000";

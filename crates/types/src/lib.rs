@@ -16,6 +16,6 @@ pub use error::{ErrorKind, Result, SqlError};
 pub use hlc::Timestamp;
 pub use ids::{ColumnId, DatabaseId, NodeId, PartitionId, StatementNo, TableId, TxnId};
 pub use labels::Labels;
-pub use schema::{CheckDef, ColumnDef, ColumnDefault, KeyDef, TableDef};
+pub use schema::{CheckDef, ColumnDef, ColumnDefault, ForeignKeyDef, KeyDef, ReferentialAction, TableDef};
 pub use sql_type::{Physical, SqlType};
 pub use value::Value;

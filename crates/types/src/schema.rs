@@ -64,6 +64,47 @@ pub struct CheckDef {
     pub enforced: bool,
 }
 
+/// FOREIGN KEY .. REFERENCES, as it was declared. It is kept for those who ask how tables belong together;
+/// nothing enforces it, and what it names need not be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKeyDef {
+    pub name: String,
+    pub columns: Vec<ColumnId>,
+    /// `None`: the table's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    pub table: String,
+    /// As many as `columns`.
+    pub referenced: Vec<String>,
+    #[serde(default, skip_serializing_if = "ReferentialAction::is_default")]
+    pub on_delete: ReferentialAction,
+    #[serde(default, skip_serializing_if = "ReferentialAction::is_default")]
+    pub on_update: ReferentialAction,
+}
+
+/// What a foreign key says of changes to the rows that it refers to. Both are the same; only the word differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferentialAction {
+    #[default]
+    NoAction,
+    Restrict,
+}
+
+impl ReferentialAction {
+    fn is_default(&self) -> bool {
+        *self == ReferentialAction::default()
+    }
+
+    /// As SQL writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReferentialAction::NoAction => "NO ACTION",
+            ReferentialAction::Restrict => "RESTRICT",
+        }
+    }
+}
+
 /// One version of a table's definition. A schema change makes another with `version + 1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDef {
@@ -85,6 +126,8 @@ pub struct TableDef {
     pub keys: Vec<KeyDef>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckDef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_keys: Vec<ForeignKeyDef>,
     pub comment: String,
     /// What string columns get that are added without one of their own.
     #[serde(default, skip_serializing_if = "Collation::is_default")]

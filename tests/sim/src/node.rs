@@ -52,6 +52,7 @@ pub fn table() -> TableDef {
         keys: Vec::new(),
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

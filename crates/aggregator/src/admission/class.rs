@@ -89,6 +89,7 @@ mod tests {
             keys: Vec::new(),
             collation: types::Collation::default(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
             comment: String::new(),
         };
         rows_looked_at(&def, &TableEstimate { rows: 1_000_000, ..TableEstimate::default() }, predicates)

@@ -106,6 +106,8 @@ impl State {
                 let mut def = TableDef::clone(&*self.table(other)?);
                 let numbered = format!("{}_chk_", def.name);
                 def.name = create.name.name.clone();
+                // MySQL leaves these behind.
+                def.foreign_keys.clear();
                 for check in &mut def.checks {
                     if let Some(number) = check.name.strip_prefix(&numbered) {
                         check.name = format!("{}_chk_{number}", def.name);

@@ -25,7 +25,7 @@ use futures::StreamExt;
 use futures::future::try_join_all;
 use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
 use parking_lot::Mutex;
-use sql::query::{BindContext, BoundQuery, OutputColumn, SessionView, Tables};
+use sql::query::{BindContext, BoundQuery, KeyMark, OutputColumn, SessionView, Tables};
 use sql::temporal::Zone;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
@@ -501,7 +501,14 @@ pub(crate) fn column_meta(column: &OutputColumn) -> ColumnMeta {
         &column.org_table,
         &column.org_name,
     );
+    let marks = column.marks;
     meta.flags.set(ColumnFlags::NOT_NULL, !column.nullable);
+    meta.flags.set(ColumnFlags::PRI_KEY, marks.key == KeyMark::Primary);
+    meta.flags.set(ColumnFlags::UNIQUE_KEY, marks.key == KeyMark::Unique);
+    meta.flags.set(ColumnFlags::MULTIPLE_KEY, marks.key == KeyMark::Multiple);
+    meta.flags.set(ColumnFlags::AUTO_INCREMENT, marks.auto_increment);
+    meta.flags.set(ColumnFlags::ON_UPDATE_NOW, marks.on_update_now);
+    meta.flags.set(ColumnFlags::NO_DEFAULT_VALUE, marks.no_default);
     meta
 }
 

@@ -89,7 +89,7 @@ pub(super) const TABLES: &[SystemTable] = &[
             text("TABLE_NAME", 64),
             text("REFERENCED_TABLE_NAME", 64),
         ],
-        source: Source::Empty,
+        source: Source::Here(referential_constraints),
     },
 ];
 
@@ -167,8 +167,61 @@ fn key_column_usage(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<(
                 ]);
             }
         }
+        for key in &def.foreign_keys {
+            let columns = def.shown_columns(&key.columns).zip(&key.referenced);
+            for (at, (column, referenced)) in (1..).zip(columns) {
+                grid.push(vec![
+                    CATALOG.into(),
+                    schema.into(),
+                    key.name.as_str().into(),
+                    CATALOG.into(),
+                    schema.into(),
+                    def.name.as_str().into(),
+                    column.name.as_str().into(),
+                    Cell::UInt(at),
+                    Cell::UInt(at),
+                    key.database.as_deref().unwrap_or(schema).into(),
+                    key.table.as_str().into(),
+                    referenced.as_str().into(),
+                ]);
+            }
+        }
     }
     Ok(())
+}
+
+fn referential_constraints(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
+    for (schema, def) in facts.visible_tables(wanted, (1, 9)) {
+        for key in &def.foreign_keys {
+            let database = key.database.as_deref().unwrap_or(schema);
+            let referenced = facts.tables.catalog.table(database, &key.table);
+            let unique = referenced.and_then(|def| key_referenced(def, &key.referenced));
+            grid.push(vec![
+                CATALOG.into(),
+                schema.into(),
+                key.name.as_str().into(),
+                CATALOG.into(),
+                database.into(),
+                unique.into(),
+                "NONE".into(),
+                key.on_update.name().into(),
+                key.on_delete.name().into(),
+                def.name.as_str().into(),
+                key.table.as_str().into(),
+            ]);
+        }
+    }
+    Ok(())
+}
+
+/// The unique key that has these columns.
+fn key_referenced<'d>(def: &'d TableDef, columns: &[String]) -> Option<&'d str> {
+    let has_them = |key: &Key<'_>| {
+        key.unique
+            && key.columns.len() == columns.len()
+            && key.columns.iter().zip(columns).all(|(own, name)| own.name.eq_ignore_ascii_case(name))
+    };
+    keys_of(def).into_iter().find(has_them).map(|key| key.name)
 }
 
 fn table_constraints(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
@@ -181,7 +234,8 @@ fn table_constraints(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<
             let enforced = if check.enforced { "YES" } else { "NO" };
             (check.name.as_str(), "CHECK", enforced)
         });
-        for (name, kind, enforced) in keys.chain(checks) {
+        let foreign = def.foreign_keys.iter().map(|key| (key.name.as_str(), "FOREIGN KEY", "NO"));
+        for (name, kind, enforced) in keys.chain(foreign).chain(checks) {
             let row = [CATALOG, schema, name, schema, def.name.as_str(), kind, enforced];
             grid.push(row.map(Cell::from).to_vec());
         }

@@ -157,6 +157,7 @@ impl SystemTable {
             keys: Vec::new(),
             collation: Collation::default(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
             comment: String::new(),
         }
     }

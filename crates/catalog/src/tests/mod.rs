@@ -117,6 +117,7 @@ fn table(name: &str) -> TableDef {
         keys: vec![],
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

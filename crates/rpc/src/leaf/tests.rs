@@ -305,6 +305,7 @@ fn def() -> TableDef {
         keys: Vec::new(),
         collation: types::Collation::default(),
         checks: Vec::new(),
+        foreign_keys: Vec::new(),
         comment: String::new(),
     }
 }

@@ -86,6 +86,11 @@ impl Altered {
                 Ok(())
             }
             AlterAction::AddForeignKey(key) => keys::add_foreign(&mut self.def, key),
+            AlterAction::DropForeignKey(name) => {
+                let place = self.foreign_key_place(name).ok_or_else(|| cannot_drop(name))?;
+                self.def.foreign_keys.remove(place);
+                Ok(())
+            }
             AlterAction::DropKey(name) => {
                 if name.eq_ignore_ascii_case("PRIMARY") {
                     return Err(SqlError::unsupported("ALTER TABLE .. DROP PRIMARY KEY"));
@@ -110,6 +115,9 @@ impl Altered {
                 Some(place) => {
                     self.def.checks.remove(place);
                     Ok(())
+                }
+                None if self.foreign_key_place(name).is_some() => {
+                    self.apply(&AlterAction::DropForeignKey(name.clone()), context)
                 }
                 None => self.apply(&AlterAction::DropKey(name.clone()), context),
             },
@@ -172,6 +180,10 @@ impl Altered {
         self.def.checks.iter().position(|check| check.name.eq_ignore_ascii_case(name))
     }
 
+    fn foreign_key_place(&self, name: &str) -> Option<usize> {
+        self.def.foreign_keys.iter().position(|key| key.name.eq_ignore_ascii_case(name))
+    }
+
     /// Puts the column at the place that is wanted.
     fn put(&mut self, column: ColumnDef, place: &ColumnPlace, unsaid: usize) -> Result<()> {
         let at = match place {
@@ -226,6 +238,9 @@ impl Altered {
         };
         let id = column.id;
         refuse_dependent(&self.def, &name.value)?;
+        if let Some(key) = self.def.foreign_keys.iter().find(|key| key.columns.contains(&id)) {
+            return Err(errors::foreign_key_column(&name.value, &key.name));
+        }
         for (key, what) in [
             (&self.def.primary_key, "primary key"),
             (&self.def.shard_key, "shard key"),

@@ -10,6 +10,29 @@ pub fn duplicate_key_name(name: &str) -> SqlError {
     SqlError::new(ErrorKind::DupKeyName, format!("Duplicate key name '{name}'"))
 }
 
+pub fn duplicate_foreign_key(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::ForeignKeyDuplicateName,
+        format!("Duplicate foreign key constraint name '{name}'"),
+    )
+}
+
+pub fn foreign_key_columns(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::ForeignKeyColumns,
+        format!(
+            "Incorrect foreign key definition for '{name}': Key reference and table reference don't match"
+        ),
+    )
+}
+
+pub fn foreign_key_column(column: &str, name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::ForeignKeyColumnNeeded,
+        format!("Cannot drop column '{column}': needed in a foreign key constraint '{name}'"),
+    )
+}
+
 pub fn multiple_primary_keys() -> SqlError {
     SqlError::new(ErrorKind::MultiplePrimaryKeys, "Multiple primary key defined")
 }

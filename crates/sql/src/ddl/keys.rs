@@ -1,10 +1,10 @@
 //! The keys of CREATE TABLE.
 
 use super::{errors, has_key};
-use crate::statement::{CreateTable, KeyKind, KeySpec};
+use crate::statement::{CreateTable, ForeignKeySpec, KeyKind, KeySpec};
 use sqlparser::ast::Ident;
 use std::collections::HashSet;
-use types::{ColumnId, KeyDef, Result, SqlError, SqlType, TableDef};
+use types::{ColumnId, ForeignKeyDef, KeyDef, Result, SqlError, SqlType, TableDef};
 
 /// Fills in the keys of `def`. Tells whether a column of the primary key was declared NULL.
 pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
@@ -108,13 +108,44 @@ fn secondary_keys(def: &mut TableDef, create: &CreateTable) -> Result<()> {
     create.foreign_keys.iter().try_for_each(|spec| add_foreign(def, spec))
 }
 
-/// Adds the key of a foreign key, unless another one begins with its columns.
-pub(super) fn add_foreign(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
-    let columns: Vec<ColumnId> =
-        resolve(def, &spec.columns)?.into_iter().map(|id| def.compared(id)).collect();
-    let is_there =
-        def.primary_key.starts_with(&columns) || def.keys.iter().any(|key| key.columns.starts_with(&columns));
-    if is_there { Ok(()) } else { add(def, spec).map(|_| ()) }
+/// Adds a foreign key, and the key of it unless another one begins with its columns.
+pub(super) fn add_foreign(def: &mut TableDef, spec: &ForeignKeySpec) -> Result<()> {
+    let columns = resolve(def, &spec.key.columns)?;
+    let taken = |name: &str| def.foreign_keys.iter().any(|other| other.name.eq_ignore_ascii_case(name));
+    let name = match &spec.constraint {
+        Some(name) => {
+            super::check_length(name)?;
+            name.clone()
+        }
+        None => {
+            let mut numbered = (1..).map(|number| format!("{}_ibfk_{number}", def.name));
+            numbered.find(|name| !taken(name)).unwrap_or_default()
+        }
+    };
+    if taken(&name) {
+        return Err(errors::duplicate_foreign_key(&name));
+    }
+    if spec.referenced.len() != columns.len() {
+        return Err(errors::foreign_key_columns(&name));
+    }
+    let compared: Vec<ColumnId> = columns.iter().map(|id| def.compared(*id)).collect();
+    let is_there = def.primary_key.starts_with(&compared)
+        || def.keys.iter().any(|key| key.columns.starts_with(&compared));
+    if !is_there {
+        add(def, &spec.key)?;
+    }
+    def.foreign_keys.push(ForeignKeyDef {
+        name,
+        columns,
+        database: spec.table.database.clone(),
+        table: spec.table.name.clone(),
+        referenced: spec.referenced.iter().map(|column| column.value.clone()).collect(),
+        on_delete: spec.on_delete,
+        on_update: spec.on_update,
+    });
+    // MySQL lists them by name.
+    def.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(())
 }
 
 /// Adds a key to a definition; gives its name.

@@ -2,7 +2,9 @@
 
 use crate::charset::DEFAULT_CHARSET;
 use std::fmt::Write;
-use types::{Collation, ColumnDef, ColumnDefault, ColumnId, SqlType, TableDef};
+use types::{
+    Collation, ColumnDef, ColumnDefault, ColumnId, ForeignKeyDef, ReferentialAction, SqlType, TableDef,
+};
 
 /// A name in backquotes.
 pub fn quote_name(name: &str) -> String {
@@ -38,12 +40,16 @@ pub fn show_create_table(def: &TableDef) -> String {
         let unique = if key.unique { "UNIQUE " } else { "" };
         lines.push(format!("{unique}KEY {} ({})", quote_name(&key.name), names(def, &key.columns)));
     }
+    lines.extend(def.foreign_keys.iter().map(|key| foreign_key_line(def, key)));
     for check in &def.checks {
         let enforced = if check.enforced { "" } else { " /*!80016 NOT ENFORCED */" };
         lines.push(format!("CONSTRAINT {} CHECK ({}){enforced}", quote_name(&check.name), check.expression));
     }
-    // The shard key is written even where it is the default, since that is what people look for.
-    lines.push(format!("SHARD KEY ({})", names(def, &def.shard_key)));
+    // Tools that read this text for MySQL's keys take the shard key for an index of a kind that they do not
+    // know; where it is the default they need not meet it.
+    if def.shard_key != def.primary_key {
+        lines.push(format!("SHARD KEY ({})", names(def, &def.shard_key)));
+    }
     if !def.sort_key.is_empty() {
         lines.push(format!("SORT KEY ({})", names(def, &def.sort_key)));
     }
@@ -54,6 +60,24 @@ pub fn show_create_table(def: &TableDef) -> String {
         let _ = write!(out, " COMMENT={}", quote_text(&def.comment));
     }
     out
+}
+
+fn foreign_key_line(def: &TableDef, key: &ForeignKeyDef) -> String {
+    let database = key.database.as_deref().map(|name| format!("{}.", quote_name(name))).unwrap_or_default();
+    let referenced: Vec<String> = key.referenced.iter().map(|name| quote_name(name)).collect();
+    let mut line = format!(
+        "CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {database}{} ({})",
+        quote_name(&key.name),
+        names(def, &key.columns),
+        quote_name(&key.table),
+        referenced.join(",")
+    );
+    for (change, action) in [("DELETE", key.on_delete), ("UPDATE", key.on_update)] {
+        if action != ReferentialAction::default() {
+            let _ = write!(line, " ON {change} {}", action.name());
+        }
+    }
+    line
 }
 
 /// What SHOW CREATE DATABASE prints.
@@ -185,7 +209,8 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     }
 }
 
-fn key_of(def: &TableDef, id: ColumnId) -> &'static str {
+/// PRI, UNI, MUL or nothing.
+pub(crate) fn key_of(def: &TableDef, id: ColumnId) -> &'static str {
     let is_it = |column: &ColumnId| def.shown_as(*column) == id;
     if def.primary_key.iter().any(is_it) {
         return "PRI";

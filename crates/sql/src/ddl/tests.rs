@@ -281,7 +281,7 @@ prop_compose! {
             id: TableId(0), database: DatabaseId(0), name, version: 0,
             next_column_id: ColumnId(columns.len() as u32 + 1), columns,
             sort_key: shard_key.clone(), shard_key, primary_key: Vec::new(), keys, checks: Vec::new(),
-            comment, collation: types::Collation::default(),
+            foreign_keys: Vec::new(), comment, collation: types::Collation::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! FROM: tables, derived tables, common table expressions and joins.
 
+use super::ColumnMarks;
 use super::binder::{Binder, Env, LocatedTable, Rows, alias_plan, planning};
 use super::context::{PARTITION_COLUMN, ROW_COLUMN};
 use super::errors::Clause;
@@ -209,6 +210,10 @@ impl Binder<'_> {
                     schema: database.unwrap_or_default().to_string(),
                     org_table: table.to_string(),
                     org_name: field.name().clone(),
+                    marks: match (definition, declared) {
+                        (Some(definition), Some(column)) => ColumnMarks::of(definition, column),
+                        _ => ColumnMarks::default(),
+                    },
                 })),
                 visible: true,
                 ordinal,

@@ -57,7 +57,7 @@ use errors::Clause;
 use scope::Scope;
 use sqlparser::ast;
 use std::sync::Arc;
-use types::{Collation, SqlError, SqlType, TableDef, Value};
+use types::{Collation, ColumnDef, ColumnDefault, SqlError, SqlType, TableDef, Value};
 
 /// A column of a result, for its metadata. `table`, `org_table`, `org_name` and `schema` are empty
 /// unless it is a plain column of a table.
@@ -74,6 +74,47 @@ pub struct OutputColumn {
     pub table: String,
     pub org_table: String,
     pub org_name: String,
+    pub marks: ColumnMarks,
+}
+
+/// What a plain column is in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ColumnMarks {
+    pub key: KeyMark,
+    pub auto_increment: bool,
+    pub on_update_now: bool,
+    /// INSERT must give it a value.
+    pub no_default: bool,
+}
+
+/// The most that a key makes of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyMark {
+    #[default]
+    None,
+    /// Part of the primary key.
+    Primary,
+    /// A unique key of its own.
+    Unique,
+    /// The first of another key.
+    Multiple,
+}
+
+impl ColumnMarks {
+    fn of(def: &TableDef, column: &ColumnDef) -> ColumnMarks {
+        let key = match crate::ddl::key_of(def, column.id) {
+            "PRI" => KeyMark::Primary,
+            "UNI" => KeyMark::Unique,
+            "MUL" => KeyMark::Multiple,
+            _ => KeyMark::None,
+        };
+        ColumnMarks {
+            key,
+            auto_increment: column.auto_increment,
+            on_update_now: column.on_update_now,
+            no_default: column.default == ColumnDefault::None && !column.nullable && !column.auto_increment,
+        }
+    }
 }
 
 /// A bound query. The plan's fields stand in the order of `columns`; their names are unique and may
@@ -195,6 +236,7 @@ fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
             schema: origin.map(|origin| origin.schema.clone()).unwrap_or_default(),
             org_table: origin.map(|origin| origin.org_table.clone()).unwrap_or_default(),
             org_name: origin.map(|origin| origin.org_name.clone()).unwrap_or_default(),
+            marks: origin.map(|origin| origin.marks).unwrap_or_default(),
             name: column.name,
             ty: column.ty,
             nullable: column.nullable,

@@ -1,5 +1,6 @@
 //! The columns that names may mean, and how a name is looked up among them.
 
+use super::ColumnMarks;
 use super::errors::{Clause, ambiguous_column, unknown_column};
 use crate::analyzer::{Collated, Typed};
 use arrow::datatypes::{DataType, Field};
@@ -14,6 +15,7 @@ pub(super) struct Origin {
     pub(super) schema: String,
     pub(super) org_table: String,
     pub(super) org_name: String,
+    pub(super) marks: ColumnMarks,
 }
 
 /// A column of a relation in FROM.

@@ -218,10 +218,12 @@ impl Binder<'_> {
         for (column, name) in rows.columns.iter_mut().zip(&view.columns) {
             column.name.clone_from(name);
             column.table.clone_from(&view.name);
+            let marks = column.origin.as_ref().map(|origin| origin.marks).unwrap_or_default();
             column.origin = Some(Arc::new(Origin {
                 schema: view.database.clone(),
                 org_table: view.name.clone(),
                 org_name: name.clone(),
+                marks,
             }));
         }
         Ok(rows)

@@ -336,6 +336,7 @@ impl Table {
             keys: vec![],
             collation: types::Collation::default(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
             comment: String::new(),
         };
         let mut table = Table {

@@ -214,8 +214,13 @@ impl Reader<'_> {
             alter.actions.push(AlterAction::DropCheck(name));
             return Ok(());
         }
-        if self.is("FOREIGN") || self.is("PARTITION") {
-            return unsupported("ALTER TABLE .. DROP of other than columns and keys");
+        if self.eat_all(&["FOREIGN", "KEY"]) {
+            let name = self.name()?;
+            alter.actions.push(AlterAction::DropForeignKey(name));
+            return Ok(());
+        }
+        if self.is("PARTITION") {
+            return unsupported("ALTER TABLE .. DROP PARTITION");
         }
         if self.eat("CONSTRAINT") {
             let name = self.name()?;

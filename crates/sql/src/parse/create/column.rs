@@ -1,9 +1,12 @@
 //! Columns and keys of CREATE TABLE.
 
 use crate::parse::reader::{Read, Reader, hex_bytes, unsupported};
-use crate::statement::{ColumnSpec, CreateTable, DefaultSpec, FOREIGN_KEY, GeneratedSpec, KeyKind, KeySpec};
+use crate::statement::{
+    ColumnSpec, CreateTable, DefaultSpec, FOREIGN_KEY, ForeignKeySpec, GeneratedSpec, KeyKind, KeySpec,
+};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
+use types::ReferentialAction;
 
 impl Reader<'_> {
     pub(super) fn column_spec(&mut self, accepted: &mut Vec<String>) -> Read<ColumnSpec> {
@@ -170,14 +173,14 @@ impl Reader<'_> {
         }
     }
 
-    /// What follows the words of a key: name, USING, columns, options.
-    /// `FOREIGN KEY [name] (columns) REFERENCES table (columns)`: gives the key that MySQL would have for it. What
-    /// would change rows by itself is refused; the rest is not enforced, which `accepted` says.
+    /// `FOREIGN KEY [name] (columns) REFERENCES table (columns)`. What would change rows by itself is refused; the
+    /// rest is not enforced, which `accepted` says.
     pub(super) fn foreign_key(
         &mut self,
-        mut name: Option<String>,
+        constraint: Option<String>,
         accepted: &mut Vec<String>,
-    ) -> Read<KeySpec> {
+    ) -> Read<ForeignKeySpec> {
+        let mut name = constraint.clone();
         self.expect("FOREIGN")?;
         self.expect("KEY")?;
         if *self.peek() != Token::LParen {
@@ -186,11 +189,12 @@ impl Reader<'_> {
         }
         let columns = self.parenthesised(|r| r.list(Self::ident))?;
         self.expect("REFERENCES")?;
-        self.table_name()?;
-        self.parenthesised(|r| r.list(Self::ident))?;
+        let table = self.table_name()?;
+        let referenced = self.parenthesised(|r| r.list(Self::ident))?;
         if self.eat("MATCH") {
             self.any_word()?;
         }
+        let (mut on_delete, mut on_update) = Default::default();
         while self.eat("ON") {
             let what = self.any_word()?;
             for action in [&["CASCADE"][..], &["SET", "NULL"], &["SET", "DEFAULT"]] {
@@ -202,17 +206,28 @@ impl Reader<'_> {
                     ));
                 }
             }
-            if !self.eat("RESTRICT") && !self.eat_all(&["NO", "ACTION"]) {
+            let action = if self.eat("RESTRICT") {
+                ReferentialAction::Restrict
+            } else if self.eat_all(&["NO", "ACTION"]) {
+                ReferentialAction::NoAction
+            } else {
                 return self.expected("RESTRICT or NO ACTION");
+            };
+            match what.to_ascii_uppercase().as_str() {
+                "DELETE" => on_delete = action,
+                "UPDATE" => on_update = action,
+                _ => return self.expected("ON DELETE or ON UPDATE"),
             }
         }
         accepted.push(match &name {
             Some(name) => format!("{FOREIGN_KEY} {name}"),
             None => FOREIGN_KEY.to_string(),
         });
-        Ok(KeySpec { kind: KeyKind::Plain, name, columns })
+        let key = KeySpec { kind: KeyKind::Plain, name, columns };
+        Ok(ForeignKeySpec { key, constraint, table, referenced, on_delete, on_update })
     }
 
+    /// What follows the words of a key: name, USING, columns, options.
     pub(super) fn key(
         &mut self,
         mut kind: KeyKind,

@@ -78,6 +78,7 @@ impl Table {
             keys: Vec::new(),
             collation: types::Collation::default(),
             checks: Vec::new(),
+            foreign_keys: Vec::new(),
             comment: String::new(),
         };
         let fields: Vec<Field> =
