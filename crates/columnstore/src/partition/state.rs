@@ -135,19 +135,20 @@ impl SegmentSource {
             out.resize(out.len() + rows.len(), meta.max_ts);
             return Ok(());
         }
-        let mut loaded = None;
+        if let Some(row) = rows.iter().find(|row| **row >= meta.rows) {
+            return Err(StoreError::internal(format_args!("segment {} has no row {row}", meta.id)));
+        }
+        /// More rows of a block than these are quicker had with all of its timestamps.
+        const FEW: usize = 1_024;
         let mut stamps = Vec::new();
-        for row in rows {
-            let block = row / BLOCK_ROWS as u32;
-            if loaded != Some(block) {
-                self.begin_timestamps(block, &mut stamps)?;
-                loaded = Some(block);
+        for rows in rows.chunk_by(|a, b| a / BLOCK_ROWS as u32 == b / BLOCK_ROWS as u32) {
+            if matches!(self.begin, Begin::Recorded) && rows.len() <= FEW {
+                let each = self.file.segment.begin_timestamps_of(rows)?;
+                out.extend(each);
+                continue;
             }
-            out.push(
-                stamps.get(*row as usize % BLOCK_ROWS).copied().ok_or_else(|| {
-                    StoreError::internal(format_args!("segment {} has no row {row}", meta.id))
-                })?,
-            );
+            self.begin_timestamps(rows[0] / BLOCK_ROWS as u32, &mut stamps)?;
+            out.extend(rows.iter().map(|row| stamps[*row as usize % BLOCK_ROWS]));
         }
         Ok(())
     }

@@ -259,6 +259,24 @@ impl Chunk {
         }
     }
 
+    /// The same of few rows, which may be kept or sent: its strings hold on to no block and no dictionary.
+    pub fn own_array(&self, column: &BlockColumn, ty: SqlType) -> Result<ArrayRef, StoreError> {
+        let mut copied = CopiedStrings::with_capacity(self.rows, 0);
+        match column {
+            BlockColumn::Codes(codes, dictionary) => {
+                let codes: Vec<u32> = self.ints(codes, 0);
+                codes.iter().for_each(|code| copied.push(dictionary.get(*code as usize)));
+            }
+            BlockColumn::Strings(block) => {
+                let data = block.data();
+                let spans = self.spans(block);
+                spans.iter().for_each(|span| copied.push(&data[span.0 as usize..span.1 as usize]));
+            }
+            _ => return self.array(column, ty),
+        }
+        Ok(copied.finish(ty, self.nulls(column.validity())))
+    }
+
     /// The column's values in the chunk's rows, as near to their stored form as vectors are. `range`:
     /// the lowest and greatest number of the block.
     pub fn vector(
@@ -318,12 +336,8 @@ impl Chunk {
         views(ty, made, vec![Buffer::from_vec(to.bytes)], nulls)
     }
 
-    fn strings(&self, block: &BytesBlock, ty: SqlType, nulls: Option<NullBuffer>) -> ArrayRef {
-        if self.groups.iter().all(|group| group.from.is_none()) {
-            let mut made = Vec::with_capacity(self.rows);
-            self.each(&mut made, |to, vector, count| block.views(vector, 0, count, to), |_, _, _| {});
-            return views(ty, made, vec![block.data().clone()], nulls);
-        }
+    /// Where the strings of the chunk's rows stand in their block.
+    fn spans(&self, block: &BytesBlock) -> Vec<(u32, u32)> {
         let mut spans = Vec::with_capacity(self.rows);
         self.each(
             &mut spans,
@@ -333,6 +347,16 @@ impl Chunk {
             },
             |to, vector, rows| block.spans(vector, rows, to),
         );
+        spans
+    }
+
+    fn strings(&self, block: &BytesBlock, ty: SqlType, nulls: Option<NullBuffer>) -> ArrayRef {
+        if self.groups.iter().all(|group| group.from.is_none()) {
+            let mut made = Vec::with_capacity(self.rows);
+            self.each(&mut made, |to, vector, count| block.views(vector, 0, count, to), |_, _, _| {});
+            return views(ty, made, vec![block.data().clone()], nulls);
+        }
+        let spans = self.spans(block);
         let data = block.data();
         let kept: usize = spans.iter().map(|span| (span.1 - span.0) as usize).sum();
         if kept < data.len() / 8 {

@@ -70,7 +70,7 @@ pub struct Segment {
     pool: Arc<BufferPool>,
     /// The pool's number for the file.
     file_id: u64,
-    schema: Mutex<Option<scan::KeptSchema>>,
+    schemas: Mutex<Vec<scan::KeptSchema>>,
 }
 
 impl Segment {

@@ -90,7 +90,7 @@ impl Segment {
             statistics,
             pool,
             file_id,
-            schema: Mutex::default(),
+            schemas: Mutex::default(),
         })
     }
 

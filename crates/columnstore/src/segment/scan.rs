@@ -224,6 +224,18 @@ impl Segment {
         Ok(())
     }
 
+    /// The commit timestamps of few rows, all in one block.
+    pub(crate) fn begin_timestamps_of(&self, rows: &[u32]) -> Result<Vec<Timestamp>, StoreError> {
+        let (Some((at, _)), Some(first)) = (self.stored(HIDDEN_BEGIN), rows.first()) else {
+            return Ok(vec![self.meta.max_ts; rows.len()]);
+        };
+        let BlockColumn::Ints(stamps) = self.block_column(at, first / BLOCK_ROWS as u32)? else {
+            return Err(StoreError::corrupt(&self.path, 0, "commit timestamps are missing"));
+        };
+        let stamp = |row: &u32| Timestamp(unflip_u64(stamps.get(*row as usize % BLOCK_ROWS)));
+        Ok(rows.iter().map(stamp).collect())
+    }
+
     /// The given rows of the segment, in the order given; repeats are allowed.
     pub fn gather(
         &self,
@@ -249,6 +261,15 @@ impl Segment {
             let options = RecordBatchOptions::new().with_row_count(Some(1));
             return Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?);
         }
+        let block_of = |row: &u32| row / BLOCK_ROWS as u32;
+        if let (Some(first), Some(last)) = (rows.first(), rows.last())
+            && block_of(first) == block_of(last)
+            && rows.is_sorted_by(|a, b| a < b)
+        {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+            let arrays = self.gather_ascending(def, rows, columns)?;
+            return Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?);
+        }
         let mut blocks: Vec<Option<BlockColumn>> = Vec::new();
         for &id in columns {
             blocks.clear();
@@ -269,20 +290,49 @@ impl Segment {
         Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
 
-    /// The schema of an output, kept from the last one where it is the same.
+    /// The schema of an output, kept from an earlier one where it is the same.
     fn schema(&self, def: &TableDef, columns: &[ColumnId], row_refs: bool) -> Result<SchemaRef, StoreError> {
-        let mut kept = self.schema.lock();
-        if let Some(kept) = kept.as_ref()
-            && kept.version == def.version
-            && kept.row_refs == row_refs
-            && kept.columns == columns
-        {
+        /// Statements on few rows alternate between so many outputs.
+        const KEPT: usize = 8;
+        let mut kept = self.schemas.lock();
+        let is_it = |kept: &KeptSchema| {
+            kept.version == def.version && kept.row_refs == row_refs && kept.columns == columns
+        };
+        if let Some(kept) = kept.iter().find(|kept| is_it(kept)) {
             return Ok(kept.schema.clone());
         }
         let schema = output_schema(def, columns, row_refs)?;
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
         let columns = columns.to_vec();
-        *kept = Some(KeptSchema { version: def.version, columns, row_refs, schema: schema.clone() });
+        kept.push(KeptSchema { version: def.version, columns, row_refs, schema: schema.clone() });
         Ok(schema)
+    }
+
+    /// The rows of one block, which are ascending and each there once, taken a vector at a time: unpacking
+    /// the lengths or codes of one costs as much for a row as for all.
+    fn gather_ascending(
+        &self,
+        def: &TableDef,
+        rows: &[u32],
+        columns: &[ColumnId],
+    ) -> Result<Vec<ArrayRef>, StoreError> {
+        // Invariant: the caller has seen that there are some.
+        let block = rows[0] / BLOCK_ROWS as u32;
+        let block_rows = self.block_rows(block) as usize;
+        let within = |row: u32| row as usize % BLOCK_ROWS;
+        let mut chunk = Chunk::default();
+        for group in rows.chunk_by(|a, b| within(*a) / VECTOR == within(*b) / VECTOR) {
+            let vector = within(group[0]) / VECTOR;
+            let mut selected = bits::NONE;
+            for row in group {
+                let at = within(*row) % VECTOR;
+                selected[at / 64] |= 1 << (at % 64);
+            }
+            chunk.push(vector, (block_rows - vector * VECTOR).min(VECTOR), &selected, group.len());
+        }
+        columns.iter().map(|&id| chunk.own_array(&self.column(def, id, block)?, type_of(def, id)?)).collect()
     }
 
     /// Rows of a block.
@@ -291,7 +341,7 @@ impl Segment {
     }
 }
 
-/// The schema of the last output.
+/// The schema of an output.
 pub(super) struct KeptSchema {
     version: u64,
     columns: Vec<ColumnId>,

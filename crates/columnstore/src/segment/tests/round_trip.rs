@@ -132,8 +132,17 @@ fn gather_gives_what_the_scan_gives() {
             .collect();
         let table = Table::new(columns);
         let segment = table.segment();
-        for count in [0, 1, 500] {
-            let wanted: Vec<u32> = (0..count).map(|_| random.below(rows as u64) as u32).collect();
+        let in_any_order =
+            [0, 1, 500].map(|count| (0..count).map(|_| random.below(rows as u64) as u32).collect());
+        // Whole vectors and parts of them, of one block.
+        let end = rows as u32;
+        let ascending = [1, 3, 40].map(|step| {
+            let part = end - 2_500..end;
+            part.filter(|row| row % step == 0 || row % 1_000 < 3).collect::<Vec<u32>>()
+        });
+        let first: Vec<u32> = vec![0, 1, 1_023, 1_024, 7_000, BLOCK_ROWS as u32 - 1];
+        let across: Vec<u32> = vec![BLOCK_ROWS as u32 - 1, BLOCK_ROWS as u32, end - 1];
+        for wanted in in_any_order.into_iter().chain(ascending).chain([first, across]) {
             let batch = segment.gather(&table.def, &wanted, &table.ids()).unwrap();
             assert_eq!(batch.num_rows(), wanted.len());
             for (at, column) in table.def.columns.iter().enumerate() {
