@@ -6,6 +6,7 @@ use crate::query::RowRules;
 use crate::statement::{Insert, InsertSource, InsertValue};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Schema, SchemaRef};
+use std::cell::RefCell;
 use std::sync::Arc;
 use types::{ColumnDef, ColumnDefault, ErrorKind, Result, SqlError, TableDef, Value};
 
@@ -23,6 +24,26 @@ pub struct NewRows {
 pub fn table_schema(def: &TableDef) -> SchemaRef {
     let fields: Vec<_> = def.columns.iter().map(|c| c.ty.field(&c.name, c.nullable)).collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The same of a definition that is used again and again: making it takes longer than an INSERT of a row has,
+/// so each thread keeps what it used last.
+fn kept_schema(def: &Arc<TableDef>) -> SchemaRef {
+    const KEPT: usize = 8;
+    thread_local! {
+        static KNOWN: RefCell<Vec<(Arc<TableDef>, SchemaRef)>> = const { RefCell::new(Vec::new()) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some((_, schema)) = known.iter().find(|(of, _)| Arc::ptr_eq(of, def)) {
+            return schema.clone();
+        }
+        let schema = table_schema(def);
+        if known.len() >= KEPT {
+            known.remove(0);
+        }
+        known.push((def.clone(), schema.clone()));
+        schema
+    })
 }
 
 impl NewRows {
@@ -151,7 +172,7 @@ impl Target {
             };
             sources.push(source);
         }
-        Ok(Target { schema: table_schema(&def), def, listed, sources, rules, left_out })
+        Ok(Target { schema: kept_schema(&def), def, listed, sources, rules, left_out })
     }
 
     /// The columns of an INSERT .. VALUES whose rows may say DEFAULT. Errors beside those of
