@@ -39,6 +39,7 @@ pub mod spread;
 pub mod stages;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod to_its_end;
 pub mod union;
 pub mod virtual_table;
 mod windows;
@@ -68,5 +69,6 @@ pub use scan::{
 pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, RowChange, RowChanged, Target};
 pub use spread::Locations;
 pub use stages::{LeafTables, StageNodes, StageService, StageTables};
+pub use to_its_end::{Panicked, ToItsEnd, to_its_end};
 pub use union::CollocatedUnionExec;
 pub use virtual_table::{VirtualRows, VirtualScanExec, VirtualTable, Wanted};

@@ -11,7 +11,9 @@ use columnstore::{
     Committing, FewRead, FewRows, InsertOutcome, InsertedOrLocked, Inspect, Inspection, KeyRead, KeyRow,
     LockOutcome, LockRequest, Maintenance, OnDuplicate, ReadView, Store, StoreError, WriteContext,
 };
-use exec::{BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target};
+use exec::{
+    BulkWriter, LeafService, Leaves, RowChange, RowChanged, Snapshots, TableEstimate, Target, to_its_end,
+};
 use std::sync::{Arc, OnceLock};
 use txn::{Answer, Outcome, Renewal, Settlement, WaitReport};
 use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
@@ -104,13 +106,13 @@ impl Leaf {
             committing.shown().await;
             return Ok(self.store.end_commit(committing)?);
         }
-        // By a task of its own: what the coordinator has left to do is done even if nobody waits any more.
+        // What the coordinator has left to do is done even if nobody waits any more.
         let store = self.store.clone();
-        let ending = tokio::spawn(async move {
+        let ended = to_its_end(async move {
             committing.shown().await;
             store.end_commit(committing)
         });
-        match ending.await {
+        match ended.await {
             Ok(result) => Ok(result?),
             Err(error) => Err(SqlError::internal(format!("a commit ended abnormally: {error}"))),
         }

@@ -1,8 +1,8 @@
 //! Connections: [`Session`] answers the protocol, [`State`] is what it holds.
 //!
-//! Each statement runs in a task of its own that holds the state's lock. If the client goes away,
-//! the protocol drops its future; the statement is cancelled, ends where it next looks, and closing the
-//! session, which waits for the lock, rolls back.
+//! Each statement holds the state's lock. If the client goes away, the protocol drops its future: the
+//! statement moves to a task of its own, is cancelled, and ends where it next looks; closing the session,
+//! which waits for the lock, rolls back.
 
 mod privileges;
 mod savepoints;
@@ -22,7 +22,7 @@ use crate::statement::{Answer, Loading};
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::User;
-use exec::Cancel;
+use exec::{Cancel, to_its_end};
 use mysql_protocol::{
     Capabilities, ColumnMeta, InfileSink, ListedField, Login, OkInfo, Prepared, Response, SessionChange,
     SessionLimits, StatusFlags,
@@ -115,7 +115,7 @@ impl Session {
         Ok(Session { state: Arc::new(Mutex::new(state)), shown, registered })
     }
 
-    /// Runs one statement in a task of its own.
+    /// Runs one statement, which nobody stops half-way.
     async fn run(&self, work: Work) -> Result<Response> {
         let mut state = self.state.clone().lock_owned().await;
         let shown = self.shown.clone();
@@ -124,7 +124,7 @@ impl Session {
         state.cancel = cancel.clone();
         state.deadline = None;
         let client_gone = CancelOnDrop(Some(cancel.clone()));
-        let task = tokio::spawn(async move {
+        let statement = async move {
             let aggregator = state.aggregator.clone();
             let process = registered.process();
             let answer = {
@@ -150,13 +150,12 @@ impl Session {
                     }
                 }
             })
-        });
-        let result = task.await;
+        };
+        let result = to_its_end(statement).await;
         client_gone.disarm();
-        match result {
-            Ok(result) => result,
-            Err(error) => Err(SqlError::internal(format!("the statement ended abnormally: {error}"))),
-        }
+        result.unwrap_or_else(|error| {
+            Err(SqlError::internal(format!("the statement ended abnormally: {error}")))
+        })
     }
 }
 
@@ -397,8 +396,8 @@ impl InfileSink for LoadSink {
 
     async fn finish(self: Box<Self>, aborted: bool) -> Result<OkInfo> {
         let LoadSink { mut state, shown, loading } = *self;
-        // In a task of its own, so that a client that goes away does not stop the commit half-way.
-        let task = tokio::spawn(async move {
+        // A client that goes away does not stop the commit half-way.
+        let finished = to_its_end(async move {
             // A load that was cancelled at its end is not committed.
             let cancelled = state.check_cancelled();
             let result = loading.finish(&mut state, aborted || cancelled.is_err()).await;
@@ -409,9 +408,8 @@ impl InfileSink for LoadSink {
             shown.update(&mut state);
             result
         });
-        match task.await {
-            Ok(result) => result,
-            Err(error) => Err(SqlError::internal(format!("the load ended abnormally: {error}"))),
-        }
+        finished
+            .await
+            .unwrap_or_else(|error| Err(SqlError::internal(format!("the load ended abnormally: {error}"))))
     }
 }
