@@ -4,8 +4,12 @@
 //! the join through an exchange may take them too, but then it needs those of all of the join's partitions,
 //! which other nodes have. So each node of the join, once its own partitions have been read, tells what they
 //! have together to every node of the scan; one that has heard of all of them drops rows that no partition of
-//! the join looks for, before they are unpacked, let alone sent. Nobody waits for that: what a scan reads before
-//! is more than is needed, and not wrong.
+//! the join looks for, before they are unpacked, let alone sent.
+//!
+//! A scan waits for that before it reads its first row. It is not long: a scan starts when the first of the
+//! join's partitions has its build side, and the others are about to have theirs; and no build side waits for
+//! rows of its probe side's scans. Should a node not be heard of for [`PATIENCE`], the scan reads all: that is
+//! more than is needed, and not wrong.
 //!
 //! The node that was asked finds such pairs of joins and scans ([`Pairs`]) when it knows where stages run, and
 //! gives each join a number. Only pairs whose stages start together are taken.
@@ -26,6 +30,8 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Notify;
 use types::NodeId;
 
 /// What a scan looks for in the keys of a join.
@@ -165,12 +171,33 @@ pub(crate) struct SharedKeys {
     route: KeyRoute,
     heard: Mutex<HashMap<NodeId, Sets>>,
     all: OnceLock<Sets>,
+    known: Notify,
 }
+
+/// How long a scan waits for the keys of a join.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl SharedKeys {
     /// For each key of the join what all of its partitions have, once that is known.
     pub(crate) fn all(&self) -> Option<&[Option<Kept>]> {
         self.all.get().map(Vec::as_slice)
+    }
+
+    /// Returns once all is known, or will not be.
+    pub(crate) async fn known(&self) {
+        let known = async {
+            loop {
+                let mut next = std::pin::pin!(self.known.notified());
+                next.as_mut().enable();
+                if self.all.get().is_some() {
+                    return;
+                }
+                next.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, known).await.is_err() {
+            tracing::debug!(route = ?self.route, "the keys of a join were not all told");
+        }
     }
 
     /// Takes what a node has. Memory for it is asked of `memory`'s pool.
@@ -185,6 +212,7 @@ impl SharedKeys {
             // Whoever tells again tells the same.
             let _ = self.all.set(together(&all, memory));
             heard.clear();
+            self.known.notify_waiters();
         }
     }
 }
@@ -213,7 +241,9 @@ impl Sharing {
     ) -> Sharing {
         let shared = |route: KeyRoute| {
             let number = route.number;
-            (number, Arc::new(SharedKeys { route, heard: Mutex::default(), all: OnceLock::new() }))
+            let keys =
+                SharedKeys { route, heard: Mutex::default(), all: OnceLock::new(), known: Notify::new() };
+            (number, Arc::new(keys))
         };
         Sharing { query, part, here, nodes, memory, keys: routes.into_iter().map(shared).collect() }
     }

@@ -193,8 +193,7 @@ fn adapt(schema: SchemaRef, batches: Batches) -> SendableRecordBatchStream {
 }
 
 async fn next<W: Word>(running: &mut Running<W>) -> Result<Step> {
-    // Gives way to other tasks now and then; the scan itself never waits.
-    tokio::task::coop::consume_budget().await;
+    running.turn().await;
     running.step()
 }
 

@@ -76,6 +76,11 @@ impl<W: Word> Running<W> {
         })
     }
 
+    /// To be awaited before each step.
+    pub(super) async fn turn(&mut self) {
+        self.scan.turn().await;
+    }
+
     /// Reads the next morsel.
     pub(super) fn step(&mut self) -> Result<Step> {
         let elapsed = self.metrics.elapsed_compute().clone();

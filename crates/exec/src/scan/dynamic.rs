@@ -74,6 +74,13 @@ impl RuntimeFilter {
         RuntimeFilter { shared, ..self }
     }
 
+    /// Returns once the keys that other stages gather are known, or will not be.
+    pub(crate) async fn shared_known(&self) {
+        for (keys, _) in &self.shared {
+            keys.known().await;
+        }
+    }
+
     /// Looks at the expressions again. True if the predicates have changed.
     pub(crate) fn refresh(&mut self, def: &TableDef, output: &[Output]) -> Result<bool> {
         let shared = self.shared.iter().filter(|(keys, _)| keys.all().is_some()).count() as u64;

@@ -366,8 +366,7 @@ impl ExecutionPlan for ScanExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let scan = self.open(partition, &context)?;
         let rows = stream::try_unfold(scan, |mut scan| async move {
-            // Gives way to other tasks now and then; the scan itself never waits.
-            tokio::task::coop::consume_budget().await;
+            scan.turn().await;
             Ok::<_, DataFusionError>(scan.next()?.map(|batch| (batch, scan)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
@@ -452,6 +451,17 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
+    /// To be awaited before each morsel: the keys of other stages' joins come before the first, and other tasks
+    /// have their turn now and then. Reading itself does not wait.
+    pub(crate) async fn turn(&mut self) {
+        if self.snapshot.is_none()
+            && let Some(filter) = &self.filter
+        {
+            filter.shared_known().await;
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+
     fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
