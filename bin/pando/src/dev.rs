@@ -11,7 +11,7 @@ use crate::http::{self, Pages};
 use crate::metrics;
 use crate::options::DevOptions;
 use crate::process::{
-    StartError, cannot_start, cores, listen, lock_folder, memory_budget, network_runtime, stopped,
+    StartError, cannot_start, cores, listen, lock_folder, memory_budget, network_runtime, stopped, threads,
     wait_for_signal,
 };
 use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, FileAccess, NoLinks};
@@ -68,7 +68,8 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     let started = Instant::now();
     let folder = lock_folder(&options.data)?;
     let tls = crate::tls::prepare(&options.data, &options.tls).map_err(StartError::new)?;
-    let runtime = network_runtime()?;
+    let threads = threads(options.threads);
+    let runtime = network_runtime(threads)?;
     if options.data.join("aggregator-1").exists() {
         return Err(StartError::new(format!(
             "--data {} belongs to a cluster of processes: add --processes or choose another folder",
@@ -98,7 +99,11 @@ pub fn start(options: &DevOptions) -> Result<Dev, StartError> {
     runtime.spawn(Leaf::keep_order(Arc::downgrade(&leaf)));
     runtime.spawn(Leaf::report_long_waits(Arc::downgrade(&leaf)));
 
-    let executor = Executor::new(ExecutorOptions::new(memory.clone(), leaf_folder.join("tmp")))
+    let executor_options = ExecutorOptions {
+        threads: threads as usize,
+        ..ExecutorOptions::new(memory.clone(), leaf_folder.join("tmp"))
+    };
+    let executor = Executor::new(executor_options)
         .map_err(|error| StartError::new(format!("cannot start query execution: {}", error.message)))?;
     let nodes = LocalNodes::new();
     let tables = Arc::new(LeafTables(leaf.clone()));

@@ -11,7 +11,9 @@
 
 use crate::http::{self, Pages};
 use crate::options::NodeOptions;
-use crate::process::{StartError, cores, listen, lock_folder, memory_budget, network_runtime, stopped};
+use crate::process::{
+    StartError, cores, listen, lock_folder, memory_budget, network_runtime, stopped, threads,
+};
 use crate::voter::MetadataVoter;
 use crate::{identity, metrics};
 use catalog::{Identity, Metadata, NodeRole, Registration, address};
@@ -119,7 +121,7 @@ impl Node {
         http_port: u16,
     ) -> Result<(Runtime, Arc<Node>), StartError> {
         let folder = lock_folder(&options.data)?;
-        let runtime = network_runtime()?;
+        let runtime = network_runtime(threads(options.threads))?;
         let host = options.host().map_err(StartError::new)?;
         let tls = node_tls(options)?;
         let (rpc_listener, rpc) = listen(&runtime, options.bind, rpc_port, "--rpc-port")?;

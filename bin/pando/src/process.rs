@@ -120,9 +120,15 @@ pub fn start_logging(default: &str) {
         .init();
 }
 
+/// The threads that were asked for, or one a core.
+pub fn threads(asked: Option<u32>) -> u32 {
+    asked.unwrap_or_else(cores).max(1)
+}
+
 /// The runtime of connections.
-pub fn network_runtime() -> Result<Runtime, StartError> {
+pub fn network_runtime(threads: u32) -> Result<Runtime, StartError> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads as usize)
         .enable_all()
         .thread_name("pando-net")
         .on_thread_park(crate::resident::give_back_if_asked)

@@ -13,7 +13,7 @@
 //! happens, they stop by themselves.
 
 use crate::options::{DevOptions, default_memory};
-use crate::process::{StartError, cannot_start, lock_folder, network_runtime, wait_for_signal};
+use crate::process::{StartError, cannot_start, lock_folder, network_runtime, threads, wait_for_signal};
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -88,6 +88,9 @@ pub fn start(options: &DevOptions) -> Result<Cluster, StartError> {
         description.set("--drain-seconds", DRAIN_SECONDS);
         description.set("--rpc-port", 0);
         description.set("--http-port", 0);
+        if let Some(threads) = options.threads {
+            description.set("--threads", threads);
+        }
         description
     };
 
@@ -114,7 +117,13 @@ pub fn start(options: &DevOptions) -> Result<Cluster, StartError> {
         other.set("--secure-file-priv", &options.secure_file_priv);
         other
     });
-    let leaves = (1..=options.leaves).map(|number| describe("leaf", number, loopback));
+    // What stands on one machine shares its cores.
+    let threads_of_leaf = (threads(options.threads) / options.leaves).max(1);
+    let leaves = (1..=options.leaves).map(|number| {
+        let mut leaf = describe("leaf", number, loopback);
+        leaf.set("--threads", threads_of_leaf);
+        leaf
+    });
 
     let deadline = Instant::now() + START_LIMIT;
     let (events, reports) = mpsc::channel();
@@ -142,7 +151,7 @@ pub fn start(options: &DevOptions) -> Result<Cluster, StartError> {
 impl Cluster {
     /// Waits for Ctrl-C or SIGTERM.
     pub fn wait_for_signal(&self) {
-        match network_runtime() {
+        match network_runtime(1) {
             Ok(runtime) => runtime.block_on(wait_for_signal(false)),
             Err(error) => tracing::error!(%error, "signals cannot be waited for"),
         }

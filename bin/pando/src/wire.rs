@@ -5,7 +5,7 @@
 //! process: who needs it fails at once, by its name.
 
 use crate::node::Node;
-use crate::process::StartError;
+use crate::process::{StartError, threads};
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata, NodeState};
 use env::SystemClock;
@@ -96,7 +96,10 @@ pub fn stages(
     pings: Option<Arc<Pings>>,
     tables: Option<Arc<dyn StageTables>>,
 ) -> Result<Arc<StageNode>, StartError> {
-    let executor = Executor::new(ExecutorOptions::new(node.memory.clone(), node.folder("tmp")))?;
+    let executor = Executor::new(ExecutorOptions {
+        threads: threads(node.options.threads) as usize,
+        ..ExecutorOptions::new(node.memory.clone(), node.folder("tmp"))
+    })?;
     let nodes = OnlineNodes {
         metadata: metadata.clone(),
         pings,

@@ -126,6 +126,7 @@ impl LocalStage {
             producers: self.tasks.clone(),
             consumers: self.streams,
             apart: self.output.apart(),
+            patient: self.output.patient(),
         };
         (self.exchange, self.plan.schema(), shape)
     }

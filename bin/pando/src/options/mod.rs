@@ -49,6 +49,9 @@ pub struct DevOptions {
     /// Memory for the buffer pool, recent rows and queries together, like 4GiB; default: half of the machine's
     #[arg(long, env = "PANDO_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,
+    /// Threads that run queries, and as many that serve connections; default: one a core. Leaves in processes of their own share them
+    #[arg(long, env = "PANDO_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
     /// Folder that the files of LOAD DATA INFILE and SELECT .. INTO OUTFILE must lie in; NULL: there can be none; default: wherever the process may read and write
     #[arg(long, env = "PANDO_SECURE_FILE_PRIV", default_value = "", value_name = "DIR")]
     pub secure_file_priv: String,
@@ -166,6 +169,9 @@ pub struct NodeOptions {
     /// Memory for everything that grows with data, like 4GiB; default: half of the machine's
     #[arg(long, env = "PANDO_MEMORY", value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,
+    /// Threads that run queries, and as many that serve connections; default: one a core
+    #[arg(long, env = "PANDO_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
     /// How long running statements may go on after SIGTERM
     #[arg(long, env = "PANDO_DRAIN_SECONDS", default_value_t = 10, value_name = "N")]
     pub drain_seconds: u64,

@@ -7,6 +7,9 @@
 //! partitions of a join whose build sides must both be complete, say) never stop the producers that
 //! feed them. The price is a queue that can grow past its capacity while another one is empty; what
 //! the query's memory does not hold goes to a file.
+//!
+//! A queue of a patient exchange hands its batches on when they are some tens of kilobytes, when no more come,
+//! or when a producer begins to wait: so the rule above holds for it too.
 
 use super::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};
 use crate::memory::QueryPool;
@@ -38,6 +41,9 @@ pub const DEFAULT_CAPACITY: usize = 4;
 /// Bytes of batches in memory that a queue holds before its producers wait, whatever their number: wide
 /// rows make batches of megabytes, and a consumer that does not read must not cost many of them.
 const QUEUE_BYTES: usize = 1 << 20;
+
+/// Bytes of batches that a patient exchange hands on together.
+const PATIENT_BYTES: usize = 64 << 10;
 
 /// The exchanges of one query.
 pub struct Channels {
@@ -130,6 +136,8 @@ struct Queue {
     /// Producers that may still send here.
     producers: usize,
     closed: bool,
+    /// What there is may be read; of a patient exchange.
+    ripe: bool,
     reader: Option<Waker>,
 }
 
@@ -141,6 +149,12 @@ enum Queued {
 impl Queue {
     fn is_full(&self, capacity: usize) -> bool {
         self.batches.len() >= capacity || self.bytes >= QUEUE_BYTES
+    }
+
+    /// Lets what there is be read. Gives the reader that waits for it.
+    fn ripen(&mut self) -> Option<Waker> {
+        self.ripe = !self.batches.is_empty();
+        if self.ripe { self.reader.take() } else { None }
     }
 }
 
@@ -172,6 +186,7 @@ impl Exchange {
                 bytes: 0,
                 producers: producers(&to),
                 closed: false,
+                ripe: false,
                 reader: None,
             })
             .collect();
@@ -194,7 +209,7 @@ impl Exchange {
 
     /// Takes the batch if there is room or no need to wait for it.
     fn poll_send(&self, to: usize, batch: &mut Option<Queued>, cx: &mut Context<'_>) -> Poll<Result<Sent>> {
-        let reader = {
+        let (taken, readers) = {
             let mut state = self.state.lock();
             let state = &mut *state;
             if let Some(error) = &state.error {
@@ -208,17 +223,21 @@ impl Exchange {
             let full = state.queues[to].is_full(self.capacity);
             if full && (self.shape.apart || state.queues.iter().all(|q| q.closed || !q.batches.is_empty())) {
                 state.waiting.push(cx.waker().clone());
-                return Poll::Pending;
+                (false, state.queues.iter_mut().filter_map(Queue::ripen).collect())
+            } else {
+                let queue = &mut state.queues[to];
+                let spilled = matches!(batch, Some(Queued::Spilled(_)));
+                queue.bytes += batch.as_ref().map_or(0, Queued::bytes);
+                queue.batches.extend(batch.take());
+                let waits = self.shape.patient
+                    && !spilled
+                    && queue.bytes < PATIENT_BYTES
+                    && !queue.is_full(self.capacity);
+                (true, if waits { Vec::new() } else { Vec::from_iter(queue.ripen()) })
             }
-            let queue = &mut state.queues[to];
-            queue.bytes += batch.as_ref().map_or(0, Queued::bytes);
-            queue.batches.extend(batch.take());
-            queue.reader.take()
         };
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        Poll::Ready(Ok(Sent::Taken))
+        readers.into_iter().for_each(Waker::wake);
+        if taken { Poll::Ready(Ok(Sent::Taken)) } else { Poll::Pending }
     }
 
     fn poll_receive(&self, to: usize, cx: &mut Context<'_>) -> Poll<Option<Result<Queued>>> {
@@ -229,9 +248,11 @@ impl Exchange {
                 return Poll::Ready(Some(Err(DataFusionError::Shared(error.clone()))));
             }
             let queue = &mut state.queues[to];
-            match queue.batches.pop_front() {
+            let may_read = !self.shape.patient || queue.ripe || queue.producers == 0;
+            match queue.batches.pop_front_if(|_| may_read) {
                 Some(item) => {
                     queue.bytes -= item.bytes();
+                    queue.ripe = queue.ripe && !queue.batches.is_empty();
                     (item, std::mem::take(&mut state.waiting))
                 }
                 None if queue.producers == 0 => return Poll::Ready(None),
@@ -412,3 +433,6 @@ impl Drop for Receiver {
         self.exchange.close(self.to);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,11 @@ impl ExchangeKind {
         matches!(self, ExchangeKind::GatherSorted | ExchangeKind::Forward)
     }
 
+    /// Whether a few rows may wait for more: not what is gathered, whose first rows a client may wait for.
+    pub(crate) fn patient(&self) -> bool {
+        matches!(self, ExchangeKind::Shuffle { .. } | ExchangeKind::Broadcast)
+    }
+
     /// The number of streams, with so many producers and so many nodes that run the consuming stage.
     pub(crate) fn streams(&self, producers: usize, nodes: usize) -> usize {
         match self {
@@ -67,6 +72,7 @@ impl ExchangeKind {
             producers: (0..producers).collect(),
             consumers: self.streams(producers, 1),
             apart: self.apart(),
+            patient: self.patient(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct ExchangeShape {
     /// Producer `i` sends to consumer stream `i` and to no other (streams that are merged by order
     /// must stay apart). Else every producer may send to every consumer.
     pub apart: bool,
+    /// Few rows may wait for more before they are handed on: each message between processes costs far more
+    /// than its rows, if they are few.
+    pub patient: bool,
 }
 
 /// What became of a batch.
