@@ -7,14 +7,18 @@
 //! it starts, on all of its nodes, when that exchange is first read. So the probe side of a join does
 //! not run before the build side is complete, and values of scalar subqueries are known before the
 //! stages that use them are sent.
+//!
+//! A broadcast from every node to every node takes messages by the square of the nodes. Where few rows are
+//! expected, one of the nodes gathers them and sends them on, as a stage of its own: a *relay*.
 
-use crate::exchange::{ExchangeId, ExchangeKind, ReceiveExec};
+use crate::exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec};
 use crate::plan::{Place, Stage};
 use crate::scan::ScanExec;
 use crate::shared_keys::{KeyRoute, Pairs};
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics, internal_err};
-use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use types::{NodeId, PartitionId};
@@ -76,16 +80,21 @@ impl Spread {
             let root = Stage { place: home(&stages[0])?, ..stages[0].clone() };
             let ends_at = nodes_of(&root, &stages, locations)?;
             if ends_at.iter().any(|node| *node != here) {
-                let id = ExchangeId(stages.len() as u32);
-                let kind = ExchangeKind::Gather;
-                let exchange = crate::exchange::ExchangeExec::new(root.plan.clone(), kind.clone());
-                let statistics = Arc::new(Statistics::new_unknown(&root.plan.schema()));
-                let properties = datafusion::physical_plan::ExecutionPlan::properties(&exchange).clone();
-                let receive = ReceiveExec::new(id, kind.clone(), properties, statistics, Vec::new());
-                stages[0] = Stage { plan: Arc::new(receive), ..stages[0].clone() };
-                stages.push(Stage { id, output: Some(kind), ..root });
+                let gathered = gathered(root, &mut stages);
+                stages[0] = Stage { plan: gathered, ..stages[0].clone() };
                 nodes.push(ends_at);
             }
+        }
+        for at in relayed(&stages, &nodes)? {
+            let Place::Partitions(partitions) = stages[at].place.clone() else { continue };
+            // Not always the same one.
+            let by = at % partitions.len();
+            let gathered = gathered(stages[at].clone(), &mut stages);
+            let place = Place::Partitions(vec![partitions[by]]);
+            stages[at] = Stage { plan: gathered, place, ..stages[at].clone() };
+            let relay = vec![nodes[at][by]];
+            let gathered_from = std::mem::replace(&mut nodes[at], relay);
+            nodes.push(gathered_from);
         }
         let mut consumers = vec![0; stages.len()];
         for (at, stage) in stages.iter().enumerate() {
@@ -180,6 +189,50 @@ impl Spread {
     pub(crate) fn here(&self) -> NodeId {
         self.here
     }
+}
+
+/// Adds a stage whose rows are gathered; gives what reads them.
+fn gathered(stage: Stage, stages: &mut Vec<Stage>) -> Arc<dyn ExecutionPlan> {
+    let id = ExchangeId(stages.len() as u32);
+    let kind = ExchangeKind::Gather;
+    let properties = ExchangeExec::new(stage.plan.clone(), kind.clone()).properties().clone();
+    let statistics = Arc::new(Statistics::new_unknown(&stage.plan.schema()));
+    stages.push(Stage { id, output: Some(kind.clone()), ..stage });
+    Arc::new(ReceiveExec::new(id, kind, properties, statistics, Vec::new()))
+}
+
+/// The most rows and bytes that are expected of a broadcast that goes through a relay.
+const RELAYED_ROWS: usize = 1_000;
+const RELAYED_BYTES: usize = 64 << 10;
+
+/// The least messages that a broadcast must take for a relay to pay: with three nodes on both sides it saves
+/// a third of them.
+const RELAYED_MESSAGES: usize = 9;
+
+/// The stages whose broadcasts go through a relay.
+fn relayed(stages: &[Stage], nodes: &[Vec<NodeId>]) -> Result<Vec<usize>> {
+    let count = |at: usize| nodes[at].iter().collect::<BTreeSet<_>>().len();
+    let mut found = Vec::new();
+    for (at, stage) in stages.iter().enumerate() {
+        stage.plan.apply(|node| {
+            let Some(receive) = node.downcast_ref::<ReceiveExec>() else {
+                return Ok(TreeNodeRecursion::Continue);
+            };
+            let from = receive.exchange().0 as usize;
+            let few = |value: &Precision<usize>, most| value.get_value().is_some_and(|value| *value <= most);
+            let expected = receive.expected();
+            if matches!(receive.kind(), ExchangeKind::Broadcast)
+                && few(&expected.num_rows, RELAYED_ROWS)
+                && few(&expected.total_byte_size, RELAYED_BYTES)
+                && from < stages.len()
+                && count(from) * count(at) >= RELAYED_MESSAGES
+            {
+                found.push(from);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(found)
 }
 
 fn scans(stage: &Stage) -> Result<bool> {

@@ -60,6 +60,11 @@ impl ReceiveExec {
         &self.kind
     }
 
+    /// What is expected to come.
+    pub(crate) fn expected(&self) -> &Statistics {
+        &self.statistics
+    }
+
     pub(crate) fn streams(&self) -> &[usize] {
         &self.streams
     }
