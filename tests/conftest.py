@@ -5,6 +5,9 @@ import itertools
 import pytest
 from pando_process import Pando, PandoProcesses
 
+# It is a session of its own, which test_sqlalchemy_suite.py runs: its plugin takes over whatever session loads it.
+collect_ignore = ["clients/sqlalchemy_suite"]
+
 NUMBERS = itertools.count(1)
 
 
