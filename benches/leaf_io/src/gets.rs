@@ -11,6 +11,7 @@ use columnstore::{KeyRead, ReadAt, ReadView, Store};
 use criterion::Criterion;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::time::Instant;
 use types::{Timestamp, Value};
@@ -56,6 +57,12 @@ impl Zipf {
     }
 }
 
+/// CPU time of this thread, in seconds: what a core would take if it had nothing else to do.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// As a statement on one row reads it: without waiting where it can.
 fn get(store: &Store, loaded: &Loaded, key: i64, columns: &[types::ColumnId]) {
     let mut read = KeyRead {
@@ -92,15 +99,16 @@ pub fn gets(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
                 (0..loaded.rows).step_by(1_000).for_each(|row| get(&store, loaded, row as i64, &columns));
             }
             let name = format!("get, {pool_label}, {keys_label}");
-            let (mut done, mut misses) = (0u64, 0u64);
+            let (mut done, mut misses, mut cpu) = (0u64, 0u64, 0.0);
             group.bench_function(format!("{pool_label}, {keys_label}"), |b| {
                 b.iter_custom(|iters| {
                     let before = store.statistics().pool;
-                    let begin = Instant::now();
+                    let (begin, cpu_before) = (Instant::now(), cpu_seconds());
                     for _ in 0..iters {
                         get(&store, loaded, key(&zipf), &columns);
                     }
                     let time = begin.elapsed();
+                    cpu += cpu_seconds() - cpu_before;
                     misses += store.statistics().pool.misses - before.misses;
                     done += iters;
                     run.report.add(&name, "rows", iters as f64, time);
@@ -108,7 +116,8 @@ pub fn gets(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
                 });
             });
             let each = misses as f64 / done.max(1) as f64;
-            run.report.note(&name, format!("{each:.3} blocks loaded for a row"));
+            let micros = cpu * 1e6 / done.max(1) as f64;
+            run.report.note(&name, format!("{each:.3} blocks loaded and {micros:.1} us of CPU for a row"));
             store.shutdown();
         }
     }
