@@ -15,7 +15,6 @@ use crate::exchange::{ExchangeExec, ExchangeId, ExchangeKind, ReceiveExec};
 use crate::plan::{Place, Stage};
 use crate::scan::ScanExec;
 use crate::shared_keys::{KeyRoute, Pairs};
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -219,11 +218,12 @@ fn relayed(stages: &[Stage], nodes: &[Vec<NodeId>]) -> Result<Vec<usize>> {
                 return Ok(TreeNodeRecursion::Continue);
             };
             let from = receive.exchange().0 as usize;
-            let few = |value: &Precision<usize>, most| value.get_value().is_some_and(|value| *value <= most);
-            let expected = receive.expected();
+            let rows = receive.expected().num_rows.get_value().copied();
+            // Of a join the bytes are often not known.
+            let bytes = receive.expected().total_byte_size.get_value().copied();
             if matches!(receive.kind(), ExchangeKind::Broadcast)
-                && few(&expected.num_rows, RELAYED_ROWS)
-                && few(&expected.total_byte_size, RELAYED_BYTES)
+                && rows.is_some_and(|rows| rows <= RELAYED_ROWS)
+                && bytes.unwrap_or(0) <= RELAYED_BYTES
                 && from < stages.len()
                 && count(from) * count(at) >= RELAYED_MESSAGES
             {
