@@ -227,7 +227,7 @@ public class Day {
         }
         statement.setQueryTimeout(1);
         failing("timeout", statement, "SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, "
-            + "information_schema.COLUMNS c WHERE CONCAT(a.COLUMN_NAME, b.COLUMN_NAME) > c.DATA_TYPE");
+            + "information_schema.COLUMNS c, information_schema.COLUMNS d WHERE CONCAT(a.COLUMN_NAME, b.COLUMN_NAME) > c.DATA_TYPE");
     }
 
     static void load(Connection connection, Path file) throws Exception {
