@@ -48,9 +48,11 @@ impl Store {
     pub fn drop_partition(&self, id: PartitionId) -> Result<(), StoreError> {
         self.leaf.wal.admit_commit()?;
         let Some(partition) = self.partitions.write().remove(&id) else { return Ok(()) };
+        // Nobody tells it any more what is durable: whoever waits for that, a flush say, has to give up first.
+        partition.latch_any().dropped = true;
+        partition.notify();
         let _job = partition.layout_job.lock();
         let mut core = partition.latch_any();
-        core.dropped = true;
         for show in core.shows.drain(..) {
             show.done.fail();
         }

@@ -426,6 +426,23 @@ fn dropped_tables_and_partitions_are_gone_after_a_restart_and_so_are_their_files
 }
 
 #[test]
+fn a_drop_does_not_wait_for_work_that_waits_for_the_log() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10)]);
+    let partition = f.store.partition(P1).unwrap();
+    let (works, working) = std::sync::mpsc::channel();
+    let worker = std::thread::spawn(move || {
+        let _job = partition.layout_job.lock();
+        works.send(()).unwrap();
+        // A record that is on its way for as long as the partition is there.
+        partition.wait_durable(u64::MAX)
+    });
+    working.recv().unwrap();
+    f.store.drop_partition(P1).unwrap();
+    assert!(matches!(worker.join().unwrap(), Err(StoreError::UnknownPartition(P1))));
+}
+
+#[test]
 fn a_folder_in_use_is_refused() {
     let f = Fixture::small();
     let second = open(&f.disk, &f.clock, &f.options);
