@@ -180,7 +180,7 @@ class Running(threading.Thread):
         self.id = self.connection.thread_id()
         self.cursor = self.connection.cursor(None if reads else pymysql.cursors.SSCursor)
         self.cursor.execute(f"SET pando_query_memory = {limit * MIB}")
-        self.sql = sql
+        self.sql, self.reads = sql, reads
         self.error = None
         self.start()
 
@@ -236,6 +236,9 @@ class Watch:
         """How long it takes until the query is over and holds nothing anywhere."""
         begin = time.monotonic()
         self.cursor.execute(f"KILL QUERY {query.id}")
+        if not query.reads:
+            # What is on its way to a client that does not read comes before the error.
+            query.read_on()
         until(
             "the query goes on, or files or memory stay",
             FREED_LIMIT,
