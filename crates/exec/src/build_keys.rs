@@ -18,7 +18,7 @@ use arrow::datatypes::{
 };
 use columnstore::KeySet;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -29,7 +29,6 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -39,6 +38,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::one_child::one_child;
 use crate::query::QueryState;
 use crate::scan::ScanExec;
 
@@ -323,61 +323,17 @@ impl DisplayAs for BuildKeysExec {
 }
 
 impl ExecutionPlan for BuildKeysExec {
-    fn name(&self) -> &'static str {
-        "BuildKeysExec"
-    }
+    one_child!(BuildKeysExec, |exec| &exec.input, keeps_order: true, |exec, input| {
+        Ok(Arc::new(BuildKeysExec {
+            input,
+            columns: exec.columns.clone(),
+            keys: exec.keys.clone(),
+            shared_as: exec.shared_as,
+        }))
+    });
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(BuildKeysExec {
-                input,
-                columns: self.columns.clone(),
-                keys: self.keys.clone(),
-                shared_as: self.shared_as,
-            })),
-            _ => internal_err!("BuildKeysExec has one child"),
-        }
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        match inputs {
-            [input] => Ok(input.clone()),
-            _ => internal_err!("BuildKeysExec has one child"),
-        }
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

@@ -24,6 +24,7 @@ mod launch;
 pub mod measured;
 pub mod memory;
 pub mod node;
+mod one_child;
 pub mod plan;
 pub mod query;
 pub mod replay;

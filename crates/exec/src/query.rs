@@ -7,6 +7,7 @@ use crate::launch::Launcher;
 use crate::plan::Stage;
 use crate::scan::Snapshots;
 use crate::shared_keys::{SharedKeys, Sharing, ToldKeys};
+use crate::to_its_end::words_of;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::error::DataFusionError;
@@ -307,11 +308,7 @@ async fn run_task(
 
 /// A panic as an error of the query, so that it ends alone.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> DataFusionError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| text.to_string())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
+    let message = words_of(&*panic).unwrap_or_default();
     internal_datafusion_err!("the query failed on a broken invariant: {message}")
 }
 

@@ -2,14 +2,12 @@
 //! rounds.
 
 use crate::exchange::ExchangeExec;
+use crate::one_child::one_child;
 use arrow::array::RecordBatch;
 use columnstore::batch_bytes;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -58,47 +56,16 @@ impl DisplayAs for ReplayExec {
 }
 
 impl ExecutionPlan for ReplayExec {
-    fn name(&self) -> &'static str {
-        "ReplayExec"
-    }
+    one_child!(ReplayExec, |exec| &exec.input, keeps_order: true, |exec, input| {
+        // A plan that is about to run gets its receiving end in the exchange's place: that run keeps rows of
+        // its own.
+        let before = exec.input.is::<ExchangeExec>();
+        let kept = if before { Arc::default() } else { exec.kept.clone() };
+        Ok(Arc::new(ReplayExec { input, kept }))
+    });
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => {
-                // A plan that is about to run gets its receiving end in the exchange's place: that
-                // run keeps rows of its own.
-                let before = self.input.is::<ExchangeExec>();
-                let kept = if before { Arc::default() } else { self.kept.clone() };
-                Ok(Arc::new(ReplayExec { input, kept }))
-            }
-            _ => internal_err!("ReplayExec has one child"),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
     }
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -116,17 +83,5 @@ impl ExecutionPlan for ReplayExec {
         })
         .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        Ok(inputs[0].clone())
     }
 }

@@ -1,5 +1,6 @@
 //! Work that nobody stops half-way.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,6 +21,12 @@ where
     F::Output: Send,
 {
     ToItsEnd(Some(Box::pin(work)))
+}
+
+/// What a panic said, if it was text.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> Option<String> {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
 }
 
 /// What a panic of some work said.
@@ -46,11 +53,7 @@ where
         let ended = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(done)) => Ok(done),
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                Err(Panicked(text.unwrap_or_else(|| "without words".to_string())))
-            }
+            Err(panic) => Err(Panicked(words_of(&*panic).unwrap_or_else(|| "without words".to_string()))),
         };
         self.0 = None;
         Poll::Ready(ended)

@@ -13,17 +13,16 @@
 
 use crate::compact::compacted;
 use crate::grace::GivenExec;
+use crate::one_child::one_child;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{concat, partition};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, replace_children_if_necessary};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -212,44 +211,18 @@ impl DisplayAs for CountedWindowExec {
 }
 
 impl ExecutionPlan for CountedWindowExec {
-    fn name(&self) -> &'static str {
-        "CountedWindowExec"
-    }
+    one_child!(
+        CountedWindowExec,
+        |exec| &exec.window,
+        keeps_order: true,
+        |_, window| Ok(match CountedWindowExec::over(&window) {
+            Some(over) => Arc::new(over),
+            None => window,
+        })
+    );
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.window.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.window]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.as_slice() {
-            [window] => Ok(match CountedWindowExec::over(window) {
-                Some(over) => Arc::new(over),
-                None => window.clone(),
-            }),
-            _ => internal_err!("CountedWindowExec has one child"),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -303,21 +276,6 @@ impl ExecutionPlan for CountedWindowExec {
             }
         }
         Some(all)
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        match inputs.first() {
-            Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("CountedWindowExec has one child"),
-        }
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

@@ -19,6 +19,7 @@ use types::{
 pub use alter::{Altered, RowsThere, altered, asks_for_rows};
 pub use collations::binary_unique_keys;
 pub use keys::check_collocation;
+pub use show::KeyMark;
 pub(crate) use show::key_of;
 pub use show::{ColumnRow, column_rows, columns_rows, create_database, quote_name, show_create_table};
 

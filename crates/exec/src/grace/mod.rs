@@ -42,23 +42,21 @@ mod prepaid;
 #[cfg(test)]
 mod tests;
 
+use crate::one_child::one_child;
 use crate::query::{QueryState, Stop};
 use crate::sort::sorted;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::utils::memory::{RecordBatchMemoryCounter, estimate_memory_size};
-use datafusion::common::{JoinType, Result, Statistics, internal_err};
+use datafusion::common::{JoinType, Result, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::PartitionMode;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
 };
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SpillManager,
@@ -347,41 +345,15 @@ impl DisplayAs for SpillingJoinExec {
 }
 
 impl ExecutionPlan for SpillingJoinExec {
-    fn name(&self) -> &'static str {
-        "SpillingJoinExec"
-    }
+    one_child!(
+        SpillingJoinExec,
+        |exec| &exec.join,
+        keeps_order: true,
+        |_, join| Ok(Arc::new(SpillingJoinExec::new(join)))
+    );
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.join.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.join]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(join) if children.is_empty() => Ok(Arc::new(SpillingJoinExec::new(join))),
-            _ => internal_err!("SpillingJoinExec has one child"),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -421,21 +393,6 @@ impl ExecutionPlan for SpillingJoinExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        match inputs.first() {
-            Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("SpillingJoinExec has one child"),
-        }
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

@@ -15,17 +15,16 @@
 mod external;
 
 use crate::compact::compacted;
+use crate::one_child::one_child;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
+use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 pub(crate) use external::sorted;
 use std::fmt;
@@ -93,44 +92,18 @@ impl DisplayAs for SpillingSortExec {
 }
 
 impl ExecutionPlan for SpillingSortExec {
-    fn name(&self) -> &'static str {
-        "SpillingSortExec"
-    }
+    one_child!(
+        SpillingSortExec,
+        |exec| &exec.sort,
+        keeps_order: true,
+        |_, sort| Ok(match SpillingSortExec::over(&sort) {
+            Some(over) => Arc::new(over),
+            None => sort,
+        })
+    );
 
     fn properties(&self) -> &Arc<PlanProperties> {
         self.sort.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.sort]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.as_slice() {
-            [sort] => Ok(match SpillingSortExec::over(sort) {
-                Some(over) => Arc::new(over),
-                None => sort.clone(),
-            }),
-            _ => internal_err!("SpillingSortExec has one child"),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -145,21 +118,6 @@ impl ExecutionPlan for SpillingSortExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        match inputs.first() {
-            Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("SpillingSortExec has one child"),
-        }
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

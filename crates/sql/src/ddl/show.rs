@@ -201,7 +201,7 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
         ty: column.ty.to_string(),
         collation: is_collated(column.ty).then(|| column.collation.to_string()),
         null: if column.nullable { "YES" } else { "NO" },
-        key: key_of(def, column.id),
+        key: key_of(def, column.id).name(),
         default,
         extra: extra.join(" "),
         privileges: "select,insert,update,references",
@@ -209,14 +209,40 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     }
 }
 
-/// PRI, UNI, MUL or nothing.
-pub(crate) fn key_of(def: &TableDef, id: ColumnId) -> &'static str {
+/// The most that a key makes of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyMark {
+    #[default]
+    None,
+    /// Part of the primary key.
+    Primary,
+    /// A unique key of its own.
+    Unique,
+    /// The first of another key.
+    Multiple,
+}
+
+impl KeyMark {
+    fn name(self) -> &'static str {
+        match self {
+            KeyMark::None => "",
+            KeyMark::Primary => "PRI",
+            KeyMark::Unique => "UNI",
+            KeyMark::Multiple => "MUL",
+        }
+    }
+}
+
+pub(crate) fn key_of(def: &TableDef, id: ColumnId) -> KeyMark {
     let is_it = |column: &ColumnId| def.shown_as(*column) == id;
     if def.primary_key.iter().any(is_it) {
-        return "PRI";
+        return KeyMark::Primary;
     }
     if def.keys.iter().any(|key| key.unique && key.columns.len() == 1 && key.columns.iter().any(is_it)) {
-        return "UNI";
+        return KeyMark::Unique;
     }
-    if def.keys.iter().any(|key| key.columns.first().is_some_and(is_it)) { "MUL" } else { "" }
+    if def.keys.iter().any(|key| key.columns.first().is_some_and(is_it)) {
+        return KeyMark::Multiple;
+    }
+    KeyMark::None
 }

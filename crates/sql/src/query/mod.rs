@@ -80,36 +80,17 @@ pub struct OutputColumn {
 /// What a plain column is in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ColumnMarks {
-    pub key: KeyMark,
+    pub key: crate::ddl::KeyMark,
     pub auto_increment: bool,
     pub on_update_now: bool,
     /// INSERT must give it a value.
     pub no_default: bool,
 }
 
-/// The most that a key makes of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KeyMark {
-    #[default]
-    None,
-    /// Part of the primary key.
-    Primary,
-    /// A unique key of its own.
-    Unique,
-    /// The first of another key.
-    Multiple,
-}
-
 impl ColumnMarks {
     fn of(def: &TableDef, column: &ColumnDef) -> ColumnMarks {
-        let key = match crate::ddl::key_of(def, column.id) {
-            "PRI" => KeyMark::Primary,
-            "UNI" => KeyMark::Unique,
-            "MUL" => KeyMark::Multiple,
-            _ => KeyMark::None,
-        };
         ColumnMarks {
-            key,
+            key: crate::ddl::key_of(def, column.id),
             auto_increment: column.auto_increment,
             on_update_now: column.on_update_now,
             no_default: column.default == ColumnDefault::None && !column.nullable && !column.auto_increment,
