@@ -226,8 +226,10 @@ public class Day {
             say("warning", warning.getErrorCode());
         }
         statement.setQueryTimeout(1);
+        // Every row of all four joins passes, so that no machine is through with them in time.
         failing("timeout", statement, "SELECT COUNT(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, "
-            + "information_schema.COLUMNS c, information_schema.COLUMNS d WHERE CONCAT(a.COLUMN_NAME, b.COLUMN_NAME) > c.DATA_TYPE");
+            + "information_schema.COLUMNS c, information_schema.COLUMNS d "
+            + "WHERE CONCAT(a.COLUMN_NAME, b.COLUMN_NAME, c.COLUMN_NAME, d.COLUMN_NAME) <> ''");
     }
 
     static void load(Connection connection, Path file) throws Exception {
