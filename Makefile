@@ -4,13 +4,14 @@
 # make bench   compare with DuckDB on TPC-H                                   (ARGS="--scale 10")
 # make bench-large     TPC-H 10 in 1 GiB: memory, failures, answers            (ARGS="--scale 30 --memory 2GiB")
 # make bench-cluster   TPC-H on 1, 2 and 4 leaves, the exchange beside TCP     (ARGS="--scale 10")
+# make bench-shuffle   a join of two tables of 10 M rows where they lie, and shuffled
 # make bench-leaf   what the storage of a leaf does in a second, beside its disk  (ARGS=--quick)
 # make fmt, make lint
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-large bench-cluster bench-leaf fmt lint rust-tests system-tests
+.PHONY: help setup build demo test bench bench-large bench-cluster bench-shuffle bench-leaf fmt lint rust-tests system-tests
 
 # One folder for what is built, outside of the work tree, so that every clone shares it.
 CACHE := $(HOME)/.cache/pando
@@ -74,6 +75,9 @@ bench-large: setup build
 
 bench-cluster: setup build
 	PANDO_BIN=$(PANDO) $(PYTHON) benches/cluster/run.py $(ARGS)
+
+bench-shuffle: setup build
+	PANDO_BIN=$(PANDO) $(PYTHON) benches/cluster/shuffle_join.py $(ARGS)
 
 # With the features and the profile of everything else: nothing is compiled a second time.
 bench-leaf: setup
