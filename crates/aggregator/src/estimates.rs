@@ -39,6 +39,12 @@ impl Estimates {
         Some(found.estimate.clone())
     }
 
+    /// What was known of this version of the table last.
+    pub(crate) fn last(&self, def: &TableDef) -> Option<Arc<TableEstimate>> {
+        let known = self.known.lock();
+        known.get(&def.id).filter(|k| k.version == def.version).map(|k| k.estimate.clone())
+    }
+
     /// The table has just become another one.
     pub(crate) fn forget(&self, table: TableId) {
         self.known.lock().remove(&table);

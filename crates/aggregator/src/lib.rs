@@ -5,6 +5,7 @@
 //! * `statement` carries out statements, one file a family: queries, inserts, changes, loads, schema,
 //!   SHOW, SET, users.
 //! * `system_schemas` makes the tables of information_schema and performance_schema.
+//! * `plans` keeps the plans of queries that come again.
 //! * `templates` keeps what is known of statements on one row, so that they need no plan again.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
 //!   a row, `leaves` the leaf of a partition; `files` reads and writes files that statements name; `leases` tells the leaves what is open; `estimates` keeps
@@ -23,6 +24,7 @@ mod ids;
 mod leases;
 mod leaves;
 mod links;
+mod plans;
 mod processes;
 mod route;
 mod server;

@@ -6,6 +6,7 @@ use crate::files::FileAccess;
 use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
 use crate::links::Links;
+use crate::plans::Plans;
 use crate::processes::Processes;
 use crate::session::{Session, server_variables, temporary};
 use crate::templates::Templates;
@@ -51,6 +52,7 @@ pub struct Aggregator {
     pub(crate) ids: AutoIncrement,
     pub(crate) estimates: Estimates,
     pub(crate) templates: Templates,
+    pub(crate) plans: Plans,
     pub(crate) open: Arc<OpenTransactions>,
     pub(crate) processes: Arc<Processes>,
     pub(crate) admission: Arc<Admission>,
@@ -83,6 +85,7 @@ impl Aggregator {
             open: OpenTransactions::new(options.node, now),
             estimates: Estimates::default(),
             templates: Templates::default(),
+            plans: Plans::new(&memory),
             options,
             ids: AutoIncrement::new(metadata.clone()),
             metadata,
@@ -145,7 +148,7 @@ impl Aggregator {
     pub fn metrics(&self) -> Vec<(&'static str, &'static str, bool, f64)> {
         let counts = self.processes.counts();
         let waits = self.admission.waits();
-        vec![
+        let mut metrics = vec![
             ("pando_connections", "Open client connections.", false, counts.connections as f64),
             ("pando_statements_running", "Statements that run now.", false, counts.running as f64),
             ("pando_statements_queued", "Statements that wait for admission.", false, waits.waiting as f64),
@@ -186,7 +189,9 @@ impl Aggregator {
                 true,
                 self.templates.unplanned.load(Ordering::Relaxed) as f64,
             ),
-        ]
+        ];
+        metrics.extend(self.plans.metrics());
+        metrics
     }
 }
 

@@ -39,6 +39,19 @@ pub fn fresh(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
                     None => Transformed::yes(keys.input().clone()),
                 });
             }
+            // One of MIN and MAX would go on with the bounds that another run has found.
+            if let Some(aggregate) = node.downcast_ref::<AggregateExec>()
+                && !node.dynamic_expressions_produced().is_empty()
+            {
+                return Ok(Transformed::yes(Arc::new(AggregateExec::try_new(
+                    *aggregate.mode(),
+                    aggregate.group_expr().clone(),
+                    aggregate.aggr_expr().to_vec(),
+                    aggregate.filter_expr().to_vec(),
+                    aggregate.input().clone(),
+                    aggregate.input_schema(),
+                )?) as _));
+            }
             Ok(match node.downcast_ref::<SortExec>() {
                 Some(sort) if sort.fetch().is_none() => {
                     let plain = SortExec::new(sort.expr().clone(), sort.input().clone())

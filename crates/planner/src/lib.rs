@@ -21,6 +21,7 @@ mod logical;
 mod outer_joins;
 mod physical;
 mod placement;
+mod repeat;
 mod settings;
 mod sizes;
 mod stages;

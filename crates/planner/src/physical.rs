@@ -3,6 +3,7 @@
 use crate::check::check_distribution;
 use crate::distribute::Distribute;
 use crate::outer_joins::hide_constants;
+use crate::repeat;
 use crate::settings::Settings;
 use crate::stages::{insert_gathers, separate_scans};
 use crate::unique_keys::forget_moved_keys;
@@ -39,6 +40,16 @@ impl Prepared {
     /// The schema of the result.
     pub fn schema(&self) -> SchemaRef {
         self.plan.schema()
+    }
+
+    /// Whether more than one plan that runs may be made of it.
+    pub fn can_repeat(&self) -> bool {
+        repeat::can_repeat(&self.plan)
+    }
+
+    /// The memory that it takes, about.
+    pub fn kept_bytes(&self) -> usize {
+        repeat::kept_bytes(&self.plan)
     }
 
     /// A plan that can run once. The nodes of the prepared plan stay as they are.

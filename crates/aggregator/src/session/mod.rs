@@ -242,6 +242,9 @@ impl Work {
                 if let Some(answer) = state.run_text_shortly(&text).await {
                     return answer;
                 }
+                if let Some(answer) = state.run_text_kept(&text).await {
+                    return answer;
+                }
                 let statement = one_statement(&text).inspect_err(|error| state.note_failure(error))?;
                 state.run(&statement, &text, &[]).await
             }
@@ -258,6 +261,9 @@ impl Work {
                     ));
                 }
                 if let Some(answer) = state.run_prepared_shortly(&prepared, &parameters).await {
+                    return answer;
+                }
+                if let Some(answer) = state.run_prepared_kept(&prepared, &parameters).await {
                     return answer;
                 }
                 state.run(&prepared.statement, &prepared.text, &parameters).await

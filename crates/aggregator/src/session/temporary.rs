@@ -47,6 +47,11 @@ impl TemporaryTables {
         !self.kept.is_empty() && self.kept.contains_key(&(database.to_string(), name.to_string()))
     }
 
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// Database and name of each.
     pub(super) fn names(&self) -> Arc<BTreeSet<(String, String)>> {
         if self.kept.is_empty() { Arc::default() } else { Arc::new(self.kept.keys().cloned().collect()) }

@@ -96,6 +96,7 @@ impl SessionVariables {
     }
 
     pub(crate) fn set_names(&mut self, charset: Option<&str>, collation: Option<&str>) -> Result<()> {
+        self.version += 1;
         self.session.set_names(charset, collation)
     }
 

@@ -11,6 +11,7 @@ mod duplicates;
 mod explain;
 mod grid;
 mod insert;
+mod kept_plans;
 mod kill;
 mod leaves;
 mod load;

@@ -5,6 +5,7 @@ use super::grid::Grid;
 use crate::admission::{Admitted, Applicant, Class, Settings, class_of};
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
+use crate::plans::NamedTable;
 use crate::server::Aggregator;
 use crate::session::{Level, Privileges, State, find_table};
 use crate::system_schemas::{self, system_schema};
@@ -26,7 +27,9 @@ use futures::future::try_join_all;
 use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
 use parking_lot::Mutex;
 use sql::ddl::KeyMark;
-use sql::query::{BindContext, BoundQuery, OutputColumn, SessionView, Tables};
+use sql::query::{
+    BindContext, BoundQuery, Momentary, OutputColumn, SessionView, Tables, momentary, note_momentary,
+};
 use sql::temporal::Zone;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
@@ -57,6 +60,8 @@ pub(crate) struct CatalogTables {
     estimates: Arc<HashMap<TableId, Arc<TableEstimate>>>,
     /// Tables of which too little is known, those that are read through views among them.
     missing: Arc<Mutex<Vec<Arc<TableDef>>>>,
+    /// Tables that the statement names.
+    named: Arc<Mutex<Vec<NamedTable>>>,
 }
 
 impl CatalogTables {
@@ -71,7 +76,23 @@ impl CatalogTables {
         if self.catalog.view(database, name).is_some() {
             return Err(changed_through_view(database, name));
         }
-        find_table(&self.catalog, database, name)
+        let def = find_table(&self.catalog, database, name)?;
+        let (id, version) = (def.id, def.version);
+        self.named.lock().push(NamedTable {
+            database: database.to_string(),
+            name: name.to_string(),
+            id,
+            version,
+        });
+        Ok(def)
+    }
+
+    /// The tables that were looked up since this was asked last.
+    pub(super) fn take_named(&self) -> Vec<NamedTable> {
+        let mut named = std::mem::take(&mut *self.named.lock());
+        named.sort();
+        named.dedup();
+        named
     }
 
     /// The same catalog as the query of a view sees it.
@@ -86,6 +107,7 @@ impl CatalogTables {
             told: self.told,
             estimates: self.estimates.clone(),
             missing: self.missing.clone(),
+            named: self.named.clone(),
         }
     }
 
@@ -115,6 +137,7 @@ impl Tables for CatalogTables {
         let schema = self.database(database)?;
         self.privileges.require_on_table(Privilege::Select, "SELECT", schema, name)?;
         if let Some(schema) = system_schema(schema) {
+            note_momentary();
             let table = system_schemas::source(system_schemas::find(schema, name)?, self.clone());
             return Ok(provider_as_source(Arc::new(table)));
         }
@@ -130,12 +153,15 @@ impl Tables for CatalogTables {
     fn view(&self, database: Option<&str>, name: &str) -> Result<Option<sql::query::View>> {
         let database = self.database(database)?;
         let Some(view) = self.catalog.view(database, name) else { return Ok(None) };
+        // What it reads, and with whose rights, is found anew each time.
+        note_momentary();
         self.privileges.require_on_table(Privilege::Select, "SELECT", database, name)?;
         self.view_source(database, view).map(Some)
     }
 
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>> {
         if let Some(schema) = system_schema(self.database(database)?) {
+            note_momentary();
             return system_schemas::find(schema, name).map(|_| None);
         }
         // Nobody learns which tables there are that are not theirs.
@@ -192,6 +218,7 @@ impl State {
             told: self.told(),
             estimates: Arc::default(),
             missing: Arc::default(),
+            named: Arc::default(),
         }
     }
 
@@ -223,15 +250,15 @@ impl State {
             tables,
             session: SessionView {
                 database: self.database.as_deref(),
-                user: &self.user,
-                current_user: &self.current_user,
-                current_role: &self.current_role,
-                connection_id: self.connection_id,
-                last_insert_id: self.last_insert_id,
-                row_count: self.row_count,
-                found_rows: 0,
+                user: Momentary::new(&self.user),
+                current_user: Momentary::new(&self.current_user),
+                current_role: Momentary::new(&self.current_role),
+                connection_id: self.connection_id.into(),
+                last_insert_id: self.last_insert_id.into(),
+                row_count: self.row_count.into(),
+                found_rows: 0.into(),
                 version: sql::variables::SERVER_VERSION,
-                now: self.now,
+                now: self.now.into(),
                 zone: self.variables.zone(),
                 modes: self.modes(),
                 variables: &self.variables,
@@ -264,16 +291,31 @@ impl State {
     }
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
-        let mut bound = self.bind_perhaps_locking(query, parameters).await?;
+        let (mut bound, named, momentary) = self
+            .bind_with(|tables| {
+                tables.take_named();
+                let context = self.bind_context(tables, &parameters);
+                let (bound, momentary) = momentary(|| sql::query::bind_query(query, &context));
+                Ok((bound?, tables.take_named(), momentary))
+            })
+            .await?;
         if let Some(lock) = bound.lock.take() {
+            self.may_read(&bound.plan)?;
             self.note_warnings(&bound.warnings);
             return self.select_locking(bound, lock).await;
         }
-        let columns = bound.columns.iter().map(column_meta).collect();
-        let zone = self.variables.zone();
+        let columns: Vec<ColumnMeta> = bound.columns.iter().map(column_meta).collect();
+        if !momentary && let Some(key) = self.plan_key(&parameters) {
+            return self.select_keeping(key, bound, named, columns).await;
+        }
         let rows = self.start_reading(bound).await?;
+        Ok(self.rows_of(rows, columns))
+    }
+
+    pub(super) fn rows_of(&self, rows: BatchStream, columns: Vec<ColumnMeta>) -> Answer {
+        let zone = self.variables.zone();
         let batches = rows.map(move |batch| in_zone(batch?, zone)).boxed();
-        Ok(Answer::Response(Response::Rows(ResultSet { columns, batches })))
+        Answer::Response(Response::Rows(ResultSet { columns, batches }))
     }
 
     fn note_warnings(&mut self, warnings: &[sql::convert::Warning]) {
@@ -291,16 +333,31 @@ impl State {
 
     /// Starts a query that changes and locks nothing. Its rows hold what it holds while they come.
     pub(super) async fn start_reading(&mut self, bound: BoundQuery) -> Result<BatchStream> {
-        self.note_warnings(&bound.warnings);
+        self.begin_reading(&bound.warnings);
+        let partitions = partitions_read(&bound.plan)?;
+        let plan = self.plan(bound.plan)?;
+        let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
+        self.read_planned(plan, &partitions, class).await
+    }
+
+    pub(super) fn begin_reading(&mut self, warnings: &[sql::convert::Warning]) {
+        self.note_warnings(warnings);
         self.open_for_reading();
         if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
             self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
         }
-        let partitions = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+    }
+
+    /// Runs a plan that begins to read, with the partitions that the query names.
+    pub(super) async fn read_planned(
+        &mut self,
+        plan: Arc<DistributedPlan>,
+        partitions: &[PartitionId],
+        class: Class,
+    ) -> Result<BatchStream> {
         // One without tables holds up nobody, and is how clients ask whether the server is there.
-        let admitted = if partitions.is_empty() { None } else { Some(self.admit_plan(&plan).await?) };
-        let ts = self.read_timestamp(&partitions).await?;
+        let admitted = if partitions.is_empty() { None } else { Some(self.admit(class).await?) };
+        let ts = self.read_timestamp(partitions).await?;
         let stream = self.start_distributed(&plan, ts, false, false).await?;
         Ok(match admitted {
             Some(admitted) => admitted.over(stream).boxed(),
@@ -348,21 +405,28 @@ impl State {
     }
 
     pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<Arc<DistributedPlan>> {
-        let places = self.places(partitions_read(&plan)?)?;
-        let leaves: BTreeSet<NodeId> = places.values().copied().collect();
-        let plan = self.aggregator.planner.on_leaves(leaves.len()).plan(plan)?;
+        let places = self.places(&partitions_read(&plan)?)?;
+        let plan = self.aggregator.planner.on_leaves(leaves_among(&places)).plan(plan)?;
+        self.locate(plan, places)
+    }
+
+    pub(super) fn locate(
+        &self,
+        plan: DistributedPlan,
+        places: HashMap<PartitionId, NodeId>,
+    ) -> Result<Arc<DistributedPlan>> {
         let locations = Locations { here: self.aggregator.stages.id(), partitions: Arc::new(places) };
         plan.locate(&locations).map_err(|error| exec::to_sql_error(&error))?;
         Ok(Arc::new(plan))
     }
 
     /// The leaves that these partitions lie on.
-    fn places(&self, partitions: Vec<PartitionId>) -> Result<HashMap<PartitionId, NodeId>> {
+    pub(super) fn places(&self, partitions: &[PartitionId]) -> Result<HashMap<PartitionId, NodeId>> {
         let place = |id: PartitionId| match self.catalog.partition(id) {
             Some((_, partition)) => Ok((id, partition.primary)),
             None => Err(SqlError::internal(format!("partition {id} is not in the catalog"))),
         };
-        partitions.into_iter().map(place).collect()
+        partitions.iter().copied().map(place).collect()
     }
 
     /// Starts a plan at a snapshot, whose versions the stream holds while it lives. `writing`: it belongs
@@ -433,6 +497,11 @@ impl State {
         }
         Ok(exec::explain_analyze(&plan))
     }
+}
+
+/// How many leaves these partitions lie on.
+pub(super) fn leaves_among(places: &HashMap<PartitionId, NodeId>) -> usize {
+    places.values().copied().collect::<BTreeSet<NodeId>>().len()
 }
 
 pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordBatch>>;

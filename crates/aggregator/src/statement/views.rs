@@ -9,7 +9,7 @@ use crate::server::ROOT;
 use crate::session::{Identity, Level, Privileges, State};
 use crate::statement::grid::Grid;
 use catalog::{Catalog, Command, Outcome, Privilege, UserName, View, ViewAlgorithm, ViewSecurity};
-use sql::query::{BindContext, SessionView, VariableScope};
+use sql::query::{BindContext, Momentary, SessionView, VariableScope};
 use sql::statement::{CreateView, TableName};
 use sql::temporal::Zone;
 use std::sync::Arc;
@@ -138,15 +138,15 @@ impl CatalogTables {
         let current_user = self.privileges.current_user();
         let session = SessionView {
             database: Some(database),
-            user: &current_user,
-            current_user: &current_user,
-            current_role: "NONE",
-            connection_id: 0,
-            last_insert_id: 0,
-            row_count: 0,
-            found_rows: 0,
+            user: Momentary::new(&current_user),
+            current_user: Momentary::new(&current_user),
+            current_role: "NONE".into(),
+            connection_id: 0.into(),
+            last_insert_id: 0.into(),
+            row_count: 0.into(),
+            found_rows: 0.into(),
             version: sql::variables::SERVER_VERSION,
-            now: 0,
+            now: 0.into(),
             zone: Zone::UTC,
             modes: modes_of(&view.sql_mode),
             variables: &variables,

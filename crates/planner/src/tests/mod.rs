@@ -3,6 +3,7 @@
 mod equivalence;
 mod golden;
 mod killed;
+mod repeat;
 mod spread;
 mod tpch;
 

@@ -11,7 +11,7 @@ use super::typed::{
 use super::unify::{common_type, decimal_of};
 use super::{Collated, Family, Typed};
 use crate::functions::cast as casts;
-use crate::query::Modes;
+use crate::query::{Modes, Momentary};
 use crate::temporal::{MICROS_PER_DAY, Zone};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -23,7 +23,7 @@ use types::{Collation, SqlError, SqlType};
 pub(crate) struct Rules {
     pub(crate) zone: Zone,
     /// When the statement began: microseconds since 1970 on the session's clock.
-    pub(crate) now: i64,
+    pub(crate) now: Momentary<i64>,
     pub(crate) modes: Modes,
     /// collation_connection.
     pub(crate) connection: Collation,
@@ -282,7 +282,7 @@ impl Rules {
                 call(casts::round_datetime(), vec![value, Typed::int(i64::from(fsp))], ty)
             }
             Family::Time => {
-                let today = self.now.div_euclid(MICROS_PER_DAY) * MICROS_PER_DAY;
+                let today = self.now.get().div_euclid(MICROS_PER_DAY) * MICROS_PER_DAY;
                 let args = vec![value, Typed::datetime(today, 0)];
                 call(casts::time_on_day(), args, ty)
             }

@@ -144,7 +144,7 @@ impl<'a> Binder<'a> {
         let session = &ctx.session;
         let rules = Rules {
             zone: session.zone,
-            now: session.zone.to_local(session.now),
+            now: session.now.map(|now| session.zone.to_local(now)),
             modes: session.modes,
             connection: connection_collation(session),
             strict_division: false,

@@ -17,17 +17,17 @@ impl Binder<'_> {
                 Some(database) => Typed::text(database),
                 None => Typed::typed_null(SqlType::VarChar(64), DataType::Utf8View),
             },
-            "USER" | "SESSION_USER" | "SYSTEM_USER" => Typed::text(session.user),
-            "CURRENT_USER" => Typed::text(session.current_user),
-            "CURRENT_ROLE" => Typed::text(session.current_role),
+            "USER" | "SESSION_USER" | "SYSTEM_USER" => Typed::text(session.user.get()),
+            "CURRENT_USER" => Typed::text(session.current_user.get()),
+            "CURRENT_ROLE" => Typed::text(session.current_role.get()),
             "VERSION" => Typed::text(session.version),
-            "CONNECTION_ID" => Typed::uint(session.connection_id),
+            "CONNECTION_ID" => Typed::uint(session.connection_id.get()),
             "LAST_INSERT_ID" if args.len() == 1 => {
                 return Err(SqlError::unsupported("LAST_INSERT_ID with an argument"));
             }
-            "LAST_INSERT_ID" => Typed::uint(session.last_insert_id),
-            "ROW_COUNT" => Typed::int(session.row_count),
-            "FOUND_ROWS" => Typed::uint(session.found_rows),
+            "LAST_INSERT_ID" => Typed::uint(session.last_insert_id.get()),
+            "ROW_COUNT" => Typed::int(session.row_count.get()),
+            "FOUND_ROWS" => Typed::uint(session.found_rows.get()),
             "CHARSET" | "COLLATION" => {
                 let binary = name_of_binary(args.get(0));
                 let collation = args.get(0).map(|value| self.rules.collation(value)).unwrap_or_default();
@@ -51,9 +51,10 @@ impl Binder<'_> {
             "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
             }
-            "PS_CURRENT_THREAD_ID" => {
-                Typed::literal(datafusion::common::ScalarValue::UInt64(Some(session.connection_id)), BIGINT)
-            }
+            "PS_CURRENT_THREAD_ID" => Typed::literal(
+                datafusion::common::ScalarValue::UInt64(Some(session.connection_id.get())),
+                BIGINT,
+            ),
             _ => return Ok(Err(args)),
         };
         args.count(0, 0)?;

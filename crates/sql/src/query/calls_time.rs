@@ -19,27 +19,27 @@ impl Binder<'_> {
         match args.name.as_str() {
             "NOW" | "CURRENT_TIMESTAMP" | "LOCALTIME" | "LOCALTIMESTAMP" | "SYSDATE" => {
                 let fsp = optional_fsp(&args)?;
-                Ok(Ok(Typed::datetime(cut(rules.now, fsp), fsp)))
+                Ok(Ok(Typed::datetime(cut(rules.now.get(), fsp), fsp)))
             }
             "UTC_TIMESTAMP" => {
                 let fsp = optional_fsp(&args)?;
-                Ok(Ok(Typed::datetime(cut(self.ctx.session.now, fsp), fsp)))
+                Ok(Ok(Typed::datetime(cut(self.ctx.session.now.get(), fsp), fsp)))
             }
             "CURDATE" | "CURRENT_DATE" => {
                 args.count(0, 0)?;
-                Ok(Ok(Typed::date(split_datetime(rules.now).0)))
+                Ok(Ok(Typed::date(split_datetime(rules.now.get()).0)))
             }
             "UTC_DATE" => {
                 args.count(0, 0)?;
-                Ok(Ok(Typed::date(split_datetime(self.ctx.session.now).0)))
+                Ok(Ok(Typed::date(split_datetime(self.ctx.session.now.get()).0)))
             }
             "CURTIME" | "CURRENT_TIME" => {
                 let fsp = optional_fsp(&args)?;
-                Ok(Ok(Typed::time(cut(rules.now.rem_euclid(MICROS_PER_DAY), fsp), fsp)))
+                Ok(Ok(Typed::time(cut(rules.now.get().rem_euclid(MICROS_PER_DAY), fsp), fsp)))
             }
             "UTC_TIME" => {
                 let fsp = optional_fsp(&args)?;
-                Ok(Ok(Typed::time(cut(self.ctx.session.now.rem_euclid(MICROS_PER_DAY), fsp), fsp)))
+                Ok(Ok(Typed::time(cut(self.ctx.session.now.get().rem_euclid(MICROS_PER_DAY), fsp), fsp)))
             }
             "YEAR" => self.of_date(datetime::year(), args),
             "MONTH" => self.of_date(datetime::month(), args),
@@ -328,7 +328,7 @@ impl Binder<'_> {
 
     fn unix_timestamp(&mut self, value: Option<Typed>) -> Result<Typed, SqlError> {
         let Some(value) = value else {
-            return Ok(Typed::int(self.ctx.session.now.div_euclid(MICROS_PER_SECOND)));
+            return Ok(Typed::int(self.ctx.session.now.get().div_euclid(MICROS_PER_SECOND)));
         };
         let fsp = value.fsp();
         let timestamp = self.rules.timestamp(value)?;

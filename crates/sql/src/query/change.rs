@@ -221,7 +221,7 @@ impl Binder<'_> {
         };
         match declared.map(|declared| &declared.default) {
             Some(ColumnDefault::Literal(text)) => Ok(Typed::text(text.clone())),
-            Some(ColumnDefault::CurrentTimestamp) => Ok(Typed::datetime(self.rules.now, 6)),
+            Some(ColumnDefault::CurrentTimestamp) => Ok(Typed::datetime(self.rules.now.get(), 6)),
             Some(ColumnDefault::Expression(_)) => Err(SqlError::unsupported(format_args!(
                 "DEFAULT of column '{}' here, since it is an expression",
                 column.name
@@ -292,7 +292,8 @@ impl Binder<'_> {
                 });
             }
             if let Some(changed) = changed {
-                let now = self.rules.bring(Typed::datetime(self.rules.now, 6), column.ty, &column.arrow)?;
+                let now =
+                    self.rules.bring(Typed::datetime(self.rules.now.get(), 6), column.ty, &column.arrow)?;
                 clocks.push((at, self.choose(vec![changed], vec![now, column.typed()])?));
             }
         }

@@ -1,5 +1,6 @@
 //! What binding needs from outside: the tables, the session and the parameters.
 
+use super::momentary::Momentary;
 use crate::temporal::Zone;
 use datafusion::logical_expr::TableSource;
 use std::sync::Arc;
@@ -93,18 +94,18 @@ pub struct SessionView<'a> {
     /// What DATABASE() gives; unqualified tables are looked up by [`Tables`] itself.
     pub database: Option<&'a str>,
     /// `name@host` as the client gave it.
-    pub user: &'a str,
+    pub user: Momentary<&'a str>,
     /// `name@host` as the account is declared.
-    pub current_user: &'a str,
+    pub current_user: Momentary<&'a str>,
     /// The roles that the session has taken, as CURRENT_ROLE() shows them.
-    pub current_role: &'a str,
-    pub connection_id: u64,
-    pub last_insert_id: u64,
-    pub row_count: i64,
-    pub found_rows: u64,
+    pub current_role: Momentary<&'a str>,
+    pub connection_id: Momentary<u64>,
+    pub last_insert_id: Momentary<u64>,
+    pub row_count: Momentary<i64>,
+    pub found_rows: Momentary<u64>,
     pub version: &'a str,
     /// When the statement began: microseconds since 1970 UTC.
-    pub now: i64,
+    pub now: Momentary<i64>,
     pub zone: Zone,
     pub modes: Modes,
     pub variables: &'a dyn Variables,

@@ -242,6 +242,7 @@ impl Binder<'_> {
     /// `@name`, `@@name`, `@@global.name`; the first `@` is taken off.
     fn variable(&mut self, first: &str, rest: &[ast::Ident]) -> Result<Typed, SqlError> {
         let variables = self.ctx.session.variables;
+        super::note_momentary();
         let unquoted = |name: &str| name.trim_matches(|c| matches!(c, '`' | '\'' | '"')).to_ascii_lowercase();
         let Some(system) = first.strip_prefix('@') else {
             let mut name = unquoted(first);

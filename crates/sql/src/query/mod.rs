@@ -26,6 +26,7 @@ mod from;
 mod function_names;
 mod literals;
 mod locking;
+mod momentary;
 mod on_duplicate;
 mod row_rules;
 mod rows;
@@ -44,6 +45,7 @@ pub use context::{
 };
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
+pub use momentary::{Momentary, momentary, note_momentary};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
 pub use row_rules::RowRules;
 pub(crate) use row_rules::{check_rules, mentions, refuse_dependent};

@@ -8,7 +8,7 @@ use super::binder::{Binder, Rows};
 use super::context::{BindContext, SessionView, View};
 use super::from::Source;
 use super::scope::{Origin, ScopeColumn};
-use super::{BoundQuery, bound, titles, warnings};
+use super::{BoundQuery, Momentary, bound, titles, warnings};
 use crate::ddl::quote_name;
 use crate::parse::lexer::offset_of;
 use sqlparser::ast::{self, Spanned, Visit, Visitor};
@@ -236,7 +236,7 @@ impl Binder<'_> {
         let crate::statement::Statement::Query(query) = &parsed.statement else { return Err(invalid(view)) };
         let session = SessionView {
             database: Some(&view.database),
-            current_user: &view.current_user,
+            current_user: Momentary::new(&view.current_user),
             modes: view.modes,
             ..self.ctx.session
         };

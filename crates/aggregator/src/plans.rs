@@ -1,0 +1,271 @@
+//! Plans of SELECTs that come again: bound and planned once, run many times.
+//!
+//! A plan is kept under the text of its statement with all of its literals, the values of its placeholders, and what
+//! of the session gives the text its meaning: the default database and the session variables. It is good while
+//!
+//! * each table that the text names is the same version of the same table, and the session may read it;
+//! * its database has the same partitions, and they lie on as many leaves; where they lie is asked for each run;
+//! * no table has become much larger or smaller ([`has_moved`]), and the plan is not old ([`LONGEST`]): what else is
+//!   known of the values makes a plan faster or slower, and nothing else.
+//!
+//! Not kept is what is good for once: a plan with the time or the session's user in it
+//! ([`sql::query::momentary`]), one that reads through a view or reads system tables, one that locks rows, and one
+//! whose operators share values beside the plan ([`Prepared::can_repeat`]). A plan that is kept holds no snapshot, no
+//! memory of a query and nothing of a run.
+//!
+//! Most texts with literals come once. So a text is planned for keeping when it comes the second time.
+//!
+//! What is kept counts against the memory of the process. Those go first that were not used for the longest time.
+
+use env::{MemoryBudget, Reservation};
+use mysql_protocol::ColumnMeta;
+use parking_lot::Mutex;
+use planner::Prepared;
+use sql::convert::Warning;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use types::{PartitionId, TableId};
+
+use crate::admission::Class;
+
+/// The share of the process's memory that is used at most, and the most whatever there is.
+const SHARE: usize = 64;
+const MOST_BYTES: usize = 64 << 20;
+/// Texts that are remembered to have come once.
+const MOST_SEEN: usize = 8_192;
+/// The longest key that a plan is kept under: text, values and variables.
+pub(crate) const LONGEST_KEY: usize = 32 << 10;
+/// How long a plan is used.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A table by the names that a statement gives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NamedTable {
+    pub(crate) database: String,
+    pub(crate) name: String,
+    pub(crate) id: TableId,
+    pub(crate) version: u64,
+}
+
+/// A table as a plan reads it.
+pub(crate) struct ReadTable {
+    pub(crate) named: NamedTable,
+    /// When it was planned.
+    pub(crate) rows: u64,
+    /// Those of its database.
+    pub(crate) partitions: Vec<PartitionId>,
+}
+
+/// A plan that is kept.
+pub(crate) struct KeptPlan {
+    pub(crate) prepared: Prepared,
+    pub(crate) tables: Vec<ReadTable>,
+    /// Those that the plan may read.
+    pub(crate) partitions: Vec<PartitionId>,
+    pub(crate) leaves: usize,
+    pub(crate) class: Class,
+    /// The result's columns, and what binding warned of.
+    pub(crate) columns: Vec<ColumnMeta>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) made: Instant,
+}
+
+impl KeptPlan {
+    pub(crate) fn is_old(&self) -> bool {
+        self.made.elapsed() > LONGEST
+    }
+}
+
+pub(crate) struct Plans {
+    kept: Mutex<Recent<KeptPlan>>,
+    /// Hashes of the keys that came once.
+    seen: Mutex<HashSet<u64>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Plans {
+    pub(crate) fn new(memory: &Arc<MemoryBudget>) -> Plans {
+        let most = (memory.limit() / SHARE).min(MOST_BYTES);
+        Plans {
+            kept: Mutex::new(Recent::new(most, memory.reservation())),
+            seen: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<KeptPlan>> {
+        self.kept.lock().get(key)
+    }
+
+    pub(crate) fn put(&self, key: String, plan: Arc<KeptPlan>) {
+        let bytes = plan.prepared.kept_bytes() + key.len();
+        self.kept.lock().put(key, plan, bytes);
+    }
+
+    /// Forgets this plan, unless another has come into its place.
+    pub(crate) fn forget(&self, key: &str, plan: &Arc<KeptPlan>) {
+        self.kept.lock().remove(key, plan);
+    }
+
+    /// Whether the text has come before.
+    pub(crate) fn comes_again(&self, key: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let mut seen = self.seen.lock();
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
+        !seen.insert(hasher.finish())
+    }
+
+    pub(crate) fn note_hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_miss(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Name, help, whether it only rises, and the number.
+    pub(crate) fn metrics(&self) -> [(&'static str, &'static str, bool, f64); 3] {
+        [
+            (
+                "pando_plan_cache_hits_total",
+                "Queries that ran from a plan which was kept.",
+                true,
+                self.hits.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "pando_plan_cache_misses_total",
+                "Queries that were planned, of those whose plan might have been kept.",
+                true,
+                self.misses.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "pando_plan_cache_bytes",
+                "Memory of the plans that are kept, about.",
+                false,
+                self.kept.lock().bytes() as f64,
+            ),
+        ]
+    }
+}
+
+/// Whether a table of `before` rows that has `now` is worth another plan.
+pub(crate) fn has_moved(before: u64, now: u64) -> bool {
+    const FEW: u64 = 1000;
+    let (less, more) = (before.min(now), before.max(now));
+    more - less > FEW && more > less.saturating_add(less / 2)
+}
+
+/// Things by text up to a number of bytes, which are counted to a memory budget.
+struct Recent<T> {
+    most: usize,
+    held: Reservation,
+    /// Rises with each use.
+    now: u64,
+    by_text: HashMap<String, Kept<T>>,
+}
+
+struct Kept<T> {
+    value: Arc<T>,
+    bytes: usize,
+    used: u64,
+}
+
+impl<T> Recent<T> {
+    /// `held`: a reservation of nothing.
+    fn new(most: usize, held: Reservation) -> Recent<T> {
+        Recent { most, held, now: 0, by_text: HashMap::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
+    fn get(&mut self, text: &str) -> Option<Arc<T>> {
+        self.now += 1;
+        let kept = self.by_text.get_mut(text)?;
+        kept.used = self.now;
+        Some(kept.value.clone())
+    }
+
+    /// Keeps it in the place of what was there, if there is room: where the process has none, this gives way.
+    fn put(&mut self, text: String, value: Arc<T>, bytes: usize) {
+        self.take_out(&text);
+        if bytes > self.most {
+            return;
+        }
+        while self.held.bytes() + bytes > self.most || self.held.try_grow(bytes).is_err() {
+            let oldest = self.by_text.iter().min_by_key(|(_, kept)| kept.used);
+            let Some(text) = oldest.map(|(text, _)| text.clone()) else { return };
+            self.take_out(&text);
+        }
+        self.now += 1;
+        self.by_text.insert(text, Kept { value, bytes, used: self.now });
+    }
+
+    fn remove(&mut self, text: &str, value: &Arc<T>) {
+        if self.by_text.get(text).is_some_and(|kept| Arc::ptr_eq(&kept.value, value)) {
+            self.take_out(text);
+        }
+    }
+
+    fn take_out(&mut self, text: &str) {
+        if let Some(gone) = self.by_text.remove(text) {
+            self.held.shrink(gone.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_worth_keeping_when_it_comes_again() {
+        let plans = Plans::new(&MemoryBudget::new(1 << 20));
+        assert!(!plans.comes_again("a") && !plans.comes_again("b"));
+        assert!(plans.comes_again("a") && plans.comes_again("a"));
+    }
+
+    #[test]
+    fn a_table_has_moved_when_it_is_half_as_large_again() {
+        assert!(!has_moved(0, 1000), "few rows are few rows");
+        assert!(has_moved(0, 2000) && has_moved(2000, 0));
+        assert!(!has_moved(10_000, 14_000) && has_moved(10_000, 16_000) && has_moved(16_000, 10_000));
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let budget = MemoryBudget::new(100);
+        let mut recent = Recent::new(80, budget.reservation());
+        let put = |recent: &mut Recent<u32>, n: u32, bytes| recent.put(format!("k{n}"), Arc::new(n), bytes);
+        put(&mut recent, 1, 30);
+        put(&mut recent, 2, 30);
+        assert_eq!(recent.get("k1").as_deref(), Some(&1));
+        put(&mut recent, 3, 30);
+        assert_eq!((recent.get("k2"), recent.get("k1").as_deref()), (None, Some(&1)));
+        assert_eq!((budget.used(), recent.bytes()), (60, 60));
+        put(&mut recent, 4, 90);
+        assert_eq!((recent.get("k4"), budget.used()), (None, 60), "larger than all that is kept");
+        put(&mut recent, 1, 40);
+        assert_eq!(budget.used(), 70, "in the place of what was there");
+        // The process needs its memory for something else.
+        let other = budget.try_reserve(30).unwrap();
+        put(&mut recent, 5, 35);
+        assert_eq!((recent.get("k3"), recent.get("k1"), budget.used()), (None, None, 65));
+        drop(other);
+        let old = Arc::new(5);
+        recent.remove("k5", &old);
+        assert_eq!(budget.used(), 35, "another one of that name");
+        let kept = recent.get("k5").unwrap();
+        recent.remove("k5", &kept);
+        assert_eq!(budget.used(), 0);
+    }
+}

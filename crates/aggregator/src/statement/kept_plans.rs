@@ -1,0 +1,173 @@
+//! SELECTs that run from a plan which was kept ([`crate::plans`]).
+
+use super::Answer;
+use super::query::{Parameters, leaves_among, partitions_read};
+use crate::admission::class_of;
+use crate::plans::{KeptPlan, LONGEST_KEY, NamedTable, ReadTable, has_moved};
+use crate::session::{PreparedStatement, State, find_table};
+use catalog::Privilege;
+use exec::{DistributedPlan, TableEstimate};
+use futures::future::try_join_all;
+use mysql_protocol::ColumnMeta;
+use sql::query::BoundQuery;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Instant;
+use types::{PartitionId, Result, TableDef, Value};
+
+impl State {
+    /// What the plan of a statement is kept under; None: it is not kept.
+    pub(super) fn plan_key(&mut self, parameters: &Parameters<'_>) -> Option<String> {
+        // Names mean other tables to a session with temporary ones.
+        if parameters.text.is_empty() || parameters.text.len() > LONGEST_KEY || self.temporary.any() {
+            return None;
+        }
+        let meaning = self.meaning()?;
+        let mut key = String::with_capacity(meaning.len() + parameters.text.len() + 16);
+        let _ = write!(key, "{}\0{}\0", meaning.len(), parameters.text.len());
+        key.push_str(meaning);
+        key.push_str(parameters.text);
+        for value in parameters.values {
+            let long = matches!(value, Value::Text(text) if text.len() > LONGEST_KEY)
+                || matches!(value, Value::Bytes(bytes) if bytes.len() > LONGEST_KEY);
+            if long || key.len() > LONGEST_KEY {
+                return None;
+            }
+            let _ = write!(key, "\0{value:?}");
+        }
+        (key.len() <= LONGEST_KEY).then_some(key)
+    }
+
+    /// Runs a text from a plan that was kept; `None` if there is none that is still good.
+    pub(crate) async fn run_text_kept(&mut self, text: &str) -> Option<Result<Answer>> {
+        self.run_kept(Parameters { values: &[], text }).await
+    }
+
+    /// The same of a prepared statement.
+    pub(crate) async fn run_prepared_kept(
+        &mut self,
+        prepared: &PreparedStatement,
+        values: &[Value],
+    ) -> Option<Result<Answer>> {
+        self.run_kept(Parameters { values, text: &prepared.text }).await
+    }
+
+    /// The session has taken its catalog for this statement already.
+    async fn run_kept(&mut self, parameters: Parameters<'_>) -> Option<Result<Answer>> {
+        let key = self.plan_key(&parameters)?;
+        // What went wrong goes wrong again where the statement is planned, which says so.
+        let kept = self.kept_plan(&key).await.ok()??;
+        self.begin_messages(false);
+        let answer = self.select_kept(&kept).await.map_err(|error| self.with_known_names(error));
+        self.note_answer(&answer);
+        self.drop_gone().await;
+        Some(answer)
+    }
+
+    /// The plan that was kept, if it is still good.
+    async fn kept_plan(&self, key: &str) -> Result<Option<Arc<KeptPlan>>> {
+        let plans = &self.aggregator.plans;
+        let Some(kept) = plans.get(key) else { return Ok(None) };
+        let may = |table: &ReadTable| {
+            let NamedTable { database, name, .. } = &table.named;
+            self.privileges.allow(Privilege::Select, Some(database), Some(name))
+        };
+        if !kept.tables.iter().all(may) {
+            // Others may; this one is told why not.
+            return Ok(None);
+        }
+        if kept.is_old() || !self.is_as_planned(&kept).await? {
+            plans.forget(key, &kept);
+            return Ok(None);
+        }
+        plans.note_hit();
+        Ok(Some(kept))
+    }
+
+    async fn is_as_planned(&self, kept: &KeptPlan) -> Result<bool> {
+        let mut defs = Vec::with_capacity(kept.tables.len());
+        for table in &kept.tables {
+            let NamedTable { database, name, id, version } = &table.named;
+            let Ok(def) = find_table(&self.catalog, database, name) else { return Ok(false) };
+            if (def.id, def.version) != (*id, *version) || self.all_partitions_of(&def) != table.partitions {
+                return Ok(false);
+            }
+            defs.push(def);
+        }
+        if leaves_among(&self.places(&kept.partitions)?) != kept.leaves {
+            return Ok(false);
+        }
+        let known = self.unless_cancelled(try_join_all(defs.iter().map(|def| self.estimate(def)))).await?;
+        Ok(!kept.tables.iter().zip(known).any(|(table, known)| has_moved(table.rows, known.rows)))
+    }
+
+    fn all_partitions_of(&self, def: &TableDef) -> Vec<PartitionId> {
+        self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect()
+    }
+
+    async fn estimate(&self, def: &TableDef) -> Result<Arc<TableEstimate>> {
+        let estimates = &self.aggregator.estimates;
+        match estimates.get(def) {
+            Some(known) => Ok(known),
+            None => estimates.fetch(&self.aggregator, &self.catalog, def).await,
+        }
+    }
+
+    /// Plans and runs a query whose plan might be kept, and keeps it if its text has come before.
+    pub(super) async fn select_keeping(
+        &mut self,
+        key: String,
+        bound: BoundQuery,
+        named: Vec<NamedTable>,
+        columns: Vec<ColumnMeta>,
+    ) -> Result<Answer> {
+        self.aggregator.plans.note_miss();
+        if !self.aggregator.plans.comes_again(&key) {
+            let rows = self.start_reading(bound).await?;
+            return Ok(self.rows_of(rows, columns));
+        }
+        self.begin_reading(&bound.warnings);
+        let partitions = partitions_read(&bound.plan)?;
+        let places = self.places(&partitions)?;
+        let leaves = leaves_among(&places);
+        let prepared = self.aggregator.planner.on_leaves(leaves).prepare(bound.plan)?;
+        let plan = if prepared.can_repeat() {
+            let plan = self.locate(prepared.instantiate()?, places)?;
+            let kept = KeptPlan {
+                tables: named.into_iter().map(|named| self.read_table(named)).collect::<Result<_>>()?,
+                partitions: partitions.clone(),
+                leaves,
+                class: class_of(&plan).map_err(|error| exec::to_sql_error(&error))?,
+                columns: columns.clone(),
+                warnings: bound.warnings,
+                made: Instant::now(),
+                prepared,
+            };
+            self.aggregator.plans.put(key, Arc::new(kept));
+            plan
+        } else {
+            self.locate(prepared.into_plan()?, places)?
+        };
+        let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
+        let rows = self.read_planned(plan, &partitions, class).await?;
+        Ok(self.rows_of(rows, columns))
+    }
+
+    fn read_table(&self, named: NamedTable) -> Result<ReadTable> {
+        let def = find_table(&self.catalog, &named.database, &named.name)?;
+        let rows = self.aggregator.estimates.last(&def).map_or(0, |known| known.rows);
+        Ok(ReadTable { named, rows, partitions: self.all_partitions_of(&def) })
+    }
+
+    /// A plan that can run.
+    fn instantiate(&self, kept: &KeptPlan) -> Result<Arc<DistributedPlan>> {
+        self.locate(kept.prepared.instantiate()?, self.places(&kept.partitions)?)
+    }
+
+    async fn select_kept(&mut self, kept: &KeptPlan) -> Result<Answer> {
+        self.begin_reading(&kept.warnings);
+        let plan = self.instantiate(kept)?;
+        let rows = self.read_planned(plan, &kept.partitions, kept.class).await?;
+        Ok(self.rows_of(rows, kept.columns.clone()))
+    }
+}
