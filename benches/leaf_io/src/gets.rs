@@ -6,14 +6,13 @@
 
 use crate::Run;
 use crate::report;
+use crate::stopwatch::{Stopwatch, cpu_seconds};
 use crate::table::{Loaded, P, columns};
 use columnstore::{KeyRead, ReadAt, ReadView, Store};
 use criterion::Criterion;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
-use std::time::Instant;
 use types::{Timestamp, Value};
 
 const THETA: f64 = 0.99;
@@ -57,12 +56,6 @@ impl Zipf {
     }
 }
 
-/// CPU time of this thread, in seconds: what a core would take if it had nothing else to do.
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
 /// As a statement on one row reads it: without waiting where it can.
 fn get(store: &Store, loaded: &Loaded, key: i64, columns: &[types::ColumnId]) {
     let mut read = KeyRead {
@@ -103,7 +96,7 @@ pub fn gets(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
             group.bench_function(format!("{pool_label}, {keys_label}"), |b| {
                 b.iter_custom(|iters| {
                     let before = store.statistics().pool;
-                    let (begin, cpu_before) = (Instant::now(), cpu_seconds());
+                    let (begin, cpu_before) = (Stopwatch::start(), cpu_seconds());
                     for _ in 0..iters {
                         get(&store, loaded, key(&zipf), &columns);
                     }

@@ -14,6 +14,7 @@ mod disk;
 mod gets;
 mod report;
 mod scans;
+mod stopwatch;
 mod table;
 mod writes;
 

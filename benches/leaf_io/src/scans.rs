@@ -2,24 +2,32 @@
 
 use crate::Run;
 use crate::report;
+use crate::stopwatch::{Stopwatch, cpu_seconds};
 use crate::table::{FILTER, Loaded, P, columns};
-use columnstore::{Compare, Predicate, ReadView, ScanSpec, Store};
+use columnstore::{Compare, Predicate, READ_AHEAD, ReadView, ScanSpec, Store};
 use criterion::{Criterion, Throughput};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use types::{ColumnId, Value};
 
 fn scan(store: &Store, loaded: &Loaded, spec: &ScanSpec) -> usize {
     let ts = store.read_timestamp(&[P]).expect("a timestamp");
     let snapshot = store.snapshot(P, loaded.def.id, ReadView { ts, txn: None }).expect("a snapshot");
     let mut rows = 0;
-    for morsel in snapshot.morsels(&spec.predicates) {
+    let morsels = snapshot.morsels(&spec.predicates);
+    for (at, morsel) in morsels.iter().enumerate() {
+        let begun = if at == 0 { 0 } else { READ_AHEAD };
+        morsels[at..]
+            .iter()
+            .take(1 + READ_AHEAD)
+            .skip(begun)
+            .for_each(|next| snapshot.read_ahead(next, spec));
         let mut emit = |batch: arrow::record_batch::RecordBatch| {
             rows += black_box(batch).num_rows();
             Ok(true)
         };
-        snapshot.scan(&morsel, spec, &mut emit).expect("a scan");
+        snapshot.scan(morsel, spec, &mut emit).expect("a scan");
     }
     rows
 }
@@ -36,14 +44,18 @@ pub fn scans(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
         group.bench_function(label, |b| {
             b.iter_custom(|iters| {
                 let mut time = Duration::ZERO;
+                let mut cpu = 0.0;
                 for _ in 0..iters {
                     let store = loaded.open(pool, forgotten);
-                    let begin = Instant::now();
+                    let (begin, before) = (Stopwatch::start(), cpu_seconds());
                     assert_eq!(scan(&store, loaded, &all), loaded.rows);
                     time += begin.elapsed();
+                    cpu += cpu_seconds() - before;
                     store.shutdown();
                 }
                 run.report.add(&name, "bytes", (loaded.bytes as u64 * iters) as f64, time);
+                let waited = (1.0 - cpu / time.as_secs_f64()).max(0.0);
+                run.report.note(&name, format!("{:.0}% of the time waiting for the disk", waited * 100.0));
                 time
             });
         });
@@ -51,7 +63,7 @@ pub fn scans(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
     let store: Arc<Store> = loaded.open(pool, false);
     assert_eq!(scan(&store, loaded, &all), loaded.rows);
     let mut timed = |name: &str, unit, units: usize, iters: u64, spec: &ScanSpec| {
-        let begin = Instant::now();
+        let begin = Stopwatch::start();
         for _ in 0..iters {
             black_box(scan(&store, loaded, spec));
         }

@@ -47,7 +47,7 @@ pub use segment::{
     BeginTimestamps, ColumnStatistics, Segment, SegmentMeta, SegmentStatistics, sort_to_segment_order,
     sync_segment, write_segment,
 };
-pub use snapshot::{Morsel, Snapshot, SnapshotHold, TableStatistics};
+pub use snapshot::{Morsel, READ_AHEAD, Snapshot, SnapshotHold, TableStatistics};
 pub use store::{
     BulkLoad, Committing, Inspect, Inspection, LayoutJob, LayoutJobKind, LockKind, LockMode, LockState,
     LockWait, MemoryUse, Options, Orphan, Piece, PieceKind, Store, StoreStatistics,

@@ -12,6 +12,7 @@ use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource, TableState};
 use crate::predicate::Predicate;
 use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
+use crate::segment::format::HIDDEN_BEGIN;
 use crate::segment::{BLOCK_ROWS, ColumnStatistics};
 use crate::tail::entry::Entry;
 use crate::tail::key::encode_key;
@@ -68,6 +69,9 @@ enum Piece {
         entries: Arc<[Arc<Entry>]>,
     },
 }
+
+/// So many morsels behind the one being scanned the disk is to be busy with.
+pub const READ_AHEAD: usize = 2;
 
 /// A part of a table that one thread scans at once.
 #[derive(Debug, Clone)]
@@ -199,6 +203,19 @@ impl Snapshot {
             morsels.push(Morsel { piece: Piece::Tail { entries }, rows });
         }
         morsels
+    }
+
+    /// Has the disk begin to read what a scan of a morsel will need: for the morsel that comes next, and
+    /// [`READ_AHEAD`] behind it, of a scan that is going to visit all of them.
+    pub fn read_ahead(&self, morsel: &Morsel, spec: &ScanSpec) {
+        let Piece::Block { segment, block } = morsel.piece else { return };
+        let Some(source) = self.pinned.state.segments.get(segment) else { return };
+        let mut columns = spec.columns.clone();
+        spec.predicates.iter().for_each(|predicate| predicate.columns(&mut |id| columns.push(id)));
+        if source.seen(&self.pinned.view) == Seen::ByRow {
+            columns.push(HIDDEN_BEGIN);
+        }
+        source.file.segment.read_ahead(block, columns.into_iter());
     }
 
     /// Visits the rows of a morsel that pass. Ends with `Ok(false)` as soon as `emit` returns it.

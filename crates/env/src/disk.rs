@@ -8,6 +8,7 @@
 use crate::waiting;
 use std::any::Any;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,9 @@ pub enum OpenMode {
 pub trait File: Send + Sync {
     /// Reads exactly `buffer.len()` bytes; `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Says that these bytes will be read soon: the disk may begin while the caller does something else. Waits
+    /// for nothing and cannot fail.
+    fn will_read(&self, _length: u64, _offset: u64) {}
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// fdatasync.
     fn sync_data(&self) -> io::Result<()>;
@@ -63,6 +67,13 @@ struct RealFile(std::fs::File);
 impl File for RealFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         waiting::wait(|| std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset))
+    }
+
+    fn will_read(&self, length: u64, offset: u64) {
+        if let Some(length) = NonZeroU64::new(length) {
+            // A system that takes no advice reads later.
+            let _ = rustix::fs::fadvise(&self.0, offset, Some(length), rustix::fs::Advice::WillNeed);
+        }
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -166,6 +166,7 @@ struct Inner {
     locks: BTreeSet<PathBuf>,
     next_inode: Inode,
     operations: u64,
+    announced: u64,
     fault: Option<(u64, Fault)>,
     capacity: usize,
     off: bool,
@@ -198,6 +199,7 @@ impl SimDisk {
                 locks: BTreeSet::new(),
                 next_inode: 1,
                 operations: 0,
+                announced: 0,
                 fault: None,
                 capacity: usize::MAX,
                 off: false,
@@ -208,6 +210,11 @@ impl SimDisk {
     /// Operations so far that changed or synced something.
     pub fn operations(&self) -> u64 {
         self.inner.lock().operations
+    }
+
+    /// Bytes that readers have said they would read soon.
+    pub fn announced(&self) -> u64 {
+        self.inner.lock().announced
     }
 
     /// The `after`-th changing operation from now meets `fault`; 0 is the next one.
@@ -261,6 +268,7 @@ impl SimDisk {
                 locks: BTreeSet::new(),
                 next_inode: inner.next_inode,
                 operations: 0,
+                announced: 0,
                 fault: None,
                 capacity: inner.capacity,
                 off: false,
@@ -363,6 +371,10 @@ impl File for SimFile {
             }
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+
+    fn will_read(&self, length: u64, _: u64) {
+        self.inner.lock().announced += length;
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

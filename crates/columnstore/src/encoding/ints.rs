@@ -258,6 +258,43 @@ impl IntBlock {
         self.reference(vector).wrapping_add(packed.wrapping_mul(self.shape.divisor) as i64)
     }
 
+    /// The first row whose value is not below `value`, of a block whose values ascend and have no NULL among
+    /// them. Looks at the references first and then unpacks a vector, which takes memory in the order in which
+    /// it lies there.
+    pub fn lower_bound(&self, value: i64) -> usize {
+        let vectors = self.rows.div_ceil(VECTOR);
+        let first_of = |vector: usize| match self.shape.per_vector {
+            // The lowest of a vector whose values ascend is its first.
+            true => self.reference(vector),
+            false => self.get(vector * VECTOR),
+        };
+        let (mut low, mut high) = (0, vectors);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if first_of(middle) < value {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(vector) = low.checked_sub(1) else { return 0 };
+        let rows = (self.rows - vector * VECTOR).min(VECTOR);
+        let (reference, divisor) = (self.reference(vector), self.shape.divisor);
+        let before = with_lane!(self.lane, L => {
+            let mut scratch = [0 as L; VECTOR];
+            if self.shape.width > 0 {
+                self.unpack::<L>(vector, &mut scratch);
+            }
+            scratch[..rows].partition_point(|&packed| {
+                // The lane may be u64 itself.
+                #[allow(clippy::useless_conversion)]
+                let packed: u64 = packed.into();
+                reference.wrapping_add(packed.wrapping_mul(divisor) as i64) < value
+            })
+        });
+        vector * VECTOR + before
+    }
+
     pub fn is_valid(&self, row: usize) -> bool {
         self.validity.as_ref().is_none_or(|bitmap| bitmap.value(row))
     }
@@ -512,5 +549,40 @@ fn widen<L: LaneInt, T: Target>(packed: &[L], reference: u64, divisor: u64, out:
             let value: u64 = value.into();
             T::of(reference.wrapping_add(value.wrapping_mul(divisor)))
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn the_first_row_not_below_a_value() {
+        let mut random = StdRng::seed_from_u64(3);
+        // Steps between values: none, small with repeats, of a common divisor, wide.
+        for (step, divisor) in [(1, 1), (3, 1), (50, 1_000), (1 << 20, 1), (1 << 45, 1)] {
+            for rows in [1, 1_000, VECTOR, VECTOR + 1, 20_000, BLOCK_ROWS] {
+                let mut next = random.random_range(-1_000_000..1_000);
+                let values: Vec<i64> = (0..rows)
+                    .map(|_| {
+                        next += random.random_range(0..step) * divisor;
+                        next
+                    })
+                    .collect();
+                let mut bytes = Vec::new();
+                let shape = encode(&values, &bounds(&values), None, &mut bytes);
+                let block = IntBlock::new(rows, shape, false, &Buffer::from(bytes)).unwrap();
+                let near = |row: usize| [values[row] - 1, values[row], values[row] + 1];
+                let mut sought: Vec<i64> = vec![i64::MIN, i64::MAX];
+                sought.extend((0..100).flat_map(|_| near(random.random_range(0..rows))));
+                sought.extend([0, rows - 1].into_iter().flat_map(near));
+                for value in sought {
+                    let expected = values.partition_point(|other| *other < value);
+                    assert_eq!(block.lower_bound(value), expected, "{value} among {rows} by {step}");
+                }
+            }
+        }
     }
 }

@@ -193,6 +193,11 @@ impl BufferPool {
         &self.shards[(mixed ^ mixed >> 8) as usize % SHARDS]
     }
 
+    /// Whether the pool has a block or is loading it.
+    pub(crate) fn holds(&self, key: &BlockKey) -> bool {
+        self.shard(key).lock().contains_key(key)
+    }
+
     /// The block named `key`, from the pool or by `load`, which is handed a reservation of `bytes`
     /// to keep with what it loads.
     pub(crate) fn get(

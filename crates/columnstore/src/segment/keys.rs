@@ -12,7 +12,7 @@ use crate::encoding::BLOCK_ROWS;
 use crate::filter::values::{number_of, value_of};
 use crate::keys::search::Part;
 use crate::scan::unknown_column;
-use std::cmp::Ordering;
+use std::ops::Range;
 use types::value::PhysicalValue;
 use types::{ColumnId, TableDef, Value, shard};
 
@@ -26,6 +26,31 @@ impl Part {
             }
             _ => (true, true),
         }
+    }
+
+    /// Of `rows`, in which the values of a column ascend, those whose value equals this one.
+    fn equal_rows(&self, column: &BlockColumn, rows: Range<usize>) -> Range<usize> {
+        let first = match (self, column) {
+            (Part::Number(number), BlockColumn::Ints(ints))
+                if rows == (0..ints.rows()) && ints.validity().is_none() =>
+            {
+                match i64::try_from(*number) {
+                    Ok(number) => ints.lower_bound(number),
+                    Err(_) => return 0..0,
+                }
+            }
+            _ => lower_bound(rows.clone(), |row| self.compare(column, row).is_lt()),
+        };
+        let is_equal = |row: usize| row < rows.end && self.compare(column, row).is_eq();
+        // Mostly there is one.
+        let end = match is_equal(first) {
+            true if is_equal(first + 1) => {
+                lower_bound(first + 2..rows.end, |row| self.compare(column, row).is_le())
+            }
+            true => first + 1,
+            false => first,
+        };
+        first..end
     }
 }
 
@@ -90,26 +115,19 @@ impl Segment {
                 // Later blocks lie above.
                 (false, _) => break,
             }
-            let mut columns = Vec::with_capacity(parts.len());
-            for (id, _) in &parts {
-                columns.push(self.column(def, *id, block)?);
-            }
-            let compare = |row: usize| {
-                parts
-                    .iter()
-                    .zip(&columns)
-                    .map(|((_, part), column)| part.compare(column, row))
-                    .find(|ordering| ordering.is_ne())
-                    .unwrap_or(Ordering::Equal)
-            };
             let rows = self.block_rows(block) as usize;
-            let first = lower_bound(rows, |row| compare(row).is_lt());
-            let mut row = first;
-            while row < rows && compare(row).is_eq() {
-                found.push((block as usize * BLOCK_ROWS + row) as u32);
-                row += 1;
+            let mut equal = 0..rows;
+            let mut is_last = false;
+            for (id, part) in &parts {
+                equal = part.equal_rows(&self.column(def, *id, block)?, equal);
+                is_last |= equal.end < rows;
+                if equal.is_empty() {
+                    break;
+                }
             }
-            if row < rows {
+            let first = block * BLOCK_ROWS as u32;
+            found.extend(equal.map(|row| first + row as u32));
+            if is_last {
                 break;
             }
         }
@@ -142,7 +160,7 @@ impl Segment {
                 return Err(missing());
             };
             let rows = self.block_rows(block) as usize;
-            let first = lower_bound(rows, |row| hashes.get(row) < hash);
+            let first = hashes.lower_bound(hash);
             for at in (first..rows).take_while(|at| hashes.get(*at) == hash) {
                 // A number out of range comes from no writer.
                 candidates.extend(u32::try_from(numbers.get(at)).ok().filter(|row| *row < self.meta.rows));
@@ -168,11 +186,11 @@ impl Segment {
     }
 }
 
-/// The first of `rows` rows for which `before` is false.
-fn lower_bound(rows: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, rows);
+/// The first of the rows, in which those come first for which `before` is true, for which it is false.
+fn lower_bound(rows: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
+    let Range { start: mut low, end: mut high } = rows;
     while low < high {
-        let middle = (low + high) / 2;
+        let middle = low + (high - low) / 2;
         if before(middle) {
             low = middle + 1;
         } else {

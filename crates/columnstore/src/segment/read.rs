@@ -192,6 +192,19 @@ impl Segment {
         })
     }
 
+    /// Has the disk begin to read what the pool lacks of a block of these columns.
+    pub(crate) fn read_ahead(&self, block: u32, columns: impl Iterator<Item = ColumnId>) {
+        for id in columns {
+            let Some((at, column)) = self.stored(id) else { continue };
+            let Some(place) = column.blocks.get(block as usize).and_then(|entry| entry.form.place()) else {
+                continue;
+            };
+            if !self.pool.holds(&BlockKey { file: self.file_id, column: at as u32, block }) {
+                self.file.will_read(place.length, place.offset);
+            }
+        }
+    }
+
     fn ints(
         &self,
         at: usize,

@@ -9,7 +9,7 @@ use crate::query::QueryState;
 use crate::shared_keys::WantedKey;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use columnstore::{Predicate, ROW_COLUMN, ScanSpec, StoreError, Vectors};
+use columnstore::{Predicate, READ_AHEAD, ROW_COLUMN, ScanSpec, StoreError, Vectors};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
@@ -31,6 +31,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::stream;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use types::{ColumnId, PartitionId, SqlError, SqlType, TableDef};
 
@@ -183,6 +184,7 @@ impl ScanExec {
             remaining: self.limit.unwrap_or(usize::MAX),
             snapshot: None,
             morsels: VecDeque::new(),
+            ahead: 0..if self.limit.is_some() { 0 } else { 1 + READ_AHEAD },
             ready: VecDeque::new(),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             scanned: MetricBuilder::new(&self.metrics).counter("morsels_scanned", partition),
@@ -445,6 +447,8 @@ pub(crate) struct Scan {
     remaining: usize,
     snapshot: Option<Arc<dyn TableSnapshot>>,
     morsels: VecDeque<Box<dyn TableMorsel>>,
+    /// Which of the morsels the disk is to begin with when the next is taken.
+    ahead: Range<usize>,
     ready: VecDeque<RecordBatch>,
     metrics: BaselineMetrics,
     scanned: Count,
@@ -475,8 +479,7 @@ impl Scan {
             let elapsed = self.metrics.elapsed_compute().clone();
             let _timer = elapsed.timer();
             self.refresh()?;
-            let Some(morsel) = self.morsels.pop_front() else { return Ok(None) };
-            self.scanned.add(1);
+            let Some(morsel) = self.take_morsel() else { return Ok(None) };
             self.scan(morsel)?;
         }
     }
@@ -492,8 +495,7 @@ impl Scan {
         let elapsed = self.metrics.elapsed_compute().clone();
         let _timer = elapsed.timer();
         self.refresh()?;
-        let Some(morsel) = self.morsels.pop_front() else { return Ok(false) };
-        self.scanned.add(1);
+        let Some(morsel) = self.take_morsel() else { return Ok(false) };
         if self.filter.as_ref().is_some_and(|filter| !filter.is_predicates()) {
             // What the storage cannot evaluate is evaluated on batches.
             self.scan(morsel)?;
@@ -539,6 +541,17 @@ impl Scan {
             self.snapshot = Some(snapshot);
         }
         Ok(())
+    }
+
+    /// The next morsel, with the disk busy with those behind it. Under a limit they may not be needed.
+    fn take_morsel(&mut self) -> Option<Box<dyn TableMorsel>> {
+        for morsel in self.morsels.iter().take(self.ahead.end).skip(self.ahead.start) {
+            morsel.read_ahead(&self.spec);
+        }
+        let morsel = self.morsels.pop_front()?;
+        self.ahead.start = self.ahead.end.saturating_sub(1);
+        self.scanned.add(1);
+        Some(morsel)
     }
 
     fn scan(&mut self, morsel: Box<dyn TableMorsel>) -> Result<()> {

@@ -20,6 +20,9 @@ pub trait TableSnapshot: Send + Sync {
 
 /// A piece of a table, some ten thousand rows.
 pub trait TableMorsel: Send {
+    /// Has the disk begin to read what a scan will need.
+    fn read_ahead(&self, _spec: &ScanSpec) {}
+
     /// Calls `emit` with the rows that pass, in batches of at most 8,192, until it returns false.
     fn scan(
         &self,

@@ -22,6 +22,10 @@ struct StoreMorsel {
 }
 
 impl TableMorsel for StoreMorsel {
+    fn read_ahead(&self, spec: &ScanSpec) {
+        self.snapshot.read_ahead(&self.morsel, spec);
+    }
+
     fn scan(
         &self,
         spec: &ScanSpec,

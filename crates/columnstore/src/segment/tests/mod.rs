@@ -5,4 +5,5 @@ mod key_runs;
 mod keys;
 mod model;
 mod predicates;
+mod read_ahead;
 mod round_trip;
