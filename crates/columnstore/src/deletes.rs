@@ -7,15 +7,89 @@
 //! clock was raised to `ts`, so what is added later is later than the reader, and it may look whenever
 //! it likes.
 
+use crate::encoding::BLOCK_ROWS;
+use arrow::buffer::BooleanBuffer;
 use parking_lot::RwLock;
 use roaring::RoaringBitmap;
-use std::sync::Arc;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use types::Timestamp;
+
+/// Blocks with so many rows gone keep what is left as bits: to make them anew takes longer than to scan.
+const MANY: u64 = 256;
+
+/// Rows that are gone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gone {
+    rows: RoaringBitmap,
+    /// By block, which rows are left; made when a scan first asks for it, and again after a change.
+    left: Vec<OnceLock<BooleanBuffer>>,
+}
+
+impl Gone {
+    fn insert(&mut self, row: u32) -> bool {
+        let fresh = self.rows.insert(row);
+        if fresh {
+            let block = row as usize / BLOCK_ROWS;
+            if block >= self.left.len() {
+                self.left.resize_with(block + 1, OnceLock::new);
+            }
+            self.left[block].take();
+        }
+        fresh
+    }
+
+    fn remove(&mut self, row: u32) {
+        if self.rows.remove(row) {
+            self.left[row as usize / BLOCK_ROWS].take();
+        }
+    }
+
+    /// Which of the `rows` rows of a block are left, a bit for each; None: all.
+    pub(crate) fn left_of_block(&self, block: u32, rows: usize) -> Option<BooleanBuffer> {
+        let left = self.left.get(block as usize)?;
+        if let Some(kept) = left.get() {
+            return Some(kept.clone());
+        }
+        let first = block * BLOCK_ROWS as u32;
+        let rows = first..first + rows as u32;
+        match self.rows.range_cardinality(rows.clone()) {
+            0 => None,
+            count if count < MANY => Some(left_of(&self.rows, rows)),
+            _ => Some(left.get_or_init(|| left_of(&self.rows, rows)).clone()),
+        }
+    }
+}
+
+impl From<RoaringBitmap> for Gone {
+    fn from(rows: RoaringBitmap) -> Gone {
+        let blocks = rows.max().map_or(0, |last| last as usize / BLOCK_ROWS + 1);
+        Gone { rows, left: vec![OnceLock::new(); blocks] }
+    }
+}
+
+impl Deref for Gone {
+    type Target = RoaringBitmap;
+
+    fn deref(&self) -> &RoaringBitmap {
+        &self.rows
+    }
+}
+
+/// A bit for each of `rows`: whether it is not `gone`.
+pub(crate) fn left_of(gone: &RoaringBitmap, rows: Range<u32>) -> BooleanBuffer {
+    let mut bits = vec![0xffu8; rows.len().div_ceil(8)];
+    for row in gone.range(rows.clone()) {
+        let row = (row - rows.start) as usize;
+        bits[row / 8] &= !(1 << (row % 8));
+    }
+    BooleanBuffer::new(bits.into(), 0, rows.len())
+}
 
 #[derive(Debug, Default)]
 struct Inner {
-    all: Arc<RoaringBitmap>,
+    all: Arc<Gone>,
     list: Vec<(u32, Timestamp)>,
 }
 
@@ -33,7 +107,7 @@ impl DeleteVector {
         list.retain(|(row, _)| forever.insert(*row));
         DeleteVector {
             any: AtomicBool::new(!forever.is_empty()),
-            inner: RwLock::new(Inner { all: Arc::new(forever), list }),
+            inner: RwLock::new(Inner { all: Arc::new(forever.into()), list }),
         }
     }
 
@@ -66,7 +140,7 @@ impl DeleteVector {
     }
 
     /// The rows that are gone for a reader at `ts`; None if none is.
-    pub(crate) fn hidden_at(&self, ts: Timestamp) -> Option<Arc<RoaringBitmap>> {
+    pub(crate) fn hidden_at(&self, ts: Timestamp) -> Option<Arc<Gone>> {
         if self.is_empty() {
             return None;
         }
@@ -102,7 +176,7 @@ impl DeleteVector {
         let inner = self.inner.read();
         let later = inner.list.partition_point(|(_, since)| *since <= watermark);
         let list = inner.list[later..].to_vec();
-        let mut forever = (*inner.all).clone();
+        let mut forever = inner.all.rows.clone();
         for (row, _) in &list {
             forever.remove(*row);
         }
@@ -132,6 +206,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
+    fn what_is_left_is_what_is_not_gone() {
+        let left = left_of(&RoaringBitmap::from_iter([3, 10, 17, 19]), 10..19);
+        assert_eq!(Vec::from_iter(left.set_indices()), [1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!(left.len(), 9);
+    }
+
+    #[test]
     fn a_row_that_is_named_twice_is_gone_once() {
         let at = |ts| Timestamp(ts);
         let forever = RoaringBitmap::from_iter([1]);
@@ -143,6 +224,31 @@ mod tests {
     }
 
     proptest! {
+        /// What is left of a block is as the rows say, asked for again and again while rows go.
+        #[test]
+        fn what_is_left_of_a_block_follows_its_rows(
+            dense in prop::collection::btree_set(0u32..BLOCK_ROWS as u32, 0..600),
+            steps in prop::collection::vec((0u32..3 * BLOCK_ROWS as u32, prop::bool::ANY), 1..20),
+        ) {
+            let mut gone = Gone::from(RoaringBitmap::from_iter(&dense));
+            for (row, insert) in steps {
+                let before = gone.clone();
+                match insert {
+                    true => drop(gone.insert(row)),
+                    false => gone.remove(row),
+                }
+                for gone in [&gone, &before, &gone] {
+                    for block in 0..4 {
+                        let rows = if block == 2 { 1_000 } else { BLOCK_ROWS };
+                        let first = block * BLOCK_ROWS as u32;
+                        let range = first..first + rows as u32;
+                        let expected = (gone.range_cardinality(range.clone()) > 0).then(|| left_of(gone, range));
+                        prop_assert_eq!(gone.left_of_block(block, rows), expected);
+                    }
+                }
+            }
+        }
+
         #[test]
         fn a_reader_sees_what_was_deleted_up_to_its_timestamp(
             rows in prop::collection::vec((0u32..200_000, 1u64..40), 0..60),

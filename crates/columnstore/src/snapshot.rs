@@ -7,13 +7,14 @@ mod shape;
 pub(crate) use few::Few;
 
 use crate::access::ReadView;
+use crate::deletes::{Gone, left_of};
 use crate::filter::filter_batch_as;
 use crate::keys::KeyUse;
 use crate::partition::state::{Seen, SegmentSource, TableState};
 use crate::predicate::Predicate;
 use crate::scan::{BATCH_ROWS, ScanSpec, row_ref};
+use crate::segment::ColumnStatistics;
 use crate::segment::format::HIDDEN_BEGIN;
-use crate::segment::{BLOCK_ROWS, ColumnStatistics};
 use crate::tail::entry::Entry;
 use crate::tail::key::encode_key;
 use crate::tail::row::{RowCollector, adapt};
@@ -117,7 +118,7 @@ struct Pinned {
     /// Places that the view's own transaction has moved rows from and written since.
     own: HashMap<u32, RoaringBitmap>,
     /// Deleted rows by segment, in the order of the state; computed when first asked for.
-    hidden: Vec<OnceLock<Option<Arc<RoaringBitmap>>>>,
+    hidden: Vec<OnceLock<Option<Arc<Gone>>>>,
 }
 
 #[derive(Clone)]
@@ -287,14 +288,14 @@ impl Snapshot {
         source.file.segment.scan_block_vectors(*block, self.def(), spec, visible.as_ref(), vectors, emit)
     }
 
-    fn hidden(&self, at: usize, segment: &SegmentSource) -> Option<&RoaringBitmap> {
+    fn hidden(&self, at: usize, segment: &SegmentSource) -> Option<&Gone> {
         let hidden = self.pinned.hidden.get(at)?;
         let hidden = hidden.get_or_init(|| {
             let deleted = segment.deletes.hidden_at(self.pinned.view.ts);
             match (deleted, self.pinned.own.get(&segment.id())) {
                 (deleted, None) => deleted,
-                (None, Some(own)) => Some(Arc::new(own.clone())),
-                (Some(deleted), Some(own)) => Some(Arc::new(&*deleted | own)),
+                (None, Some(own)) => Some(Arc::new(own.clone().into())),
+                (Some(deleted), Some(own)) => Some(Arc::new((&**deleted | own).into())),
             }
         });
         hidden.as_deref()
@@ -317,8 +318,8 @@ impl Snapshot {
                 Some(BooleanBuffer::collect_bool(rows, |row| begin[row] <= self.pinned.view.ts))
             }
         };
-        let first = block * BLOCK_ROWS as u32;
-        Ok(Some(without(begun, self.hidden(at, source), first, rows)))
+        let left = self.hidden(at, source).and_then(|gone| gone.left_of_block(block, rows));
+        Ok(Some(both(begun, left)))
     }
 
     fn scan_block(
@@ -348,7 +349,8 @@ impl Snapshot {
         }
         let view = &self.pinned.view;
         let seen = columns.seen_at(view.ts).map(|seen| seen.slice(from, count));
-        let mut visible = without(seen, run.deletes.hidden_at(view.ts).as_deref(), from as u32, count);
+        let mut visible =
+            without(seen, run.deletes.hidden_at(view.ts).as_deref().map(|gone| &**gone), from as u32, count);
         visible = without(visible, self.pinned.own.get(&run.source), from as u32, count);
         let batch = adapt(&columns.def, self.def(), &columns.batch.slice(from, count))?;
         filter_batch(self.def(), &batch, spec, visible.as_ref(), row_ref(run.source, from as u32), emit)
@@ -709,24 +711,17 @@ fn without(
     first: u32,
     rows: usize,
 ) -> Option<BooleanBuffer> {
-    let Some(hidden) = hidden else { return visible };
-    let last = first.saturating_add(rows as u32);
-    if hidden.range_cardinality(first..last) == 0 {
-        return visible;
+    let rows = first..first.saturating_add(rows as u32);
+    let hidden = hidden.filter(|hidden| hidden.range_cardinality(rows.clone()) > 0);
+    both(visible, hidden.map(|hidden| left_of(hidden, rows)))
+}
+
+/// The rows in both (None: all).
+fn both(one: Option<BooleanBuffer>, other: Option<BooleanBuffer>) -> Option<BooleanBuffer> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(&one & &other),
+        (one, other) => one.or(other),
     }
-    let mut bits = match &visible {
-        Some(visible) => {
-            let mut bits = vec![0u8; rows.div_ceil(8)];
-            visible.set_indices().for_each(|row| bits[row / 8] |= 1 << (row % 8));
-            bits
-        }
-        None => vec![0xff; rows.div_ceil(8)],
-    };
-    for row in hidden.range(first..last) {
-        let row = (row - first) as usize;
-        bits[row / 8] &= !(1 << (row % 8));
-    }
-    Some(BooleanBuffer::new(bits.into(), 0, rows))
 }
 
 /// Replaces the last column, numbers of rows, by the references of those rows.
