@@ -119,9 +119,12 @@ impl StageService for Node {
         Ok(stream::pending().boxed())
     }
 
-    fn pull(&self, _: Pull) -> ExchangeReceiver {
-        let batch = self.batch.clone();
-        stream::iter(0..self.batches).map(move |_| Ok(batch.clone())).boxed()
+    fn pull(&self, _: QueryId, _: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
+        let rows = |_: &usize| {
+            let batch = self.batch.clone();
+            stream::iter(0..self.batches).map(move |_| Ok(batch.clone())).boxed()
+        };
+        streams.iter().map(rows).collect()
     }
 
     async fn close(&self, _: Pull) -> std::result::Result<(), SqlError> {
@@ -156,9 +159,9 @@ async fn exchange(batch: &RecordBatch, batches: usize) -> Result<()> {
     let channels = Channels::default();
     let client =
         StagesClient::new("the node".to_string(), &channels, &address, tokio::runtime::Handle::current())?;
-    let readers = (0..STREAMS).map(|stream| {
-        let query = QueryId { node: NodeId(1), number: 1 };
-        let mut rows = client.pull(Pull { query, exchange: ExchangeId(1), stream });
+    let query = QueryId { node: NodeId(1), number: 1 };
+    let streams = client.pull(query, ExchangeId(1), &Vec::from_iter(0..STREAMS)).into_iter();
+    let readers = streams.map(|mut rows| {
         tokio::spawn(async move {
             let mut seen = 0;
             while let Some(batch) = rows.next().await {

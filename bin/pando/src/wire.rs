@@ -10,12 +10,11 @@ use async_trait::async_trait;
 use catalog::{Catalog, Metadata, NodeState};
 use env::SystemClock;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
-use exec::stages::{Pull, QueryId, StageControl, StageRequest, ToldKeys};
+use exec::stages::{Pull, QueryId, StageControl, StageRequest, ToldKeys, failed};
 use exec::{
     Executor, ExecutorOptions, LeafService, LeafTables, Leaves, Measured, StageNode, StageNodes,
-    StageService, StageTables, from_sql_error,
+    StageService, StageTables,
 };
-use futures::StreamExt;
 use leaf::Leaf;
 use rpc::metadata::RemoteMetadata;
 use rpc::node::Pings;
@@ -155,10 +154,10 @@ impl StageService for LateStages {
         self.get()?.start(request).await
     }
 
-    fn pull(&self, pull: Pull) -> ExchangeReceiver {
+    fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
         match self.get() {
-            Ok(stages) => stages.pull(pull),
-            Err(error) => futures::stream::once(async move { Err(from_sql_error(error)) }).boxed(),
+            Ok(stages) => stages.pull(query, exchange, streams),
+            Err(error) => failed(&error, streams.len()),
         }
     }
 

@@ -267,6 +267,7 @@ impl StageNode {
             nodes: self.nodes.clone(),
             memory,
             runtime: self.executor.handle().clone(),
+            pulls: Mutex::default(),
         };
         Ok((Arc::new(pulled), channels))
     }
@@ -395,11 +396,12 @@ impl StageService for StageNode {
             .boxed())
     }
 
-    fn pull(&self, pull: Pull) -> ExchangeReceiver {
-        match self.own() {
-            Ok(node) => stream::once(node.open(pull)).try_flatten().boxed(),
+    fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
+        let pull = |&stream: &usize| match self.own() {
+            Ok(node) => stream::once(node.open(Pull { query, exchange, stream })).try_flatten().boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
-        }
+        };
+        streams.iter().map(pull).collect()
     }
 
     async fn close(&self, pull: Pull) -> Result<()> {

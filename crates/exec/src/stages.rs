@@ -11,6 +11,7 @@
 //! A stream ends only after all of the node's producers have said that they sent everything; a stream
 //! that breaks is an error.
 
+use crate::error::from_sql_error;
 use crate::exchange::{ExchangeId, ExchangeReceiver};
 use crate::measured::Measured;
 use crate::scan::Snapshots;
@@ -19,7 +20,7 @@ pub use crate::shared_keys::{KeyRoute, ToldKeys};
 use crate::spread::Source;
 use async_trait::async_trait;
 use columnstore::ReadView;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,12 @@ pub struct Pull {
     pub stream: usize,
 }
 
+/// So many streams that fail.
+pub fn failed(error: &SqlError, streams: usize) -> Vec<ExchangeReceiver> {
+    let failed = |_| stream::iter([Err(from_sql_error(error.clone()))]).boxed();
+    (0..streams).map(failed).collect()
+}
+
 /// Yields what went wrong in a part of a query; nothing while all is well. If it ends, the node is lost.
 pub type StageControl = BoxStream<'static, SqlError>;
 
@@ -98,9 +105,9 @@ pub trait StageService: Send + Sync {
     /// Takes a part of a query. Its stages run as they are pulled, until the answer is dropped.
     async fn start(&self, request: StageRequest) -> Result<StageControl>;
 
-    /// The rows for one consumer from all producers on this node. A pull may come before its query:
-    /// then it waits for a while. Errors are [`SqlError`]s, wrapped.
-    fn pull(&self, pull: Pull) -> ExchangeReceiver;
+    /// The rows for some consumers of one exchange, a stream for each, from all producers on this node. A pull
+    /// may come before its query: then it waits for a while. Errors are [`SqlError`]s, wrapped.
+    fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver>;
 
     /// Says that a consumer will not pull, so that producers do not wait for it.
     async fn close(&self, pull: Pull) -> Result<()>;

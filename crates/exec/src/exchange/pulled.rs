@@ -1,5 +1,8 @@
 //! The transport of a query that runs on several nodes: what producers here send lies in this node's
 //! [`Channels`]; a consumer here reads its stream from them and pulls the rest from the other nodes.
+//!
+//! Consumers of an exchange ask a node for their streams together, when the first of them reads: a message
+//! between processes costs as much as many rows.
 
 use super::{Channels, ExchangeId, ExchangeReceiver, ExchangeSender, Transport};
 use crate::error::from_sql_error;
@@ -9,7 +12,8 @@ use arrow::array::RecordBatch;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::stream::{self, Stream, StreamExt};
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,6 +32,7 @@ pub(crate) struct Pulled {
     pub(crate) nodes: Arc<dyn StageNodes>,
     pub(crate) memory: Arc<dyn MemoryPool>,
     pub(crate) runtime: Handle,
+    pub(crate) pulls: Mutex<HashMap<(ExchangeId, NodeId), Arc<Pulls>>>,
 }
 
 impl Transport for Pulled {
@@ -43,15 +48,7 @@ impl Transport for Pulled {
                 streams.push(self.local.receiver(exchange, to)?);
                 continue;
             }
-            let service = match *node == self.here {
-                true => self.own.clone(),
-                false => self.nodes.stages(*node).map_err(from_sql_error)?,
-            };
-            let memory = MemoryConsumer::new(format!("Pull[{exchange}]")).register(&self.memory);
-            let pull = Pull { query: self.query, exchange, stream: to };
-            let runtime = self.runtime.clone();
-            let waiting = Waiting { service, pull, runtime };
-            streams.push(Puller { waiting: Some(waiting), stream: None, memory }.boxed());
+            streams.push(self.pulls(exchange, *node)?.stream(to, &self.memory).boxed());
         }
         match streams.len() {
             0 => internal_err!("stream {to} of exchange {exchange} comes from no node"),
@@ -61,33 +58,104 @@ impl Transport for Pulled {
     }
 }
 
-/// One stream of another node. It is asked for when it is first read; one that never is, is closed.
-struct Puller {
-    waiting: Option<Waiting>,
+impl Pulled {
+    /// What is pulled from a node's producers of an exchange.
+    fn pulls(&self, exchange: ExchangeId, node: NodeId) -> Result<Arc<Pulls>> {
+        let mut pulls = self.pulls.lock();
+        if let Some(known) = pulls.get(&(exchange, node)) {
+            return Ok(known.clone());
+        }
+        let service = match node == self.here {
+            true => self.own.clone(),
+            false => self.nodes.stages(node).map_err(from_sql_error)?,
+        };
+        let (query, runtime) = (self.query, self.runtime.clone());
+        let new = Arc::new(Pulls { service, query, exchange, runtime, streams: Mutex::default() });
+        pulls.insert((exchange, node), new.clone());
+        Ok(new)
+    }
+}
+
+/// The streams of this node's consumers of an exchange that come from one other node.
+pub(crate) struct Pulls {
+    service: Arc<dyn StageService>,
+    query: QueryId,
+    exchange: ExchangeId,
+    runtime: Handle,
+    /// Those that nobody has read from yet, by their numbers.
+    streams: Mutex<BTreeMap<usize, Unread>>,
+}
+
+struct Unread {
+    /// None: not asked for yet.
     stream: Option<ExchangeReceiver>,
     /// For what is on its way: the window, as long as the stream is open.
     memory: MemoryReservation,
 }
 
-struct Waiting {
-    service: Arc<dyn StageService>,
-    pull: Pull,
-    runtime: Handle,
+impl Pulls {
+    fn stream(self: &Arc<Pulls>, number: usize, memory: &Arc<dyn MemoryPool>) -> Puller {
+        let memory = MemoryConsumer::new(format!("Pull[{}]", self.exchange)).register(memory);
+        self.streams.lock().insert(number, Unread { stream: None, memory });
+        Puller { pulls: self.clone(), number, open: None }
+    }
+
+    /// Takes a stream to read it. If it was not asked for yet, all that were not are.
+    fn take(&self, number: usize) -> Option<Open> {
+        let mut streams = self.streams.lock();
+        if streams.get(&number)?.stream.is_none() {
+            let asked = |(number, unread): (&usize, &Unread)| unread.stream.is_none().then_some(*number);
+            let numbers: Vec<usize> = streams.iter().filter_map(asked).collect();
+            for (number, stream) in numbers.iter().zip(self.service.pull(self.query, self.exchange, &numbers))
+            {
+                let Some(unread) = streams.get_mut(number) else { continue };
+                unread.memory.grow(PULL_WINDOW);
+                unread.stream = Some(stream);
+            }
+        }
+        let Unread { stream, memory } = streams.remove(&number)?;
+        Some(Open { stream: stream?, _memory: memory })
+    }
+
+    /// Nobody will read a stream.
+    fn close(&self, number: usize) {
+        let Some(unread) = self.streams.lock().remove(&number) else { return };
+        if unread.stream.is_none() {
+            let service = self.service.clone();
+            let pull = Pull { query: self.query, exchange: self.exchange, stream: number };
+            self.runtime.spawn(async move {
+                if let Err(error) = service.close(pull).await {
+                    tracing::debug!(?pull, %error, "a stream that nobody reads could not be closed");
+                }
+            });
+        }
+    }
+}
+
+struct Open {
+    stream: ExchangeReceiver,
+    _memory: MemoryReservation,
+}
+
+/// One stream of another node. One that is never read is closed.
+struct Puller {
+    pulls: Arc<Pulls>,
+    number: usize,
+    /// From the first read to the end.
+    open: Option<Open>,
 }
 
 impl Stream for Puller {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(waiting) = self.waiting.take() {
-            self.memory.grow(PULL_WINDOW);
-            self.stream = Some(waiting.service.pull(waiting.pull));
+        if self.open.is_none() {
+            self.open = self.pulls.take(self.number);
         }
-        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
-        let next = futures::ready!(stream.poll_next_unpin(cx));
+        let Some(open) = &mut self.open else { return Poll::Ready(None) };
+        let next = futures::ready!(open.stream.poll_next_unpin(cx));
         if !matches!(next, Some(Ok(_))) {
-            self.stream = None;
-            self.memory.free();
+            self.open = None;
         }
         Poll::Ready(next)
     }
@@ -95,12 +163,6 @@ impl Stream for Puller {
 
 impl Drop for Puller {
     fn drop(&mut self) {
-        if let Some(Waiting { service, pull, runtime }) = self.waiting.take() {
-            runtime.spawn(async move {
-                if let Err(error) = service.close(pull).await {
-                    tracing::debug!(?pull, %error, "a stream that nobody reads could not be closed");
-                }
-            });
-        }
+        self.pulls.close(self.number);
     }
 }

@@ -111,19 +111,9 @@ impl StageService for StagesClient {
         Ok(UnboundedReceiverStream::new(control).boxed())
     }
 
-    fn pull(&self, pull: Pull) -> ExchangeReceiver {
-        let reader = Reader {
-            name: self.name.clone(),
-            stream: self.link.open(pull),
-            decoder: batches::Decoder::default(),
-            read: 0,
-            ended: false,
-        };
-        stream::unfold(reader, |mut reader| async move {
-            let item = reader.next().await?;
-            Some((item.map_err(from_sql_error), reader))
-        })
-        .boxed()
+    fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
+        let opened = self.link.open(query, exchange, streams).into_iter();
+        opened.map(|stream| Reader::new(self.name.clone(), stream).rows()).collect()
     }
 
     async fn close(&self, pull: Pull) -> Result<(), SqlError> {
@@ -157,6 +147,18 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(name: String, stream: Opened) -> Reader {
+        Reader { name, stream, decoder: batches::Decoder::default(), read: 0, ended: false }
+    }
+
+    fn rows(self) -> ExchangeReceiver {
+        stream::unfold(self, |mut reader| async move {
+            let item = reader.next().await?;
+            Some((item.map_err(from_sql_error), reader))
+        })
+        .boxed()
+    }
+
     async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
         if self.ended {
             return None;

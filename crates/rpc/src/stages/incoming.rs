@@ -1,17 +1,24 @@
 //! The answering end of the call that carries all streams between two processes (see [`super::link`]): a
-//! task that takes requests, and one for each stream that is open.
+//! task that takes requests, and one for the streams that were asked for together. That one sends what all of
+//! them have at a time: producers end together, and a message alone costs as much as many rows.
 
 use super::{batches, convert};
 use crate::error::to_wire;
-use exec::exchange::ExchangeReceiver;
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use exec::exchange::{ExchangeId, ExchangeReceiver};
+use exec::stages::failed;
 use exec::{StageService, to_sql_error};
+use futures::ready;
 use futures::stream::StreamExt;
 use parking_lot::Mutex;
 use proto::stages as wire;
 use proto::stages::exchange_reply::Reply;
 use proto::stages::exchange_request::Request;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::sync::{Notify, mpsc, watch};
 use tonic::{Status, Streaming};
 use types::SqlError;
@@ -29,10 +36,17 @@ pub(super) struct Incoming {
 /// The streams that are open.
 #[derive(Default)]
 pub(super) struct Streams {
-    /// Credits go to the stream's task by these; a stream ends when its own is gone.
-    credits: Mutex<HashMap<u32, mpsc::UnboundedSender<u64>>>,
+    /// What the reader says of a stream goes to its task by these; the task ends when all of its own are gone.
+    readers: Mutex<HashMap<u32, mpsc::UnboundedSender<(u32, Said)>>>,
     /// One has ended.
     ended: Notify,
+}
+
+/// What the reader of a stream says.
+enum Said {
+    /// So many bytes more may be sent.
+    Credit(u64),
+    Close,
 }
 
 impl Incoming {
@@ -50,7 +64,7 @@ impl Incoming {
             }
             loop {
                 let ended = streams.ended.notified();
-                if streams.credits.lock().is_empty() {
+                if streams.readers.lock().is_empty() {
                     return;
                 }
                 ended.await;
@@ -67,35 +81,24 @@ impl Incoming {
             () = self.replies.closed() => {}
         }
         // Every stream ends.
-        self.streams.credits.lock().clear();
+        self.streams.readers.lock().clear();
     }
 
     fn take(&self, request: wire::ExchangeRequest) {
         let number = request.number;
         match request.request {
-            Some(Request::Open(open)) => {
-                let (more, credits) = mpsc::unbounded_channel();
-                self.streams.credits.lock().insert(number, more);
-                let outgoing = Outgoing {
-                    number,
-                    credit: i64::try_from(open.credit).unwrap_or(i64::MAX),
-                    credits,
-                    replies: self.replies.clone(),
-                    streams: self.streams.clone(),
-                };
-                let asked = open.stream.ok_or_else(|| SqlError::internal("a pull came without its stream"));
-                match asked.and_then(convert::stream) {
-                    Ok(pull) => drop(tokio::spawn(outgoing.send(self.stages.pull(pull)))),
-                    Err(error) => drop(tokio::spawn(outgoing.fail(error))),
-                }
-            }
+            Some(Request::Open(open)) => self.open(number, open),
             Some(Request::Credit(bytes)) => {
                 // The stream may have ended.
-                if let Some(stream) = self.streams.credits.lock().get(&number) {
-                    let _ = stream.send(bytes);
+                if let Some(stream) = self.streams.readers.lock().get(&number) {
+                    let _ = stream.send((number, Said::Credit(bytes)));
                 }
             }
-            Some(Request::Close(_)) => drop(self.streams.credits.lock().remove(&number)),
+            Some(Request::Close(_)) => {
+                if let Some(stream) = self.streams.readers.lock().remove(&number) {
+                    let _ = stream.send((number, Said::Close));
+                }
+            }
             Some(Request::Unread(stream)) => {
                 let stages = self.stages.clone();
                 tokio::spawn(async move {
@@ -115,76 +118,148 @@ impl Incoming {
             None => tracing::debug!("a request of an exchange was empty"),
         }
     }
+
+    /// Begins to send streams of which the first has the number.
+    fn open(&self, first: u32, open: wire::Open) {
+        let (reader, said) = mpsc::unbounded_channel();
+        let numbers = || (first..=u32::MAX).take(open.streams.len());
+        self.streams.readers.lock().extend(numbers().map(|number| (number, reader.clone())));
+        let query = convert::query(open.query);
+        let wanted: Vec<usize> = open.streams.iter().map(|stream| *stream as usize).collect();
+        let streams = query.map(|query| self.stages.pull(query, ExchangeId(open.exchange), &wanted));
+        let streams = streams.unwrap_or_else(|error| failed(&error, wanted.len()));
+        let credit = i64::try_from(open.credit).unwrap_or(i64::MAX);
+        let lanes = numbers().zip(streams).map(|(number, rows)| Lane::new(number, credit, rows)).collect();
+        let outgoing = Outgoing { lanes, said, replies: self.replies.clone(), streams: self.streams.clone() };
+        tokio::spawn(outgoing.send());
+    }
 }
 
-/// Sends one stream.
+/// Bytes that are sent together before what else is ready.
+const TOGETHER: usize = 64 << 10;
+
+/// Sends streams that were asked for together.
 struct Outgoing {
-    number: u32,
-    /// Bytes that may be sent.
-    credit: i64,
-    credits: mpsc::UnboundedReceiver<u64>,
+    /// Those that have not ended.
+    lanes: Vec<Lane>,
+    said: mpsc::UnboundedReceiver<(u32, Said)>,
     replies: mpsc::Sender<Result<wire::ExchangeReply, Status>>,
     streams: Arc<Streams>,
 }
 
+/// One stream.
+struct Lane {
+    number: u32,
+    /// Bytes that may be sent.
+    credit: i64,
+    rows: ExchangeReceiver,
+    /// What is left of a batch.
+    pieces: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
+    encoder: batches::Encoder,
+}
+
 impl Outgoing {
-    /// Sends the rows as far as there are credits, then the end.
-    async fn send(mut self, mut rows: ExchangeReceiver) {
-        let mut encoder = batches::Encoder::default();
+    /// Sends rows as far as there are credits, and the end of each stream.
+    async fn send(mut self) {
         loop {
-            let batch = tokio::select! {
-                biased;
-                more = self.credits.recv() => match more {
-                    Some(more) => {
-                        self.add(more);
-                        continue;
-                    }
-                    None => return,
-                },
-                batch = rows.next() => batch,
-            };
-            let batch = match batch {
-                None => break,
-                Some(Ok(batch)) => batch,
-                Some(Err(error)) => return self.fail(to_sql_error(&error)).await,
-            };
-            for piece in batches::pieces(batch) {
-                while self.credit <= 0 {
-                    match self.credits.recv().await {
-                        Some(more) => self.add(more),
-                        None => return,
-                    }
-                }
-                let message = match piece.and_then(|piece| encoder.encode(&piece)) {
-                    Ok(message) => message,
-                    Err(error) => return self.fail(SqlError::internal(error)).await,
-                };
-                self.credit -= batches::size(&message) as i64;
-                if !self.reply(Reply::Batch(message)).await {
+            let replies = poll_fn(|cx| self.poll_replies(cx)).await;
+            if replies.is_empty() {
+                return;
+            }
+            for reply in replies {
+                // When the caller has gone, nothing is left to do.
+                if self.replies.send(Ok(reply)).await.is_err() {
                     return;
                 }
             }
         }
-        self.reply(Reply::End(wire::End {})).await;
     }
 
-    async fn fail(self, error: SqlError) {
-        self.reply(Reply::Failed(to_wire(&error))).await;
+    /// What is ready to be sent; nothing when all streams have ended.
+    fn poll_replies(&mut self, cx: &mut Context<'_>) -> Poll<Vec<wire::ExchangeReply>> {
+        while let Poll::Ready(said) = self.said.poll_recv(cx) {
+            match said {
+                Some((number, Said::Credit(bytes))) => {
+                    if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.number == number) {
+                        lane.credit = lane.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+                    }
+                }
+                Some((number, Said::Close)) => self.end(|lane| lane.number == number),
+                None => {
+                    self.end(|_| true);
+                    break;
+                }
+            }
+        }
+        let (mut replies, mut bytes) = (Vec::new(), 0);
+        while bytes < TOGETHER {
+            let before = replies.len();
+            let mut ended = Vec::new();
+            for lane in &mut self.lanes {
+                let Poll::Ready(reply) = lane.poll_reply(cx) else { continue };
+                match &reply {
+                    Reply::Batch(batch) => bytes += batches::size(batch),
+                    Reply::End(_) | Reply::Failed(_) => ended.push(lane.number),
+                }
+                replies.push(wire::ExchangeReply { number: lane.number, reply: Some(reply) });
+            }
+            if !ended.is_empty() {
+                self.end(|lane| ended.contains(&lane.number));
+            }
+            if replies.len() == before {
+                break;
+            }
+        }
+        if replies.is_empty() && !self.lanes.is_empty() { Poll::Pending } else { Poll::Ready(replies) }
     }
 
-    fn add(&mut self, bytes: u64) {
-        self.credit = self.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// False: the caller has gone.
-    async fn reply(&self, reply: Reply) -> bool {
-        self.replies.send(Ok(wire::ExchangeReply { number: self.number, reply: Some(reply) })).await.is_ok()
+    fn end(&mut self, which: impl Fn(&Lane) -> bool) {
+        let mut readers = self.streams.readers.lock();
+        self.lanes.retain(|lane| {
+            let ends = which(lane);
+            if ends {
+                readers.remove(&lane.number);
+            }
+            !ends
+        });
+        drop(readers);
+        self.streams.ended.notify_one();
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.streams.credits.lock().remove(&self.number);
-        self.streams.ended.notify_one();
+        self.end(|_| true);
+    }
+}
+
+impl Lane {
+    fn new(number: u32, credit: i64, rows: ExchangeReceiver) -> Lane {
+        let pieces = Box::new(std::iter::empty());
+        Lane { number, credit, rows, pieces, encoder: batches::Encoder::default() }
+    }
+
+    /// The next message of the stream, as far as there are credits.
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Reply> {
+        loop {
+            if self.credit <= 0 {
+                // Credits wake the task.
+                return Poll::Pending;
+            }
+            if let Some(piece) = self.pieces.next() {
+                return Poll::Ready(match piece.and_then(|piece| self.encoder.encode(&piece)) {
+                    Ok(message) => {
+                        self.credit -= batches::size(&message) as i64;
+                        Reply::Batch(message)
+                    }
+                    Err(error) => Reply::Failed(to_wire(&SqlError::internal(error))),
+                });
+            }
+            match ready!(self.rows.poll_next_unpin(cx)) {
+                None => return Poll::Ready(Reply::End(wire::End {})),
+                Some(Ok(batch)) => self.pieces = Box::new(batches::pieces(batch)),
+                Some(Err(error)) => return Poll::Ready(Reply::Failed(to_wire(&to_sql_error(&error)))),
+            }
+        }
     }
 }

@@ -8,7 +8,8 @@
 //! When the call breaks, every stream in it fails, and the next one to be opened begins a new call.
 
 use super::convert;
-use exec::stages::{PULL_WINDOW, Pull};
+use exec::exchange::ExchangeId;
+use exec::stages::{PULL_WINDOW, Pull, QueryId};
 use parking_lot::Mutex;
 use proto::stages as wire;
 use proto::stages::stages_client::StagesClient as Client;
@@ -57,22 +58,28 @@ impl Link {
         Link { client, runtime, call: Mutex::new(None) }
     }
 
-    /// Asks for a stream. That the process cannot be reached shows in the stream.
-    pub(super) fn open(&self, pull: Pull) -> Opened {
-        let (arrived, queue) = mpsc::unbounded_channel();
-        let (number, call) = self.with_call(|call| {
+    /// Asks for streams of one exchange. That the process cannot be reached shows in each.
+    pub(super) fn open(&self, query: QueryId, exchange: ExchangeId, wanted: &[usize]) -> Vec<Opened> {
+        let (queues, arrivals): (Vec<_>, Vec<_>) = wanted.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let count = wanted.len() as u32;
+        let (first, call) = self.with_call(|call| {
             let mut streams = call.streams.lock();
-            if streams.ended {
-                return None;
-            }
-            streams.last += 1;
-            let number = streams.last;
-            streams.open.insert(number, arrived.clone());
-            Some((number, call.clone()))
+            // A call whose numbers are used up gives way to a new one.
+            let last = streams.last.checked_add(count).filter(|_| !streams.ended)?;
+            let first = streams.last + 1;
+            streams.last = last;
+            streams.open.extend((first..).zip(queues.iter().cloned()));
+            Some((first, call.clone()))
         });
-        let open = wire::Open { stream: Some(convert::stream_to_wire(pull)), credit: PULL_WINDOW as u64 };
-        call.send(number, wire::exchange_request::Request::Open(open));
-        Opened { queue, number, call }
+        let open = wire::Open {
+            query: Some(convert::query_to_wire(query)),
+            exchange: exchange.0,
+            streams: wanted.iter().map(|stream| *stream as u32).collect(),
+            credit: PULL_WINDOW as u64,
+        };
+        call.send(first, wire::exchange_request::Request::Open(open));
+        let opened = |(number, queue)| Opened { queue, number, call: call.clone() };
+        (first..).zip(arrivals).map(opened).collect()
     }
 
     /// Says that a stream will not be asked for.
