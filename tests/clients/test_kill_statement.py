@@ -83,6 +83,31 @@ def test_kill_query_ends_the_statement_and_keeps_the_connection(server, database
     statement.connection.close()
 
 
+def test_the_gauge_of_running_queries_is_true_in_one_process(pando):
+    with pando.connect(autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE DATABASE d")
+        cursor.execute("USE d")
+        cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id))")
+        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(1000)))
+
+        def until_running(number):
+            until(f"{number} run", lambda: pando.metrics()["pando_queries_running"] == number)
+
+        assert pando.metrics()["pando_queries_running"] == 0
+        long = "SELECT COUNT(*) FROM n a, n b, n c, n d WHERE a.v + b.v + c.v + d.v < 0"
+        statements = []
+        for number in (1, 2):
+            statements.append(Statement(pando, "d", long))
+            until_running(number)
+        for number, statement in zip((1, 0), statements):
+            cursor.execute(f"KILL QUERY {statement.id}")
+            assert statement.end() == 1317
+            until_running(number)
+        cursor.execute("SELECT COUNT(*) FROM n a, n b")
+        until_running(0)
+
+
 def test_kill_connection_ends_both(server, database, numbers, connection):
     cursor = connection.cursor()
     statement = Statement(server, database, ENDLESS)
