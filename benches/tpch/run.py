@@ -7,7 +7,8 @@
 Both engines are held to the same number of cores, keep their data in files of their own format and
 get the same memory limit. Each query runs once to warm up and then several times; the table shows the
 median wall time and the mean CPU time of the hot runs. Pando is measured through its MySQL port, as a
-client sees it; DuckDB in the process that it is linked into.
+client sees it; DuckDB in the process that it is linked into. With `--chdb PYTHON`, a Python that has the wheel
+`chdb` (600 MB, so it is not among what `make setup` installs), ClickHouse stands beside them in the same manner.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import time
 
 import duckdb_side
 import pando_side
+from make_fixtures import schema
 
 HERE = pathlib.Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs" / "benchmarks.md"
@@ -41,6 +43,7 @@ def options():
     parser.add_argument("--runs", type=int, default=5, help="hot runs of each query")
     parser.add_argument("--queries", type=int, nargs="*", default=list(range(1, 23)), metavar="N")
     parser.add_argument("--keys", action="store_true", help="give the large tables of both their primary keys")
+    parser.add_argument("--chdb", type=pathlib.Path, metavar="PYTHON", help="measure chDB too, with this Python")
     parser.add_argument("--rows", type=pathlib.Path, help="folder for the generated rows (kept)")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the numbers")
     parser.add_argument("--update-docs", action="store_true", help="write the table into docs/benchmarks.md")
@@ -77,6 +80,23 @@ def run_duckdb(settings, folder, scratch):
     return json.loads(result.stdout)
 
 
+def run_chdb(settings, folder, scratch):
+    """chDB in a process of its own, which hears on its standard input what to do."""
+    task = {
+        "csv": str(folder),
+        "folder": str(scratch / "chdb"),
+        "threads": settings.threads,
+        "memory": settings.memory,
+        "runs": settings.runs,
+        "schema": schema(),
+        "tables": duckdb_side.TABLES,
+        "queries": queries(settings.queries),
+    }
+    command = [settings.chdb, HERE / "chdb_side.py"]
+    result = subprocess.run(command, input=json.dumps(task), text=True, check=True, stdout=subprocess.PIPE)
+    return json.loads(result.stdout)
+
+
 def machine():
     model = platform.processor() or platform.machine()
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -89,49 +109,66 @@ def machine():
 
 def summary(result):
     """Adds the ratios."""
-    pairs = []
-    for number, ours in result["pando"]["queries"].items():
-        theirs = result["duckdb"]["queries"][number]
-        if "error" not in ours:
-            pairs.append((ours, theirs))
-    if pairs:
+    for other in ("duckdb", "chdb"):
+        pairs = []
+        for number, ours in result["pando"]["queries"].items() if other in result else []:
+            theirs = result[other]["queries"][number]
+            if "error" not in ours and "error" not in theirs:
+                pairs.append((ours, theirs))
+        if not pairs:
+            continue
+        sums = result.setdefault("summary", {}).setdefault(other, {})
         for measure in ("wall", "cpu"):
             ratios = [max(ours[measure], 1e-9) / max(theirs[measure], 1e-9) for ours, theirs in pairs]
-            result[f"geometric_mean_{measure}"] = math.exp(statistics.fmean(map(math.log, ratios)))
-            result[f"total_{measure}"] = [sum(pair[side][measure] for pair in pairs) for side in (0, 1)]
+            sums[f"geometric_mean_{measure}"] = math.exp(statistics.fmean(map(math.log, ratios)))
+            sums[f"total_{measure}"] = [sum(pair[side][measure] for pair in pairs) for side in (0, 1)]
+
+
+NAMES = {"pando": "Pando", "duckdb": "DuckDB", "chdb": "chDB"}
 
 
 def table(result):
     """The result as Markdown."""
-    ours, theirs = result["pando"], result["duckdb"]
+    ours = result["pando"]
+    others = [other for other in ("duckdb", "chdb") if other in result]
+    versions = ", ".join(f"{NAMES[side]} {result[side]['version']}" for side in ("pando", *others))
+    heads = ["query"]
+    for measure in ("wall", "CPU"):
+        heads.append(f"Pando {measure}")
+        heads += [head for other in others for head in (f"{NAMES[other]} {measure}", "ratio")]
     lines = [
         f"{result['date']}; {result['machine']}. Scale {result['scale']}, {result['threads']} threads, "
         f"memory limit {result['memory']}{', primary keys' if result['keys'] else ''}; "
-        f"{result['runs']} hot runs. Pando {ours['version']}, "
-        f"DuckDB {theirs['version']}. Times in milliseconds, hot: wall is the median, CPU the mean.",
+        f"{result['runs']} hot runs. {versions}. Times in milliseconds, hot: wall is the median, CPU the mean.",
         "",
-        "| query | Pando wall | DuckDB wall | ratio | Pando CPU | DuckDB CPU | ratio |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(heads)} |",
+        "|---" + "|---:" * (len(heads) - 1) + "|",
     ]
     for number in sorted(ours["queries"], key=int):
-        left, right = ours["queries"][number], theirs["queries"][number]
-        if "error" in left:
-            lines.append(f"| Q{number} | failed: {left['error']} | {right['wall'] * 1e3:.1f} | | | | |")
-            continue
         cells = [f"Q{number}"]
+        left = ours["queries"][number]
         for measure in ("wall", "cpu"):
-            ratio = left[measure] / max(right[measure], 1e-9)
-            cells += [f"{left[measure] * 1e3:.1f}", f"{right[measure] * 1e3:.1f}", f"{ratio:.2f}"]
+            cells.append("failed" if "error" in left else f"{left[measure] * 1e3:.1f}")
+            for other in others:
+                right = result[other]["queries"][number]
+                cells.append("failed" if "error" in right else f"{right[measure] * 1e3:.1f}")
+                either = "error" in left or "error" in right
+                cells.append("" if either else f"{left[measure] / max(right[measure], 1e-9):.2f}")
         lines.append("| " + " | ".join(cells) + " |")
-    if "total_wall" in result:
-        cells = ["**all**"]
-        for measure in ("wall", "cpu"):
-            left, right = result[f"total_{measure}"]
-            cells += [f"{left * 1e3:.0f}", f"{right * 1e3:.0f}", f"{left / max(right, 1e-9):.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-        means = [result[f"geometric_mean_{measure}"] for measure in ("wall", "cpu")]
-        lines.append(f"| **geometric mean** | | | **{means[0]:.2f}** | | | **{means[1]:.2f}** |")
-    lines += ["", "| | Pando | DuckDB | ratio |", "|---|---:|---:|---:|"]
+    sums = result.get("summary", {})
+    totals, means = ["**all**"], ["**geometric mean**"]
+    for measure in ("wall", "cpu"):
+        done = [query[measure] for query in ours["queries"].values() if "error" not in query]
+        totals.append(f"{sum(done) * 1e3:.0f}")
+        means.append("")
+        for other in others:
+            # Of the queries that both have answered.
+            left, right = sums.get(other, {}).get(f"total_{measure}", [0.0, 0.0])
+            totals += [f"{right * 1e3:.0f}", f"{left / max(right, 1e-9):.2f}"]
+            means += ["", f"**{sums.get(other, {}).get(f'geometric_mean_{measure}', 0.0):.2f}**"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in (totals, means)]
+    heads = ["", "Pando", *(head for other in others for head in (NAMES[other], "ratio"))]
+    lines += ["", f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for name, key, unit, digits in [
         ("load, seconds", "load_wall", 1, 1),
         ("load, CPU seconds", "load_cpu", 1, 1),
@@ -139,11 +176,22 @@ def table(result):
         ("peak memory while loading, MB", "load_peak", 1e6, 0),
         ("peak memory while querying, MB", "query_peak", 1e6, 0),
     ]:
-        left, right = ours[key] / unit, theirs[key] / unit
-        lines.append(f"| {name} | {left:.{digits}f} | {right:.{digits}f} | {left / max(right, 1e-9):.2f} |")
-    different = [n for n, q in ours["queries"].items() if "error" not in q and q["rows"] != theirs["queries"][n]["rows"]]
-    if different:
-        lines += ["", f"Row counts differ: {', '.join('Q' + number for number in different)}."]
+        left = ours[key] / unit
+        cells = [name, f"{left:.{digits}f}"]
+        for other in others:
+            right = result[other][key] / unit
+            cells += [f"{right:.{digits}f}", f"{left / max(right, 1e-9):.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    for side in ("pando", *others):
+        answers = result[side]["queries"]
+        failed = [f"Q{n}: {answers[n]['error']}" for n in answers if "error" in answers[n]]
+        lines += ["", f"{NAMES[side]} failed. {' '.join(failed)}"] if failed else []
+        different = [
+            f"Q{n}"
+            for n, query in answers.items()
+            if not {"error"} & (query.keys() | ours["queries"][n].keys()) and query["rows"] != ours["queries"][n]["rows"]
+        ]
+        lines += ["", f"{NAMES[side]} gives another number of rows: {', '.join(different)}."] if different else []
     return "\n".join(lines)
 
 
@@ -177,6 +225,11 @@ def main():
         }
         print("DuckDB", file=sys.stderr)
         result["duckdb"] = run_duckdb(settings, folder, scratch)
+        (scratch / "duckdb.db").unlink()
+        if settings.chdb:
+            print("chDB", file=sys.stderr)
+            result["chdb"] = run_chdb(settings, folder, scratch)
+            shutil.rmtree(scratch / "chdb")
         print("Pando", file=sys.stderr)
         measured = pando_side.measure(folder, scratch / "pando", settings, queries(settings.queries))
         result["pando"] = json.loads(json.dumps(measured))
