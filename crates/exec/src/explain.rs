@@ -1,6 +1,10 @@
 //! Plans as text: stages, exchanges with their keys, where each runs; with `explain_analyze` what
 //! each operator did.
 
+mod operations;
+
+pub use operations::Operation;
+
 use crate::interruptible::wrapped;
 use crate::measured::Measured;
 use crate::plan::{DistributedPlan, Stage};
@@ -69,15 +73,23 @@ fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>
     let _ = write!(text, "{:indent$}{}", "", Line(plan.as_ref()), indent = depth * 2);
     if let Some(measured) = measured {
         let _ = write!(text, "{measured}");
-    } else if let Ok(statistics) = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())
-        && let Some(rows) = statistics.num_rows.get_value()
-    {
-        let _ = write!(text, "  [{} rows]", short(*rows));
+    } else if let Some(rows) = expected_rows(plan) {
+        let _ = write!(text, "  [{} rows]", short(rows));
     }
     text.push('\n');
     for (at, child) in plan.children().into_iter().enumerate() {
         node(child, depth + 1, measured.and_then(|measured| measured.children.get(at)), text);
     }
+}
+
+fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    statistics.num_rows.get_value().copied()
+}
+
+/// Milliseconds, to the microsecond.
+fn rounded_millis(nanos: u64) -> f64 {
+    (nanos / 1_000) as f64 / 1e3
 }
 
 fn short(rows: usize) -> String {

@@ -123,6 +123,7 @@ kinds! {
     WrongTypeForVariable = 1232, "42000";
     WrongValueForVariable = 1231, "42000";
     VariableIsReadOnly = 1238, "HY000";
+    UnknownExplainFormat = 1791, "HY000";
     NotSupportedYet = 1235, "42000";
     NotAllowedCommand = 1148, "42000";
     WarnTooFewRecords = 1261, "01000";

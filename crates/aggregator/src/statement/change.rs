@@ -62,12 +62,16 @@ impl State {
         if update.ignore {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
-        self.refuse_view(&update.table)?;
         let bound = self.bind_update(update, parameters).await?;
         self.run_update(bound).await
     }
 
-    async fn bind_update(&self, update: &Update, parameters: Parameters<'_>) -> Result<BoundChange> {
+    pub(super) async fn bind_update(
+        &self,
+        update: &Update,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundChange> {
+        self.refuse_view(&update.table)?;
         self.bind_with(|tables| {
             sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
         })
@@ -82,13 +86,22 @@ impl State {
         if update.ignore {
             return Err(SqlError::unsupported("UPDATE IGNORE"));
         }
+        let bound = self.bind_update_joined(update, parameters).await?;
+        self.run_update(bound).await
+    }
+
+    pub(super) async fn bind_update_joined(
+        &self,
+        update: &UpdateJoined,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundChange> {
         let bound = self
             .bind_with(|tables| {
                 sql::query::bind_update_joined(update, &self.bind_context(tables, &parameters))
             })
             .await?;
         self.may_change(Privilege::Update, "UPDATE", &bound)?;
-        self.run_update(bound).await
+        Ok(bound)
     }
 
     async fn run_update(&mut self, bound: BoundChange) -> Result<Changed> {
@@ -98,12 +111,16 @@ impl State {
     }
 
     pub(crate) async fn delete(&mut self, delete: &Delete, parameters: Parameters<'_>) -> Result<u64> {
-        self.refuse_view(&delete.table)?;
         let bound = self.bind_delete(delete, parameters).await?;
         self.run_delete(bound).await
     }
 
-    async fn bind_delete(&self, delete: &Delete, parameters: Parameters<'_>) -> Result<BoundChange> {
+    pub(super) async fn bind_delete(
+        &self,
+        delete: &Delete,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundChange> {
+        self.refuse_view(&delete.table)?;
         self.bind_with(|tables| {
             sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
         })
@@ -115,13 +132,22 @@ impl State {
         delete: &DeleteJoined,
         parameters: Parameters<'_>,
     ) -> Result<u64> {
+        let bound = self.bind_delete_joined(delete, parameters).await?;
+        self.run_delete(bound).await
+    }
+
+    pub(super) async fn bind_delete_joined(
+        &self,
+        delete: &DeleteJoined,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundChange> {
         let bound = self
             .bind_with(|tables| {
                 sql::query::bind_delete_joined(delete, &self.bind_context(tables, &parameters))
             })
             .await?;
         self.may_change(Privilege::Delete, "DELETE", &bound)?;
-        self.run_delete(bound).await
+        Ok(bound)
     }
 
     async fn run_delete(&mut self, bound: BoundChange) -> Result<u64> {

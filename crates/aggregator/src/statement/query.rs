@@ -470,21 +470,21 @@ impl State {
         Ok(PinnedLeaves { by_partition: by_partition.collect() })
     }
 
-    pub(crate) async fn explain_plan(
+    pub(super) async fn plan_of(
         &mut self,
         query: &ast::Query,
         parameters: Parameters<'_>,
-    ) -> Result<String> {
+    ) -> Result<Arc<DistributedPlan>> {
         let bound = self.bind(query, parameters).await?;
-        let plan = self.plan(bound.plan)?;
-        Ok(exec::explain(&plan))
+        self.plan(bound.plan)
     }
 
-    pub(crate) async fn explain_analyze(
+    /// The plan of a query whose rows were all made, with what its operators did for them.
+    pub(super) async fn plan_that_ran(
         &mut self,
         query: &ast::Query,
         parameters: Parameters<'_>,
-    ) -> Result<String> {
+    ) -> Result<Arc<DistributedPlan>> {
         let bound = self.bind(query, parameters).await?;
         self.open_for_reading();
         let partitions = partitions_read(&bound.plan)?;
@@ -495,7 +495,7 @@ impl State {
         while let Some(batch) = stream.next().await {
             batch?;
         }
-        Ok(exec::explain_analyze(&plan))
+        Ok(plan)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::reader::{Read, Reader, unsupported};
 use crate::statement::*;
 use sqlparser::tokenizer::Token;
+use types::{ErrorKind, SqlError};
 
 impl Reader<'_> {
     pub fn show(&mut self) -> Read<Statement> {
@@ -213,7 +214,10 @@ impl Reader<'_> {
                 "TRADITIONAL" => ExplainFormat::Traditional,
                 "TREE" => ExplainFormat::Tree,
                 "JSON" => ExplainFormat::Json,
-                _ => return self.expected("TRADITIONAL, TREE or JSON"),
+                _ => {
+                    let message = format!("Unknown EXPLAIN format name: '{name}'");
+                    return Err(SqlError::new(ErrorKind::UnknownExplainFormat, message).into());
+                }
             };
         }
         let explainable = ["SELECT", "WITH", "VALUES", "TABLE", "INSERT", "REPLACE", "UPDATE", "DELETE"];

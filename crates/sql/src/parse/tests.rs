@@ -350,6 +350,17 @@ fn shows() {
     assert_eq!(one("EXPLAIN t 'a%'"), Statement::Describe { table: table("t"), column: Some("a%".into()) });
     let Statement::Explain(explain) = one("EXPLAIN FORMAT=TREE SELECT 1") else { panic!() };
     assert_eq!((explain.format, explain.analyze), (ExplainFormat::Tree, false));
+    let unknown = error("EXPLAIN FORMAT=yaml SELECT 1");
+    assert_eq!(
+        (unknown.kind.errno(), unknown.message.as_str()),
+        (1791, "Unknown EXPLAIN format name: 'yaml'")
+    );
+    for (text, format) in [("TREE", ExplainFormat::Tree), ("json", ExplainFormat::Json)] {
+        let Statement::Explain(explain) = one(&format!("EXPLAIN ANALYZE FORMAT={text} TABLE t")) else {
+            panic!()
+        };
+        assert_eq!((explain.format, explain.analyze), (format, true));
+    }
     for analyzing in ["EXPLAIN ANALYZE SELECT 1", "PROFILE SELECT 1"] {
         let Statement::Explain(explain) = one(analyzing) else { panic!() };
         assert!(explain.analyze);
