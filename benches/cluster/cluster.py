@@ -34,3 +34,6 @@ class Cluster:
     def cpu(self):
         """CPU seconds of the processes of each role."""
         return {role: sum(map(process.cpu_seconds, pids)) for role, pids in self.pids.items()}
+
+    def cpu_seconds(self):
+        return sum(self.cpu().values())

@@ -24,7 +24,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tpch"))
 
 import pando_side  # noqa: E402
-import process  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from run import machine  # noqa: E402
 
@@ -74,16 +73,6 @@ def load(server, folder):
     server.settled_bytes()
 
 
-class One(pando_side.Server):
-    def cpu(self):
-        return process.cpu_seconds(self.pid)
-
-
-class Many(Cluster):
-    def cpu(self):
-        return sum(super().cpu().values())
-
-
 def shuffles(cursor, sql):
     cursor.execute("EXPLAIN " + sql)
     return sum(line.startswith("Stage") and "shuffle" in line.lower() for (line,) in cursor.fetchall())
@@ -104,10 +93,10 @@ def measure(server, folder, settings):
     costs = {name: [] for name in queries}
     for run in range(settings.runs + 1):
         for name, sql in queries.items():
-            begin, before = time.perf_counter(), server.cpu()
+            begin, before = time.perf_counter(), server.cpu_seconds()
             cursor.execute(sql)
             (answer,) = cursor.fetchall()
-            cost = time.perf_counter() - begin, server.cpu() - before
+            cost = time.perf_counter() - begin, server.cpu_seconds() - before
             assert answer[0] == settings.rows and answer[1] + answer[2] == total and answer[3] == 0, answer
             if run > 0:
                 costs[name].append(cost)
@@ -126,7 +115,7 @@ def main():
         for name in AIMS:
             print(name, file=sys.stderr)
             data = scratch / "data"
-            server = One(data, settings) if name == "one process" else Many(data, settings.leaves, settings)
+            server = pando_side.Server(data, settings) if name == "one process" else Cluster(data, settings.leaves, settings)
             try:
                 results[name] = measure(server, scratch, settings)
             finally:

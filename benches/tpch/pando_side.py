@@ -43,13 +43,19 @@ class Server:
 
     def settled_bytes(self):
         """Bytes on disk once background work has come to rest."""
-        size = process.bytes_on_disk(self.folder)
-        for _ in range(30):
+        quiet = 0
+        for _ in range(180):
+            before, busy = process.bytes_on_disk(self.folder), self.cpu_seconds()
             time.sleep(1)
-            before, size = size, process.bytes_on_disk(self.folder)
-            if size == before:
+            # A merge writes its file at its end, so the files alone do not show it; and one may follow another.
+            at_rest = process.bytes_on_disk(self.folder) == before and self.cpu_seconds() - busy < 0.05
+            quiet = quiet + 1 if at_rest else 0
+            if quiet == 5:
                 break
-        return size
+        return before
+
+    def cpu_seconds(self):
+        return process.cpu_seconds(self.pid)
 
     def stop(self):
         self.process.terminate()
