@@ -1,7 +1,9 @@
-"""LOAD DATA with a file that has a mistake: the error names the row, and nothing is kept."""
+"""LOAD DATA with a file that has mistakes: an error that names the row, or, under IGNORE and from a client,
+what MySQL makes of them, with its warnings. MariaDB is the referee."""
 
 import pymysql
 import pytest
+import targets
 
 LOAD = "LOAD DATA LOCAL INFILE '{}' INTO TABLE t FIELDS TERMINATED BY ',' LINES TERMINATED BY '\\n'"
 
@@ -41,8 +43,9 @@ def test_bad_line(cursor, connection, tmp_path, bad, errno, parts, autocommit):
     lines = [line(number) for number in range(20_000)]
     lines[12_344] = bad
     file.write_text("\n".join(lines) + "\n")
+    # What a client sends is taken as it is; not under REPLACE.
     with pytest.raises(pymysql.err.MySQLError) as caught:
-        cursor.execute(LOAD.format(file))
+        cursor.execute(LOAD.format(file).replace("INTO TABLE", "REPLACE INTO TABLE"))
     number, text = caught.value.args
     assert number in (errno if isinstance(errno, tuple) else (errno,)), text
     for part in parts:
@@ -58,6 +61,73 @@ def test_bad_line(cursor, connection, tmp_path, bad, errno, parts, autocommit):
     connection.commit()
     cursor.execute("SELECT COUNT(*), COUNT(DISTINCT id), SUM(price) FROM t")
     assert [tuple(map(float, row)) for row in cursor.fetchall()] == [(20_000, 20_000, 20_000 * 499.75)]
+
+
+MISTAKES = [
+    "1,2024-01-01,x",
+    "2,2024-01-01",
+    "3",
+    "4,2024-01-01,x,1.00,more,and more",
+    "5,2024-01-01,\\N,1.00",
+    "\\N,2024-01-01,x,1.00",
+    "7,2024-01-01,sixsix,1.00",
+    "x8,2024-01-01,x,1.00",
+    "9x,2024-01-01,x,1.00",
+    "99999999999,2024-01-01,x,1.00",
+    "-99999999999,2024-01-01,toolong,-10000.00",
+    "12,2024-01-01,x,10000.00",
+    "13,2024-01-01,x,abc",
+    "14,2024-01-01,x,1.5abc",
+    ",2024-01-01,,",
+    "16,2024-01-01,ok,1.00",
+]
+
+
+@pytest.fixture(scope="module")
+def referee():
+    with targets.referee_started() as server, server.connect(autocommit=True, local_infile=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE DATABASE d")
+        cursor.execute("USE d")
+        yield cursor
+
+
+def loaded(cursor, load):
+    """The rows, the warnings and what the statement says of itself."""
+    cursor.execute("DROP TABLE IF EXISTS l")
+    cursor.execute(
+        "CREATE TABLE l (id INT NOT NULL, day DATE NULL DEFAULT '2020-02-02', name VARCHAR(5) NOT NULL DEFAULT 'none', "
+        "price DECIMAL(6,2))"
+    )
+    cursor.execute(load)
+    info = cursor._result.message
+    cursor.execute("SHOW WARNINGS")
+    warnings = cursor.fetchall()
+    cursor.execute("SELECT * FROM l ORDER BY id, day, name, price")
+    return cursor.fetchall(), warnings, info
+
+
+@pytest.mark.parametrize("way", ["", "IGNORE"])
+@pytest.mark.parametrize("enclosed", ["", " OPTIONALLY ENCLOSED BY '\"'"])
+def test_mistakes_become_warnings(cursor, referee, tmp_path, way, enclosed):
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(MISTAKES) + "\n")
+    load = LOAD.format(file).replace("TABLE t", "TABLE l").replace("INTO TABLE", f"{way} INTO TABLE")
+    load = load.replace("','", f"','{enclosed}")
+    assert loaded(cursor, load) == loaded(referee, load)
+
+
+def test_warnings_know_their_rows_in_a_long_file(cursor, connection, tmp_path):
+    """Pieces of it are parsed side by side."""
+    file = tmp_path / "rows.csv"
+    lines = [line(number) + " " * 40 for number in range(300_000)]
+    lines[250_000] = "7,2024-01-01"
+    file.write_text("\n".join(lines) + "\n")
+    assert cursor.execute(LOAD.format(file)) == 300_000
+    assert cursor._result.message == b"Records: 300000  Deleted: 0  Skipped: 0  Warnings: 2"
+    cursor.execute("SHOW WARNINGS")
+    assert cursor.fetchall() == (("Warning", 1261, "Row 250001 doesn't contain data for all columns"),) * 2
+    connection.commit()
 
 
 def test_duplicate_key(cursor, connection, tmp_path):

@@ -23,6 +23,7 @@ pub use crate::functions::warnings::{Warning, gather};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
 pub use defaults::{DefaultValue, default_value};
+pub(crate) use lenient::zero;
 pub use scalar::Scalar;
 pub use wrong::Wrong;
 

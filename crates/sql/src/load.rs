@@ -4,6 +4,10 @@
 //! thousand rows at a time so that they stay in cache, then each column is converted in one loop.
 //! Text without quotes and escapes, which is nearly all there is, takes a short way through memchr.
 //!
+//! Under IGNORE, and outside of the strict modes, a row is taken as it is: a value that is none of its column
+//! gives way to the nearest, a missing field to the column's default, and what is too much is left out. The
+//! parser then has warnings, which [`LoadParser::warnings`] gives.
+//!
 //! To load on several threads, cut the file with [`LoadParser::split_point`], give each piece to a
 //! [`LoadParser::fork`], and number the rows of an error with [`LoadError::at`].
 
@@ -12,13 +16,13 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::convert::{ColumnBuilder, Context, Wrong};
+use crate::convert::{ColumnBuilder, Context, DefaultValue, Scalar, Wrong, default_value, zero};
 use crate::rows::{NewRows, Target};
 use crate::statement::LoadFormat;
 use arrow::array::ArrayRef;
 use scan::Fields;
 use std::sync::Arc;
-use types::{ErrorKind, Result, SqlError, TableDef};
+use types::{ColumnDef, ErrorKind, Result, SqlError, TableDef, Value};
 
 /// Rows of a batch, give or take a block.
 pub const BATCH_ROWS: usize = 65_536;
@@ -37,7 +41,7 @@ pub struct LoadError {
 enum Cause {
     TooFewFields,
     TooManyFields,
-    Value { wrong: Wrong, column: Box<types::ColumnDef>, text: Vec<u8> },
+    Value { wrong: Wrong, column: Box<ColumnDef>, text: Vec<u8> },
     Other(SqlError),
 }
 
@@ -67,6 +71,54 @@ impl LoadError {
             Cause::Other(error) => error,
         }
     }
+
+    /// The same as a warning of what was done about it.
+    pub fn warning(self, rows_before: u64) -> (ErrorKind, String) {
+        match &self.cause {
+            Cause::Value { wrong: Wrong::Null, column, .. } => (
+                ErrorKind::WarnNullToNotNull,
+                format!(
+                    "Column set to default value; NULL supplied to NOT NULL column '{}' at row {}",
+                    column.name,
+                    self.row + rows_before
+                ),
+            ),
+            _ => {
+                let error = self.at(rows_before);
+                (error.kind, error.message)
+            }
+        }
+    }
+}
+
+/// Warnings of a stretch of a file, in the order of its rows.
+#[derive(Debug, Default)]
+pub struct LoadWarnings {
+    /// The first of them, [`MOST_WARNINGS`] at most.
+    pub first: Vec<LoadError>,
+    /// How many more there were.
+    pub more: u64,
+}
+
+/// No more are shown, and what they quote takes room.
+pub const MOST_WARNINGS: usize = 1024;
+/// How much of a value a warning keeps; it quotes less.
+const KEPT: usize = 1024;
+
+impl LoadWarnings {
+    fn add(&mut self, warning: LoadError) {
+        if self.first.len() < MOST_WARNINGS { self.first.push(warning) } else { self.more += 1 }
+    }
+}
+
+/// What the file would have to say for a column to get its default; `None`: NULL, or a number to be
+/// generated.
+fn default_text(column: &ColumnDef, context: &Context) -> Option<Vec<u8>> {
+    let value = match default_value(column, context) {
+        Ok(DefaultValue::Value(value)) => value,
+        _ => zero(column.ty).filter(|_| !column.nullable && !column.auto_increment)?,
+    };
+    (value != Value::Null).then(|| Scalar::of(&value).text().into_owned())
 }
 
 /// Parses one stretch of a file.
@@ -83,6 +135,9 @@ pub struct LoadParser {
     fields: Fields,
     rows: u64,
     lines_to_skip: u64,
+    /// What is in the place of a missing field, for each listed column.
+    defaults: Arc<Vec<Option<Vec<u8>>>>,
+    warnings: LoadWarnings,
 }
 
 impl LoadParser {
@@ -95,6 +150,10 @@ impl LoadParser {
     ) -> Result<LoadParser> {
         let target = Target::new(def, columns.iter().copied(), &context)?;
         target.refuse_generated()?;
+        let defaults = match context.lenient {
+            true => (0..target.listed.len()).map(|at| default_text(target.column(at), &context)).collect(),
+            false => Vec::new(),
+        };
         let target = Arc::new(target);
         let parser = LoadParser {
             builders: Vec::new(),
@@ -106,6 +165,8 @@ impl LoadParser {
             target,
             format: Arc::new(format.clone()),
             context,
+            defaults: Arc::new(defaults),
+            warnings: LoadWarnings::default(),
         };
         Ok(parser)
     }
@@ -122,12 +183,19 @@ impl LoadParser {
             fields: Fields::default(),
             rows: 0,
             lines_to_skip: 0,
+            defaults: self.defaults.clone(),
+            warnings: LoadWarnings::default(),
         }
     }
 
     /// Rows read so far.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The warnings so far.
+    pub fn warnings(&mut self) -> LoadWarnings {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Where a text that begins at a row can be cut so that the first part ends with a row; the
@@ -201,8 +269,15 @@ impl LoadParser {
             }
             at += scanned.used;
             if let Some(too_many) = scanned.wrong {
-                let cause = if too_many { Cause::TooManyFields } else { Cause::TooFewFields };
-                return Err(LoadError { row: self.rows + 1, cause });
+                if !self.context.lenient {
+                    let cause = if too_many { Cause::TooManyFields } else { Cause::TooFewFields };
+                    return Err(LoadError { row: self.rows + 1, cause });
+                }
+                match self.loose_row(&text[at..], at_end)? {
+                    Some(used) => at += used,
+                    None => return Ok(at),
+                }
+                continue;
             }
             if rows == 0 && scanned.used == 0 && scanned.cut {
                 let error = SqlError::new(ErrorKind::DataTooLong, "A row of the file is longer than 1 GiB");
@@ -212,6 +287,25 @@ impl LoadParser {
                 return Ok(at);
             }
         }
+    }
+
+    /// Takes the row at the front of the text, which has another number of fields than it should. Gives the
+    /// bytes used; `None`: it goes on beyond the text.
+    fn loose_row(&mut self, text: &[u8], at_end: bool) -> Result<Option<usize>, LoadError> {
+        self.fields.clear();
+        let (format, defaults) = (self.format.clone(), self.defaults.clone());
+        let Some((used, found)) = scan::loose_row(&format, &defaults, text, at_end, &mut self.fields) else {
+            return Ok(None);
+        };
+        let row = self.rows + 1;
+        if found > defaults.len() {
+            self.warnings.add(LoadError { row, cause: Cause::TooManyFields });
+        }
+        for _ in found..defaults.len() {
+            self.warnings.add(LoadError { row, cause: Cause::TooFewFields });
+        }
+        self.convert(&text[..used], 1)?;
+        Ok(Some(used))
     }
 
     /// Converts the rows in `self.fields`, whose places are in `text`.
@@ -224,21 +318,44 @@ impl LoadParser {
         let columns = self.builders.len();
         let fields = &self.fields;
         let ascii = text.is_ascii() && fields.unescaped.is_ascii();
-        let mut first: Option<(usize, usize, Wrong)> = None;
+        let mut first: Option<LoadError> = None;
+        let mut warnings = Vec::new();
         for (column, builder) in self.builders.iter_mut().enumerate() {
             let get = |row: usize| fields.get(text, row * columns + column);
-            if let Err((row, wrong)) = builder.append_many(rows, ascii, &self.context, get)
-                && first.is_none_or(|(earlier, ..)| row < earlier)
+            let mut done = 0;
+            while let Err((row, wrong)) =
+                builder.append_many(rows - done, ascii, &self.context, |row| get(done + row))
             {
-                first = Some((row, column, wrong));
+                let row = done + row;
+                let value = get(row);
+                let scalar = value.map_or(Scalar::Null, Scalar::Bytes);
+                let told = match self.context.lenient {
+                    true => builder.append_nearest(wrong, &scalar, &self.context),
+                    false => None,
+                };
+                let value = value.unwrap_or(b"NULL");
+                let kept = if told.is_some() { &value[..value.len().min(KEPT)] } else { value };
+                let cause = Cause::Value {
+                    wrong: told.unwrap_or(wrong),
+                    column: Box::new(self.target.column(column).clone()),
+                    text: kept.to_vec(),
+                };
+                let error = LoadError { row: self.rows + row as u64 + 1, cause };
+                if told.is_none() {
+                    if first.as_ref().is_none_or(|earlier| error.row < earlier.row) {
+                        first = Some(error);
+                    }
+                    break;
+                }
+                warnings.push(error);
+                done = row + 1;
             }
         }
-        if let Some((row, column, wrong)) = first {
-            let value = fields.get(text, row * columns + column).unwrap_or(b"NULL").to_vec();
-            let column = Box::new(self.target.column(column).clone());
-            let cause = Cause::Value { wrong, column, text: value };
-            return Err(LoadError { row: self.rows + row as u64 + 1, cause });
+        if let Some(error) = first {
+            return Err(error);
         }
+        warnings.sort_by_key(|warning| warning.row);
+        warnings.into_iter().for_each(|warning| self.warnings.add(warning));
         self.rows += rows as u64;
         self.building += rows;
         Ok(())

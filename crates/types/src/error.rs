@@ -128,6 +128,7 @@ kinds! {
     NotAllowedCommand = 1148, "42000";
     WarnTooFewRecords = 1261, "01000";
     WarnTooManyRecords = 1262, "01000";
+    WarnNullToNotNull = 1263, "22004";
     OutOfRange = 1264, "22003";
     DataTruncated = 1265, "01000";
     IllegalMixOfCollations = 1267, "HY000";

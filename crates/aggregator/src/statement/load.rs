@@ -31,9 +31,14 @@ enum Input {
 
 impl State {
     pub(crate) async fn load_data(&mut self, load: &LoadData) -> Result<Answer> {
+        // A client that is sending cannot be stopped, so its values are taken as if it had said IGNORE.
+        // Of its duplicates that would make every load a slow one: they stay errors.
+        let is_lenient = match load.duplicates {
+            LoadDuplicates::Error => load.local,
+            LoadDuplicates::Ignore => true,
+            LoadDuplicates::Replace => false,
+        };
         let duplicates = match load.duplicates {
-            // The server cannot stop a client that is sending, so MySQL treats LOCAL as IGNORE only
-            // where it says so; an error then is an error, as without LOCAL.
             LoadDuplicates::Error => Duplicates::Error,
             LoadDuplicates::Ignore => Duplicates::Ignore,
             LoadDuplicates::Replace => Duplicates::Replace,
@@ -43,7 +48,9 @@ impl State {
         let context = self.convert_context();
         let input = match &load.format {
             FileFormat::Text(format) => {
-                Input::Text(TextInput::new(LoadParser::new(def.clone(), &columns, format, context)?))
+                let context = self.assign_context(is_lenient);
+                let parser = self.hearing(|_| LoadParser::new(def.clone(), &columns, format, context))?;
+                Input::Text(TextInput::new(parser))
             }
             FileFormat::Parquet => {
                 let columns = columns.into_iter().map(str::to_string).collect();
@@ -121,7 +128,8 @@ impl Loading {
     async fn write_rest(&mut self, state: &mut State) -> Result<OkInfo> {
         let (rows, written) = self.intake.finish(state).await?;
         let Written { deleted, ignored, .. } = written;
-        let info = format!("Records: {rows}  Deleted: {deleted}  Skipped: {ignored}  Warnings: 0");
+        let warnings = state.message_count();
+        let info = format!("Records: {rows}  Deleted: {deleted}  Skipped: {ignored}  Warnings: {warnings}");
         Ok(OkInfo { affected_rows: written.affected(false), last_insert_id: 0, info })
     }
 }

@@ -57,7 +57,13 @@ fn fill<'a, T: Default>(
     for row in 0..rows {
         match get(row) {
             Some(text) => {
-                out.push(parse(text).map_err(|wrong| (row, wrong))?);
+                match parse(text) {
+                    Ok(value) => out.push(value),
+                    Err(wrong) => {
+                        nulls.append_n_non_nulls(run);
+                        return Err((row, wrong));
+                    }
+                }
                 run += 1;
             }
             None if nullable => {
@@ -66,7 +72,10 @@ fn fill<'a, T: Default>(
                 run = 0;
                 out.push(T::default());
             }
-            None => return Err((row, Wrong::Null)),
+            None => {
+                nulls.append_n_non_nulls(run);
+                return Err((row, Wrong::Null));
+            }
         }
     }
     nulls.append_n_non_nulls(run);
@@ -278,7 +287,7 @@ impl ColumnBuilder {
     }
 
     /// Appends the texts that `get` gives for rows `0..rows`, `None` for NULL. `ascii`: all of them are
-    /// known to be ASCII. On an error, with the row that is wrong, the builder is spent.
+    /// known to be ASCII. On an error, with the row that is wrong, the builder has the rows before that one.
     pub fn append_many<'a>(
         &mut self,
         rows: usize,
@@ -444,7 +453,10 @@ fn fill_views<'a>(
     for row in 0..rows {
         match get(row) {
             Some(text) => {
-                push(out, text).map_err(|wrong| (row, wrong))?;
+                if let Err(wrong) = push(out, text) {
+                    nulls.append_n_non_nulls(run);
+                    return Err((row, wrong));
+                }
                 run += 1;
             }
             None if nullable => {
@@ -453,7 +465,10 @@ fn fill_views<'a>(
                 run = 0;
                 out.push_empty();
             }
-            None => return Err((row, Wrong::Null)),
+            None => {
+                nulls.append_n_non_nulls(run);
+                return Err((row, Wrong::Null));
+            }
         }
     }
     nulls.append_n_non_nulls(run);

@@ -10,7 +10,7 @@ use super::number::{POWERS, scan_decimal};
 use super::{ColumnBuilder, Context, Scalar, Wrong};
 use crate::functions::warnings::warn;
 use std::borrow::Cow;
-use types::{ColumnDef, ErrorKind, Result, SqlError, SqlType, Value};
+use types::{ColumnDef, Result, SqlError, SqlType, Value};
 
 impl ColumnBuilder {
     /// Appends a value to a column in the way of an assignment. `row`, from 1, is for messages.
@@ -26,29 +26,37 @@ impl ColumnBuilder {
         if !context.lenient {
             return Err(error);
         }
-        let nearest = nearest(wrong, scalar, column.ty).ok_or_else(|| error.clone())?;
-        let (kind, message) = match wrong {
-            Wrong::TooLong => (ErrorKind::DataTruncated, Wrong::Truncated.at(column, b"", row).message),
-            _ => (error.kind, error.message.clone()),
-        };
-        // A number at the beginning of a text may still be none of the column.
-        match self.append(&Scalar::of(&nearest), context) {
-            Ok(()) => warn(kind, || message),
-            Err(wrong @ Wrong::OutOfRange) => {
-                let nearest = self::nearest(wrong, &Scalar::of(&nearest), column.ty).ok_or(error)?;
-                self.append(&Scalar::of(&nearest), context)
-                    .map_err(|wrong| wrong.at(column, &scalar.text(), row))?;
-                let error = wrong.at(column, &scalar.text(), row);
-                warn(error.kind, || error.message);
-            }
-            Err(_) => return Err(error),
-        }
+        let Some(told) = self.append_nearest(wrong, scalar, context) else { return Err(error) };
+        let told = told.at(column, &scalar.text(), row);
+        warn(told.kind, || told.message);
         Ok(())
+    }
+
+    /// Appends what comes nearest to a value that the column does not take; gives what a warning has to
+    /// say. `None`: nothing comes near, and nothing was appended.
+    pub(crate) fn append_nearest(
+        &mut self,
+        wrong: Wrong,
+        scalar: &Scalar<'_>,
+        context: &Context,
+    ) -> Option<Wrong> {
+        let nearest = nearest(wrong, scalar, self.ty)?;
+        match self.append(&Scalar::of(&nearest), context) {
+            Ok(()) if wrong == Wrong::TooLong => Some(Wrong::Truncated),
+            Ok(()) => Some(wrong),
+            // A number at the beginning of a text may still be none of the column.
+            Err(wrong @ Wrong::OutOfRange) => {
+                let bound = self::nearest(wrong, &Scalar::of(&nearest), self.ty)?;
+                self.append(&Scalar::of(&bound), context).ok()?;
+                Some(wrong)
+            }
+            Err(_) => None,
+        }
     }
 }
 
 /// The value of a column that names no default and is given none: 0, an empty text. None of dates.
-pub(super) fn zero(ty: SqlType) -> Option<Value> {
+pub(crate) fn zero(ty: SqlType) -> Option<Value> {
     if ty.is_integer() {
         return Some(Value::Int(0));
     }

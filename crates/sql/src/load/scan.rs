@@ -368,6 +368,48 @@ fn long_row(
     }
 }
 
+/// Reads the row at the front of `text` as [`scan`] does, but leaves out fields that are too many and takes
+/// `defaults`, one a column and `None` for NULL, where they are missing. Gives the place after it and how
+/// many fields it has; `None`: it goes on beyond the text.
+pub(super) fn loose_row(
+    format: &LoadFormat,
+    defaults: &[Option<Vec<u8>>],
+    text: &[u8],
+    at_end: bool,
+    fields: &mut Fields,
+) -> Option<(usize, usize)> {
+    let cut = text.len() > MAX_TEXT;
+    let text = if cut { &text[..MAX_TEXT] } else { text };
+    let mut at = row_start(format, text, 0)?;
+    let mut count = 0;
+    loop {
+        let places = fields.places.len();
+        let end = long_field(format, text, at, at_end && !cut, fields);
+        count += 1;
+        if count > defaults.len() {
+            fields.places.truncate(places);
+        }
+        match end {
+            FieldEnd::Field(next) => at = next,
+            FieldEnd::Line(next) => {
+                for default in defaults.iter().skip(count) {
+                    match default {
+                        Some(text) => {
+                            let start = fields.unescaped.len();
+                            fields.unescaped.extend_from_slice(text);
+                            fields.push_unescaped(start);
+                        }
+                        None => fields.push_null(),
+                    }
+                }
+                fields.rows += 1;
+                return Some((next, count));
+            }
+            FieldEnd::Open => return None,
+        }
+    }
+}
+
 /// The byte that an escape and this byte stand for.
 fn unescape(byte: u8) -> u8 {
     match byte {

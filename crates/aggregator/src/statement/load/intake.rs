@@ -7,20 +7,29 @@
 use super::super::duplicates::{Duplicates, Written};
 use super::super::write::partition_at;
 use crate::route;
-use crate::session::State;
+use crate::session::{Level, State};
 use arrow::record_batch::RecordBatch;
 use exec::BulkWriter;
-use sql::load::LoadError;
+use sql::load::{LoadError, LoadWarnings};
 use sql::rows::NewRows;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use types::{PartitionId, Result, SqlError, TableDef};
 
+/// What was made of a piece of the file.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub(super) rows: u64,
+    pub(super) batches: Vec<NewRows>,
+    pub(super) warnings: LoadWarnings,
+}
+
 /// A piece of the file as rows.
 struct Piece {
     rows: u64,
     content: Content,
+    warnings: LoadWarnings,
 }
 
 enum Content {
@@ -64,11 +73,11 @@ impl Intake {
     }
 
     /// Has the next piece of the file turned into rows, after taking what the oldest worker has if all
-    /// are busy. `work` gives how many rows there are, and them.
+    /// are busy.
     pub(super) async fn give(
         &mut self,
         state: &mut State,
-        work: impl FnOnce() -> Result<(u64, Vec<NewRows>), LoadError> + Send + 'static,
+        work: impl FnOnce() -> Result<Parsed, LoadError> + Send + 'static,
     ) -> Result<()> {
         if self.workers.len() >= self.most_workers {
             self.take_oldest(state).await?;
@@ -80,15 +89,15 @@ impl Intake {
         let spread = self.spread;
         let row_wise = self.is_row_wise();
         self.workers.push_back(tokio::task::spawn_blocking(move || {
-            let (rows, batches) = work()?;
+            let Parsed { rows, batches, warnings } = work()?;
             if row_wise {
-                return Ok(Piece { rows, content: Content::Whole(batches) });
+                return Ok(Piece { rows, content: Content::Whole(batches), warnings });
             }
             let mut parts = Vec::new();
             for rows in batches {
                 parts.extend(route::split(&def, rows.batch, partitions, spread).map_err(LoadError::other)?);
             }
-            Ok(Piece { rows, content: Content::Split(parts) })
+            Ok(Piece { rows, content: Content::Split(parts), warnings })
         }));
         Ok(())
     }
@@ -104,6 +113,11 @@ impl Intake {
             .await
             .map_err(|error| SqlError::internal(format!("parsing ended abnormally: {error}")))?
             .map_err(|error| error.at(self.rows))?;
+        for warning in piece.warnings.first {
+            let (kind, text) = warning.warning(self.rows);
+            state.add_message(Level::Warning, kind.errno(), text);
+        }
+        state.count_messages(piece.warnings.more);
         self.rows += piece.rows;
         match piece.content {
             Content::Split(parts) => {

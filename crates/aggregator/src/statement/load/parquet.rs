@@ -1,7 +1,7 @@
 //! Parquet. What a file has stands at its end, so one that a client sends is kept on disk until it has
 //! come whole, in a file without a name that goes with its last user.
 
-use super::intake::Intake;
+use super::intake::{Intake, Parsed};
 use crate::files::{ParquetRows, blocking, new_rows};
 use crate::session::State;
 use sql::convert::Context;
@@ -97,7 +97,7 @@ impl ParquetInput {
             rows_before += batch.num_rows() as u64;
             let convert = move || {
                 let rows = new_rows(&target, &batch, &context, before).map_err(LoadError::other)?;
-                Ok((batch.num_rows() as u64, vec![rows]))
+                Ok(Parsed { rows: batch.num_rows() as u64, batches: vec![rows], ..Parsed::default() })
             };
             intake.give(state, convert).await?;
         }

@@ -1,6 +1,6 @@
 //! Text in MySQL's field and line format, cut at line ends into the pieces that workers parse.
 
-use super::intake::Intake;
+use super::intake::{Intake, Parsed};
 use crate::files::blocking;
 use crate::session::State;
 use sql::load::LoadParser;
@@ -95,7 +95,7 @@ impl TextInput {
         let parse = move || {
             let mut batches = parser.push(&chunk)?;
             batches.extend(parser.finish()?);
-            Ok((parser.rows(), batches))
+            Ok(Parsed { rows: parser.rows(), batches, warnings: parser.warnings() })
         };
         intake.give(state, parse).await
     }
