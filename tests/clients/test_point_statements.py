@@ -124,7 +124,7 @@ class Statements:
     def select(self, table, arguments):
         columns = COLUMNS[table]
         chosen = ", ".join(self.random.choices(columns, k=self.random.randint(1, len(columns))))
-        chosen = self.random.choice([chosen, "*", f"{columns[1]} AS Other, {columns[0]}", f"{columns[1]} + 1", chosen])
+        chosen = self.random.choice([chosen, "*", f"{columns[1]} AS Other, {columns[0]}", f"{columns[1]} + 1", chosen, "1", f"1 AS one, {chosen}, 12"])
         where = self.where(table, arguments)
         # None that would choose among rows: a key of text equals a number in several ways.
         limit = self.random.choice(["", "", "", " LIMIT 1000", " LIMIT 0"])

@@ -208,8 +208,8 @@ impl Names<'_> {
         (is_compared && is_value(value)).then(|| bare(value).clone())
     }
 
-    /// Whether what a query makes of its rows depends on nothing but them and its text: columns and plain
-    /// aggregates of them.
+    /// Whether what a query makes of its rows depends on nothing but them and its text: columns, plain
+    /// aggregates of them, and numbers.
     fn may_be_planned_once(&self, query: &ast::Query, select: &ast::Select) -> bool {
         let group_by = match &select.group_by {
             ast::GroupByExpr::Expressions(keys, modifiers) if modifiers.is_empty() => keys.as_slice(),
@@ -222,10 +222,10 @@ impl Names<'_> {
         };
         let mut aliases = BTreeSet::new();
         let shown = select.projection.iter().all(|item| match item {
-            ast::SelectItem::UnnamedExpr(expr) => self.is_plain_output(expr),
+            ast::SelectItem::UnnamedExpr(expr) => self.is_plain_output(expr) || is_number(expr),
             ast::SelectItem::ExprWithAlias { expr, alias } => {
                 aliases.insert(alias.value.to_lowercase());
-                self.is_plain_output(expr)
+                self.is_plain_output(expr) || is_number(expr)
             }
             item => is_wildcard(item),
         });
@@ -272,6 +272,10 @@ impl Names<'_> {
                 _ => false,
             }
     }
+}
+
+fn is_number(expr: &ast::Expr) -> bool {
+    matches!(bare(expr), ast::Expr::Value(value) if matches!(value.value, ast::Value::Number(..)))
 }
 
 /// The comparison with its sides changed.

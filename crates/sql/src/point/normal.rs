@@ -10,6 +10,10 @@
 use crate::literal::{negated, number};
 use types::Value;
 
+/// Whole numbers of so few digits stay where a query lists what it shows: `SELECT 1 FROM t WHERE id = 7` asks
+/// whether there is a row, and there are not many such numbers.
+const SHOWN_DIGITS: usize = 2;
+
 /// Longer forms are not worth keeping: they are of statements that are sent once.
 const LONGEST: usize = 4_096;
 /// The same of forms with more values.
@@ -29,6 +33,7 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
     let bytes = text.as_bytes();
     let mut form = NormalForm { text: String::with_capacity(text.len().min(LONGEST)), values: Vec::new() };
     let mut at = 0;
+    let mut is_shown = false;
     while let Some(&byte) = bytes.get(at) {
         if form.text.len() > LONGEST || form.values.len() > MOST_VALUES {
             return None;
@@ -39,7 +44,20 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
                 form.text.push(char::from(byte));
                 at += 1;
             }
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => at = name(text, at, &mut form.text)?,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let (from, is_first) = (at, form.text.trim_ascii_start().is_empty());
+                at = name(text, at, &mut form.text)?;
+                is_shown = match &text[from..at] {
+                    word if word.eq_ignore_ascii_case("select") => is_first,
+                    word if word.eq_ignore_ascii_case("from") => false,
+                    _ => is_shown,
+                };
+            }
+            b'0'..=b'9' if is_shown && is_small(&text[at..]) && ends_no_name(&form.text) => {
+                let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
+                form.text.push_str(&text[at..at + digits]);
+                at += digits;
+            }
             b'`' => at = quoted_name(text, at, &mut form.text)?,
             b'0'..=b'9' => at = unsigned(text, at, false, &mut form)?,
             b'\'' => at = string(text, at, &mut form)?,
@@ -60,6 +78,19 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
+}
+
+/// Whether a whole number of few digits begins here, and nothing that goes on from it.
+fn is_small(rest: &str) -> bool {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let next = rest.as_bytes().get(digits);
+    digits <= SHOWN_DIGITS
+        && next.is_none_or(|byte| matches!(byte, b' ' | b',' | b')' | b'\n' | b'\t' | b'\r'))
+}
+
+/// Whether a number may begin behind this: not behind a period or in a name.
+fn ends_no_name(form: &str) -> bool {
+    !form.bytes().last().is_some_and(|byte| byte == b'.' || byte == b'`' || is_name_byte(byte))
 }
 
 /// Whether a minus here is the sign of a number: nothing stands before it that it could be taken from.
@@ -88,7 +119,7 @@ fn quoted_name(text: &str, from: usize, out: &mut String) -> Option<usize> {
 /// A whole number or a decimal from its first digit on.
 fn unsigned(text: &str, from: usize, is_negative: bool, form: &mut NormalForm) -> Option<usize> {
     // Behind a period it may be a name, behind a name's end a part of it.
-    if form.text.bytes().last().is_some_and(|byte| byte == b'.' || byte == b'`' || is_name_byte(byte)) {
+    if !ends_no_name(&form.text) {
         return None;
     }
     let bytes = text.as_bytes();
@@ -152,6 +183,10 @@ mod tests {
             values,
             [Value::Int(-5), Value::Text("it's".into()), Value::Decimal { unscaled: 150, scale: 2 }]
         );
+        let asked = form("select 1 as a, 'x', 100 from t where id = 1").unwrap();
+        assert_eq!(asked.0, "select 1 as a, ?, ? from t where id = ?");
+        assert_eq!(form("SELECT c1, t.c, 12 FROM t").unwrap().0, "SELECT c1, t.c, 12 FROM t");
+        assert_eq!(form("insert into t select 1").unwrap().0, "insert into t select ?");
         assert_eq!(form("set k=k-1").unwrap().0, "set k=k-?", "a minus between two values stays");
         assert_eq!(form("values (-9223372036854775808)").unwrap().1, [Value::Int(i64::MIN)]);
     }
