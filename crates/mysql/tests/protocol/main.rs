@@ -3,6 +3,7 @@
 mod client;
 mod compression;
 mod cursors;
+mod mutations;
 mod sessions;
 mod tls;
 
