@@ -152,6 +152,10 @@ kinds! {
     WrongNumberOfArguments = 1582, "42000";
     InvalidDateTime = 1525, "HY000";
     NumericOverflow = 1690, "22003";
+    /// A statement nests too deeply.
+    StackOverrun = 1436, "HY000";
+    /// A statement means more than it may, however short its text is.
+    CapacityExceeded = 3170, "HY000";
     TooLongIdent = 1059, "42000";
     WrongDatabaseName = 1102, "42000";
     WrongTableName = 1103, "42000";
@@ -172,6 +176,7 @@ kinds! {
     WrongColumnList = 1353, "HY000";
     IllegalValueForType = 1367, "22007";
     UnknownTimeZone = 1298, "HY000";
+    WarnAllowedPacketOverflowed = 1301, "HY000";
     TooBigScale = 1425, "42000";
     TooBigPrecision = 1426, "42000";
     ScaleAbovePrecision = 1427, "42000";

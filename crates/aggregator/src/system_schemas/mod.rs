@@ -105,6 +105,18 @@ impl Column {
     const fn null(self) -> Column {
         Column { nullable: true, ..self }
     }
+
+    /// As in MySQL on systems whose file names tell cases apart: names of databases and tables compare by
+    /// their bytes, everything else regardless of case.
+    fn collation(&self) -> Collation {
+        let is_exact = ["CATALOG", "SCHEMA", "SCHEMA_NAME", "TABLE_NAME", "EVENT_OBJECT_TABLE"]
+            .iter()
+            .any(|end| self.name.ends_with(end));
+        match self.ty {
+            SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text(_) if !is_exact => Collation::GeneralCi,
+            _ => Collation::default(),
+        }
+    }
 }
 
 /// Makes the rows of a table, as many cells each as it has columns.
@@ -140,7 +152,7 @@ impl SystemTable {
             default: if column.nullable { ColumnDefault::Null } else { ColumnDefault::None },
             initial: None,
             auto_increment: false,
-            collation: Collation::default(),
+            collation: column.collation(),
             on_update_now: false,
             comment: String::new(),
         });

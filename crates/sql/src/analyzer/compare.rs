@@ -192,7 +192,7 @@ impl Rules {
     }
 
     pub(crate) fn between(&self, value: Typed, low: Typed, high: Typed) -> Result<Typed, SqlError> {
-        let low = self.compare(Comparison::GreaterOrEqual, value.clone(), low)?;
+        let low = self.compare(Comparison::GreaterOrEqual, self.copy(&value)?, low)?;
         let high = self.compare(Comparison::LessOrEqual, value, high)?;
         let nullable = low.nullable || high.nullable;
         Ok(Typed::boolean(low.expr.and(high.expr), nullable))
@@ -238,28 +238,21 @@ impl Rules {
                 other => Typed::boolean(other, true),
             }));
         }
-        let mut any: Option<Expr> = None;
+        let mut any: Vec<Expr> = Vec::new();
+        for item in others {
+            any.push(self.compare(Comparison::Equal, self.copy(&value)?, item)?.expr);
+        }
         if constants.len() == 1 {
             let constant = constants.remove(0);
-            any = Some(binary_expr(value.expr.clone(), Operator::Eq, constant));
+            any.insert(0, binary_expr(value.expr, Operator::Eq, constant));
         } else if !constants.is_empty() {
-            any = Some(Expr::InList(InList::new(Box::new(value.expr.clone()), constants, false)));
-        }
-        for item in others {
-            let equal = self.compare(Comparison::Equal, value.clone(), item)?.expr;
-            any = Some(match any {
-                None => equal,
-                Some(any) => any.or(equal),
-            });
+            any.insert(0, Expr::InList(InList::new(Box::new(value.expr), constants, false)));
         }
         if has_null {
-            let null = lit(ScalarValue::Boolean(None));
-            any = Some(match any {
-                None => null,
-                Some(any) => any.or(null),
-            });
+            any.push(lit(ScalarValue::Boolean(None)));
         }
-        let any = any.ok_or_else(|| SqlError::new(ErrorKind::ParseError, "IN needs at least one value"))?;
+        let any = balanced(any, Operator::Or)
+            .ok_or_else(|| SqlError::new(ErrorKind::ParseError, "IN needs at least one value"))?;
         Ok(Typed::boolean(any, nullable))
     }
 
@@ -343,6 +336,22 @@ impl Rules {
             }
         })
     }
+}
+
+/// AND or OR of all, as a tree that is no deeper than it must be.
+pub(crate) fn balanced(mut level: Vec<Expr>, operator: Operator) -> Option<Expr> {
+    while level.len() > 1 {
+        let mut next = Vec::with_capacity(level.len().div_ceil(2));
+        let mut pairs = level.into_iter();
+        while let Some(left) = pairs.next() {
+            next.push(match pairs.next() {
+                Some(right) => binary_expr(left, operator, right),
+                None => left,
+            });
+        }
+        level = next;
+    }
+    level.pop()
 }
 
 /// Exact value of a numeric constant, or of a string that is a plain number as a whole.

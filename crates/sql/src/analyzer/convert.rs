@@ -15,11 +15,14 @@ use crate::query::{Modes, Momentary};
 use crate::temporal::{MICROS_PER_DAY, Zone};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, Operator, binary_expr};
-use types::{Collation, SqlError, SqlType};
+use std::cell::Cell;
+use std::rc::Rc;
+use types::{Collation, ErrorKind, SqlError, SqlType};
 
 /// What conversions depend on besides the value: the session's clock, zone and modes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) zone: Zone,
     /// When the statement began: microseconds since 1970 on the session's clock.
@@ -29,7 +32,12 @@ pub(crate) struct Rules {
     pub(crate) connection: Collation,
     /// A division by zero is an error: in what is written to a table, by sql_mode.
     pub(crate) strict_division: bool,
+    /// Nodes of expressions that [`Rules::copy`] has made.
+    pub(crate) copied: Rc<Cell<usize>>,
 }
+
+/// Nodes of expressions that a statement may have copied.
+const MOST_COPIED: usize = 500_000;
 
 /// The target of CAST and CONVERT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +88,29 @@ pub(crate) fn order_value(value: Typed, collation: Collation) -> Result<Typed, S
 }
 
 impl Rules {
+    /// A value that stands at one more place than in the text. Every such operation around another one doubles
+    /// what is in it, so a short text could grow without end: 3170 before it does.
+    pub(crate) fn copy(&self, value: &Typed) -> Result<Typed, SqlError> {
+        let mut copied = self.copied.get();
+        let counted = value.expr.apply(|_| {
+            copied += 1;
+            Ok(if copied > MOST_COPIED { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        counted.map_err(SqlError::internal)?;
+        self.copied.set(copied);
+        if copied > MOST_COPIED {
+            return Err(SqlError::new(
+                ErrorKind::CapacityExceeded,
+                format!(
+                    "The statement's expressions grow to more than {MOST_COPIED} parts: NULLIF, COALESCE, BETWEEN \
+                     and the like repeat what is in them; nest them less deeply, or compute the inner value in a \
+                     derived table"
+                ),
+            ));
+        }
+        Ok(value.clone())
+    }
+
     /// A count of characters or rows: BIGINT, where a greater number is as good as the greatest.
     pub(crate) fn count(&self, value: Typed) -> Result<Typed, SqlError> {
         if value.arrow == DataType::UInt64 {

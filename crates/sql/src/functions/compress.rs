@@ -1,7 +1,7 @@
 //! COMPRESS and its family: four bytes of length, the least first, then zlib's format. The empty text
 //! stays empty.
 
-use super::kernel::{Function, Nulls, Returns, build_binary, build_numbers, functions};
+use super::kernel::{Function, MAX_STRING, Nulls, Returns, build_binary, build_numbers, functions};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
@@ -9,9 +9,6 @@ use flate2::Compression;
 use flate2::read::{ZlibDecoder, ZlibEncoder};
 use std::io::Read;
 use std::sync::{Arc, LazyLock};
-
-/// max_allowed_packet: what is longer uncompressed is NULL.
-const MAX_RESULT: u64 = 64 << 20;
 
 functions! {
     compress, "compress", Returns::Type(DataType::BinaryView), Propagate, |args| {
@@ -39,7 +36,7 @@ functions! {
                 return Ok(Some(()));
             }
             let (Some(length), Some(packed)) = (length_of(value), value.get(4..)) else { return Ok(None) };
-            if length > MAX_RESULT {
+            if length > MAX_STRING as u64 {
                 return Ok(None);
             }
             // No more than it says is read, whatever the bytes would unpack to.

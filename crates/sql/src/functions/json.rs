@@ -5,7 +5,7 @@
 use super::failure::raise;
 use super::kernel::{
     Arguments, Function, Nulls, Returns, Texts, build_booleans, build_numbers, build_slices, build_text,
-    functions,
+    fits, functions,
 };
 use super::numerals::{write_decimal, write_double};
 use super::text::{like_matches, write_base64};
@@ -67,6 +67,7 @@ functions! {
                         out.push_str(", ");
                     }
                     value.write(out);
+                    fits("json_extract", out.len(), 0)?;
                 }
                 out.push(']');
             } else {
@@ -129,6 +130,7 @@ functions! {
         build_text(args.rows, |row, out| {
             let Some(text) = texts.get(row) else { return Ok(None) };
             document(text, 1, "json_pretty")?.write_pretty(out, 0);
+            fits("json_pretty", out.len(), 0)?;
             Ok(Some(()))
         })
     };
@@ -136,6 +138,7 @@ functions! {
     json_array, "json_array", TEXT, Never, |args| {
         let values = all_texts(args, 0)?;
         build_text(args.rows, |row, out| {
+            fit_together("json_array", &values, row)?;
             let items = values.iter().map(|value| written(value.get(row))).collect();
             Json::Array(items).write(out);
             Ok(Some(()))
@@ -145,6 +148,7 @@ functions! {
     json_object, "json_object", TEXT, Never, |args| {
         let values = all_texts(args, 0)?;
         build_text(args.rows, |row, out| {
+            fit_together("json_object", &values, row)?;
             let mut members = Vec::with_capacity(values.len() / 2);
             for pair in values.chunks_exact(2) {
                 let Some(name) = pair[0].get(row) else { return Err(null_name()) };
@@ -400,6 +404,12 @@ fn measured(
     })
 }
 
+/// 1301 if the arguments of a row are more together than a string may be.
+fn fit_together(function: &str, values: &[Texts<'_>], row: usize) -> Result<()> {
+    let lengths = values.iter().filter_map(|value| value.get(row)).map(str::len);
+    fits(function, 0, lengths.fold(0, usize::saturating_add))
+}
+
 /// Functions that change a document at pairs of a path and a value.
 fn change(
     args: &Arguments<'_>,
@@ -413,6 +423,8 @@ fn change(
     }
     build_text(args.rows, |row, out| {
         let Some(text) = texts.get(row) else { return Ok(None) };
+        let added = pairs.iter().filter_map(|(_, value)| value.get(row)).map(str::len);
+        fits(function, text.len(), added.fold(0, usize::saturating_add))?;
         let mut document = document(text, 1, function)?;
         for (path, value) in &mut pairs {
             let Some(path) = path.single_at(row)? else { return Ok(None) };
@@ -432,6 +444,7 @@ fn change(
 fn merge(args: &Arguments<'_>, function: &str, both: impl Fn(Json, Json) -> Json) -> Result<ArrayRef> {
     let texts = all_texts(args, 0)?;
     build_text(args.rows, |row, out| {
+        fit_together(function, &texts, row)?;
         let mut merged: Option<Json> = None;
         for (at, texts) in texts.iter().enumerate() {
             let Some(text) = texts.get(row) else { return Ok(None) };

@@ -5,6 +5,7 @@
 //! repeat a constant; nothing is boxed or allocated by row. A call on constants alone is evaluated
 //! once.
 
+use super::failure::raise;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanBuilder,
     PrimitiveArray, PrimitiveBuilder, StringViewArray, StringViewBuilder,
@@ -16,6 +17,7 @@ use datafusion::logical_expr::{
 };
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use types::{ErrorKind, SqlError};
 
 /// What a kernel sees of a call.
 pub(crate) struct Arguments<'a> {
@@ -295,6 +297,21 @@ impl<'a> Arguments<'a> {
             ColumnarValue::Scalar(value) => Err(unexpected(at, "text or binary", &value.data_type())),
         }
     }
+}
+
+/// Bytes of one string that a function makes: max_allowed_packet.
+pub(crate) const MAX_STRING: usize = 64 << 20;
+
+/// 1301 if a string of `length` bytes and `more` are too long for one. Asked before they are put together: a
+/// few long arguments make a string of any length.
+pub(crate) fn fits(function: &str, length: usize, more: usize) -> Result<()> {
+    if length.saturating_add(more) <= MAX_STRING {
+        return Ok(());
+    }
+    Err(raise(SqlError::new(
+        ErrorKind::WarnAllowedPacketOverflowed,
+        format!("Result of {function}() was larger than max_allowed_packet ({MAX_STRING})"),
+    )))
 }
 
 /// Bytes that the strings of one batch may make: a short query must not be able to take all memory.

@@ -6,7 +6,7 @@
 
 use super::failure::raise;
 use super::kernel::{
-    Arguments, Function, Nulls, Returns, Texts, build_booleans, build_numbers, build_text, functions,
+    Arguments, Function, Nulls, Returns, Texts, build_booleans, build_numbers, build_text, fits, functions,
 };
 use super::text::{byte_of, count_chars};
 use arrow::datatypes::{DataType, Int64Type};
@@ -91,7 +91,7 @@ functions! {
                     continue;
                 }
                 out.push_str(&text[end..start + whole.start()]);
-                expand(out, replacement, &found);
+                expand(out, replacement, &found)?;
                 end = start + whole.end();
             }
             out.push_str(&text[end..]);
@@ -119,7 +119,7 @@ fn start_of(text: &str, position: i64) -> Result<Option<usize>> {
 }
 
 /// `$1` is a group, a backslash takes the next character as it is.
-fn expand(out: &mut String, replacement: &str, found: &regex::Captures<'_>) {
+fn expand(out: &mut String, replacement: &str, found: &regex::Captures<'_>) -> Result<()> {
     let mut chars = replacement.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -127,13 +127,17 @@ fn expand(out: &mut String, replacement: &str, found: &regex::Captures<'_>) {
             '$' => match chars.peek().and_then(|digit| digit.to_digit(10)) {
                 Some(group) => {
                     chars.next();
-                    out.push_str(found.get(group as usize).map_or("", |group| group.as_str()));
+                    let group = found.get(group as usize).map_or("", |group| group.as_str());
+                    fits("regexp_replace", out.len(), group.len())?;
+                    out.push_str(group);
                 }
                 None => out.push('$'),
             },
             c => out.push(c),
         }
     }
+    // What each match adds beside its groups is no longer than the replacement.
+    fits("regexp_replace", out.len(), 0)
 }
 
 /// Patterns by rows; one that repeats is compiled once.

@@ -1,6 +1,6 @@
 //! EXPORT_SET and MAKE_SET: the bits of a number as text; and the numbers of ENUM and SET.
 
-use super::kernel::{Function, Nulls, Returns, build_numbers, build_text, functions};
+use super::kernel::{Function, Nulls, Returns, build_numbers, build_text, fits, functions};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
@@ -22,10 +22,12 @@ functions! {
             // Any number that is none of 0 to 64 means 64.
             let count = if (0..=64).contains(&count) { count } else { 64 };
             for at in 0..count {
+                let text = if bits >> at & 1 == 1 { on } else { off };
+                fits("export_set", out.len(), separator.len().saturating_add(text.len()))?;
                 if at > 0 {
                     out.push_str(separator);
                 }
-                out.push_str(if bits >> at & 1 == 1 { on } else { off });
+                out.push_str(text);
             }
             Ok(Some(()))
         })
@@ -59,6 +61,7 @@ functions! {
                 if bits >> at & 1 == 1
                     && let Some(text) = text.get(row)
                 {
+                    fits("make_set", out.len(), text.len() + 1)?;
                     if !first {
                         out.push(',');
                     }

@@ -2,17 +2,14 @@
 //! the end.
 
 use super::kernel::{
-    Arguments, Function, Nulls, Returns, build_binary, build_booleans, build_numbers, build_slices,
-    build_text, functions,
+    Arguments, Function, MAX_STRING, Nulls, Returns, build_binary, build_booleans, build_numbers,
+    build_slices, build_text, fits, functions,
 };
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::{Arc, LazyLock};
-
-/// max_allowed_packet: a longer result of REPEAT, LPAD or SPACE is NULL.
-const MAX_RESULT: usize = 64 << 20;
 
 const TEXT: Returns = Returns::Type(DataType::Utf8View);
 const BINARY: Returns = Returns::Type(DataType::BinaryView);
@@ -269,6 +266,7 @@ fn concat_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     build_text(args.rows, |row, out| {
         for part in &parts {
             let Some(part) = part.get(row) else { return Ok(None) };
+            fits("concat", out.len(), part.len())?;
             out.push_str(part);
         }
         Ok(Some(()))
@@ -280,6 +278,7 @@ fn concat_bytes_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     build_binary(args.rows, |row, out| {
         for part in &parts {
             let Some(part) = part.get(row) else { return Ok(None) };
+            fits("concat", out.len(), part.len())?;
             out.extend_from_slice(part);
         }
         Ok(Some(()))
@@ -292,6 +291,7 @@ fn concat_ws_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     build_text(args.rows, |row, out| {
         let Some(separator) = separator.get(row) else { return Ok(None) };
         for (at, part) in parts.iter().filter_map(|part| part.get(row)).enumerate() {
+            fits("concat_ws", out.len(), separator.len().saturating_add(part.len()))?;
             if at > 0 {
                 out.push_str(separator);
             }
@@ -397,10 +397,15 @@ fn pad(args: &Arguments<'_>, left: bool) -> Result<ArrayRef> {
         let (Some(text), Some(length), Some(pad)) = (texts.get(row), lengths.get(row), pads.get(row)) else {
             return Ok(None);
         };
-        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MAX_RESULT) else {
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MAX_STRING) else {
             return Ok(None);
         };
         let count = count_chars(text);
+        let missing = length.saturating_sub(count);
+        // As many bytes as the characters of the padding have at most.
+        if missing.saturating_mul(pad.chars().map(char::len_utf8).max().unwrap_or(0)) > MAX_STRING {
+            return Ok(None);
+        }
         if count >= length {
             out.push_str(&text[..byte_of(text, length)]);
             return Ok(Some(()));
@@ -411,7 +416,7 @@ fn pad(args: &Arguments<'_>, left: bool) -> Result<ArrayRef> {
         if !left {
             out.push_str(text);
         }
-        out.extend(pad.chars().cycle().take(length - count));
+        out.extend(pad.chars().cycle().take(missing));
         if left {
             out.push_str(text);
         }
@@ -431,6 +436,7 @@ fn replace_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         }
         let mut rest = text;
         while let Some(at) = rest.find(from) {
+            fits("replace", out.len(), at + to.len())?;
             out.push_str(&rest[..at]);
             out.push_str(to);
             rest = &rest[at + from.len()..];
@@ -445,7 +451,7 @@ fn repeat_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     build_text(args.rows, |row, out| {
         let (Some(text), Some(count)) = (texts.get(row), counts.get(row)) else { return Ok(None) };
         let count = usize::try_from(count).unwrap_or(0);
-        if text.len().saturating_mul(count) > MAX_RESULT {
+        if text.len().saturating_mul(count) > MAX_STRING {
             return Ok(None);
         }
         for _ in 0..count {

@@ -11,6 +11,7 @@ mod tests;
 
 pub(crate) use parse::{Invalid, parse};
 
+use crate::functions::kernel::MAX_STRING;
 use crate::functions::numerals::write_double;
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -95,8 +96,11 @@ impl Json {
         }
     }
 
-    /// JSON_PRETTY: a member or an element a line.
+    /// JSON_PRETTY: a member or an element a line. It ends early where it gets longer than a string may be.
     pub(crate) fn write_pretty(&self, out: &mut String, indent: usize) {
+        if out.len() > MAX_STRING {
+            return;
+        }
         let line = |out: &mut String, indent: usize| {
             out.push('\n');
             out.extend(std::iter::repeat_n(' ', indent));

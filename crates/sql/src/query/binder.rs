@@ -14,11 +14,14 @@ use datafusion::logical_expr::logical_plan::Projection;
 use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
 use sqlparser::ast;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use types::{Collation, ErrorKind, SqlError, SqlType, TableDef, Value};
 
 /// How deep queries and expressions may nest.
 const MAX_DEPTH: usize = 600;
+/// How many relations a plan may read.
+const MAX_RELATIONS: usize = 4_096;
 /// A level of binding takes less stack than this; where less is left, another piece is taken.
 const STACK_RESERVE: usize = 256 << 10;
 const STACK_PIECE: usize = 4 << 20;
@@ -43,6 +46,8 @@ pub(super) struct Binder<'a> {
     pub(super) rewrites: Option<Rewrites>,
     /// In FROM of a query that locks rows.
     pub(super) refuses_views: bool,
+    /// Relations that the plan reads so far, those in common table expressions each time that they are named.
+    pub(super) relations: usize,
     depth: usize,
 }
 
@@ -66,6 +71,8 @@ pub(super) struct LocatedTable {
 pub(super) struct Cte {
     pub(super) name: String,
     pub(super) rows: Rows,
+    /// How many relations are read wherever it is named.
+    pub(super) relations: usize,
 }
 
 /// A bound query: a plan and its columns.
@@ -148,6 +155,7 @@ impl<'a> Binder<'a> {
             modes: session.modes,
             connection: connection_collation(session),
             strict_division: false,
+            copied: Rc::default(),
         };
         Binder {
             ctx,
@@ -160,6 +168,7 @@ impl<'a> Binder<'a> {
             views: OpenViews::default(),
             rewrites: None,
             refuses_views: false,
+            relations: 0,
             depth: 0,
         }
     }
@@ -172,12 +181,31 @@ impl<'a> Binder<'a> {
         inner.names = std::mem::take(&mut outer.names);
         inner.views = std::mem::take(&mut outer.views);
         inner.depth = outer.depth;
+        inner.relations = outer.relations;
+        inner.rules.copied = outer.rules.copied.clone();
         inner
     }
 
     pub(super) fn give_back(self, outer: &mut Binder<'_>) {
         outer.names = self.names;
         outer.views = self.views;
+        outer.relations = self.relations;
+    }
+
+    /// Counts relations that the plan reads. Each common table expression that names another one twice doubles
+    /// what is read, so a short text could read without end.
+    pub(super) fn reads(&mut self, relations: usize) -> Result<(), SqlError> {
+        self.relations = self.relations.saturating_add(relations.max(1));
+        if self.relations <= MAX_RELATIONS {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            ErrorKind::CapacityExceeded,
+            format!(
+                "The statement reads more than {MAX_RELATIONS} relations, those in common table expressions counted \
+                 each time"
+            ),
+        ))
     }
 
     /// A name for a relation in the plan: `wanted`, or with a number if that is taken.
@@ -199,7 +227,7 @@ impl<'a> Binder<'a> {
     ) -> Result<T, SqlError> {
         if self.depth >= MAX_DEPTH {
             return Err(SqlError::new(
-                ErrorKind::Unknown,
+                ErrorKind::StackOverrun,
                 format!("The statement nests deeper than {MAX_DEPTH} levels; make it flatter"),
             ));
         }

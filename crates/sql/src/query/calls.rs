@@ -242,7 +242,7 @@ impl Binder<'_> {
             }
             "NULLIF" => {
                 let [value, other] = args.exactly()?;
-                let equal = self.rules.compare(Comparison::Equal, value.clone(), other)?;
+                let equal = self.rules.compare(Comparison::Equal, self.rules.copy(&value)?, other)?;
                 let null = Typed::typed_null(value.ty, value.arrow.clone());
                 self.choose(vec![equal], vec![null, value])?
             }
@@ -302,8 +302,11 @@ impl Binder<'_> {
         let nullable = otherwise.nullable;
         let tests = kept
             .iter()
-            .map(|value| Typed::boolean(Expr::IsNotNull(Box::new(value.expr.clone())), false))
-            .collect::<Vec<_>>();
+            .map(|value| {
+                let test = Expr::IsNotNull(Box::new(self.rules.copy(value)?.expr));
+                Ok(Typed::boolean(test, false))
+            })
+            .collect::<Result<Vec<_>, SqlError>>()?;
         if tests.is_empty() {
             return Ok(Typed { ty, ..otherwise });
         }

@@ -12,7 +12,7 @@ use types::{SqlError, SqlType};
 
 impl Binder<'_> {
     pub(super) fn bytes_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         match args.name.as_str() {
             "MD5" => self.of_bytes(hashes::md5(), args, SqlType::VarChar(32)),
             "SHA" | "SHA1" => self.of_bytes(hashes::sha1(), args, SqlType::VarChar(40)),

@@ -13,7 +13,7 @@ use types::{ErrorKind, SqlError, SqlType};
 
 impl Binder<'_> {
     pub(super) fn json_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         Ok(Ok(match args.name.as_str() {
             "JSON_EXTRACT" => {
                 args.count(2, usize::MAX)?;
@@ -166,7 +166,7 @@ impl Binder<'_> {
             _ if value.ty == SqlType::Json => Ok(value),
             Family::Text => call(json::json_normal(), vec![value], SqlType::Json),
             _ if value.nullable => {
-                let test = Typed::boolean(Expr::IsNull(Box::new(value.expr.clone())), false);
+                let test = Typed::boolean(Expr::IsNull(Box::new(self.rules.copy(&value)?.expr)), false);
                 let null = Typed::typed_null(SqlType::Json, DataType::Utf8View);
                 let written = self.json_value(value)?;
                 self.choose(vec![test], vec![null, written])

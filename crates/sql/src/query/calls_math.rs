@@ -20,7 +20,7 @@ pub(super) fn number_type(arrow: &DataType) -> SqlType {
 
 impl Binder<'_> {
     pub(super) fn math_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         match args.name.as_str() {
             "ABS" => {
                 let [value] = args.exactly()?;

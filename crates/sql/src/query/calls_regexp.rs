@@ -15,7 +15,7 @@ impl Binder<'_> {
     }
 
     fn regexp_like(&mut self, value: Typed, pattern: Typed, flags: Typed) -> Result<Typed, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         let flags = self.regexp_flags(&value, &pattern, flags)?;
         let args = vec![rules.text(value)?, rules.text(pattern)?, flags];
         call(regexp::regexp(), args, BIGINT)
@@ -32,7 +32,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn regexp_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         let one = || Typed::int(1);
         Ok(Ok(match args.name.as_str() {
             "REGEXP_LIKE" => {

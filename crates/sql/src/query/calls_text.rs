@@ -19,7 +19,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn text_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         match args.name.as_str() {
             "CONCAT" => {
                 args.count(1, usize::MAX)?;
@@ -202,8 +202,8 @@ impl Binder<'_> {
                 if rules.common_collation("strcmp", &[&left, &right])?.is_bytes() {
                     return self.kernel(text::strcmp(), vec![left, right], BIGINT);
                 }
-                let less = rules.compare(Comparison::Less, left.clone(), right.clone())?;
-                let equal = rules.compare(Comparison::Equal, left.clone(), right.clone())?;
+                let less = rules.compare(Comparison::Less, rules.copy(&left)?, rules.copy(&right)?)?;
+                let equal = rules.compare(Comparison::Equal, rules.copy(&left)?, rules.copy(&right)?)?;
                 let greater = rules.compare(Comparison::Greater, left, right)?;
                 let results = vec![Typed::int(-1), Typed::int(0), Typed::int(1), Typed::null()];
                 self.choose(vec![less, equal, greater], results).map(Ok)

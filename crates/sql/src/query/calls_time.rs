@@ -15,7 +15,7 @@ use types::{ErrorKind, SqlError, SqlType};
 
 impl Binder<'_> {
     pub(super) fn time_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         match args.name.as_str() {
             "NOW" | "CURRENT_TIMESTAMP" | "LOCALTIME" | "LOCALTIMESTAMP" | "SYSDATE" => {
                 let fsp = optional_fsp(&args)?;
@@ -229,7 +229,7 @@ impl Binder<'_> {
         unit: Unit,
         subtract: bool,
     ) -> Result<Typed, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         let fraction = unit == Unit::Second && matches!(amount.family(), Family::Decimal | Family::Float);
         let textual =
             unit.is_composite() || fraction || (unit == Unit::Second && amount.family().is_string());
@@ -280,7 +280,7 @@ impl Binder<'_> {
     }
 
     fn time_difference(&mut self, left: Typed, right: Typed) -> Result<Typed, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         let is_moment = |value: &Typed| {
             matches!(value.family(), Family::Date | Family::DateTime | Family::Timestamp)
                 || value.as_text_literal().is_some_and(|text| text.trim().len() > 15)
@@ -300,7 +300,7 @@ impl Binder<'_> {
 
     /// ADDTIME and SUBTIME: to a moment or to a time.
     fn add_time(&mut self, value: Typed, time: Typed, subtract: bool) -> Result<Typed, SqlError> {
-        let rules = self.rules;
+        let rules = self.rules.clone();
         let fsp = value.fsp().max(time.fsp());
         let time = rules.time_as(time, 6)?;
         let time =

@@ -5,7 +5,7 @@ use super::context::VariableScope;
 use super::errors::wrong_columns;
 use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
 use super::scope::ColumnName;
-use crate::analyzer::compare::Comparison;
+use crate::analyzer::compare::{Comparison, balanced};
 use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Collated, Family, Typed};
@@ -350,7 +350,7 @@ impl Binder<'_> {
         }
         if chain.len() > MAX_CHAIN {
             return Err(SqlError::new(
-                ErrorKind::Unknown,
+                ErrorKind::StackOverrun,
                 format!(
                     "An expression has more than {MAX_CHAIN} operators in a row; group them with parentheses"
                 ),
@@ -412,19 +412,8 @@ impl Binder<'_> {
             level.push(operand.expr);
         }
         let operator = if *op == BinaryOperator::And { Operator::And } else { Operator::Or };
-        while level.len() > 1 {
-            let mut next = Vec::with_capacity(level.len().div_ceil(2));
-            let mut pairs = level.into_iter();
-            while let Some(left) = pairs.next() {
-                next.push(match pairs.next() {
-                    Some(right) => binary_expr(left, operator, right),
-                    None => left,
-                });
-            }
-            level = next;
-        }
         // Invariant: there are at least two operands.
-        let expr = level.pop().unwrap_or_default();
+        let expr = balanced(level, operator).unwrap_or_default();
         Ok(Typed::boolean(expr, nullable))
     }
 
@@ -501,18 +490,14 @@ impl Binder<'_> {
         let mut pairs: Vec<(Typed, Typed)> = left.into_iter().zip(right).collect();
         match comparison {
             Comparison::Equal | Comparison::NullSafeEqual => {
-                let mut all: Option<Typed> = None;
+                let (mut all, mut nullable) = (Vec::with_capacity(pairs.len()), false);
                 for (l, r) in pairs {
                     let equal = self.rules.compare(comparison, l, r)?;
-                    all = Some(match all {
-                        None => equal,
-                        Some(all) => {
-                            let nullable = all.nullable || equal.nullable;
-                            Typed::boolean(all.expr.and(equal.expr), nullable)
-                        }
-                    });
+                    nullable |= equal.nullable;
+                    all.push(equal.expr);
                 }
-                all.ok_or_else(|| wrong_columns(1))
+                let all = balanced(all, Operator::And).ok_or_else(|| wrong_columns(1))?;
+                Ok(Typed::boolean(all, nullable))
             }
             Comparison::NotEqual => {
                 let (l, r) = pairs.into_iter().unzip();
@@ -529,7 +514,7 @@ impl Binder<'_> {
                 let Some((l, r)) = pairs.pop() else { return Err(wrong_columns(1)) };
                 let mut result = self.rules.compare(ordering, l, r)?;
                 while let Some((l, r)) = pairs.pop() {
-                    let before = self.rules.compare(strict, l.clone(), r.clone())?;
+                    let before = self.rules.compare(strict, self.rules.copy(&l)?, self.rules.copy(&r)?)?;
                     let same = self.rules.compare(Comparison::Equal, l, r)?;
                     let nullable = before.nullable || same.nullable || result.nullable;
                     result = Typed::boolean(before.expr.or(same.expr.and(result.expr)), nullable);
@@ -564,7 +549,7 @@ impl Binder<'_> {
     ) -> Result<Typed, SqlError> {
         let found = if let ast::Expr::Tuple(values) = unnested(expr) {
             let values = self.exprs(values, env)?;
-            let mut any: Option<Typed> = None;
+            let (mut any, mut nullable) = (Vec::with_capacity(list.len()), false);
             for item in list {
                 let ast::Expr::Tuple(items) = unnested(item) else {
                     return Err(wrong_columns(values.len()));
@@ -573,16 +558,13 @@ impl Binder<'_> {
                     return Err(wrong_columns(values.len()));
                 }
                 let items = self.exprs(items, env)?;
-                let equal = self.compare_rows(Comparison::Equal, values.clone(), items)?;
-                any = Some(match any {
-                    None => equal,
-                    Some(any) => {
-                        let nullable = any.nullable || equal.nullable;
-                        Typed::boolean(any.expr.or(equal.expr), nullable)
-                    }
-                });
+                let values = values.iter().map(|value| self.rules.copy(value)).collect::<Result<_, _>>()?;
+                let equal = self.compare_rows(Comparison::Equal, values, items)?;
+                nullable |= equal.nullable;
+                any.push(equal.expr);
             }
-            any.ok_or_else(|| wrong_columns(1))?
+            let any = balanced(any, Operator::Or).ok_or_else(|| wrong_columns(1))?;
+            Typed::boolean(any, nullable)
         } else {
             let value = self.expr(expr, env)?;
             let list = self.exprs(list, env)?;
@@ -656,7 +638,7 @@ impl Binder<'_> {
                 None => self.condition(&when.condition, env)?,
                 Some(operand) => {
                     let value = self.expr(&when.condition, env)?;
-                    self.rules.compare(Comparison::Equal, operand.clone(), value)?
+                    self.rules.compare(Comparison::Equal, self.rules.copy(operand)?, value)?
                 }
             });
             results.push(self.expr(&when.result, env)?);
@@ -751,9 +733,10 @@ impl Binder<'_> {
         };
         if value.family() == Family::Time && matches!(name, "HOUR" | "MINUTE" | "SECOND" | "MICROSECOND") {
             // Unlike the functions, EXTRACT keeps the sign.
-            let negative = self.rules.compare(Comparison::Less, value.clone(), Typed::time(0, 0))?;
+            let negative =
+                self.rules.compare(Comparison::Less, self.rules.copy(&value)?, Typed::time(0, 0))?;
             let part = self.native_call(name, vec![value])?;
-            let negated = self.rules.negate(part.clone())?;
+            let negated = self.rules.negate(self.rules.copy(&part)?)?;
             return self.choose(vec![negative], vec![negated, part]);
         }
         self.native_call(name, vec![value])

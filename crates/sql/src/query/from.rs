@@ -102,7 +102,8 @@ impl Binder<'_> {
         if database.is_none()
             && let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name.eq_ignore_ascii_case(table))
         {
-            let rows = cte.rows.clone();
+            let (rows, relations) = (cte.rows.clone(), cte.relations);
+            self.reads(relations)?;
             let columns = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
             return self.rows_as(rows, shown, columns);
         }
@@ -115,6 +116,7 @@ impl Binder<'_> {
         if let Some(view) = self.ctx.tables.view(database, table)? {
             return self.view(view, shown);
         }
+        self.reads(1)?;
         let definition = self.ctx.tables.definition(database, table)?;
         let alias = alias.map(|alias| alias.name.value.as_str());
         match definition {

@@ -321,6 +321,7 @@ impl Binder<'_> {
     fn cte(&mut self, cte: &ast::Cte, recursive: bool) -> Result<Cte, SqlError> {
         let name = cte.alias.name.value.clone();
         let renamed: Vec<&str> = cte.alias.columns.iter().map(|column| column.name.value.as_str()).collect();
+        let before = self.relations;
         let rows = match cte.query.body.as_ref() {
             ast::SetExpr::SetOperation { left, op: ast::SetOperator::Union, set_quantifier, right }
                 if recursive && mentions(right, &name) =>
@@ -338,7 +339,7 @@ impl Binder<'_> {
                 rename(rows, &name, &renamed)?
             }
         };
-        Ok(Cte { name, rows })
+        Ok(Cte { name, rows, relations: self.relations - before })
     }
 
     fn recursive(
@@ -377,7 +378,7 @@ impl Binder<'_> {
             ..column.clone()
         });
         let so_far = Rows { plan: scan, columns: so_far.collect() };
-        self.ctes.push(Cte { name: name.to_string(), rows: so_far });
+        self.ctes.push(Cte { name: name.to_string(), rows: so_far, relations: 1 });
         let next = self.nested(|binder| binder.body(step, None));
         self.ctes.pop();
         let next = next?;

@@ -206,7 +206,7 @@ impl Binder<'_> {
         self.views.met += 1;
         if self.views.met > MAX_VIEWS {
             return Err(SqlError::new(
-                ErrorKind::Unknown,
+                ErrorKind::CapacityExceeded,
                 format!("The statement reads more than {MAX_VIEWS} views, those in views counted each time"),
             ));
         }

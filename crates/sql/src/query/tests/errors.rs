@@ -108,3 +108,53 @@ fn deep_and_long_expressions_do_not_overflow_the_stack() {
     let unions = vec!["SELECT 1"; 400].join(" UNION ALL ");
     assert!(bind(&unions).is_ok());
 }
+
+/// A short text that means very much ends in an error before it takes time and memory.
+#[test]
+fn what_grows_without_end_is_refused() {
+    let nested = |open: &str, close: &str| {
+        let depth = 40;
+        format!("SELECT {}a{} FROM t", open.repeat(depth), close.repeat(depth))
+    };
+    let doubling = (1..40).map(|n| format!(", c{n} AS (SELECT x.n FROM c{0} x, c{0} y)", n - 1));
+    let doubling = format!("WITH c0 AS (SELECT 1 AS n){} SELECT * FROM c39", doubling.collect::<String>());
+    for text in [
+        nested("NULLIF(", ", 1)"),
+        nested("COALESCE(", ", b)"),
+        nested("IFNULL(NULLIF(", ", 1), 2)"),
+        nested("(", " BETWEEN 0 AND 1)"),
+        nested("(", " IN (id, b, u))"),
+        nested("CASE ", " WHEN 1 THEN 2 WHEN 2 THEN 3 END"),
+        nested("((", ", 1) < (1, 2))"),
+        doubling,
+    ] {
+        assert_eq!(error(&text).kind.errno(), 3170, "{text}");
+    }
+    let kib = "REPEAT('abcdefgh', 128)";
+    let eight = ["REPEAT('123456789', 1000000)"; 8].join(", ");
+    for text in [
+        format!("REPLACE(REPEAT('a', 1000000), 'a', {kib})"),
+        format!("CONCAT({})", eight),
+        format!("CONCAT_WS('', {})", eight),
+        "EXPORT_SET(255, REPEAT('123456789', 1000000), 'b', 'c')".to_string(),
+        format!("MAKE_SET(255, {})", eight),
+        "REGEXP_REPLACE(REPEAT('123456789', 1000000), '(.+)', '$1$1$1$1$1$1$1$1')".to_string(),
+        format!("JSON_ARRAY({})", eight),
+    ] {
+        let found = error(&format!("SELECT {text}"));
+        assert_eq!(found.kind.errno(), 1301, "{text}: {}", found.message);
+    }
+    for text in
+        ["LPAD('a', 60000000, 'é')", "RPAD('a', 99999999, 'a')", "REPEAT('ab', 99999999)", "SPACE(99999999)"]
+    {
+        assert_eq!(line(&format!("SELECT {text}")), "NULL", "{text}");
+    }
+}
+
+#[test]
+fn many_rows_in_a_list_do_not_nest() {
+    let pairs = vec!["(1, 2)"; 20_000].join(", ");
+    assert!(bind(&format!("SELECT id FROM t WHERE (a, b) IN ({pairs})")).is_ok());
+    let columns = vec!["b"; 20_000].join(", ");
+    assert!(bind(&format!("SELECT id FROM t WHERE a IN ({columns})")).is_ok());
+}
