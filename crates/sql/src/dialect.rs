@@ -12,12 +12,22 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, Word};
 use std::any::TypeId;
+use std::cell::Cell;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub struct PandoDialect {
     /// Build chains of AND, OR and XOR as balanced trees.
-    pub balance: bool,
+    balance: bool,
+    /// What is left of the steps that reading may take. sqlparser tries one way after the other where a word
+    /// means several things; within each other that doubles with every level, most of all where the text is
+    /// wrong at its end.
+    steps: Cell<usize>,
 }
+
+/// Steps that reading may take, and more of them for each token. Texts that people and programs write take
+/// three or four for a token.
+const STEPS: usize = 10_000;
+const STEPS_OF_TOKEN: usize = 100;
 
 const OR: u8 = 5;
 const XOR: u8 = 7;
@@ -56,6 +66,27 @@ macro_rules! like_mysql {
 
 macro_rules! yes {
     ($($name:ident),* $(,)?) => { $(fn $name(&self) -> bool { true })* };
+}
+
+impl PandoDialect {
+    /// To read so many tokens.
+    pub fn new(tokens: usize, balance: bool) -> PandoDialect {
+        PandoDialect {
+            balance,
+            steps: Cell::new(tokens.saturating_mul(STEPS_OF_TOKEN).saturating_add(STEPS)),
+        }
+    }
+
+    /// Whether reading ended because it took too many steps.
+    pub fn is_spent(&self) -> bool {
+        self.steps.get() == 0
+    }
+
+    /// Counts a step. The error is the one that sqlparser never tries another way after.
+    fn step(&self) -> Result<(), ParserError> {
+        self.steps.set(self.steps.get().saturating_sub(1));
+        if self.is_spent() { Err(ParserError::RecursionLimitExceeded) } else { Ok(()) }
+    }
 }
 
 impl Dialect for PandoDialect {
@@ -143,6 +174,9 @@ impl Dialect for PandoDialect {
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        if let Err(spent) = self.step() {
+            return Some(Err(spent));
+        }
         Some(Ok(match &parser.peek_token_ref().token {
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
                 Keyword::OR => OR,
@@ -222,6 +256,9 @@ impl Dialect for PandoDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if let Err(spent) = self.step() {
+            return Some(Err(spent));
+        }
         match &parser.peek_token_ref().token {
             Token::Number(..)
             | Token::SingleQuotedString(_)
@@ -322,7 +359,25 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
             parser.advance_token();
             Some(tuple(parser))
         }
-        Keyword::CHAR if next_is_call => char_using(parser),
+        Keyword::CHAR if next_is_call && parser.peek_nth_token_ref(2).token != Token::RParen => {
+            Some(char_call(parser))
+        }
+        Keyword::NOT => {
+            parser.advance_token();
+            Some(parser.parse_not())
+        }
+        Keyword::CASE => {
+            parser.advance_token();
+            Some(parser.parse_case_expr())
+        }
+        Keyword::CAST if next_is_call => {
+            parser.advance_token();
+            Some(parser.parse_cast_expr(CastKind::Cast))
+        }
+        Keyword::CONVERT if next_is_call => {
+            parser.advance_token();
+            Some(parser.parse_convert_expr(false))
+        }
         _ if !next_is_call && never_begins_an_expression(word) => {
             Some(parser.expected_ref("an expression", parser.peek_token_ref()))
         }
@@ -353,35 +408,28 @@ fn tuple(parser: &mut Parser) -> Result<Expr, ParserError> {
     Ok(Expr::Tuple(values))
 }
 
-/// `CHAR(n, .. USING charset)` is `CONVERT(CHAR(n, ..) USING charset)`. `None`: without USING.
-fn char_using(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-    let parsed = parser.maybe_parse(|parser| {
-        parser.advance_token();
-        parser.expect_token(&Token::LParen)?;
-        let values = parser.parse_comma_separated(Parser::parse_expr)?;
-        parser.expect_keyword_is(Keyword::USING)?;
-        let charset = parser.parse_object_name(false)?;
-        parser.expect_token(&Token::RParen)?;
-        let args =
-            values.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
-        let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
-        let Expr::Function(call) = bare_call(ObjectName::from(vec![Ident::new("CHAR")])) else {
-            return parser.expected_ref("a call", parser.peek_token_ref());
-        };
-        Ok(Expr::Convert {
+/// `CHAR(n, ..)`; `CHAR(n, .. USING charset)` is `CONVERT(CHAR(n, ..) USING charset)`.
+fn char_call(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    let values = parser.parse_comma_separated(Parser::parse_expr)?;
+    let charset = match parser.parse_keyword(Keyword::USING) {
+        true => Some(parser.parse_object_name(false)?),
+        false => None,
+    };
+    parser.expect_token(&Token::RParen)?;
+    let call = call(ObjectName::from(vec![Ident::new("CHAR")]), values);
+    Ok(match charset {
+        None => call,
+        charset => Expr::Convert {
             is_try: false,
-            expr: Box::new(Expr::Function(Function { args: FunctionArguments::List(list), ..call })),
+            expr: Box::new(call),
             data_type: None,
-            charset: Some(charset),
+            charset,
             target_before_value: false,
             styles: Vec::new(),
-        })
-    });
-    match parsed {
-        Ok(Some(expr)) => Some(Ok(expr)),
-        Ok(None) => None,
-        Err(error) => Some(Err(error)),
-    }
+        },
+    })
 }
 
 /// Reserved words that stand behind an expression or between two, never before one.
@@ -427,11 +475,21 @@ fn is_bare_function(name: &str) -> bool {
 }
 
 fn bare_call(name: ObjectName) -> Expr {
+    call_of(name, FunctionArguments::None)
+}
+
+fn call(name: ObjectName, values: Vec<Expr>) -> Expr {
+    let args = values.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
+    let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+    call_of(name, FunctionArguments::List(list))
+}
+
+fn call_of(name: ObjectName, args: FunctionArguments) -> Expr {
     Expr::Function(Function {
         name,
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::None,
+        args,
         filter: None,
         null_treatment: None,
         over: None,
@@ -462,45 +520,62 @@ fn introducer(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     Some(if binary { text.map(as_binary) } else { text })
 }
 
-/// `INTERVAL value unit`, or the function INTERVAL(..). `None`: neither, and sqlparser tells why.
+/// `INTERVAL value unit`, or the function INTERVAL(..), which has two arguments at least. `None`: a column of
+/// that name.
 fn interval(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let [word, second] = parser.peek_tokens_ref::<2>();
+    let Token::Word(name) = &word.token else { return None };
+    let name = ObjectName::from(vec![name.to_ident(word.span)]);
+    if second.token == Token::LParen {
+        parser.advance_token();
+        return Some(match parser.parse_prefix() {
+            Ok(Expr::Tuple(values)) => Ok(call(name, values)),
+            Ok(first) => continued(parser, first).and_then(|value| with_unit(parser, value)),
+            Err(error) => Err(error),
+        });
+    }
     let parsed = parser.maybe_parse(|parser| {
         parser.advance_token();
         let value = parser.parse_expr()?;
-        let composite = match &parser.peek_token_ref().token {
-            Token::Word(word) if COMPOSITE_UNITS.iter().any(|u| u.eq_ignore_ascii_case(&word.value)) => {
-                Some(word.value.to_ascii_uppercase())
-            }
-            _ => None,
-        };
-        let unit = match composite {
-            Some(unit) => {
-                parser.advance_token();
-                DateTimeField::Custom(Ident::new(unit))
-            }
-            None if parser.next_token_is_temporal_unit() => parser.parse_date_time_field()?,
-            None => return parser.expected_ref("a unit of INTERVAL", parser.peek_token_ref()),
-        };
-        Ok(Expr::Interval(Interval {
-            value: Box::new(value),
-            leading_field: Some(unit),
-            leading_precision: None,
-            last_field: None,
-            fractional_seconds_precision: None,
-        }))
+        with_unit(parser, value)
     });
-    match parsed {
-        Ok(Some(expr)) => Some(Ok(expr)),
-        Ok(None) if parser.peek_nth_token_ref(1).token == Token::LParen => {
-            let [word, _] = parser.peek_tokens_ref::<2>();
-            let Token::Word(name) = &word.token else { return None };
-            let name = ObjectName::from(vec![name.to_ident(word.span)]);
-            parser.advance_token();
-            Some(parser.parse_function(name))
+    parsed.transpose()
+}
+
+/// The expression that begins with `first`, which was read.
+fn continued(parser: &mut Parser, first: Expr) -> Result<Expr, ParserError> {
+    let mut expr = first;
+    loop {
+        match parser.get_next_precedence()? {
+            0 => return Ok(expr),
+            precedence => expr = parser.parse_infix(expr, precedence)?,
         }
-        Ok(None) => None,
-        Err(error) => Some(Err(error)),
     }
+}
+
+/// The unit behind the value of an INTERVAL.
+fn with_unit(parser: &mut Parser, value: Expr) -> Result<Expr, ParserError> {
+    let composite = match &parser.peek_token_ref().token {
+        Token::Word(word) if COMPOSITE_UNITS.iter().any(|u| u.eq_ignore_ascii_case(&word.value)) => {
+            Some(word.value.to_ascii_uppercase())
+        }
+        _ => None,
+    };
+    let unit = match composite {
+        Some(unit) => {
+            parser.advance_token();
+            DateTimeField::Custom(Ident::new(unit))
+        }
+        None if parser.next_token_is_temporal_unit() => parser.parse_date_time_field()?,
+        None => return parser.expected_ref("a unit of INTERVAL", parser.peek_token_ref()),
+    };
+    Ok(Expr::Interval(Interval {
+        value: Box::new(value),
+        leading_field: Some(unit),
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    }))
 }
 
 #[cfg(test)]
@@ -510,7 +585,7 @@ mod tests {
 
     fn expr(text: &str) -> String {
         let tokens = lex(text).unwrap().tokens;
-        let dialect = PandoDialect::default();
+        let dialect = PandoDialect::new(tokens.len(), false);
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let expr = parser.parse_expr().unwrap();
         assert_eq!(parser.peek_token_ref().token, Token::EOF, "{text}");
@@ -556,7 +631,7 @@ mod tests {
     #[test]
     fn chains_can_be_balanced() {
         let tokens = lex("a or b or c and d and e or f or g").unwrap().tokens;
-        let dialect = PandoDialect { balance: true };
+        let dialect = PandoDialect::new(tokens.len(), true);
         let expr = Parser::new(&dialect).with_tokens_with_locations(tokens).parse_expr().unwrap();
         assert_eq!(grouped(&expr), "[[[a OR b] OR [[[c AND d] AND e] OR f]] OR g]");
     }
@@ -565,7 +640,11 @@ mod tests {
     fn expressions_that_sqlparser_lacks() {
         assert_eq!(expr("a + interval '1:1' minute_second"), "[a + INTERVAL '1:1' MINUTE_SECOND]");
         assert_eq!(expr("interval (1 + 1) day"), "INTERVAL (1 + 1) DAY");
+        assert_eq!(expr("interval (1 + 1) * 2 day"), "INTERVAL (1 + 1) * 2 DAY");
         assert_eq!(expr("interval(5, 1, 10)"), "interval(5, 1, 10)");
+        assert_eq!(expr("interval(5, 1, 10) + 1"), "[interval(5, 1, 10) + 1]");
+        assert_eq!(expr("char(65, 66)"), "CHAR(65, 66)");
+        assert_eq!(expr("char(65 using utf8mb4)"), "CONVERT(CHAR(65) USING utf8mb4)");
         assert_eq!(expr("current_user"), "current_user");
         assert_eq!(expr("_utf8mb4'x'"), "'x'");
         assert_eq!(expr("extract(day_hour from d)"), "EXTRACT(day_hour FROM d)");

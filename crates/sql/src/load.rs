@@ -16,7 +16,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::convert::{ColumnBuilder, Context, DefaultValue, Scalar, Wrong, default_value, zero};
+use crate::convert::{ColumnBuilder, Context, DefaultValue, Scalar, Wrong, default_value, gather, zero};
 use crate::rows::{NewRows, Target};
 use crate::statement::LoadFormat;
 use arrow::array::ArrayRef;
@@ -151,7 +151,11 @@ impl LoadParser {
         let target = Target::new(def, columns.iter().copied(), &context)?;
         target.refuse_generated()?;
         let defaults = match context.lenient {
-            true => (0..target.listed.len()).map(|at| default_text(target.column(at), &context)).collect(),
+            true => {
+                // A warning is for a field that is missing, and then it is another one.
+                let columns = (0..target.listed.len()).map(|at| target.column(at));
+                gather(|| columns.map(|column| default_text(column, &context)).collect()).0
+            }
             false => Vec::new(),
         };
         let target = Arc::new(target);

@@ -61,7 +61,7 @@ pub fn parse_one(text: &str) -> Result<Parsed, SqlError> {
             .and_then(|statement| reader.outfile_clause(statement))
             .and_then(|statement| reader.end().map(|()| statement));
     }
-    Ok(Parsed { statement: statement.map_err(|fail| fail_to_error(text, fail))?, parameters })
+    Ok(Parsed { statement: statement.map_err(|fail| fail_to_error(text, &dialect, fail))?, parameters })
 }
 
 /// Parses all statements of a text. They stand or fall together; a server that answers one after the
@@ -76,13 +76,19 @@ pub fn parse_expr(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
         .map_err(|e| syntax_error(text, e.offset, Some(&format!("expected {}", e.expected))))?;
     let dialect = dialect_for(&lexed.tokens)?;
     let mut reader = Reader::new(&dialect, text, lexed.tokens, DEPTH);
-    reader.expr().and_then(|expr| reader.end().map(|()| expr)).map_err(|fail| fail_to_error(text, fail))
+    reader
+        .expr()
+        .and_then(|expr| reader.end().map(|()| expr))
+        .map_err(|fail| fail_to_error(text, &dialect, fail))
 }
 
 fn dialect_for(tokens: &[TokenWithSpan]) -> Result<PandoDialect, SqlError> {
+    if chains::readings(tokens) > chains::MOST_READINGS {
+        return Err(too_many_steps());
+    }
     match chains::measure(tokens) {
-        chains::Chains::Short => Ok(PandoDialect::default()),
-        chains::Chains::Logical => Ok(PandoDialect { balance: true }),
+        chains::Chains::Short => Ok(PandoDialect::new(tokens.len(), false)),
+        chains::Chains::Logical => Ok(PandoDialect::new(tokens.len(), true)),
         chains::Chains::TooLong => Err(too_deep(chains::LONGEST as usize)),
     }
 }
@@ -94,7 +100,17 @@ fn too_deep(levels: usize) -> SqlError {
     )
 }
 
-fn fail_to_error(text: &str, fail: Fail) -> SqlError {
+fn too_many_steps() -> SqlError {
+    SqlError::new(
+        ErrorKind::CapacityExceeded,
+        "The statement takes too many steps to read; look for a mistake in what nests deepest, or make it flatter",
+    )
+}
+
+fn fail_to_error(text: &str, dialect: &PandoDialect, fail: Fail) -> SqlError {
+    if dialect.is_spent() {
+        return too_many_steps();
+    }
     match fail {
         Fail::Sql(error) => error,
         Fail::Parser(ParserError::RecursionLimitExceeded) => too_deep(DEPTH),

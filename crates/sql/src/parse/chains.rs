@@ -94,6 +94,46 @@ pub(super) fn measure(tokens: &[TokenWithSpan]) -> Chains {
     if logical { Chains::Logical } else { Chains::Short }
 }
 
+/// How often a part of the text may be read.
+pub(super) const MOST_READINGS: u64 = 1_000;
+
+/// How often sqlparser reads what is deepest. Brackets behind FROM and JOIN hold a query or a join, and it tries
+/// both, with each bracket of `((SELECT ..) a JOIN b)` and, within each other, with every one of these.
+pub(super) fn readings(tokens: &[TokenWithSpan]) -> u64 {
+    let keyword = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let is = |at: usize, wanted: &Token| tokens.get(at).is_some_and(|token| token.token == *wanted);
+    let (mut outer, mut times, mut most) = (Vec::new(), 1u64, 1u64);
+    for at in 0..tokens.len() {
+        if is(at, &Token::RParen) {
+            times = outer.pop().unwrap_or(1);
+        }
+        if !is(at, &Token::LParen) {
+            continue;
+        }
+        outer.push(times);
+        let before = at.checked_sub(1);
+        let begins = before.is_some_and(|before| {
+            is(before, &Token::Comma)
+                || matches!(keyword(before), Keyword::FROM | Keyword::JOIN | Keyword::STRAIGHT_JOIN)
+        });
+        if begins {
+            let brackets = (at..tokens.len()).take_while(|at| is(*at, &Token::LParen)).count();
+            let is_query = matches!(
+                keyword(at + brackets),
+                Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE
+            );
+            if is_query {
+                times = times.saturating_mul(brackets as u64);
+                most = most.max(times);
+            }
+        }
+    }
+    most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +157,20 @@ mod tests {
         assert_eq!(measured(&chain(" + b, ", 3000)), Chains::Short);
         assert_eq!(measured(&chain(" + (b + c) + ", 900)), Chains::Short);
         assert_eq!(measured(&chain(", b union select ", 3000)), Chains::TooLong);
+    }
+
+    #[test]
+    fn what_is_read_several_times() {
+        let readings = |text: &str| readings(&lex(text).unwrap().tokens);
+        for (text, times) in [
+            ("SELECT ((1)), (((SELECT 2))), 3 IN ((SELECT 4))", 3),
+            ("SELECT * FROM (SELECT * FROM (SELECT 1) a) b", 1),
+            ("SELECT * FROM ((SELECT 1) a JOIN t), ((SELECT 1) b JOIN t)", 2),
+            ("SELECT * FROM ((SELECT * FROM (((SELECT 1) a JOIN t))) b JOIN t)", 6),
+            ("SELECT * FROM ((((a JOIN b))))", 1),
+        ] {
+            assert_eq!(readings(text), times, "{text}");
+        }
     }
 
     #[test]

@@ -151,6 +151,40 @@ fn what_grows_without_end_is_refused() {
     }
 }
 
+/// Where a text may be read in several ways, they are not all tried at every level.
+#[test]
+fn wrong_texts_are_refused_soon() {
+    let depth = 140;
+    for open in [
+        "NOT (",
+        "CASE WHEN (",
+        "CAST((",
+        "CONVERT((",
+        "FLOOR((",
+        "CEIL((",
+        "CHAR((",
+        "INTERVAL ((",
+        "SUBSTRING((",
+        "POSITION((",
+        "1 = ALL (SELECT ",
+        "1 IN (",
+        "TRIM((",
+        "EXTRACT(DAY FROM (",
+        "IF((",
+        "- (",
+    ] {
+        for end in ["", "AND", "1"] {
+            assert!(parse_query(&format!("SELECT {}{end}", open.repeat(depth))).is_err(), "{open}{end}");
+        }
+    }
+    let derived = format!("SELECT * FROM {}t", "((SELECT * FROM ".repeat(60));
+    assert!(parse_query(&derived).is_err());
+    let joined = format!("SELECT * FROM {}t{}", "((SELECT * FROM ".repeat(5), ") a JOIN t)".repeat(5));
+    assert!(parse_query(&joined).is_ok());
+    let calls = format!("SELECT {}65{}", "CHAR(".repeat(100), ")".repeat(100));
+    assert!(parse_query(&calls).is_ok());
+}
+
 #[test]
 fn many_rows_in_a_list_do_not_nest() {
     let pairs = vec!["(1, 2)"; 20_000].join(", ");
