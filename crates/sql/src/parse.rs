@@ -90,6 +90,7 @@ fn dialect_for(tokens: &[TokenWithSpan]) -> Result<PandoDialect, SqlError> {
         chains::Chains::Short => Ok(PandoDialect::new(tokens.len(), false)),
         chains::Chains::Logical => Ok(PandoDialect::new(tokens.len(), true)),
         chains::Chains::TooLong => Err(too_deep(chains::LONGEST as usize)),
+        chains::Chains::TooManyUnions => Err(too_deep(chains::MOST_UNIONS as usize)),
     }
 }
 

@@ -320,6 +320,8 @@ fn mutated_statements_end_in_a_meaning_or_an_error() {
     let files = corpus();
     let from = number("PANDO_STATEMENT_FROM", 0);
     let seeds = from..from + number("PANDO_STATEMENT_SEEDS", 3_000);
+    // A stack that overflows ends the process without a word; the one seed is told before.
+    let alone = seeds.end - seeds.start == 1;
     // What runs at the moment, for the one who waits in vain.
     let running = Arc::new(Mutex::new((Instant::now(), String::new())));
     let done = Arc::new(AtomicU64::new(0));
@@ -349,6 +351,9 @@ fn mutated_statements_end_in_a_meaning_or_an_error() {
             let (one, other) = (pick(&mut random), pick(&mut random));
             let text = mutated(one, other, &mut random);
             *running.lock().unwrap() = (Instant::now(), format!("seed {seed}: {text}"));
+            if alone {
+                println!("seed {seed}: {text}");
+            }
             let before = resident_bytes();
             match catch_unwind(AssertUnwindSafe(|| understand(&text, &file.tables))) {
                 Ok(Ok(())) => understood += 1,
@@ -373,5 +378,5 @@ fn mutated_statements_end_in_a_meaning_or_an_error() {
         println!("seed {seed}: {why}\n    {shown}");
     }
     assert!(failed.is_empty(), "{} statements failed", failed.len());
-    assert!(understood > 0 && refused > 0);
+    assert!(alone || understood > 0 && refused > 0);
 }

@@ -8,6 +8,8 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Trees up to this deep are walked without harm.
 pub(super) const LONGEST: u32 = 2000;
+/// A level of these takes more stack.
+pub(super) const MOST_UNIONS: u32 = 500;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Chains {
@@ -15,6 +17,7 @@ pub(super) enum Chains {
     /// AND, OR or XOR many times: to be balanced.
     Logical,
     TooLong,
+    TooManyUnions,
 }
 
 /// Counts since the last comma within one pair of brackets, or one CASE.
@@ -31,7 +34,7 @@ struct Level {
 }
 
 pub(super) fn measure(tokens: &[TokenWithSpan]) -> Chains {
-    if tokens.len() < LONGEST as usize {
+    if tokens.len() < MOST_UNIONS as usize {
         return Chains::Short;
     }
     let mut outer: Vec<Level> = Vec::new();
@@ -86,8 +89,11 @@ pub(super) fn measure(tokens: &[TokenWithSpan]) -> Chains {
             | Token::Period => {}
             _ => level.others += 1,
         }
-        if level.others > LONGEST || level.betweens > LONGEST || level.unions > LONGEST {
+        if level.others > LONGEST || level.betweens > LONGEST {
             return Chains::TooLong;
+        }
+        if level.unions > MOST_UNIONS {
+            return Chains::TooManyUnions;
         }
         logical |= level.logical > LONGEST;
     }
@@ -156,7 +162,8 @@ mod tests {
         assert_eq!(measured(&chain(" + case when a or b then 1 end + ", 3000)), Chains::TooLong);
         assert_eq!(measured(&chain(" + b, ", 3000)), Chains::Short);
         assert_eq!(measured(&chain(" + (b + c) + ", 900)), Chains::Short);
-        assert_eq!(measured(&chain(", b union select ", 3000)), Chains::TooLong);
+        assert_eq!(measured(&chain(", b union select ", 501)), Chains::Short);
+        assert_eq!(measured(&chain(", b union select ", 502)), Chains::TooManyUnions);
     }
 
     #[test]

@@ -106,6 +106,11 @@ fn table_name(name: &ast::ObjectName) -> Option<TableName> {
 impl PointStatement {
     /// `def`: of the table that [`table_of`] names. `None`: the statement needs a plan.
     pub fn of(statement: &Statement, def: &TableDef) -> Option<PointStatement> {
+        // Pieces of the statement are copied and compared, which takes stack for every level of what is in them.
+        stacker::maybe_grow(STACK, STACK, || PointStatement::seen(statement, def))
+    }
+
+    fn seen(statement: &Statement, def: &TableDef) -> Option<PointStatement> {
         match statement {
             Statement::Insert(insert) => is_plain_insert(insert).then_some(PointStatement::Insert),
             Statement::Query(query) => {
@@ -132,6 +137,9 @@ pub fn new_rows(
 ) -> Option<NewRows> {
     crate::insert::insert_rows(insert, def.clone(), values, context).ok().flatten()
 }
+
+/// Stack for the deepest statement that is read at all.
+const STACK: usize = 16 << 20;
 
 /// SELECT without anything: every clause that is not looked at must be as it is here.
 static BARE: LazyLock<Option<Box<ast::Query>>> = LazyLock::new(|| parsed("SELECT 1"));

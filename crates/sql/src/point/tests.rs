@@ -18,6 +18,14 @@ fn point(sql: &str) -> Option<PointStatement> {
     PointStatement::of(&parse_one(sql).unwrap().statement, &table())
 }
 
+/// What is no point statement is found out without taking the stack that a thread has.
+#[test]
+fn deep_statements_are_no_point_statements() {
+    let unions = vec!["SELECT 1"; 400].join(" UNION ALL ");
+    let text = format!("SELECT id, ({unions}) FROM t WHERE id = 1");
+    assert!(point(&text).is_none());
+}
+
 #[test]
 fn statements_by_the_whole_key_are_point_statements() {
     for sql in [
