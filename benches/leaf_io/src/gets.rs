@@ -92,16 +92,20 @@ pub fn gets(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
                 (0..loaded.rows).step_by(1_000).for_each(|row| get(&store, loaded, row as i64, &columns));
             }
             let name = format!("get, {pool_label}, {keys_label}");
-            let (mut done, mut misses, mut cpu) = (0u64, 0u64, 0.0);
+            let (mut done, mut misses, mut cpu, mut best) = (0u64, 0u64, 0.0, f64::INFINITY);
             group.bench_function(format!("{pool_label}, {keys_label}"), |b| {
                 b.iter_custom(|iters| {
+                    let keys: Vec<i64> = (0..iters).map(|_| key(&zipf)).collect();
                     let before = store.statistics().pool;
                     let (begin, cpu_before) = (Stopwatch::start(), cpu_seconds());
-                    for _ in 0..iters {
-                        get(&store, loaded, key(&zipf), &columns);
-                    }
+                    keys.into_iter().for_each(|key| get(&store, loaded, key, &columns));
                     let time = begin.elapsed();
-                    cpu += cpu_seconds() - cpu_before;
+                    let sample = cpu_seconds() - cpu_before;
+                    cpu += sample;
+                    // A few rows may all be in the processor's cache.
+                    if iters >= 1_000 {
+                        best = best.min(sample / iters as f64);
+                    }
                     misses += store.statistics().pool.misses - before.misses;
                     done += iters;
                     run.report.add(&name, "rows", iters as f64, time);
@@ -110,7 +114,10 @@ pub fn gets(criterion: &mut Criterion, run: &mut Run, loaded: &Loaded) {
             });
             let each = misses as f64 / done.max(1) as f64;
             let micros = cpu * 1e6 / done.max(1) as f64;
-            run.report.note(&name, format!("{each:.3} blocks loaded and {micros:.1} us of CPU for a row"));
+            let best = micros.min(best * 1e6);
+            let note =
+                format!("{each:.3} blocks loaded and {micros:.1} us of CPU for a row, {best:.1} at best");
+            run.report.note(&name, note);
             store.shutdown();
         }
     }

@@ -51,6 +51,11 @@ impl Compare {
 /// their own type of test again by `Any`.
 pub trait BytesTest: Any + Send + Sync {
     fn passes(&self, bytes: &[u8]) -> bool;
+
+    /// What every value that passes begins with, if that is known; not empty. A key finds such values.
+    fn prefix(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl<F: Fn(&[u8]) -> bool + Send + Sync + 'static> BytesTest for F {

@@ -10,8 +10,10 @@
 //! found by the hash of all columns of a key, so only equality of all of them uses it.
 //!
 //! No run is made for a key that the rows of segments are sorted by, since minima and maxima of blocks
-//! do as well, and for one with a float, whose equal values may have different bits. A segment that is
-//! older than its key has none either and is scanned, until it is merged.
+//! do as well. A segment that is older than its key has none either and is scanned, until it is merged.
+//!
+//! Floats stand in a key as numbers in the order of SQL, in which -0 equals 0. A NaN, which SQL cannot make,
+//! stands beyond the infinities; a range without an end may propose it, and no condition passes it.
 //!
 //! A key only proposes rows: whether they are visible and pass all predicates is decided as in any
 //! scan. It is used where it proposes few of the rows, which is known before any of them is read.
@@ -22,7 +24,7 @@ mod tests;
 
 use crate::predicate::{Compare, Predicate};
 use search::{KeyRange, Part};
-use types::{ColumnId, KeyDef, SqlType, TableDef, Value};
+use types::{ColumnId, KeyDef, TableDef, Value};
 
 /// What comes before all values.
 pub(crate) const NULL_CODE: i64 = i64::MIN;
@@ -53,10 +55,7 @@ fn has_run(def: &TableDef, key: &[ColumnId]) -> bool {
 }
 
 fn is_usable(def: &TableDef, key: &[ColumnId]) -> bool {
-    let usable = |id: &ColumnId| {
-        def.column(*id).is_some_and(|column| !matches!(column.ty, SqlType::Float | SqlType::Double))
-    };
-    !key.is_empty() && key.iter().all(usable)
+    !key.is_empty() && key.iter().all(|id| def.column(*id).is_some())
 }
 
 /// The key beside the primary one that a scan with these predicates may use, where it has one at hand.
@@ -192,22 +191,16 @@ impl Bounds {
         let mut bounds = Bounds::default();
         let Some(ty) = def.column(column).map(|column| column.ty) else { return bounds };
         for predicate in predicates {
-            let Predicate::Compare { column: of, op, value } = predicate else { continue };
-            if *of != column {
-                continue;
-            }
-            let Some(part) = Part::of(value, ty) else { continue };
-            let narrower = |bound: &Option<(Part, bool)>, wanted: std::cmp::Ordering| {
-                bound.as_ref().is_none_or(|(known, _)| part.order(known) == wanted)
-            };
-            match op {
-                Compare::Greater | Compare::GreaterEq
-                    if narrower(&bounds.low, std::cmp::Ordering::Greater) =>
-                {
-                    bounds.low = Some((part, *op == Compare::GreaterEq));
+            match predicate {
+                Predicate::Compare { column: of, op, value } if *of == column => {
+                    Part::of(value, ty).into_iter().for_each(|part| bounds.narrow(*op, part));
                 }
-                Compare::Less | Compare::LessEq if narrower(&bounds.high, std::cmp::Ordering::Less) => {
-                    bounds.high = Some((part, *op == Compare::LessEq));
+                Predicate::Bytes { column: of, test, .. } if *of == column => {
+                    let Some(prefix) = test.prefix() else { continue };
+                    bounds.narrow(Compare::GreaterEq, Part::String(prefix.to_vec()));
+                    if let Some(end) = behind_prefix(prefix) {
+                        bounds.narrow(Compare::Less, Part::String(end));
+                    }
                 }
                 _ => {}
             }
@@ -215,7 +208,30 @@ impl Bounds {
         bounds
     }
 
+    fn narrow(&mut self, op: Compare, part: Part) {
+        let narrower = |bound: &Option<(Part, bool)>, wanted: std::cmp::Ordering| {
+            bound.as_ref().is_none_or(|(known, _)| part.order(known) == wanted)
+        };
+        match op {
+            Compare::Greater | Compare::GreaterEq if narrower(&self.low, std::cmp::Ordering::Greater) => {
+                self.low = Some((part, op == Compare::GreaterEq));
+            }
+            Compare::Less | Compare::LessEq if narrower(&self.high, std::cmp::Ordering::Less) => {
+                self.high = Some((part, op == Compare::LessEq));
+            }
+            _ => {}
+        }
+    }
+
     fn is_some(&self) -> bool {
         self.low.is_some() || self.high.is_some()
     }
+}
+
+/// The least string that comes after all that begin so. None: there is none.
+fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
 }

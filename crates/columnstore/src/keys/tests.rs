@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing;
+use types::SqlType;
 
 fn key(name: &str, columns: &[u32]) -> KeyDef {
     KeyDef { name: name.into(), columns: columns.iter().map(|id| ColumnId(*id)).collect(), unique: false }
@@ -56,4 +57,45 @@ fn codes_are_in_the_order_of_the_values() {
     let strings: [&[u8]; 7] = [b"", b"\0", b"a", b"a\0", b"abcdefgh", b"abcdefghi", b"\xff\xff"];
     assert!(strings.map(string_code).is_sorted());
     assert_eq!(NULL_CODE, string_code(b""));
+}
+
+struct StartsWith(&'static [u8]);
+
+impl crate::BytesTest for StartsWith {
+    fn passes(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(self.0)
+    }
+
+    fn prefix(&self) -> Option<&[u8]> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_test_of_how_strings_begin_is_a_range() {
+    let mut def = testing::number_table(1);
+    let text = testing::column(3, "s", SqlType::VarChar(20), true);
+    def.columns.push(text);
+    def.keys = vec![key("s", &[3])];
+    let begins = |prefix| Predicate::Bytes {
+        column: ColumnId(3),
+        test: std::sync::Arc::new(StartsWith(prefix)),
+        label: String::new(),
+    };
+    let bounds = |predicates: &[Predicate]| {
+        let used = KeyUse::of(&def, predicates).unwrap();
+        let [range] = used.ranges.as_slice() else { panic!("one range") };
+        assert!(range.equal.is_empty());
+        (range.low.clone(), range.high.clone())
+    };
+    let string = |bytes: &[u8], within| Some((Part::String(bytes.to_vec()), within));
+    assert_eq!(bounds(&[begins(b"ab")]), (string(b"ab", true), string(b"ac", false)));
+    assert_eq!(bounds(&[begins(b"a\xff\xff")]), (string(b"a\xff\xff", true), string(b"b", false)));
+    assert_eq!(bounds(&[begins(b"\xff")]), (string(b"\xff", true), None));
+    let below =
+        Predicate::Compare { column: ColumnId(3), op: Compare::Less, value: Value::Text("abc".into()) };
+    assert_eq!(bounds(&[begins(b"ab"), below]), (string(b"ab", true), string(b"abc", false)));
+    let any: std::sync::Arc<dyn crate::BytesTest> = std::sync::Arc::new(|bytes: &[u8]| bytes.len() > 3);
+    let longer = Predicate::Bytes { column: ColumnId(3), test: any, label: String::new() };
+    assert!(KeyUse::of(&def, &[longer]).is_none());
 }

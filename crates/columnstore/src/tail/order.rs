@@ -5,6 +5,7 @@
 
 use super::entry::Entry;
 use super::key::encode_value;
+use crate::encoding::ranges::key_float;
 use crate::keys::search::{KeyRange, Part};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,6 +99,10 @@ fn encode_part(def: &TableDef, id: ColumnId, part: &Part, out: &mut Vec<u8>) -> 
     let physical = match (part, def.column(id)?.ty.physical()) {
         (Part::Number(number), Physical::I64) => PhysicalValue::I64(i64::try_from(*number).ok()?),
         (Part::Number(number), Physical::I128) => PhysicalValue::I128(*number),
+        // Both kinds of floats compare, and are encoded, as doubles.
+        (Part::Number(number), Physical::F32 | Physical::F64) => {
+            PhysicalValue::F64(key_float(i64::try_from(*number).ok()?))
+        }
         (Part::String(bytes), Physical::Bytes) => PhysicalValue::Bytes(bytes.clone()),
         _ => return None,
     };
@@ -130,6 +135,22 @@ mod tests {
 
     fn string(text: &str) -> Part {
         Part::String(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn bounds_of_floats_are_encoded_as_keys_are() {
+        for ty in [SqlType::Float, SqlType::Double] {
+            let def = testing::table(1, vec![testing::column(1, "a", ty, false)], &[1]);
+            for number in [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 1e-30, 7.25, f32::INFINITY] {
+                let value = match ty {
+                    SqlType::Float => Value::Float(number),
+                    _ => Value::Double(number.into()),
+                };
+                let mut bytes = Vec::new();
+                encode_part(&def, ColumnId(1), &Part::of(&value, ty).unwrap(), &mut bytes).unwrap();
+                assert_eq!(encode_key(&def, &[value]).as_deref(), Some(bytes.as_slice()), "{number}");
+            }
+        }
     }
 
     proptest! {

@@ -72,7 +72,15 @@ impl LikePattern {
         last.ends(text, at)
     }
 
-    /// The plain text that every match starts with, if the pattern is that and one `%` behind it.
+    /// The plain text that every match starts with.
+    pub(crate) fn prefix(&self) -> Option<&[u8]> {
+        match self.pieces.first()?.0.first()? {
+            Token::Bytes(bytes) => Some(bytes.needle()),
+            Token::AnyChar => None,
+        }
+    }
+
+    /// The same if the pattern is that and one `%` behind it.
     pub(crate) fn only_prefix(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {
             [first, last] if last.0.is_empty() => match first.0.as_slice() {
@@ -232,6 +240,11 @@ mod tests {
         assert_eq!(only_prefix("abc%"), Some(b"abc".to_vec()));
         assert_eq!(only_prefix("a\\%c%"), Some(b"a%c".to_vec()));
         assert_eq!((only_prefix("a_c%"), only_prefix("a%c%"), only_prefix("abc")), (None, None, None));
+        let prefix =
+            |pattern: &str| LikePattern::new(pattern, Some('\\')).prefix().map(|prefix| prefix.to_vec());
+        assert_eq!(prefix("a\\%c_d%"), Some(b"a%c".to_vec()));
+        assert_eq!(prefix("abc"), Some(b"abc".to_vec()));
+        assert_eq!((prefix("%abc"), prefix("_abc"), prefix("")), (None, None, None));
         assert_eq!(substring("aébc".as_bytes(), 1, Some(2)), "éb".as_bytes());
         assert_eq!(substring(b"abc", 5, Some(2)), b"");
         assert_eq!(substring(b"abc", 1, None), b"bc");

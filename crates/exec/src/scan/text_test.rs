@@ -54,6 +54,14 @@ impl TextTest {
 }
 
 impl BytesTest for TextTest {
+    fn prefix(&self) -> Option<&[u8]> {
+        match self {
+            TextTest::StartsWith { prefix } => Some(prefix.as_slice()).filter(|prefix| !prefix.is_empty()),
+            TextTest::Like { negated: false, pattern, .. } => pattern.prefix(),
+            _ => None,
+        }
+    }
+
     fn passes(&self, bytes: &[u8]) -> bool {
         match self {
             TextTest::StartsWith { prefix } => bytes.starts_with(prefix),

@@ -59,12 +59,13 @@ fn what_is_found_in_keys_of_every_type_is_exact() {
                         compare(1, upper, d.clone()),
                     ],
                 ] {
-                    let found = found(&table, &segment, &predicates);
-                    if matches!(ty, SqlType::Float | SqlType::Double) {
-                        assert_eq!(found, None);
-                    } else {
-                        assert_eq!(found, Some(passing(&table, &predicates)), "{ty} {predicates:?}");
+                    let mut found = found(&table, &segment, &predicates);
+                    if let Some(rows) = &mut found {
+                        // A NaN lies beyond all bounds.
+                        let is_nan = |value: &Value| order(value, value).is_none();
+                        rows.retain(|row| !is_nan(&table.columns[0][*row as usize]));
                     }
+                    assert_eq!(found, Some(passing(&table, &predicates)), "{ty} {predicates:?}");
                 }
             }
         }

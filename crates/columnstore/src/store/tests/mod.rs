@@ -5,7 +5,6 @@ mod bulk;
 mod compat;
 mod concurrency;
 mod crash;
-mod crash_mixed;
 mod faults;
 mod inspect;
 mod keys;
