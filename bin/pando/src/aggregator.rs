@@ -13,6 +13,7 @@ use crate::links::PingedLinks;
 use crate::node::Node;
 use crate::options::{AggregatorOptions, TlsOptions};
 use crate::process::{StartError, cores, listen, run_node, stopped, wait_for_signal};
+use crate::say::say;
 use crate::voter::MetadataVoter;
 use crate::{metrics, wire};
 use ::aggregator::{Aggregator, AggregatorServer};
@@ -50,7 +51,7 @@ fn run(options: &AggregatorOptions) -> Result<(), StartError> {
             started = start(options, &node, listener, mysql) => started?,
             () = &mut signal => return Ok(()),
         }
-        println!("ready: mysql {mysql}, rpc {}, http {}", node.rpc, node.http);
+        say(format_args!("ready: mysql {mysql}, rpc {}, http {}", node.rpc, node.http));
         signal.await;
         // Other processes keep streams to a master open for as long as it is there.
         node.drain(Duration::from_secs(1)).await;

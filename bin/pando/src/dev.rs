@@ -14,6 +14,7 @@ use crate::process::{
     StartError, cannot_start, cores, listen, lock_folder, memory_budget, network_runtime, stopped, threads,
     wait_for_signal,
 };
+use crate::say::say;
 use aggregator::{Aggregator, AggregatorOptions, AggregatorServer, FileAccess, NoLinks};
 use catalog::{Command, Metadata, NodeRole, Outcome};
 use columnstore::{Options as StoreOptions, Store};
@@ -57,7 +58,7 @@ pub fn run(options: &DevOptions) -> ExitCode {
         Ok(dev) => dev,
         Err(error) => return cannot_start("pando", error),
     };
-    println!("ready: mysql {}, http {}", dev.mysql, dev.http);
+    say(format_args!("ready: mysql {}, http {}", dev.mysql, dev.http));
     dev.wait_for_signal();
     dev.stop();
     ExitCode::SUCCESS

@@ -3,6 +3,7 @@
 use crate::node::Node;
 use crate::options::LeafOptions;
 use crate::process::{StartError, run_node, wait_for_signal};
+use crate::say::say;
 use crate::{metrics, wire};
 use ::leaf::Leaf;
 use catalog::{Metadata, NodeRole};
@@ -31,7 +32,7 @@ fn run(options: &LeafOptions) -> Result<(), StartError> {
             started = start(options, &node, &store) => started?,
             () = &mut signal => return Ok(()),
         }
-        println!("ready: rpc {}, http {}", node.rpc, node.http);
+        say(format_args!("ready: rpc {}, http {}", node.rpc, node.http));
         signal.await;
         node.drain(Duration::from_secs(options.common.drain_seconds)).await;
         Ok::<(), StartError>(())

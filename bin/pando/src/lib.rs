@@ -21,6 +21,7 @@ pub mod node;
 pub mod options;
 pub mod process;
 pub mod resident;
+mod say;
 pub mod supervisor;
 pub mod tls;
 pub mod voter;

@@ -14,6 +14,7 @@
 
 use crate::options::{DevOptions, default_memory};
 use crate::process::{StartError, cannot_start, lock_folder, network_runtime, threads, wait_for_signal};
+use crate::say::say;
 use parking_lot::Mutex;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -51,7 +52,7 @@ pub fn run(options: &DevOptions) -> ExitCode {
         Ok(cluster) => cluster,
         Err(why) => return cannot_start("pando", why),
     };
-    println!("ready: mysql {}, http {}", cluster.mysql, cluster.http);
+    say(format_args!("ready: mysql {}, http {}", cluster.mysql, cluster.http));
     cluster.wait_for_signal();
     cluster.stop();
     ExitCode::SUCCESS
@@ -269,8 +270,8 @@ enum Event {
 impl Event {
     fn show(&self) {
         match self {
-            Event::Ready { name, pid, ports } => println!("{name}: pid {pid}{ports}"),
-            Event::Ended { name, how, .. } => println!("{name}: {how}; it is started again"),
+            Event::Ready { name, pid, ports } => say(format_args!("{name}: pid {pid}{ports}")),
+            Event::Ended { name, how, .. } => say(format_args!("{name}: {how}; it is started again")),
         }
     }
 }
