@@ -112,6 +112,9 @@ impl Reader<'_> {
 
     fn assignment(&mut self) -> Read<Assignment> {
         let column = self.qualified()?;
+        if column.len() > 3 {
+            return self.expected("a name of at most three parts");
+        }
         if !self.eat_token(&Token::Assignment) {
             self.expect_token(&Token::Eq)?;
         }

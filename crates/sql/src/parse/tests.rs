@@ -30,6 +30,7 @@ fn syntax_errors_tell_the_place() {
         ("SET a 1", "near '1' at line 1 (expected =)"),
         ("SELECT 1 1", "near '1' at line 1 (expected the end of the statement)"),
         ("UPDATE t SET", "near '' at line 1 (expected a name)"),
+        ("UPDATE t SET a.b.c.d = 1", "near '= 1' at line 1 (expected a name of at most three parts)"),
         ("SHOW NONSENSE", "near 'NONSENSE' at line 1 (expected what to show)"),
     ];
     for (text, end) in cases {

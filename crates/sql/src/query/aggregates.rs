@@ -161,6 +161,9 @@ impl Binder<'_> {
         }
         let clauses = list.map(|list| list.clauses.as_slice()).unwrap_or_default();
         if name == "GROUP_CONCAT" {
+            if args.is_empty() {
+                return Err(wrong_count(name));
+            }
             return self.group_concat(args, clauses, frame, inner);
         }
         if !clauses.is_empty() {

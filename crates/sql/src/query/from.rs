@@ -98,7 +98,8 @@ impl Binder<'_> {
         if database.is_none() && alias.is_none() && table.eq_ignore_ascii_case("dual") {
             return self.from(&[]);
         }
-        let shown = alias.map_or(table, |alias| alias.name.value.as_str());
+        let alias_name = alias.map(alias_name).transpose()?;
+        let shown = alias_name.unwrap_or(table);
         if database.is_none()
             && let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name.eq_ignore_ascii_case(table))
         {
@@ -118,14 +119,13 @@ impl Binder<'_> {
         }
         self.reads(1)?;
         let definition = self.ctx.tables.definition(database, table)?;
-        let alias = alias.map(|alias| alias.name.value.as_str());
         match definition {
             Some(definition) if self.located.is_some() => {
-                self.located_table(definition, database, table, alias)
+                self.located_table(definition, database, table, alias_name)
             }
             definition => {
                 let source = self.ctx.tables.table(database, table)?;
-                self.scan(source, definition.as_deref(), database, table, alias)
+                self.scan(source, definition.as_deref(), database, table, alias_name)
             }
         }
     }
@@ -242,7 +242,7 @@ impl Binder<'_> {
     ) -> Result<Source, SqlError> {
         if !lateral {
             let rows = self.nested(|binder| binder.query(query))?;
-            return self.rows_as(rows, &alias.name.value, &alias.columns);
+            return self.rows_as(rows, alias_name(alias)?, &alias.columns);
         }
         let mut rows = self.within(before, |binder| binder.query(query))?;
         let outer_ref_columns = rows.plan.all_out_ref_exprs();
@@ -253,7 +253,7 @@ impl Binder<'_> {
                 spans: Default::default(),
             });
         }
-        self.rows_as(rows, &alias.name.value, &alias.columns)
+        self.rows_as(rows, alias_name(alias)?, &alias.columns)
     }
 
     /// A query's rows as a relation of this name.
@@ -508,6 +508,14 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
         ))
     };
     expr.exists(is_subquery).unwrap_or(false)
+}
+
+/// The name that a FROM clause gives a relation.
+fn alias_name(alias: &ast::TableAlias) -> Result<&str, SqlError> {
+    match alias.name.value.as_str() {
+        "" => Err(SqlError::new(ErrorKind::ParseError, "An alias in a FROM clause must not be empty")),
+        name => Ok(name),
+    }
 }
 
 /// Database and name of a table.

@@ -35,6 +35,9 @@ fn texts_and_numbers() {
         ("SELECT LENGTH()", 1582, "Incorrect parameter count in the call to native function 'LENGTH'"),
         ("SELECT IF(1, 2)", 1582, "Incorrect parameter count in the call to native function 'IF'"),
         ("SELECT SUM(a, b) FROM t", 1064, "Incorrect parameter count in the call to 'SUM'"),
+        ("SELECT GROUP_CONCAT() FROM t", 1064, "Incorrect parameter count in the call to 'GROUP_CONCAT'"),
+        ("SELECT 1 FROM t ''", 1064, "An alias in a FROM clause must not be empty"),
+        ("SELECT 1 FROM (SELECT 1) ``", 1064, "An alias in a FROM clause must not be empty"),
         (
             "SELECT a FROM t WHERE SUM(a) > 1",
             1111,
