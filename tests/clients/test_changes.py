@@ -132,7 +132,8 @@ def test_load_data_replace_and_ignore(cursor, tmp_path):
     file = tmp_path / "stock.tsv"
     file.write_text("1\tTEA\t1\n4\tsalt\t4\n4\tSALT\t5\n")
     assert cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' IGNORE INTO TABLE stock") == 1
-    assert info(cursor) == "Records: 3  Deleted: 0  Skipped: 2  Warnings: 0"
+    assert info(cursor) == "Records: 3  Deleted: 0  Skipped: 2  Warnings: 2"
+    assert {row[1] for row in rows(cursor, "SHOW WARNINGS")} == {1062}
     assert stock(cursor)[3] == (4, "salt", 4)
     assert cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' REPLACE INTO TABLE stock") == 5
     assert info(cursor) == "Records: 3  Deleted: 2  Skipped: 0  Warnings: 0"
