@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
 use types::{Result, SqlError};
@@ -102,6 +103,8 @@ impl Executor {
             .worker_threads(options.threads.max(1))
             .thread_name("pando-exec")
             .on_thread_park(crate::runtime::pause)
+            // What a thread keeps of the allocator's memory goes with it.
+            .thread_keep_alive(Duration::from_secs(1))
             .enable_time()
             .build()
             .map_err(|error| SqlError::internal(format!("cannot start threads: {error}")))?;
