@@ -103,7 +103,8 @@ impl Plans {
     }
 
     pub(crate) fn put(&self, key: String, plan: Arc<KeptPlan>) {
-        let bytes = plan.prepared.kept_bytes() + key.len();
+        // A text's values take up to twenty times its length in the plan's lists.
+        let bytes = plan.prepared.kept_bytes() + 20 * key.len();
         self.kept.lock().put(key, plan, bytes);
     }
 

@@ -118,6 +118,11 @@ fn default_text(column: &ColumnDef, context: &Context) -> Option<Vec<u8>> {
         Ok(DefaultValue::Value(value)) => value,
         _ => zero(column.ty).filter(|_| !column.nullable && !column.auto_increment)?,
     };
+    // The file's times are of the session's zone.
+    let value = match value {
+        Value::Timestamp(utc) => Value::DateTime(context.zone.to_local(utc)),
+        other => other,
+    };
     (value != Value::Null).then(|| Scalar::of(&value).text().into_owned())
 }
 
@@ -279,18 +284,26 @@ impl LoadParser {
                 }
                 match self.loose_row(&text[at..], at_end)? {
                     Some(used) => at += used,
+                    None if at_end => return Err(self.too_long()),
                     None => return Ok(at),
+                }
+                if self.building >= BATCH_ROWS {
+                    out.push(self.batch()?);
                 }
                 continue;
             }
             if rows == 0 && scanned.used == 0 && scanned.cut {
-                let error = SqlError::new(ErrorKind::DataTooLong, "A row of the file is longer than 1 GiB");
-                return Err(LoadError { row: self.rows + 1, cause: Cause::Other(error) });
+                return Err(self.too_long());
             }
             if rows < BLOCK_ROWS && !scanned.cut {
                 return Ok(at);
             }
         }
+    }
+
+    fn too_long(&self) -> LoadError {
+        let error = SqlError::new(ErrorKind::DataTooLong, "A row of the file is longer than 1 GiB");
+        LoadError { row: self.rows + 1, cause: Cause::Other(error) }
     }
 
     /// Takes the row at the front of the text, which has another number of fields than it should. Gives the
@@ -324,9 +337,11 @@ impl LoadParser {
         let ascii = text.is_ascii() && fields.unescaped.is_ascii();
         let mut first: Option<LoadError> = None;
         let mut warnings = Vec::new();
+        // Of each column no more are kept than are shown of all.
+        let room = MOST_WARNINGS - self.warnings.first.len();
         for (column, builder) in self.builders.iter_mut().enumerate() {
             let get = |row: usize| fields.get(text, row * columns + column);
-            let mut done = 0;
+            let (mut done, mut told_of_column) = (0, 0);
             while let Err((row, wrong)) =
                 builder.append_many(rows - done, ascii, &self.context, |row| get(done + row))
             {
@@ -337,6 +352,12 @@ impl LoadParser {
                     true => builder.append_nearest(wrong, &scalar, &self.context),
                     false => None,
                 };
+                if told.is_some() && told_of_column == room {
+                    self.warnings.more += 1;
+                    done = row + 1;
+                    continue;
+                }
+                told_of_column += 1;
                 let value = value.unwrap_or(b"NULL");
                 let kept = if told.is_some() { &value[..value.len().min(KEPT)] } else { value };
                 let cause = Cause::Value {

@@ -36,7 +36,9 @@ impl Part {
             {
                 match i64::try_from(*number) {
                     Ok(number) => ints.lower_bound(number),
-                    Err(_) => return 0..0,
+                    // Beyond all that this block can hold: above or below its rows.
+                    Err(_) if *number > 0 => rows.end,
+                    Err(_) => rows.start,
                 }
             }
             _ => lower_bound(rows.clone(), |row| self.compare(column, row).is_lt()),

@@ -120,15 +120,15 @@ impl Pulls {
     /// Nobody will read a stream.
     fn close(&self, number: usize) {
         let Some(unread) = self.streams.lock().remove(&number) else { return };
-        if unread.stream.is_none() {
-            let service = self.service.clone();
-            let pull = Pull { query: self.query, exchange: self.exchange, stream: number };
-            self.runtime.spawn(async move {
-                if let Err(error) = service.close(pull).await {
-                    tracing::debug!(?pull, %error, "a stream that nobody reads could not be closed");
-                }
-            });
-        }
+        // One that was asked for may not have been opened yet; then nobody would close it.
+        drop(unread);
+        let service = self.service.clone();
+        let pull = Pull { query: self.query, exchange: self.exchange, stream: number };
+        self.runtime.spawn(async move {
+            if let Err(error) = service.close(pull).await {
+                tracing::debug!(?pull, %error, "a stream that nobody reads could not be closed");
+            }
+        });
     }
 }
 

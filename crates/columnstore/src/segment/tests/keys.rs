@@ -1,4 +1,5 @@
 use super::model::*;
+use crate::encoding::BLOCK_ROWS;
 use crate::segment::format::KeySearch;
 use crate::segment::sort_to_segment_order;
 use types::{ColumnId, SqlType, Value};
@@ -102,4 +103,25 @@ fn keys_over_several_blocks() {
         let found = segment.find_key(&table.def, &[table.columns[1][row].clone()]).unwrap();
         assert!(found.contains(&(row as u32)));
     }
+}
+
+/// The second column of the first block fits 64 bits, and what is looked for does not.
+#[test]
+fn a_number_beyond_those_of_a_block_is_found_in_a_later_one() {
+    let (first, second) = (SqlType::Int { unsigned: false }, SqlType::Decimal { precision: 30, scale: 0 });
+    let rows = BLOCK_ROWS + 10;
+    let wide = |row: usize| {
+        let number = if row < BLOCK_ROWS { row as i128 } else { 10i128.pow(20) + row as i128 };
+        Value::Decimal { unscaled: number, scale: 0 }
+    };
+    let mut table =
+        Table::new(vec![(first, vec![Value::Int(1); rows]), (second, (0..rows).map(wide).collect())]);
+    table.def.primary_key = vec![ColumnId(1), ColumnId(2)];
+    let segment = table.segment();
+    assert_eq!(segment.footer.key_search, KeySearch::Sorted);
+    for row in [0, BLOCK_ROWS - 1, BLOCK_ROWS, rows - 1] {
+        assert_eq!(segment.find_key(&table.def, &[Value::Int(1), wide(row)]).unwrap(), [row as u32]);
+    }
+    let below = Value::Decimal { unscaled: -(10i128.pow(20)), scale: 0 };
+    assert!(segment.find_key(&table.def, &[Value::Int(1), below]).unwrap().is_empty());
 }
