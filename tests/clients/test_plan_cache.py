@@ -234,6 +234,8 @@ def test_prepared_statements_are_kept_by_their_values(pando, admin):
         for value in (10, 10, 10, 20, 20, 20, 10):
             cursor.execute(f"SET @v = {value}")
             assert rows(cursor, "EXECUTE p USING @v") == unkept(pando, f"SELECT COUNT(*) FROM b WHERE v < {value}")
+        with counted(pando, 1):
+            assert rows(cursor, "EXECUTE p USING @v") == unkept(pando, "SELECT COUNT(*) FROM b WHERE v < 10")
 
 
 def test_privileges_are_checked_each_time(pando, admin):

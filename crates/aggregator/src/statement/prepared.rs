@@ -54,6 +54,9 @@ impl State {
             return Err(SqlError::new(ErrorKind::WrongArguments, "Incorrect arguments to EXECUTE"));
         }
         let values: Vec<Value> = using.iter().map(|variable| self.user_variable(variable)).collect();
+        if let Some(answer) = self.run_prepared_kept(&prepared, &values).await {
+            return answer;
+        }
         self.run(&prepared.statement, &prepared.text, &values).await
     }
 
