@@ -24,7 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
@@ -62,25 +62,9 @@ pub struct StageNode {
     /// A part of a query has come.
     arrived: Notify,
     next_query: AtomicU64,
-    /// Queries that run here without a part of their own, since no other node has any.
-    alone: Arc<AtomicUsize>,
+    /// Held by each query that runs here without a part of its own, since no other node has any.
+    alone: Arc<()>,
     me: Weak<StageNode>,
-}
-
-/// One of the queries that run here alone.
-struct Alone(Arc<AtomicUsize>);
-
-impl Alone {
-    fn of(count: &Arc<AtomicUsize>) -> Alone {
-        count.fetch_add(1, Ordering::Relaxed);
-        Alone(count.clone())
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The queries that have a part here.
@@ -172,7 +156,7 @@ impl StageNode {
 
     /// Queries that run here or have a part here, for a metrics page.
     pub fn queries(&self) -> usize {
-        self.queries.lock().live.len() + self.alone.load(Ordering::Relaxed)
+        self.queries.lock().live.len() + Arc::strong_count(&self.alone) - 1
     }
 
     /// What these hold together, in bytes, for a metrics page.
@@ -212,9 +196,8 @@ impl StageNode {
             return internal_err!("a plan for node {} was started on node {}", spread.here(), self.id);
         }
         if spread.is_local() {
-            let alone = Alone::of(&self.alone);
             let stream = self.executor.run(plan, query).map_err(from_sql_error)?;
-            return Ok(stream.holding(Box::new(alone)));
+            return Ok(stream.holding(Box::new(self.alone.clone())));
         }
         plan.claim()?;
         let id = QueryId { node: self.id, number: self.next_query.fetch_add(1, Ordering::Relaxed) };

@@ -10,12 +10,54 @@ use exec::{DistributedPlan, TableEstimate};
 use futures::future::try_join_all;
 use mysql_protocol::ColumnMeta;
 use sql::query::BoundQuery;
+use sql::statement::Statement;
+use sql::variables::Variables;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
-use types::{PartitionId, Result, TableDef, Value};
+use types::{Result, TableDef, Value};
+
+/// Variables that say how long something may take, what transactions are like and what the client is told: asked for
+/// when a statement runs, they change no plan.
+const OF_RUNS: [&str; 15] = [
+    "admission_heavy_limit",
+    "admission_light_limit",
+    "admission_queue_limit",
+    "admission_queue_timeout",
+    "autocommit",
+    "interactive_timeout",
+    "innodb_lock_wait_timeout",
+    "lock_wait_timeout",
+    "max_execution_time",
+    "net_read_timeout",
+    "net_write_timeout",
+    "pando_query_memory",
+    "transaction_isolation",
+    "transaction_read_only",
+    "wait_timeout",
+];
+
+/// Whether a text may be a query, by its first letter: others need no key.
+fn may_be_query(text: &str) -> bool {
+    let first = text.trim_start().bytes().next().unwrap_or_default();
+    !first.is_ascii_alphabetic() || b"STVW".contains(&first.to_ascii_uppercase())
+}
 
 impl State {
+    /// What gives a query its meaning besides the tables and its text: the default database and all session
+    /// variables but [`OF_RUNS`]. `None`: the session takes the long way always.
+    fn meaning(&mut self) -> Option<&str> {
+        if self.known_surroundings()?.meaning.is_none() {
+            let changed = self.variables.session().changed_from(&Variables::default());
+            let mut changed: Vec<_> =
+                changed.into_iter().filter(|(name, _)| !OF_RUNS.contains(name)).collect();
+            changed.sort();
+            let meaning = format!("{:?}\0{changed:?}\0", self.database);
+            self.known_surroundings()?.meaning = Some(meaning);
+        }
+        self.surroundings.as_ref()?.meaning.as_deref()
+    }
+
     /// What the plan of a statement is kept under; None: it is not kept.
     pub(super) fn plan_key(&mut self, parameters: &Parameters<'_>) -> Option<String> {
         // Names mean other tables to a session with temporary ones.
@@ -40,6 +82,9 @@ impl State {
 
     /// Runs a text from a plan that was kept; `None` if there is none that is still good.
     pub(crate) async fn run_text_kept(&mut self, text: &str) -> Option<Result<Answer>> {
+        if !may_be_query(text) {
+            return None;
+        }
         self.run_kept(Parameters { values: &[], text }).await
     }
 
@@ -49,6 +94,7 @@ impl State {
         prepared: &PreparedStatement,
         values: &[Value],
     ) -> Option<Result<Answer>> {
+        let Statement::Query(_) = &*prepared.statement else { return None };
         self.run_kept(Parameters { values, text: &prepared.text }).await
     }
 
@@ -89,7 +135,7 @@ impl State {
         for table in &kept.tables {
             let NamedTable { database, name, id, version } = &table.named;
             let Ok(def) = find_table(&self.catalog, database, name) else { return Ok(false) };
-            if (def.id, def.version) != (*id, *version) || self.all_partitions_of(&def) != table.partitions {
+            if (def.id, def.version) != (*id, *version) || self.partitions(&def) != table.partitions {
                 return Ok(false);
             }
             defs.push(def);
@@ -99,10 +145,6 @@ impl State {
         }
         let known = self.unless_cancelled(try_join_all(defs.iter().map(|def| self.estimate(def)))).await?;
         Ok(!kept.tables.iter().zip(known).any(|(table, known)| has_moved(table.rows, known.rows)))
-    }
-
-    fn all_partitions_of(&self, def: &TableDef) -> Vec<PartitionId> {
-        self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect()
     }
 
     async fn estimate(&self, def: &TableDef) -> Result<Arc<TableEstimate>> {
@@ -156,7 +198,7 @@ impl State {
     fn read_table(&self, named: NamedTable) -> Result<ReadTable> {
         let def = find_table(&self.catalog, &named.database, &named.name)?;
         let rows = self.aggregator.estimates.last(&def).map_or(0, |known| known.rows);
-        Ok(ReadTable { named, rows, partitions: self.all_partitions_of(&def) })
+        Ok(ReadTable { named, rows, partitions: self.partitions(&def) })
     }
 
     /// A plan that can run.

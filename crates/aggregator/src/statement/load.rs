@@ -33,15 +33,10 @@ impl State {
     pub(crate) async fn load_data(&mut self, load: &LoadData) -> Result<Answer> {
         // A client that is sending cannot be stopped, so its values are taken as if it had said IGNORE.
         // Of its duplicates that would make every load a slow one: they stay errors.
-        let is_lenient = match load.duplicates {
-            LoadDuplicates::Error => load.local,
-            LoadDuplicates::Ignore => true,
-            LoadDuplicates::Replace => false,
-        };
-        let duplicates = match load.duplicates {
-            LoadDuplicates::Error => Duplicates::Error,
-            LoadDuplicates::Ignore => Duplicates::Ignore,
-            LoadDuplicates::Replace => Duplicates::Replace,
+        let (duplicates, is_lenient) = match load.duplicates {
+            LoadDuplicates::Error => (Duplicates::Error, load.local),
+            LoadDuplicates::Ignore => (Duplicates::Ignore, true),
+            LoadDuplicates::Replace => (Duplicates::Replace, false),
         };
         let def = self.changed_table(&load.table)?;
         let columns: Vec<&str> = load.columns.iter().map(|column| column.value.as_str()).collect();

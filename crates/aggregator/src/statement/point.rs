@@ -31,31 +31,10 @@ use sql::point::{
 };
 use sql::rows::NewRows;
 use sql::statement::Statement;
-use sql::variables::Variables;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use types::{ErrorKind, PartitionId, Result, SqlError, StatementNo, TableDef, Timestamp, Value, shard};
-
-/// Variables that say how long something may take, what transactions are like and what the client is told: asked for
-/// when a statement runs, they change no plan.
-const OF_RUNS: [&str; 15] = [
-    "admission_heavy_limit",
-    "admission_light_limit",
-    "admission_queue_limit",
-    "admission_queue_timeout",
-    "autocommit",
-    "interactive_timeout",
-    "innodb_lock_wait_timeout",
-    "lock_wait_timeout",
-    "max_execution_time",
-    "net_read_timeout",
-    "net_write_timeout",
-    "pando_query_memory",
-    "transaction_isolation",
-    "transaction_read_only",
-    "wait_timeout",
-];
 
 /// A point statement with its values, ready to run.
 struct Ready {
@@ -145,7 +124,8 @@ impl State {
         self.known_surroundings().map(|known| known.text.as_str())
     }
 
-    fn known_surroundings(&mut self) -> Option<&Surroundings> {
+    /// As they are now; `None`: the session takes the long way always.
+    pub(super) fn known_surroundings(&mut self) -> Option<&mut Surroundings> {
         let version = self.variables.version();
         let is_current = self.surroundings.as_ref().is_some_and(|known| {
             known.version == version && known.database.as_deref() == self.database.as_deref()
@@ -153,23 +133,11 @@ impl State {
         if !is_current {
             let mode = self.variables.text("sql_mode").unwrap_or_default();
             let is_on = self.variables.number("pando_point_statements") == Some(1);
-            let database = self.database.as_deref().unwrap_or_default();
-            let text = format!("{database}\0{mode}\0");
-            let changed = self.variables.session().changed_from(&Variables::default());
-            let mut changed: Vec<_> =
-                changed.into_iter().filter(|(name, _)| !OF_RUNS.contains(name)).collect();
-            changed.sort();
-            let meaning = format!("{:?}\0{changed:?}\0", self.database);
+            let text = format!("{}\0{mode}\0", self.database.as_deref().unwrap_or_default());
             let database = self.database.clone();
-            self.surroundings = Some(Surroundings { version, database, is_on, text, meaning });
+            self.surroundings = Some(Surroundings { version, database, is_on, text, meaning: None });
         }
-        self.surroundings.as_ref().filter(|known| known.is_on)
-    }
-
-    /// What gives a query its meaning besides the tables and its text: the default database and all session
-    /// variables but [`OF_RUNS`]. `None`: the session takes the long way always.
-    pub(super) fn meaning(&mut self) -> Option<&str> {
-        self.known_surroundings().map(|known| known.meaning.as_str())
+        self.surroundings.as_mut().filter(|known| known.is_on)
     }
 
     fn remember(&self, key: String, statement: Option<Arc<Statement>>) -> Arc<Template> {
@@ -478,5 +446,6 @@ pub(crate) struct Surroundings {
     database: Option<String>,
     is_on: bool,
     text: String,
-    meaning: String,
+    /// Made when it is first asked for: a session may change its variables with every transaction.
+    pub(super) meaning: Option<String>,
 }
