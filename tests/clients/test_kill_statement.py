@@ -205,3 +205,83 @@ def test_oneself(connection):
     cursor.execute("SHOW PROCESSLIST")
     assert max(len(row[7] or "") for row in cursor.fetchall()) <= 100
     cursor.execute(long)
+
+
+class Sleeper(Statement):
+    """Keeps the rows."""
+
+    rows = None
+
+    def run(self):
+        super().run()
+        if self.error is None:
+            self.rows = self.cursor.fetchall()
+
+
+def killed(cursor, statement):
+    """Kills the statement; how long it took to end, and its rows."""
+    until_running(cursor, statement)
+    begin = time.monotonic()
+    cursor.execute(f"KILL QUERY {statement.id}")
+    error = statement.end()
+    took = time.monotonic() - begin
+    statement.cursor.execute("SELECT 1")
+    statement.connection.close()
+    assert took < LIMIT / 2
+    return error, statement.rows
+
+
+def test_what_breaks_off_a_sleep_makes_it_one_where_nothing_else_is_asked(server, database, numbers, connection):
+    cursor = connection.cursor()
+    assert killed(cursor, Sleeper(server, database, "SELECT SLEEP(100)")) == (None, ((1,),))
+    assert killed(cursor, Sleeper(server, database, "SELECT 7, SLEEP(100) + 1, IF(1, SLEEP(50), 2)")) == (
+        None, ((7, 2, 1),))
+    # With a table, or in a statement that writes, it is an error.
+    assert killed(cursor, Sleeper(server, database, "SELECT SLEEP(100) FROM n"))[0] == 1317
+    assert killed(cursor, Sleeper(server, database, "SELECT COUNT(*) FROM n WHERE SLEEP(0.1)"))[0] == 1317
+    assert killed(cursor, Sleeper(server, database, "INSERT INTO n VALUES (5000, SLEEP(100))"))[0] == 1317
+    assert killed(cursor, Sleeper(server, database, "UPDATE n SET v = SLEEP(100) WHERE id = 3"))[0] == 1317
+    assert killed(cursor, Sleeper(server, database, "DO SLEEP(100)"))[0] is None
+    cursor.execute("SELECT COUNT(*), MAX(v) FROM n WHERE id = 5000 OR id = 3")
+    assert cursor.fetchall() == ((1, 3),)
+    # A limit of time is no other.
+    cursor.execute("SET max_execution_time = 50")
+    cursor.execute("SELECT SLEEP(100)")
+    assert cursor.fetchall() == ((1,),)
+    with pytest.raises(pymysql.err.MySQLError) as caught:
+        cursor.execute("SELECT SLEEP(100) FROM n")
+    assert errno(caught) == 3024
+    cursor.execute("SET max_execution_time = 0")
+
+
+def test_sleep_waits_for_each_row_and_is_never_kept(server, database, numbers, connection):
+    cursor = connection.cursor()
+
+    def took(sql, rows=None):
+        begin = time.monotonic()
+        cursor.execute(sql)
+        assert rows is None or cursor.fetchall() == rows
+        return time.monotonic() - begin
+
+    for _ in range(3):
+        assert took("SELECT SLEEP(0.1)", ((0,),)) >= 0.1
+    assert took("SELECT id, SLEEP(0.05) FROM n WHERE id = 7", ((7, 0),)) >= 0.05
+    assert took("SELECT SUM(SLEEP(0.02)) FROM n WHERE id IN (7, 7007, 8, 9)", ((0,),)) >= 0.02
+    assert took("DO SLEEP(0.1), SLEEP('0.05')") >= 0.15
+    assert took("SET @a = SLEEP(0.1)") >= 0.1
+    # Those that are not asked for do not wait, nor do those of statements that are only shown.
+    assert took("SELECT IF(0, SLEEP(100), 5), CASE 2 WHEN 1 THEN SLEEP(100) ELSE 3 END, SLEEP(0)", ((5, 3, 0),)) < 50
+    assert took("EXPLAIN SELECT SLEEP(100)") < 50
+    assert took("SELECT COUNT(*) FROM n WHERE id < 0 AND SLEEP(100)", ((0,),)) < 50
+    for wrong in ("NULL", "-1", "'-0.5'"):
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            cursor.execute(f"SELECT SLEEP({wrong})")
+        assert caught.value.args == (1210, "Incorrect arguments to sleep.")
+    # Who sleeps keeps no thread: many at a time take no longer than one.
+    sleepers = [Sleeper(server, database, "SELECT SLEEP(1)") for _ in range(24)]
+    begin = time.monotonic()
+    assert took("SELECT COUNT(*) FROM n", ((1000,),)) < 10
+    assert [(sleeper.end(), sleeper.rows) for sleeper in sleepers] == [(None, ((0,),))] * 24
+    assert time.monotonic() - begin < 12
+    for sleeper in sleepers:
+        sleeper.connection.close()

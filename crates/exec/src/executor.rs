@@ -1,8 +1,9 @@
 //! Runs distributed plans within this process.
 
-use crate::error::to_sql_error;
+use crate::error::{from_sql_error, to_sql_error};
 use crate::exchange::{Channels, DEFAULT_CAPACITY};
 use crate::memory::{AllQueries, QueryPool};
+use crate::naps::Napping;
 use crate::plan::DistributedPlan;
 use crate::query::{Cancel, LocalStage, QueryState, panicked};
 use crate::scan::Snapshots;
@@ -17,9 +18,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use env::MemoryBudget;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
+use sql::functions::sleep::interrupted;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -181,10 +185,27 @@ impl Executor {
         let (cancel, running) = (state.cancel().clone(), state.clone());
         let task = self.handle().spawn(async move {
             let work = async {
-                let mut stream = root.execute(0, context)?;
-                while let Some(batch) = stream.next().await {
+                let goes_on = goes_on_interrupted(&root);
+                let mut stream = Napping::new(root.execute(0, context.clone())?);
+                loop {
+                    let next = tokio::select! {
+                        biased;
+                        next = stream.next() => next,
+                        reason = cancel.cancelled(), if goes_on => {
+                            if !stream.is_waiting() {
+                                return Err(from_sql_error(reason));
+                            }
+                            let mut again = root.execute(0, context.clone())?;
+                            std::future::poll_fn(|cx| interrupted(|| again.poll_next_unpin(cx))).await
+                        }
+                    };
+                    let Some(batch) = next else { break };
                     if sender.send(Ok(batch?)).await.is_err() {
                         return Ok(());
+                    }
+                    if goes_on {
+                        // It has one row.
+                        break;
                     }
                 }
                 if let Some(finally) = finally {
@@ -196,7 +217,7 @@ impl Executor {
                 ended = AssertUnwindSafe(work).catch_unwind() => {
                     ended.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| to_sql_error(&error))
                 }
-                reason = cancel.cancelled() => Err(reason),
+                reason = cancel.cancelled(), if !goes_on_interrupted(&root) => Err(reason),
             };
             // What ended the query comes before what its end did to the stages that were still running.
             let ended = ended.map_err(|error| cancel.reason().unwrap_or(error));
@@ -208,6 +229,19 @@ impl Executor {
         });
         ResultStream { schema, batches, state, pool, task, held: Vec::new() }
     }
+}
+
+/// Whether a query is of one row without tables, such as `SELECT SLEEP(5)`: what breaks off a wait of it has the wait
+/// say so, and the query goes on.
+fn goes_on_interrupted(root: &Arc<dyn ExecutionPlan>) -> bool {
+    let mut node = root;
+    while let [input] = node.children().as_slice() {
+        if !node.is::<ProjectionExec>() {
+            return false;
+        }
+        node = input;
+    }
+    node.is::<PlaceholderRowExec>()
 }
 
 /// Removes what a process that ended at once left of its queries.

@@ -16,11 +16,13 @@ use exec::BulkWriter;
 use futures::StreamExt;
 use mysql_protocol::OkInfo;
 use sql::convert::{Context, DefaultValue, Scalar, default_value};
+use sql::functions::sleep::owing;
 use sql::rows::{NewRows, Target};
 use sql::statement::{Insert, InsertSource, InsertValue};
 use sqlparser::ast;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{ErrorKind, Result, SqlError, TableDef, Value};
 
 /// What became of the rows, how many there were, and the first number generated for them.
@@ -98,17 +100,23 @@ impl State {
         duplicates: &Duplicates,
     ) -> Result<Counts> {
         let _admitted = self.admit(Class::Light).await?;
-        let rows = self.hearing(|state| {
-            let tables = state.tables();
-            let context = state.bind_context(&tables, &parameters);
-            let conversion = state.assign_context(insert.ignore);
-            match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
-                Some(rows) => Ok(rows),
-                None => evaluated_rows(insert, def, &conversion, |expr| {
-                    sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
-                }),
-            }
-        })?;
+        let (rows, owed) = owing(|| {
+            self.hearing(|state| {
+                let tables = state.tables();
+                let context = state.bind_context(&tables, &parameters);
+                let conversion = state.assign_context(insert.ignore);
+                match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
+                    Some(rows) => Ok(rows),
+                    None => evaluated_rows(insert, def, &conversion, |expr| {
+                        sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
+                    }),
+                }
+            })
+        });
+        let rows = rows?;
+        if owed > Duration::ZERO {
+            self.wait_out(owed).await?;
+        }
         self.insert_new_rows(def, rows, duplicates).await
     }
 

@@ -30,9 +30,11 @@ mod write;
 
 use crate::session::{Level, State};
 use change::Changed;
+use exec::counting_naps;
 use mysql_protocol::{OkInfo, Response};
 use query::Parameters;
 use sql::statement::{Begin, ShowWhat, Statement};
+use std::time::Duration;
 use types::{Result, Value};
 
 pub(crate) use grid::{Cell, Grid};
@@ -73,11 +75,24 @@ impl State {
         self.begin_messages(keeps_messages);
         self.see_catalog();
         self.now = chrono::Utc::now().timestamp_micros();
-        let answer =
-            self.carry_out(statement, parameters).await.map_err(|error| self.with_known_names(error));
+        let (answer, owed) = counting_naps(self.carry_out(statement, parameters)).await;
+        // Of SLEEP() in what was evaluated here: DO, SET. What is done is not undone if the wait is broken off.
+        if owed > Duration::ZERO {
+            let _ = self.wait_out(owed).await;
+        }
+        let answer = answer.map_err(|error| self.with_known_names(error));
         self.note_answer(&answer);
         self.drop_gone().await;
         answer
+    }
+
+    /// Waits so long, or until the statement is cancelled, which is an error.
+    pub(super) async fn wait_out(&self, owed: Duration) -> Result<()> {
+        tokio::select! {
+            biased;
+            reason = self.cancel.cancelled() => Err(reason),
+            () = tokio::time::sleep(owed) => Ok(()),
+        }
     }
 
     /// What the session remembers of a statement's end.

@@ -532,13 +532,14 @@ pub(super) fn changed_through_view(database: &str, name: &str) -> SqlError {
 
 pub(super) fn modes_of(sql_mode: &str) -> sql::query::Modes {
     let on = |name: &str| sql_mode.split(',').any(|mode| mode == name);
+    let strict = on("STRICT_TRANS_TABLES") || on("STRICT_ALL_TABLES");
     sql::query::Modes {
         only_full_group_by: on("ONLY_FULL_GROUP_BY"),
         pipes_as_concat: on("PIPES_AS_CONCAT"),
         no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
         no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
-        strict_division: on("ERROR_FOR_DIVISION_BY_ZERO")
-            && (on("STRICT_TRANS_TABLES") || on("STRICT_ALL_TABLES")),
+        strict,
+        strict_division: strict && on("ERROR_FOR_DIVISION_BY_ZERO"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The producer's end: runs one task of a stage and sends what it yields where it belongs.
 
 use super::{ExchangeKind, ExchangeSender, Sent};
+use crate::naps::Napping;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
@@ -14,16 +15,18 @@ use types::shard;
 /// Sends all of `input`, as producer `from`, to `streams` streams. Ends early, without an error, when
 /// no consumer wants more.
 pub(crate) async fn run_producer(
-    mut input: SendableRecordBatchStream,
+    input: SendableRecordBatchStream,
     kind: &ExchangeKind,
     from: usize,
     streams: usize,
     batch_size: usize,
     sender: &mut dyn ExchangeSender,
 ) -> Result<()> {
+    let schema = input.schema();
+    let mut input = Napping::new(input);
     match kind {
         ExchangeKind::Shuffle { keys, partitions } if *partitions > 1 => {
-            let mut router = Router::new(input.schema(), keys.clone(), *partitions, batch_size);
+            let mut router = Router::new(schema, keys.clone(), *partitions, batch_size);
             while let Some(batch) = input.next().await {
                 router.push(&batch?)?;
                 while let Some((to, batch)) = router.next_full() {
@@ -48,7 +51,7 @@ pub(crate) async fn run_producer(
                 _ if kind.apart() => vec![from],
                 _ => vec![0],
             };
-            let mut small = BatchCoalescer::new(input.schema(), batch_size)
+            let mut small = BatchCoalescer::new(schema, batch_size)
                 .with_biggest_coalesce_batch_size(Some(batch_size / 2));
             loop {
                 let more = input.next().await.transpose()?;

@@ -42,6 +42,7 @@ mod prepaid;
 #[cfg(test)]
 mod tests;
 
+use crate::naps::napping;
 use crate::one_child::one_child;
 use crate::query::{QueryState, Stop};
 use crate::sort::sorted;
@@ -261,7 +262,7 @@ impl SpillingJoinExec {
         let mut output = RecordBatchReceiverStream::builder(schema.clone(), 2);
         let sink = Sink::new(output.tx(), run.fed.plan().fetch(), rows);
         let ordering = run.fed.plan().properties().output_ordering().cloned();
-        output.spawn(async move { grace(run, build, probe, env, sink).await });
+        output.spawn(napping(async move { grace(run, build, probe, env, sink).await }));
         let output = output.build();
         let Some(ordering) = ordering else { return Ok(output) };
         // The rows were counted when the pairs yielded them.

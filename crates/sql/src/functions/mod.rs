@@ -25,6 +25,7 @@ pub(crate) mod regexp;
 pub(crate) mod row_key;
 pub(crate) mod sets;
 pub(crate) mod single_value;
+pub mod sleep;
 pub(crate) mod sum;
 pub(crate) mod text;
 pub(crate) mod uuid;
@@ -51,7 +52,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         sets::all(),
         text::all(),
         uuid::all(),
-        vec![math::rand(), hashes::uuid(), hashes::random_bytes(), row_key::row_key()],
+        vec![math::rand(), hashes::uuid(), hashes::random_bytes(), row_key::row_key(), sleep::sleep()],
     ]
     .into_iter()
     .flatten()

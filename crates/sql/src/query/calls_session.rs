@@ -4,6 +4,7 @@ use super::binder::Binder;
 use super::calls::Args;
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Collated, Family, Typed};
+use crate::functions::sleep;
 use arrow::datatypes::DataType;
 use types::sql_type::LobSize;
 use types::{SqlError, SqlType};
@@ -47,7 +48,15 @@ impl Binder<'_> {
                 args.count(1, 1)?;
                 return Ok(Ok(Typed::typed_null(SqlType::Blob(LobSize::Long), DataType::BinaryView)));
             }
-            "SLEEP" | "BENCHMARK" => return Err(SqlError::unsupported(format_args!("{name}()"))),
+            "SLEEP" => {
+                let strict = session.modes.strict;
+                let [seconds] = args.exactly()?;
+                // A plan with it runs once.
+                super::note_momentary();
+                let seconds = self.rules.double(seconds)?;
+                return self.kernel(sleep::sleep(), vec![seconds, Typed::int(i64::from(strict))], BIGINT);
+            }
+            "BENCHMARK" => return Err(SqlError::unsupported(format_args!("{name}()"))),
             "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
             }

@@ -72,6 +72,8 @@ pub struct Modes {
     pub pipes_as_concat: bool,
     pub no_unsigned_subtraction: bool,
     pub no_backslash_escapes: bool,
+    /// A strict mode.
+    pub strict: bool,
     /// A strict mode with ERROR_FOR_DIVISION_BY_ZERO: what is written to a table divides by no zero.
     pub strict_division: bool,
 }
@@ -83,6 +85,7 @@ impl Default for Modes {
             pipes_as_concat: false,
             no_unsigned_subtraction: false,
             no_backslash_escapes: false,
+            strict: true,
             strict_division: true,
         }
     }
