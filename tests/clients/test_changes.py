@@ -203,3 +203,40 @@ def test_a_unique_value_is_waited_for(server, database, connection, cursor):
 def test_a_unique_key_without_the_shard_key_is_refused(cursor):
     text = fails(cursor, "CREATE TABLE u (id INT PRIMARY KEY, email VARCHAR(20) UNIQUE)", 1235)
     assert "email" in text and "shard key" in text
+
+
+def test_update_ignore_says_what_it_left(connection):
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE i (id INT NOT NULL PRIMARY KEY, v VARCHAR(3))")
+    cursor.execute("INSERT INTO i VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    connection.commit()
+    cursor.execute("UPDATE IGNORE i SET id = 3, v = 'too long' WHERE id <= 2")
+    assert cursor.rowcount == 0
+    assert cursor._result.message.endswith(b"Rows matched: 2  Changed: 0  Warnings: 4")
+    cursor.execute("SHOW WARNINGS")
+    warnings = cursor.fetchall()
+    assert sorted(errno for _, errno, _ in warnings) == [1062, 1062, 1265, 1265]
+    assert ("Warning", 1062, "Duplicate entry '3' for key 'i.PRIMARY'") in warnings
+    # What was done before a failure is taken back with the rest, and what other statements did is not.
+    cursor.execute("UPDATE IGNORE i SET id = id + 10 WHERE id = 2")
+    assert cursor.rowcount == 1
+    with pytest.raises(pymysql.err.MySQLError):
+        cursor.execute("UPDATE IGNORE i SET id = id + 100, v = JSON_EXTRACT('[', v)")
+    cursor.execute("SELECT * FROM i ORDER BY id")
+    assert cursor.fetchall() == ((1, "a"), (3, "c"), (12, "b"))
+    connection.rollback()
+    cursor.execute("SELECT * FROM i ORDER BY id")
+    assert cursor.fetchall() == ((1, "a"), (2, "b"), (3, "c"))
+
+
+def test_warnings_of_rows_are_counted_with_the_last_one(connection):
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE z (id INT NOT NULL PRIMARY KEY, n INT)")
+    cursor.execute("INSERT INTO z VALUES (1, 0), (2, 1), (3, 0)")
+    connection.commit()
+    for _ in range(3):
+        cursor.execute("SELECT 1 / n FROM z")
+        assert cursor._result.warning_count == 2
+    assert [errno for _, errno, _ in connection.show_warnings()] == [1365, 1365]
+    cursor.execute("SELECT 1 / n FROM z WHERE n > 0")
+    assert cursor._result.warning_count == 0

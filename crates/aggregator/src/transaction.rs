@@ -32,6 +32,8 @@ pub struct Transaction {
     pub snapshot: Option<HeldSnapshot>,
     pub(crate) savepoints: Savepoints,
     statement: StatementNo,
+    /// The number that the current statement began with; it has more if it is written in parts.
+    begun: StatementNo,
     touched: BTreeMap<PartitionId, Touched>,
     /// Tables that it loaded in bulk, which are other tables once it commits.
     pub loaded: BTreeSet<TableId>,
@@ -39,11 +41,14 @@ pub struct Transaction {
     _open: OpenTransaction,
 }
 
-/// The last statement that wrote or locked at a partition, and the one before it.
+/// The last statement, or part of one, that wrote or locked at a partition.
 #[derive(Debug, Clone, Copy)]
 struct Touched {
     last: StatementNo,
+    /// The one before it.
     before: StatementNo,
+    /// The last one before the statement that `last` is of.
+    outside: StatementNo,
 }
 
 impl Transaction {
@@ -57,6 +62,7 @@ impl Transaction {
             snapshot: None,
             savepoints: Savepoints::default(),
             statement: StatementNo(0),
+            begun: StatementNo(0),
             touched: BTreeMap::new(),
             loaded: BTreeSet::new(),
             _open: open,
@@ -68,10 +74,21 @@ impl Transaction {
         self.statement
     }
 
+    /// The number that the current statement began with.
+    pub fn begun(&self) -> StatementNo {
+        self.begun
+    }
+
     /// Gives the next statement its number.
     pub fn begin_statement(&mut self) -> StatementNo {
         self.statement.0 += 1;
+        self.begun = self.statement;
         self.statement
+    }
+
+    /// Gives the next part of the current statement a number of its own, so that it can be taken back alone.
+    pub fn begin_part(&mut self) {
+        self.statement.0 += 1;
     }
 
     /// The context of a write of the current statement at a partition. Call [`Transaction::touch`]
@@ -90,17 +107,26 @@ impl Transaction {
     /// The current statement wrote or locked at this partition.
     pub fn touch(&mut self, partition: PartitionId) {
         let last = self.statement;
-        let before = match self.touched.get(&partition) {
-            None => StatementNo(0),
-            Some(touched) if touched.last == last => touched.before,
-            Some(touched) => touched.last,
+        let none = StatementNo(0);
+        let (before, outside) = match self.touched.get(&partition) {
+            None => (none, none),
+            Some(touched) if touched.last == last => return,
+            Some(touched) if touched.last >= self.begun => (touched.last, touched.outside),
+            Some(touched) => (touched.last, touched.last),
         };
-        self.touched.insert(partition, Touched { last, before });
+        self.touched.insert(partition, Touched { last, before, outside });
     }
 
     /// The current statement was taken back everywhere. Its partitions stay known, since locks of it
     /// may be there until the transaction ends.
     pub fn forget_statement(&mut self) {
+        for touched in self.touched.values_mut().filter(|touched| touched.last >= self.begun) {
+            touched.last = touched.outside;
+        }
+    }
+
+    /// The same of the current part.
+    pub fn forget_part(&mut self) {
         for touched in self.touched.values_mut().filter(|touched| touched.last == self.statement) {
             touched.last = touched.before;
         }
@@ -108,7 +134,12 @@ impl Transaction {
 
     /// Partitions at which the current statement wrote or locked.
     pub fn touched_by_statement(&self) -> Vec<PartitionId> {
-        self.touched.iter().filter(|(_, touched)| touched.last == self.statement).map(|(p, _)| *p).collect()
+        self.touched_since(self.begun)
+    }
+
+    /// Partitions at which the current part wrote.
+    pub fn touched_by_part(&self) -> Vec<PartitionId> {
+        self.touched_since(self.statement)
     }
 
     /// Partitions at which this statement or a later one wrote or locked.
@@ -160,6 +191,31 @@ mod tests {
         txn.touch(q);
         assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(2))]);
         assert_eq!(txn.touched_by_statement(), vec![q]);
+        txn.forget_statement();
+        assert_eq!((txn.parts(), txn.left_alone()), (vec![(p, StatementNo(1))], vec![q]));
+    }
+
+    #[test]
+    fn a_part_is_taken_back_alone_and_a_statement_with_its_parts() {
+        let open = OpenTransactions::new(NodeId(1), 7).begin();
+        let mut txn = Transaction::new(open, Isolation::ReadCommitted, true);
+        let (p, q) = (PartitionId(1), PartitionId(2));
+        txn.begin_statement();
+        txn.touch(p);
+        txn.begin_statement();
+        txn.touch(p);
+        txn.begin_part();
+        txn.touch(p);
+        txn.begin_part();
+        txn.touch(p);
+        txn.touch(q);
+        assert_eq!(txn.touched_by_part(), vec![p, q]);
+        txn.forget_part();
+        assert_eq!(txn.parts(), vec![(p, StatementNo(3))]);
+        txn.begin_part();
+        assert_eq!(txn.context(p, 1, Duration::ZERO).previous, StatementNo(3));
+        txn.touch(p);
+        assert_eq!((txn.begun(), txn.touched_by_statement()), (StatementNo(2), vec![p]));
         txn.forget_statement();
         assert_eq!((txn.parts(), txn.left_alone()), (vec![(p, StatementNo(1))], vec![q]));
     }

@@ -101,7 +101,7 @@ impl State {
     /// that was opened for this statement alone.
     pub(crate) async fn end_statement<T>(&mut self, result: Result<T>) -> Result<T> {
         let Some(txn) = self.transaction.as_ref() else { return result };
-        let (id, statement, explicit) = (txn.id, txn.statement(), txn.explicit);
+        let (id, statement, explicit) = (txn.id, txn.begun(), txn.explicit);
         match result {
             Ok(value) => {
                 if !explicit {
@@ -127,6 +127,15 @@ impl State {
                 Err(error)
             }
         }
+    }
+
+    /// Takes back the part of the statement that was begun last. If that fails, so does the statement.
+    pub(crate) async fn take_back_part(&mut self) -> Result<()> {
+        let txn = self.open_transaction()?;
+        let (id, part, touched) = (txn.id, txn.statement(), txn.touched_by_part());
+        self.rollback_statement(id, part, &touched).await?;
+        self.open_transaction()?.forget_part();
+        Ok(())
     }
 
     /// Commits the open transaction, if any.

@@ -9,7 +9,7 @@
 //! UPDATE would leave as it is stays locked and is not written.
 
 use crate::route;
-use crate::session::State;
+use crate::session::{Level, State};
 use crate::statement::query::{Parameters, partitions_read};
 use crate::statement::write::partition_at;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
@@ -21,11 +21,12 @@ use catalog::Privilege;
 use columnstore::{LockRequest, OnDuplicate};
 use datafusion::logical_expr::LogicalPlan;
 use exec::DistributedPlan;
+use sql::convert::Context;
 use sql::query::{BoundChange, ChangedTable};
 use sql::statement::{Delete, DeleteJoined, Update, UpdateJoined};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use types::{PartitionId, Result, SqlError, TableDef};
+use types::{ErrorKind, PartitionId, Result, SqlError, TableDef};
 
 /// How often a statement starts again because rows changed under it. Each round keeps its locks, so
 /// a statement gets here only if new rows keep matching; then a time-out is the honest answer.
@@ -59,11 +60,8 @@ pub(super) type FoundRows = BTreeMap<PartitionId, Found>;
 
 impl State {
     pub(crate) async fn update(&mut self, update: &Update, parameters: Parameters<'_>) -> Result<Changed> {
-        if update.ignore {
-            return Err(SqlError::unsupported("UPDATE IGNORE"));
-        }
         let bound = self.bind_update(update, parameters).await?;
-        self.run_update(bound).await
+        self.run_update(bound, update.ignore).await
     }
 
     pub(super) async fn bind_update(
@@ -83,11 +81,8 @@ impl State {
         update: &UpdateJoined,
         parameters: Parameters<'_>,
     ) -> Result<Changed> {
-        if update.ignore {
-            return Err(SqlError::unsupported("UPDATE IGNORE"));
-        }
         let bound = self.bind_update_joined(update, parameters).await?;
-        self.run_update(bound).await
+        self.run_update(bound, update.ignore).await
     }
 
     pub(super) async fn bind_update_joined(
@@ -104,9 +99,9 @@ impl State {
         Ok(bound)
     }
 
-    async fn run_update(&mut self, bound: BoundChange) -> Result<Changed> {
+    async fn run_update(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
         self.start_statement()?;
-        let result = self.update_rows(bound).await;
+        let result = self.update_rows(bound, ignore).await;
         self.end_statement(result).await
     }
 
@@ -163,7 +158,7 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<Changed> {
         let bound = self.bind_update(update, parameters).await?;
-        self.update_rows(bound).await
+        self.update_rows(bound, update.ignore).await
     }
 
     /// DELETE by a plan, as part of the open statement.
@@ -176,7 +171,8 @@ impl State {
         self.delete_rows(bound).await
     }
 
-    async fn update_rows(&mut self, bound: BoundChange) -> Result<Changed> {
+    /// `ignore`: values are brought to their columns, and a row whose new key is another's stays as it is.
+    async fn update_rows(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
         let tables = bound.tables;
         let plan = self.plan(bound.plan.clone())?;
         let _admitted = self.admit_plan(&plan).await?;
@@ -190,7 +186,9 @@ impl State {
                 let width = def.columns.len();
                 let before = done.matched;
                 done.matched += found.refs.len() as u64;
-                let new = self.hearing(|state| state.convert_rows(def, &rows, table.first + 2, before))?;
+                let context = self.assign_context(ignore);
+                let new =
+                    self.hearing(|state| state.convert_rows(def, &rows, table.first + 2, before, &context))?;
                 let mut differ = BooleanArray::from(vec![false; new.num_rows()]);
                 for (at, place) in table.assigned.iter().enumerate() {
                     let old = rows.column(table.first + 2 + width + at);
@@ -200,9 +198,40 @@ impl State {
                 done.changed += refs.len() as u64;
                 changes.push((partition, refs, new));
             }
-            self.write_changed(def, changes).await?;
+            if ignore && may_take_keys(def, &table.assigned) {
+                done.changed -= self.write_changed_ignoring(def, changes).await?;
+            } else {
+                self.write_changed(def, changes).await?;
+            }
         }
         Ok(done)
+    }
+
+    /// The same of an UPDATE IGNORE whose rows may take each other's keys: each row is a part of the statement that
+    /// can be taken back alone, in the order in which they were found. How many stayed as they were.
+    async fn write_changed_ignoring(
+        &mut self,
+        def: &Arc<TableDef>,
+        changes: Vec<(PartitionId, Vec<u64>, RecordBatch)>,
+    ) -> Result<u64> {
+        let mut stayed = 0;
+        for (partition, refs, new) in changes {
+            for (at, row) in refs.into_iter().enumerate() {
+                self.check_cancelled()?;
+                self.open_transaction()?.begin_part();
+                let change = vec![(partition, vec![row], new.slice(at, 1))];
+                match self.write_changed(def, change).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind == ErrorKind::DuplicateKey => {
+                        self.take_back_part().await?;
+                        self.add_message(Level::Warning, error.kind.errno(), error.message);
+                        stayed += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(stayed)
     }
 
     async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
@@ -269,18 +298,18 @@ impl State {
         rows: &RecordBatch,
         first: usize,
         before: u64,
+        context: &Context,
     ) -> Result<RecordBatch> {
-        let context = self.assign_context(false);
         let schema = rows.schema();
         let mut columns = def
             .columns
             .iter()
             .zip(rows.columns().iter().zip(schema.fields()).skip(first))
             .map(|(column, (array, field))| {
-                sql::convert::convert_column(array, field, column, &context, before + 1)
+                sql::convert::convert_column(array, field, column, context, before + 1)
             })
             .collect::<Result<Vec<_>>>()?;
-        if let Some(rules) = sql::query::RowRules::of(def, &context)? {
+        if let Some(rules) = sql::query::RowRules::of(def, context)? {
             rules.apply(&mut columns, &[], rows.num_rows())?;
         }
         RecordBatch::try_new(sql::rows::table_schema(def), columns).map_err(SqlError::internal)
@@ -295,8 +324,11 @@ impl State {
     ) -> Result<()> {
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
-        let ctx = self.open_transaction()?.context(partition, def.version, lock_wait);
-        self.leaf_of(partition)?.update(target, ctx, refs, new).await
+        let leaf = self.leaf_of(partition)?;
+        let txn = self.open_transaction()?;
+        let ctx = txn.context(partition, def.version, lock_wait);
+        txn.touch(partition);
+        leaf.update(target, ctx, refs, new).await
     }
 
     pub(super) async fn delete_at(
@@ -307,8 +339,11 @@ impl State {
     ) -> Result<()> {
         let target = self.target(def, partition);
         let lock_wait = self.lock_wait();
-        let ctx = self.open_transaction()?.context(partition, def.version, lock_wait);
-        self.leaf_of(partition)?.delete(target, ctx, refs).await
+        let leaf = self.leaf_of(partition)?;
+        let txn = self.open_transaction()?;
+        let ctx = txn.context(partition, def.version, lock_wait);
+        txn.touch(partition);
+        leaf.delete(target, ctx, refs).await
     }
 
     /// Runs the query and locks what it finds of each table, until both agree. `first` is its plan for
@@ -364,6 +399,17 @@ impl State {
         }
         Ok((changed, skipped))
     }
+}
+
+/// Whether an UPDATE of these columns may give a row a key that another has.
+fn may_take_keys(def: &TableDef, assigned: &[usize]) -> bool {
+    let keys = def.keys.iter().filter(|key| key.unique).map(|key| &key.columns);
+    keys.chain([&def.primary_key]).flatten().any(|id| {
+        // What is computed follows from columns that are assigned.
+        def.position(*id).is_some_and(|place| {
+            assigned.contains(&place) || def.columns[place].is_hidden() || def.is_generated(place)
+        })
+    })
 }
 
 pub(super) fn rows_kept_changing() -> SqlError {
