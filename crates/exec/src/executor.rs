@@ -1,5 +1,6 @@
 //! Runs distributed plans within this process.
 
+use crate::ear::Ear;
 use crate::error::{from_sql_error, to_sql_error};
 use crate::exchange::{Channels, DEFAULT_CAPACITY};
 use crate::memory::{AllQueries, QueryPool};
@@ -214,7 +215,7 @@ impl Executor {
                 DataFusionResult::Ok(())
             };
             let ended = tokio::select! {
-                ended = AssertUnwindSafe(work).catch_unwind() => {
+                ended = AssertUnwindSafe(running.ear().listen_to(work)).catch_unwind() => {
                     ended.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| to_sql_error(&error))
                 }
                 reason = cancel.cancelled(), if !goes_on_interrupted(&root) => Err(reason),
@@ -325,6 +326,11 @@ impl ResultStream {
     pub(crate) fn holding(mut self, held: Box<dyn Send + Sync>) -> ResultStream {
         self.held.push(held);
         self
+    }
+
+    /// What its values warn of: all of it once the last row has come.
+    pub fn ear(&self) -> Ear {
+        self.state.ear().clone()
     }
 
     pub fn schema(&self) -> SchemaRef {

@@ -23,9 +23,11 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
+use sql::functions::warnings::pass_on;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId};
@@ -329,7 +331,13 @@ impl StageNode {
         let receiver = part.channels.receiver_of(pull)?;
         part.state.start(pull.exchange, &part.context)?;
         // The part goes when the query does, not when its last reader does.
-        Ok(receiver.map_err(|error| from_sql_error(to_sql_error(&error))).boxed())
+        let rows = receiver.map_err(|error| from_sql_error(to_sql_error(&error)));
+        // Its tasks have sent all, so what they warn of has been heard.
+        let end = stream::poll_fn(move |_| {
+            pass_on(part.state.ear().take());
+            Poll::Ready(None)
+        });
+        Ok(rows.chain(end).boxed())
     }
 
     async fn begin(&self, request: StageRequest) -> Result<(Registered, Cancel)> {

@@ -1,6 +1,7 @@
 //! The state of a running query, which its plan nodes find in their task context.
 
 use crate::build_keys::Kept;
+use crate::ear::Ear;
 use crate::error::{from_sql_error, to_sql_error};
 use crate::exchange::{ExchangeId, ExchangeKind, ExchangeSender, ExchangeShape, Transport, run_producer};
 use crate::launch::Launcher;
@@ -148,6 +149,8 @@ pub(crate) struct QueryState {
     reports: bool,
     /// Keys of joins for scans of other stages.
     sharing: Option<Sharing>,
+    /// Hears what the tasks warn of.
+    ear: Ear,
     running: Mutex<Running>,
 }
 
@@ -174,6 +177,7 @@ impl QueryState {
             launcher: Mutex::default(),
             reports: false,
             sharing: None,
+            ear: Ear::default(),
             running: Mutex::default(),
         }
     }
@@ -226,6 +230,10 @@ impl QueryState {
 
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.stop.cancel
+    }
+
+    pub(crate) fn ear(&self) -> &Ear {
+        &self.ear
     }
 
     /// What the operators look at while they run.
@@ -289,7 +297,10 @@ async fn run_task(
         let input = plan.execute(partition, context)?;
         run_producer(input, &output, task, streams, batch_size, sender.as_mut()).await
     };
-    let sent = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)));
+    let sent = AssertUnwindSafe(query.ear.listen_to(work))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(panicked(panic)));
     let ended = match sent {
         Ok(()) => sender.finish().await,
         Err(error) => {

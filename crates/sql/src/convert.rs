@@ -19,7 +19,7 @@ mod wrong;
 use crate::temporal::Zone;
 use types::{ColumnDef, Result, Value};
 
-pub use crate::functions::warnings::{Warning, gather};
+pub use crate::functions::warnings::{Heard, Warning, gather};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
 pub use defaults::{DefaultValue, default_value};

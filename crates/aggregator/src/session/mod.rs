@@ -22,7 +22,7 @@ use crate::statement::{Answer, Loading};
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::User;
-use exec::{Cancel, to_its_end};
+use exec::{Cancel, Ear, to_its_end};
 use mysql_protocol::{
     Capabilities, ColumnMeta, InfileSink, ListedField, Login, OkInfo, Prepared, Response, SessionChange,
     SessionLimits, StatusFlags,
@@ -54,6 +54,8 @@ struct ShownRest {
     variables: u64,
     database: Option<String>,
     changes: Vec<SessionChange>,
+    /// Hears what rows that still come warn of; and whether divisions by zero count.
+    ear: Option<(Ear, bool)>,
 }
 
 impl Shown {
@@ -66,6 +68,7 @@ impl Shown {
         self.is_over.store(state.is_over, Ordering::Relaxed);
         let mut rest = self.rest.lock();
         rest.changes.append(&mut state.changes);
+        rest.ear = state.ear.clone().map(|ear| (ear, state.warns_of_divisions()));
         if rest.database != state.database {
             rest.database = state.database.clone();
         }
@@ -360,7 +363,9 @@ impl mysql_protocol::Session for Session {
     }
 
     fn warning_count(&self) -> u16 {
-        self.shown.warnings.load(Ordering::Relaxed)
+        let noted = self.shown.warnings.load(Ordering::Relaxed);
+        let heard = self.shown.rest.lock().ear.as_ref().map_or(0, |(ear, divisions)| ear.count(*divisions));
+        noted.saturating_add(u16::try_from(heard).unwrap_or(u16::MAX))
     }
 
     fn is_over(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::statement::Surroundings;
 use crate::system_schemas::{self, system_schema};
 use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, UserName};
-use exec::Cancel;
+use exec::{Cancel, Ear};
 use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) messages: Vec<Message>,
     /// Those past the ones that are kept.
     pub(crate) more_messages: u64,
+    /// What the rows of the statement's query warn of, while they come.
+    pub(crate) ear: Option<Ear>,
     pub(crate) last_insert_id: u64,
     pub(crate) row_count: i64,
     pub(crate) prepared: HashMap<u32, PreparedStatement>,
@@ -159,6 +161,7 @@ impl State {
             temporary: TemporaryTables::default(),
             messages: Vec::new(),
             more_messages: 0,
+            ear: None,
             last_insert_id: 0,
             row_count: -1,
             prepared: HashMap::new(),
@@ -291,7 +294,17 @@ impl State {
         self.more_messages += more;
     }
 
+    /// Makes messages of what the rows of the statement's query warned of.
+    pub(crate) fn note_heard(&mut self) {
+        let Some(ear) = self.ear.take() else { return };
+        let heard = ear.take();
+        self.note_warnings(&heard.warnings);
+        let divisions = if self.warns_of_divisions() { heard.more_divisions } else { 0 };
+        self.count_messages(heard.more + divisions);
+    }
+
     pub(crate) fn clear_messages(&mut self) {
+        self.ear = None;
         self.messages.clear();
         self.more_messages = 0;
     }

@@ -109,6 +109,7 @@ impl State {
 
     /// Clears the messages of the statement before, which the variables still show.
     pub(crate) fn begin_messages(&mut self, keep: bool) {
+        self.note_heard();
         let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
         self.variables.note(self.last_insert_id, self.message_count(), errors as u64);
         if !keep {

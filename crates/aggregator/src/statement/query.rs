@@ -318,12 +318,18 @@ impl State {
         Answer::Response(Response::Rows(ResultSet { columns, batches }))
     }
 
-    fn note_warnings(&mut self, warnings: &[sql::convert::Warning]) {
-        // Outside of this mode a division by zero is NULL and nothing else.
-        let divisions = self
-            .variables
+    /// Whether a division by zero is more than NULL.
+    pub(crate) fn warns_of_divisions(&self) -> bool {
+        self.variables
             .text("sql_mode")
-            .is_some_and(|modes| modes.split(',').any(|mode| mode == "ERROR_FOR_DIVISION_BY_ZERO"));
+            .is_some_and(|modes| modes.split(',').any(|mode| mode == "ERROR_FOR_DIVISION_BY_ZERO"))
+    }
+
+    pub(crate) fn note_warnings(&mut self, warnings: &[sql::convert::Warning]) {
+        if warnings.is_empty() {
+            return;
+        }
+        let divisions = self.warns_of_divisions();
         for warning in warnings {
             if divisions || warning.kind != ErrorKind::DivisionByZero {
                 self.add_message(Level::Warning, warning.kind.errno(), warning.message.clone());
@@ -359,6 +365,7 @@ impl State {
         let admitted = if partitions.is_empty() { None } else { Some(self.admit(class).await?) };
         let ts = self.read_timestamp(partitions).await?;
         let stream = self.start_distributed(&plan, ts, false, false).await?;
+        self.ear = Some(stream.stream.ear());
         Ok(match admitted {
             Some(admitted) => admitted.over(stream).boxed(),
             None => stream.boxed(),

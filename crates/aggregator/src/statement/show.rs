@@ -278,7 +278,9 @@ impl State {
         if list.count_only {
             let title = if errors_only { "@@session.error_count" } else { "@@session.warning_count" };
             let mut grid = Grid::new([(title, UNSIGNED)]);
-            grid.push(vec![(shown.count() as u64).into()]);
+            // Of those that are not kept none is an error.
+            let more = if errors_only { 0 } else { self.more_messages };
+            grid.push(vec![(shown.count() as u64 + more).into()]);
             return grid;
         }
         let mut grid = Grid::new([("Level", TEXT), ("Code", UNSIGNED), ("Message", TEXT)]);

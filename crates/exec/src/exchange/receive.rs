@@ -130,7 +130,10 @@ impl ExecutionPlan for ReceiveExec {
         let Some(stream) = self.streams.get(partition) else {
             return internal_err!("exchange {exchange} has no partition {partition} here");
         };
-        let receiver = query.transport().receiver(exchange, *stream)?;
+        let mut receiver = query.transport().receiver(exchange, *stream)?;
+        // Another operator's task may be the one that polls this.
+        let ear = query.ear().clone();
+        let receiver = futures::stream::poll_fn(move |cx| ear.listen(|| receiver.poll_next_unpin(cx)));
         let stream = futures::stream::once(async move {
             query.start(exchange, &context)?;
             Ok::<_, datafusion::error::DataFusionError>(receiver)

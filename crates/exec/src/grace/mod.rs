@@ -262,7 +262,8 @@ impl SpillingJoinExec {
         let mut output = RecordBatchReceiverStream::builder(schema.clone(), 2);
         let sink = Sink::new(output.tx(), run.fed.plan().fetch(), rows);
         let ordering = run.fed.plan().properties().output_ordering().cloned();
-        output.spawn(napping(async move { grace(run, build, probe, env, sink).await }));
+        let ear = QueryState::of(&context).map(|query| query.ear().clone()).unwrap_or_default();
+        output.spawn(async move { ear.listen_to(napping(grace(run, build, probe, env, sink))).await });
         let output = output.build();
         let Some(ordering) = ordering else { return Ok(output) };
         // The rows were counted when the pairs yielded them.

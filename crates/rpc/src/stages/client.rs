@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
 use exec::stages::{PULL_WINDOW, Pull, QueryId, StageControl, StageRequest, ToldKeys};
-use exec::{Measured, StageService, from_sql_error};
+use exec::{Measured, StageService, from_sql_error, pass_on};
 use futures::stream::{self, StreamExt};
 use proto::stages as wire;
 use proto::stages::exchange_reply::Reply;
@@ -176,7 +176,8 @@ impl Reader {
                     }
                 }
             }
-            Some(Ok(Reply::End(_))) => {
+            Some(Ok(Reply::End(end))) => {
+                pass_on(convert::heard(end));
                 self.ended = true;
                 return None;
             }

@@ -1,16 +1,35 @@
 //! Requests and answers as messages.
 
+use crate::error::{from_wire, to_wire};
 use columnstore::ReadView;
-use exec::Measured;
 use exec::exchange::ExchangeId;
 use exec::spread::Source;
 use exec::stages::{KeyRoute, Pull, QueryId, StageRequest, StageSlice, ToldKeys};
+use exec::{Heard, Measured, Warning};
 use proto::stages as wire;
 use std::time::Duration;
 use types::{NodeId, PartitionId, SqlError, StatementNo, Timestamp, TxnId};
 
 fn missing(what: &str) -> SqlError {
     SqlError::internal(format!("a request came without its {what}"))
+}
+
+pub(super) fn heard_to_wire(heard: Heard) -> wire::End {
+    let warnings =
+        heard.warnings.into_iter().map(|Warning { kind, message }| to_wire(&SqlError::new(kind, message)));
+    wire::End { warnings: warnings.collect(), more_divisions: heard.more_divisions, more: heard.more }
+}
+
+/// A warning with a number that this node does not know is counted.
+pub(super) fn heard(end: wire::End) -> Heard {
+    let mut heard = Heard { warnings: Vec::new(), more_divisions: end.more_divisions, more: end.more };
+    for warning in end.warnings {
+        match from_wire(warning) {
+            Some(SqlError { kind, message, .. }) => heard.warnings.push(Warning { kind, message }),
+            None => heard.more += 1,
+        }
+    }
+    heard
 }
 
 pub(super) fn query_to_wire(query: QueryId) -> wire::Query {
@@ -168,5 +187,22 @@ pub(super) fn measured(measured: wire::Measured) -> Measured {
         memory: measured.memory,
         morsels: measured.morsels,
         children: measured.children.into_iter().map(self::measured).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::ErrorKind;
+
+    #[test]
+    fn warnings_come_as_they_were_sent() {
+        let warning = Warning { kind: ErrorKind::WrongValue, message: "Truncated".to_string() };
+        let sent = Heard { warnings: vec![warning], more_divisions: 3, more: 4 };
+        assert_eq!(heard(heard_to_wire(sent.clone())), sent);
+        let mut unknown = heard_to_wire(sent);
+        unknown.warnings[0].errno = 65_535;
+        let came = heard(unknown);
+        assert_eq!((came.warnings.len(), came.count(true)), (0, 8));
     }
 }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
 use exec::stages::failed;
-use exec::{StageService, to_sql_error};
+use exec::{StageService, hear, to_sql_error};
 use futures::ready;
 use futures::stream::StreamExt;
 use parking_lot::Mutex;
@@ -255,8 +255,9 @@ impl Lane {
                     Err(error) => Reply::Failed(to_wire(&SqlError::internal(error))),
                 });
             }
-            match ready!(self.rows.poll_next_unpin(cx)) {
-                None => return Poll::Ready(Reply::End(wire::End {})),
+            let (polled, heard) = hear(|| self.rows.poll_next_unpin(cx));
+            match ready!(polled) {
+                None => return Poll::Ready(Reply::End(convert::heard_to_wire(heard))),
                 Some(Ok(batch)) => self.pieces = Box::new(batches::pieces(batch)),
                 Some(Err(error)) => return Poll::Ready(Reply::Failed(to_wire(&to_sql_error(&error)))),
             }

@@ -9,7 +9,8 @@ use super::kernel::{
     Arguments, Function, Nulls, Returns, build_binary, build_numbers, build_text, functions,
 };
 use super::numerals::{
-    decimal_of, decimal_of_double, double_of, integer_of, is_number, write_decimal, write_double, write_float,
+    decimal_at_front, decimal_of_double, double_at_front, integer_at_front, is_number, write_decimal,
+    write_double, write_float,
 };
 use super::warnings;
 use crate::temporal::{
@@ -280,8 +281,11 @@ fn double_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
             let values = args.blobs(0)?;
             build_numbers::<Float64Type>(args, |row| {
                 Ok(values.get(row).map(|text| {
-                    note_number("DOUBLE", text);
-                    double_of(text)
+                    let (value, is_whole) = double_at_front(text);
+                    if !is_whole {
+                        note_number("DOUBLE", text);
+                    }
+                    value
                 }))
             })
         }
@@ -372,8 +376,11 @@ fn integers<'a>(args: &Arguments<'a>) -> Result<Box<dyn Fn(usize) -> Option<Inte
             let values = args.blobs(0)?;
             Box::new(move |row| {
                 values.get(row).map(|text| {
-                    note_integer(text);
-                    Integer::Text(integer_of(text))
+                    let (value, is_whole) = integer_at_front(text);
+                    if !is_whole {
+                        note_integer(text);
+                    }
+                    Integer::Text(value)
                 })
             })
         }
@@ -443,8 +450,11 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
             let values = args.blobs(0)?;
             build_numbers::<Decimal128Type>(args, |row| {
                 Ok(values.get(row).map(|text| {
-                    note_number("DECIMAL", text);
-                    decimal_of(text, scale, limit)
+                    let (value, is_whole) = decimal_at_front(text, scale, limit);
+                    if !is_whole {
+                        note_number("DECIMAL", text);
+                    }
+                    value
                 }))
             })
         }

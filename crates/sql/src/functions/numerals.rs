@@ -37,20 +37,23 @@ pub(crate) fn is_number(text: &[u8]) -> bool {
     end > start && text[end..].iter().all(u8::is_ascii_whitespace)
 }
 
-/// The number at the front of a text; 0 if there is none. Too large is the greatest DOUBLE.
-pub(crate) fn double_of(text: &[u8]) -> f64 {
+/// The number at the front of a text, 0 if there is none; and whether the text ends with it. Too large is the greatest
+/// DOUBLE.
+pub(crate) fn double_at_front(text: &[u8]) -> (f64, bool) {
     let (start, end) = number_span(text);
+    let is_whole = start < end && end == text.len();
     // Invariant: the span holds ASCII only.
     let number = std::str::from_utf8(&text[start..end]).unwrap_or_default();
-    match number.parse::<f64>() {
+    let value = match number.parse::<f64>() {
         Ok(value) if value.is_finite() => value,
         Ok(value) => f64::MAX.copysign(value),
         Err(_) => 0.0,
-    }
+    };
+    (value, is_whole)
 }
 
-/// The digits at the front of a text as an integer, cut to what 128 bits hold.
-pub(crate) fn integer_of(text: &[u8]) -> i128 {
+/// The digits at the front of a text as an integer, cut to what 128 bits hold; and whether the text ends with them.
+pub(crate) fn integer_at_front(text: &[u8]) -> (i128, bool) {
     let start = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let (negative, digits) = match text[start..].split_first() {
         Some((b'-', rest)) => (true, rest),
@@ -58,16 +61,24 @@ pub(crate) fn integer_of(text: &[u8]) -> i128 {
         _ => (false, &text[start..]),
     };
     let mut value = 0i128;
+    let mut count = 0;
     for byte in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
         value = value.saturating_mul(10).saturating_add(i128::from(byte - b'0'));
+        count += 1;
     }
-    if negative { -value } else { value }
+    (if negative { -value } else { value }, count > 0 && count == digits.len())
 }
 
 /// The number at the front of a text, times 10^scale, rounded half away from zero; cut to
 /// `limit` in size.
 pub(crate) fn decimal_of(text: &[u8], scale: u8, limit: i128) -> i128 {
+    decimal_at_front(text, scale, limit).0
+}
+
+/// The same, and whether the text ends with it.
+pub(crate) fn decimal_at_front(text: &[u8], scale: u8, limit: i128) -> (i128, bool) {
     let (start, end) = number_span(text);
+    let is_whole = start < end && end == text.len();
     let number = &text[start..end];
     let negative = number.first() == Some(&b'-');
     let exponent_at = number.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(number.len());
@@ -98,7 +109,7 @@ pub(crate) fn decimal_of(text: &[u8], scale: u8, limit: i128) -> i128 {
         value += 1;
     }
     let value = if overflow { limit } else { value.min(limit) };
-    if negative { -value } else { value }
+    (if negative { -value } else { value }, is_whole)
 }
 
 /// A DOUBLE as DECIMAL units of 10^-scale: by its shortest digits, as MySQL.
@@ -255,7 +266,8 @@ mod tests {
             ("", 0.0),
             ("1e999", f64::MAX),
         ] {
-            assert_eq!(double_of(text.as_bytes()), expected, "{text}");
+            let is_whole = super::is_number(text.as_bytes()) && !text.ends_with(char::is_whitespace);
+            assert_eq!(double_at_front(text.as_bytes()), (expected, is_whole), "{text}");
         }
         let limit = 10i128.pow(10) - 1;
         for (text, scale, expected) in [

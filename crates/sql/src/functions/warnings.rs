@@ -1,6 +1,7 @@
-//! Warnings that constants of a statement raise while they are evaluated (a division by zero, a text that is
-//! no number), and values that are brought to their columns. Binding and assignment gather them on their
-//! thread; where nobody gathers, as when rows flow, they are dropped, and finding them out costs nothing.
+//! Warnings that values raise while they are evaluated (a division by zero, a text that is no number), and those of
+//! values that are brought to their columns. Whoever evaluates gathers them on its thread: binding and assignment
+//! all of them ([`gather`]), the stages of a query so many and the number of the others ([`hear`]). Where nobody does
+//! they are dropped. A kernel asks only on the way that it seldom takes whether a value is worth a warning.
 
 use std::cell::RefCell;
 use types::ErrorKind;
@@ -12,16 +13,90 @@ pub struct Warning {
     pub message: String,
 }
 
+/// The warnings of a query that are kept: as many as a session shows.
+pub const MOST: usize = 1024;
+
+/// Warnings up to a number, and how many more there were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    pub warnings: Vec<Warning>,
+    /// Divisions by zero past those; they count in some modes only.
+    pub more_divisions: u64,
+    /// Others past those.
+    pub more: u64,
+}
+
+impl Heard {
+    pub fn is_empty(&self) -> bool {
+        *self == Heard::default()
+    }
+
+    /// How many there were.
+    pub fn count(&self, divisions: bool) -> u64 {
+        let counts = |warning: &&Warning| divisions || warning.kind != ErrorKind::DivisionByZero;
+        let kept = self.warnings.iter().filter(counts).count() as u64;
+        kept + self.more + if divisions { self.more_divisions } else { 0 }
+    }
+
+    fn add(&mut self, most: usize, kind: ErrorKind, message: impl FnOnce() -> String) {
+        if self.warnings.len() < most {
+            self.warnings.push(Warning { kind, message: message() });
+        } else if kind == ErrorKind::DivisionByZero {
+            self.more_divisions += 1;
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes those of another in.
+    pub fn append(&mut self, other: Heard) {
+        self.append_to(MOST, other);
+    }
+
+    fn append_to(&mut self, most: usize, other: Heard) {
+        for Warning { kind, message } in other.warnings {
+            self.add(most, kind, || message);
+        }
+        self.more += other.more;
+        self.more_divisions += other.more_divisions;
+    }
+}
+
+struct Gathered {
+    heard: Heard,
+    most: usize,
+}
+
 thread_local! {
-    static GATHERED: RefCell<Option<Vec<Warning>>> = const { RefCell::new(None) };
+    static GATHERED: RefCell<Option<Gathered>> = const { RefCell::new(None) };
+}
+
+fn gathering<T>(most: usize, body: impl FnOnce() -> T) -> (T, Heard) {
+    let mine = Gathered { heard: Heard::default(), most };
+    let outer = GATHERED.with(|gathered| gathered.replace(Some(mine)));
+    let result = body();
+    let gathered = GATHERED.with(|gathered| gathered.replace(outer));
+    (result, gathered.map(|gathered| gathered.heard).unwrap_or_default())
 }
 
 /// Runs `body` and takes the warnings that it raises.
 pub fn gather<T>(body: impl FnOnce() -> T) -> (T, Vec<Warning>) {
-    let outer = GATHERED.with(|gathered| gathered.replace(Some(Vec::new())));
-    let result = body();
-    let gathered = GATHERED.with(|gathered| gathered.replace(outer));
-    (result, gathered.unwrap_or_default())
+    let (result, heard) = gathering(usize::MAX, body);
+    (result, heard.warnings)
+}
+
+/// Runs a part of a query, and takes the warnings that it raises, up to [`MOST`] of them.
+pub fn hear<T>(body: impl FnOnce() -> T) -> (T, Heard) {
+    gathering(MOST, body)
+}
+
+/// Raises what was heard elsewhere.
+pub fn pass_on(heard: Heard) {
+    GATHERED.with(|gathered| {
+        if let Some(gathered) = gathered.borrow_mut().as_mut() {
+            gathered.heard.append_to(gathered.most, heard);
+        }
+    });
 }
 
 /// Whether a warning would be heard.
@@ -31,8 +106,8 @@ pub(crate) fn are_gathered() -> bool {
 
 pub(crate) fn warn(kind: ErrorKind, message: impl FnOnce() -> String) {
     GATHERED.with(|gathered| {
-        if let Some(warnings) = gathered.borrow_mut().as_mut() {
-            warnings.push(Warning { kind, message: message() });
+        if let Some(gathered) = gathered.borrow_mut().as_mut() {
+            gathered.heard.add(gathered.most, kind, message);
         }
     });
 }
@@ -68,5 +143,27 @@ mod tests {
         assert_eq!((inner.len(), outer.len()), (1, 1));
         assert_eq!(inner[0].message, "Truncated incorrect DOUBLE value: 'x'");
         assert!(!are_gathered());
+    }
+
+    #[test]
+    fn a_query_keeps_some_and_counts_the_others() {
+        let raise = || {
+            for _ in 0..MOST {
+                truncated("DOUBLE", b"x");
+            }
+            division_by_zero();
+            truncated("DOUBLE", b"y");
+        };
+        let (_, heard) = hear(|| {
+            let (_, inner) = hear(raise);
+            assert_eq!((inner.warnings.len(), inner.count(true), inner.count(false)), (1024, 1026, 1025));
+            truncated("DOUBLE", b"before");
+            pass_on(inner);
+        });
+        assert_eq!((heard.warnings.len(), heard.more, heard.more_divisions), (1024, 2, 1));
+        assert_eq!(heard.warnings[0].message, "Truncated incorrect DOUBLE value: 'before'");
+        assert_eq!(gather(raise).1.len(), MOST + 2);
+        pass_on(heard);
+        assert!(hear(|| ()).1.is_empty());
     }
 }
