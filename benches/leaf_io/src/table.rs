@@ -65,6 +65,7 @@ pub fn table(id: u32, has_key: bool) -> Arc<TableDef> {
         foreign_keys: Vec::new(),
         comment: String::new(),
         collation: Collation::default(),
+        replacement: None,
     })
 }
 

@@ -100,6 +100,15 @@ impl AutoIncrement {
         Ok(Range { next: first, end: first.saturating_add(size) })
     }
 
+    /// The next value that a table would be given, if `after_ranges` is where the ranges taken so far end: those
+    /// of other aggregators count as used up.
+    pub(crate) async fn next(&self, table: TableId, after_ranges: u64) -> u64 {
+        match self.tables.lock().await.get(&table) {
+            Some(OfTable { range, .. }) if range.end == after_ranges => range.next,
+            _ => after_ranges,
+        }
+    }
+
     /// An INSERT brings `value` itself: later generated values are greater.
     pub(crate) async fn raise(&self, table: TableId, value: u64) -> Result<()> {
         let mut tables = self.tables.lock().await;
@@ -177,6 +186,10 @@ mod tests {
         ids.raise(table, 5_000).await.unwrap();
         ids.raise(table, 9_000).await.unwrap();
         assert_eq!(ids.take(table, 2).await.unwrap(), 9_001);
+        let end = *counter.next.lock() + 1;
+        assert_eq!(ids.next(table, end).await, 9_003);
+        assert_eq!(ids.next(table, end + 1_000).await, end + 1_000, "another has taken a range");
+        assert_eq!(ids.next(TableId(2), 5).await, 5);
     }
 
     #[test]

@@ -6,8 +6,10 @@
 
 use crate::leases::{HeldSnapshot, OpenTransaction};
 use crate::session::Savepoints;
+use catalog::Catalog;
 use columnstore::WriteContext;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use types::{PartitionId, StatementNo, TableId, TxnId};
 
@@ -30,6 +32,8 @@ pub struct Transaction {
     /// with its statement.
     pub explicit: bool,
     pub snapshot: Option<HeldSnapshot>,
+    /// The catalog from just before the snapshot.
+    pub seen: Option<Arc<Catalog>>,
     pub(crate) savepoints: Savepoints,
     statement: StatementNo,
     /// The number that the current statement began with; it has more if it is written in parts.
@@ -60,6 +64,7 @@ impl Transaction {
             locks_tables: false,
             explicit,
             snapshot: None,
+            seen: None,
             savepoints: Savepoints::default(),
             statement: StatementNo(0),
             begun: StatementNo(0),
@@ -169,6 +174,13 @@ impl Transaction {
         let left = self.touched.iter().filter(|(_, touched)| touched.last == StatementNo(0));
         left.map(|(p, _)| *p).collect()
     }
+}
+
+/// Whether a snapshot has the rows of a table: those of one that was made later, be it from another one's rows,
+/// are newer. `seen`: see [`Transaction::seen`]; none is no snapshot. A session's own tables are as it left them.
+pub(crate) fn is_seen(seen: Option<&Catalog>, newest: &Catalog, table: TableId) -> bool {
+    let Some(seen) = seen else { return true };
+    seen.table_by_id(table).is_some() || newest.table_by_id(table).is_some_and(|def| def.is_temporary())
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ pub enum Command {
         def: TableDef,
         expected_version: u64,
     },
+    /// Puts a table, under `name`, in the place of the table that waits for it: that one's definition names it
+    /// as its replacement, and has the version `expected_version`; else error 1412. The old table goes.
+    ReplaceTable {
+        table: TableId,
+        by: TableId,
+        expected_version: u64,
+        name: String,
+    },
+    /// A table that waited to be replaced by this one waits no longer.
     DropTable {
         database: String,
         name: String,
@@ -209,6 +218,7 @@ impl Command {
             | Command::DropDatabase { .. }
             | Command::CreateTable { .. }
             | Command::AlterTable { .. }
+            | Command::ReplaceTable { .. }
             | Command::DropTable { .. }
             | Command::TruncateTable { .. }
             | Command::CreateView { .. }

@@ -81,6 +81,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     };
     let mut random = StdRng::seed_from_u64(1);
     let (mut order, mut line, mut lines, mut date) = (0i64, 0, 0, 0);

@@ -40,6 +40,7 @@ pub(crate) fn table(id: u32, columns: Vec<ColumnDef>, primary_key: &[u32]) -> Ta
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 

@@ -133,6 +133,10 @@ pub trait LeafService: Send + Sync {
         request: LockRequest,
     ) -> Result<LockOutcome>;
 
+    /// Keeps all others from changing the table in this partition until the transaction ends. Readers do not
+    /// notice. A later statement of the transaction that asks again is told whether it was so all the time.
+    async fn lock_table(&self, target: Target, ctx: WriteContext) -> Result<()>;
+
     /// Replaces locked rows by `new`, row by row.
     async fn update(&self, target: Target, ctx: WriteContext, rows: Vec<u64>, new: RecordBatch)
     -> Result<()>;

@@ -69,6 +69,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 

@@ -202,6 +202,11 @@ impl LeafService for Leaf {
         self.soon(move |store| store.lock_rows(&ctx, target.partition, target.table, &rows, request)).await
     }
 
+    async fn lock_table(&self, target: Target, ctx: WriteContext) -> Result<()> {
+        self.at_least(target.catalog).await?;
+        self.blocking(move |store| store.lock_table(&ctx, target.partition, target.table)).await
+    }
+
     async fn update(
         &self,
         target: Target,

@@ -68,6 +68,7 @@ fn definition() -> TableDef {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod alter;
 mod collations;
 pub mod errors;
 mod keys;
+pub mod rebuild;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use types::{
     TableId, Value,
 };
 
-pub use alter::{Altered, RowsThere, altered, asks_for_rows};
+pub use alter::{Altered, altered};
 pub use collations::binary_unique_keys;
 pub use keys::check_collocation;
 pub use show::KeyMark;
@@ -69,6 +70,7 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         foreign_keys: Vec::new(),
         comment: create.comment.clone(),
         collation: create.collation.unwrap_or_default(),
+        replacement: None,
     };
     checks(&mut def, create)?;
     let null_in_primary = keys::apply(&mut def, create)?;

@@ -155,6 +155,11 @@ impl Target {
         if listed.is_empty() {
             listed = (0..def.shown().len()).collect();
         }
+        Target::of_places(def, listed, context)
+    }
+
+    /// The same for columns by their places.
+    pub fn of_places(def: Arc<TableDef>, listed: Vec<usize>, context: &Context) -> Result<Target> {
         let rules = RowRules::of(&def, context)?;
         let mut left_out = Vec::new();
         let mut sources = Vec::with_capacity(def.columns.len());

@@ -172,8 +172,27 @@ pub enum MaintainAction {
 pub struct AlterTable {
     pub table: TableName,
     pub actions: Vec<AlterAction>,
+    /// ALGORITHM = .. and LOCK = .., unless DEFAULT.
+    pub algorithm: Option<AlterAlgorithm>,
+    pub lock: Option<AlterLock>,
     /// Clauses that change nothing here: for a note to the client.
     pub accepted: Vec<String>,
+}
+
+/// How an ALTER TABLE is to be done: at once, without copying all rows, or by copying them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterAlgorithm {
+    Instant,
+    Inplace,
+    Copy,
+}
+
+/// Whom an ALTER TABLE may keep waiting meanwhile: nobody, writers, or readers, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterLock {
+    None,
+    Shared,
+    Exclusive,
 }
 
 /// Where a column goes.
@@ -210,7 +229,10 @@ pub enum AlterAction {
     AddKey(KeySpec),
     AddForeignKey(ForeignKeySpec),
     AddCheck(CheckSpec),
+    /// PRIMARY among them.
     DropKey(String),
+    DropShardKey,
+    DropSortKey,
     DropCheck(String),
     DropForeignKey(String),
     /// A unique key, a foreign key or a check.

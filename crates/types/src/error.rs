@@ -131,6 +131,12 @@ kinds! {
     WarnNullToNotNull = 1263, "22004";
     OutOfRange = 1264, "22003";
     DataTruncated = 1265, "01000";
+    InvalidUseOfNull = 1138, "22004";
+    UnknownAlterAlgorithm = 1800, "HY000";
+    UnknownAlterLock = 1801, "HY000";
+    AlterNotSupported = 1845, "0A000";
+    AlterNotSupportedReason = 1846, "0A000";
+    UnsupportedOnGeneratedColumn = 3106, "HY000";
     IllegalMixOfCollations = 1267, "HY000";
     WrongValue = 1292, "22007";
     UnknownCollation = 1273, "HY000";

@@ -132,6 +132,10 @@ pub struct TableDef {
     /// What string columns get that are added without one of their own.
     #[serde(default, skip_serializing_if = "Collation::is_default")]
     pub collation: Collation,
+    /// The table that is about to take the place of this one, with all of its rows: until it has, or is given
+    /// up, no row of this one may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<TableId>,
 }
 
 /// How names of tables begin that are there for one session alone. No statement can give such a name.

@@ -54,6 +54,7 @@ pub fn table() -> TableDef {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 

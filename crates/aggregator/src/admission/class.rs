@@ -91,6 +91,7 @@ mod tests {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             comment: String::new(),
+            replacement: None,
         };
         rows_looked_at(&def, &TableEstimate { rows: 1_000_000, ..TableEstimate::default() }, predicates)
     }

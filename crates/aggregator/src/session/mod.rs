@@ -4,6 +4,7 @@
 //! statement moves to a task of its own, is cancelled, and ends where it next looks; closing the session,
 //! which waits for the lock, rolls back.
 
+mod again;
 mod privileges;
 mod savepoints;
 mod state;
@@ -239,21 +240,38 @@ enum Work {
 
 impl Work {
     async fn run(self, state: &mut State, registered: &Registered, cancel: &Cancel) -> Result<Answer> {
+        let beginning = state.beginning();
+        for _ in 1..again::ROUNDS {
+            let answer = self.run_once(state, registered, cancel).await;
+            let (Err(error), Some(beginning)) = (&answer, &beginning) else { return answer };
+            if !state.begin_again(beginning, error).await? {
+                return answer;
+            }
+        }
+        self.run_once(state, registered, cancel).await
+    }
+
+    async fn run_once(
+        &self,
+        state: &mut State,
+        registered: &Registered,
+        cancel: &Cancel,
+    ) -> Result<Answer> {
         match self {
             Work::Text(text) => {
-                registered.run(Activity::Query, &text, state.database.as_deref(), cancel.clone());
-                if let Some(answer) = state.run_text_shortly(&text).await {
+                registered.run(Activity::Query, text, state.database.as_deref(), cancel.clone());
+                if let Some(answer) = state.run_text_shortly(text).await {
                     return answer;
                 }
-                if let Some(answer) = state.run_text_kept(&text).await {
+                if let Some(answer) = state.run_text_kept(text).await {
                     return answer;
                 }
-                let statement = one_statement(&text).inspect_err(|error| state.note_failure(error))?;
-                state.run(&statement, &text, &[]).await
+                let statement = one_statement(text).inspect_err(|error| state.note_failure(error))?;
+                state.run(&statement, text, &[]).await
             }
             Work::Prepared { id, parameters } => {
-                let Some(prepared) = state.prepared.get(&id).cloned() else {
-                    return Err(unknown_statement(id));
+                let Some(prepared) = state.prepared.get(id).cloned() else {
+                    return Err(unknown_statement(*id));
                 };
                 let database = state.database.as_deref();
                 registered.run(Activity::Execute, &prepared.text, database, cancel.clone());
@@ -263,13 +281,13 @@ impl Work {
                         "Incorrect arguments to mysqld_stmt_execute",
                     ));
                 }
-                if let Some(answer) = state.run_prepared_shortly(&prepared, &parameters).await {
+                if let Some(answer) = state.run_prepared_shortly(&prepared, parameters).await {
                     return answer;
                 }
-                if let Some(answer) = state.run_prepared_kept(&prepared, &parameters).await {
+                if let Some(answer) = state.run_prepared_kept(&prepared, parameters).await {
                     return answer;
                 }
-                state.run(&prepared.statement, &prepared.text, &parameters).await
+                state.run(&prepared.statement, &prepared.text, parameters).await
             }
         }
     }

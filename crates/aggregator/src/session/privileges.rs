@@ -66,6 +66,11 @@ impl Privileges {
         self.own = own;
     }
 
+    /// One more table that is the session's own.
+    pub(crate) fn own_table(&mut self, database: &str, table: &str) {
+        Arc::make_mut(&mut self.own).insert((database.to_string(), table.to_string()));
+    }
+
     /// As after a login: with the default roles.
     pub(crate) fn of_account(identity: Arc<Identity>, catalog: &Catalog) -> Privileges {
         let roles = identity.account.as_ref().and_then(|account| catalog.user(account));

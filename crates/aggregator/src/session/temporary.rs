@@ -8,6 +8,8 @@
 //! They are dropped when the session ends or is reset. What a crash leaves is dropped by the same aggregator
 //! once it is there again: names begin with its number and the moment of its start.
 //!
+//! A table that a statement works on and nobody is to see (see `statement/rebuild.rs`) is kept in the same way.
+//!
 //! A table that is dropped within a transaction stays until that has ended, since its rows may be part of it.
 
 use super::State;
@@ -98,8 +100,25 @@ impl State {
         if self.temporary.has(database, name) {
             return Err(SqlError::new(ErrorKind::TableExists, format!("Table '{name}' already exists")));
         }
+        Ok(self.hidden_name())
+    }
+
+    fn hidden_name(&self) -> String {
         let number = self.aggregator.next_temporary.fetch_add(1, Ordering::Relaxed);
-        Ok(format!("{}{number}", self.aggregator.temporary_prefix))
+        format!("{}{number}", self.aggregator.temporary_prefix)
+    }
+
+    /// A name for a table that the statement alone works on: it is dropped when that has ended, unless it has
+    /// got another name by then.
+    pub(crate) fn hidden_table(&mut self, database: &str) -> String {
+        let name = self.hidden_name();
+        self.temporary.gone.push((database.to_string(), name.clone()));
+        name
+    }
+
+    /// The table of a statement has got another name.
+    pub(crate) fn keep_hidden_table(&mut self, name: &str) {
+        self.temporary.gone.retain(|(_, gone)| gone != name);
     }
 
     /// A temporary table was made.

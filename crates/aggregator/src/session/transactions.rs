@@ -5,10 +5,12 @@ use crate::commit;
 use crate::leases::HeldSnapshot;
 use crate::leaves::is_unreachable;
 use crate::processes::Stage;
-use crate::transaction::{Isolation, Transaction};
+use crate::transaction::{Isolation, Transaction, is_seen};
+use catalog::Catalog;
 use futures::future::{join_all, try_join_all};
 use sql::statement::Completion;
-use types::{ErrorKind, PartitionId, Result, SqlError, StatementNo, Timestamp, TxnId};
+use std::sync::Arc;
+use types::{ErrorKind, PartitionId, Result, SqlError, StatementNo, TableId, Timestamp, TxnId};
 
 impl State {
     /// Begins an explicit transaction, ending an open one by a commit as MySQL does. `read_only`:
@@ -196,7 +198,7 @@ impl State {
     }
 
     /// Takes a transaction back. A leaf that is not reached finds out by itself that it is over.
-    async fn rollback_at(&self, txn: TxnId, partitions: &[PartitionId]) {
+    pub(crate) async fn rollback_at(&self, txn: TxnId, partitions: &[PartitionId]) {
         let leaves = match self.leaves_of(partitions) {
             Ok(leaves) => leaves,
             Err(error) => {
@@ -236,6 +238,15 @@ impl State {
         Ok(self.floor)
     }
 
+    /// Whether the transaction's snapshot, if it has one, has the rows of a table.
+    pub(crate) fn sees(&self, table: TableId) -> bool {
+        is_seen(self.seen_catalog().map(|seen| &**seen), &self.catalog, table)
+    }
+
+    pub(crate) fn seen_catalog(&self) -> Option<&Arc<Catalog>> {
+        self.transaction.as_ref().and_then(|txn| txn.seen.as_ref())
+    }
+
     /// The greatest timestamp that one of these partitions has shown: one message a leaf, all at once.
     async fn newest_at(&self, partitions: &[PartitionId]) -> Result<Timestamp> {
         let version = self.catalog.version();
@@ -256,7 +267,8 @@ impl State {
         let ts = self.floor.max(self.newest_at(&partitions).await?);
         self.floor = ts;
         let held: HeldSnapshot = self.aggregator.open.hold(ts);
-        self.open_transaction()?.snapshot = Some(held);
+        let txn = self.open_transaction()?;
+        (txn.snapshot, txn.seen) = (Some(held), Some(catalog));
         Ok(ts)
     }
 }

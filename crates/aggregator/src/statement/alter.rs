@@ -1,7 +1,7 @@
 //! ALTER TABLE, CREATE INDEX, DROP INDEX and RENAME TABLE.
 //!
-//! A change is a new version of the definition: one command to the catalog, then every partition takes
-//! it up. Stored rows stay as they are. From then on writes follow the new version, and a transaction
+//! A change that leaves stored rows as they are is a new version of the definition: one command to the catalog,
+//! then every partition takes it up. Where rows have to be copied see `rebuild.rs`. From then on writes follow the new version, and a transaction
 //! that wrote under the old one fails with 1412.
 //!
 //! A new unique key is checked against the rows that are there twice: before, so that a key that cannot
@@ -12,7 +12,9 @@ use super::query::{Parameters, partitions_read};
 use super::{Answer, done};
 use crate::session::State;
 use catalog::{Command, Outcome};
-use sql::ddl::{Altered, RowsThere, quote_name};
+use mysql_protocol::OkInfo;
+use sql::ddl::{Altered, quote_name};
+use sql::query::BoundQuery;
 use sql::statement::{AlterTable, Statement, TableName};
 use std::sync::Arc;
 use types::{ColumnId, ErrorKind, Result, SqlError, TableDef, Value};
@@ -25,12 +27,12 @@ impl State {
         for _ in 0..ROUNDS {
             let def = self.table(&alter.table)?;
             let database = self.database_name(alter.table.database.as_deref())?.to_string();
-            let rows = RowsThere {
-                one_partition: self.has_one_partition(&database)?,
-                none: sql::ddl::asks_for_rows(&def, alter)
-                    && self.is_empty(&database, &alter.table.name).await?,
-            };
-            let mut altered = sql::ddl::altered(&def, alter, &self.convert_context(), rows)?;
+            let one_partition = self.has_one_partition(&database)?;
+            let context = self.convert_context();
+            let mut altered = sql::ddl::altered(&def, alter, &context, one_partition, false)?;
+            if altered.rewrites.is_none() && !has_initial_values(&altered.def) {
+                altered = sql::ddl::altered(&def, alter, &context, one_partition, true)?;
+            }
             if self.temporary.has(&database, &alter.table.name) {
                 if altered.def.name != def.name {
                     return Err(SqlError::unsupported("another name for a TEMPORARY table"));
@@ -40,27 +42,18 @@ impl State {
             if altered.new_database.as_ref().is_some_and(|other| *other != database) {
                 return Err(SqlError::unsupported("RENAME TABLE to another database"));
             }
-            check_initial(&altered.def)?;
-            for key in &altered.new_unique {
-                // Columns that are new have one value in all rows, and are not there to be looked at.
-                let old_columns = key_columns(&altered.def, key).iter().all(|id| def.column(*id).is_some());
-                if old_columns {
-                    self.check_unique(&database, &def, &altered.def, key).await?;
-                }
-            }
-            for name in &altered.new_checks {
-                self.check_rows(&database, &def.name, &altered.def, name).await?;
-            }
-            match self.install(&def, altered.def.clone()).await? {
-                Some(new) => {
-                    self.refuse_rows(&database, &def, &new).await?;
-                    self.after_change(&database, &new, &altered).await?;
-                    self.note_accepted(&alter.accepted, "");
-                    return Ok(done());
-                }
+            let copied = match altered.rewrites {
+                Some(_) => self.rebuild(&database, &def, &altered).await?,
+                None => self.alter_at_once(&database, &def, &altered).await?.then_some(0),
+            };
+            let Some(copied) = copied else {
                 // Somebody else changed the table meanwhile.
-                None => self.take_catalog(),
-            }
+                self.take_catalog();
+                continue;
+            };
+            self.note_accepted(&alter.accepted, "");
+            let info = format!("Records: {copied}  Duplicates: 0  Warnings: {}", self.warning_count());
+            return Ok(OkInfo { affected_rows: copied, last_insert_id: 0, info }.into());
         }
         Err(SqlError::new(
             ErrorKind::TableDefinitionChanged,
@@ -68,37 +61,46 @@ impl State {
         ))
     }
 
-    /// Whether a table has no rows.
-    async fn is_empty(&mut self, database: &str, table: &str) -> Result<bool> {
-        let text = format!("SELECT 1 FROM {}.{} LIMIT 1", quote_name(database), quote_name(table));
-        Ok(!self.has_rows(&text).await?)
+    /// Changes the definition alone. False: `def` is not the newest.
+    async fn alter_at_once(
+        &mut self,
+        database: &str,
+        def: &Arc<TableDef>,
+        altered: &Altered,
+    ) -> Result<bool> {
+        for key in &altered.new_unique {
+            // Columns that are new have one value in all rows, and are not there to be looked at.
+            let old_columns = key_columns(&altered.def, key).iter().all(|id| def.column(*id).is_some());
+            if old_columns {
+                self.check_unique(database, def, &altered.def, key).await?;
+            }
+        }
+        for name in &altered.new_checks {
+            self.check_rows(database, &def.name, &altered.def, name).await?;
+        }
+        let Some(new) = self.install(def, altered.def.clone()).await? else { return Ok(false) };
+        self.after_change(database, &new, altered).await?;
+        Ok(true)
+    }
+
+    /// Binds a query of the statement's own, to which nobody's rights matter.
+    pub(super) async fn bind_own(&mut self, database: &str, table: &str, text: &str) -> Result<BoundQuery> {
+        let Statement::Query(query) = sql::parse::parse_one(text)?.statement else {
+            return Err(SqlError::internal("what a statement asks of a table is no query"));
+        };
+        let rights = self.privileges.clone();
+        self.privileges.own_table(database, table);
+        let bound = self.bind(&query, Parameters { values: &[], text }).await;
+        self.privileges = rights;
+        bound
     }
 
     /// Whether a query finds rows.
-    async fn has_rows(&mut self, text: &str) -> Result<bool> {
-        let Statement::Query(query) = sql::parse::parse_one(text)?.statement else {
-            return Err(SqlError::internal("the search for a row is no query"));
-        };
-        let bound = self.bind(&query, Parameters { values: &[], text }).await?;
+    async fn has_rows(&mut self, database: &str, table: &str, text: &str) -> Result<bool> {
+        let bound = self.bind_own(database, table, text).await?;
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let rows = self.collect(&self.plan(bound.plan)?, ts).await?;
         Ok(rows.iter().any(|batch| batch.num_rows() > 0))
-    }
-
-    /// Takes back a change that counted on a table without rows if one came meanwhile, which has no collation
-    /// key: 1235, as it is for every table with rows.
-    async fn refuse_rows(&mut self, database: &str, old: &TableDef, new: &Arc<TableDef>) -> Result<()> {
-        let counted_on_none = new.columns.iter().any(|column| column.is_hidden() && column.initial.is_some())
-            && new.columns.len() - new.shown().len() > old.columns.len() - old.shown().len();
-        if !counted_on_none || self.is_empty(database, &new.name).await? {
-            return Ok(());
-        }
-        // The ids of columns never come back.
-        let before = TableDef { next_column_id: new.next_column_id, name: new.name.clone(), ..old.clone() };
-        if self.install(new, before).await?.is_none() {
-            tracing::warn!(table = %new.name, "a key without keys of its rows was changed by another statement");
-        }
-        Err(SqlError::unsupported("a key over a text of this collation in a table that has rows by now"))
     }
 
     /// The new version; None if `old` is not the newest.
@@ -117,9 +119,9 @@ impl State {
     /// That no row of a table violates a constraint of the definition: 3819.
     async fn check_rows(&mut self, database: &str, table: &str, def: &TableDef, name: &str) -> Result<()> {
         let Some(check) = def.checks.iter().find(|check| check.name == name) else { return Ok(()) };
-        let (database, table) = (quote_name(database), quote_name(table));
-        let text = format!("SELECT 1 FROM {database}.{table} WHERE NOT ({}) LIMIT 1", check.expression);
-        if self.has_rows(&text).await? {
+        let place = format!("{}.{}", quote_name(database), quote_name(table));
+        let text = format!("SELECT 1 FROM {place} WHERE NOT ({}) LIMIT 1", check.expression);
+        if self.has_rows(database, table, &text).await? {
             return Err(SqlError::new(
                 ErrorKind::CheckConstraintViolated,
                 format!("Check constraint '{name}' is violated."),
@@ -173,10 +175,7 @@ impl State {
             table = quote_name(&def.name),
             present = present.join(" AND "),
         );
-        let Statement::Query(query) = sql::parse::parse_one(&text)?.statement else {
-            return Err(SqlError::internal("the search for duplicates is no query"));
-        };
-        let bound = self.bind(&query, Parameters { values: &[], text: &text }).await?;
+        let bound = self.bind_own(database, &def.name, &text).await?;
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
         let rows = self.collect(&self.plan(bound.plan)?, ts).await?;
         let Some(found) = rows.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
@@ -238,15 +237,8 @@ fn key_columns<'d>(def: &'d TableDef, key: &str) -> &'d [ColumnId] {
     def.keys.iter().find(|other| other.name == key).map(|key| key.columns.as_slice()).unwrap_or_default()
 }
 
-/// Storage must be able to give old rows a value in every column.
-fn check_initial(def: &TableDef) -> Result<()> {
-    for column in def.columns.iter().filter(|column| column.initial.is_some()) {
-        if columnstore::segment::default_value(column).is_err() {
-            return Err(SqlError::unsupported(format!(
-                "adding column '{}' of type {} with this default",
-                column.name, column.ty
-            )));
-        }
-    }
-    Ok(())
+/// Whether storage can give old rows a value in every column.
+fn has_initial_values(def: &TableDef) -> bool {
+    let mut added = def.columns.iter().filter(|column| column.initial.is_some());
+    added.all(|column| columnstore::segment::default_value(column).is_ok())
 }

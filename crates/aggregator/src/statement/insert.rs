@@ -6,13 +6,12 @@
 
 use super::Answer;
 use super::duplicates::{Duplicates, Written};
+use super::load::BulkWriters;
 use super::query::{Parameters, partitions_read};
 use crate::admission::Class;
-use crate::route;
 use crate::session::State;
 use arrow::array::{ArrayRef, RecordBatch};
 use columnstore::OnDuplicate;
-use exec::BulkWriter;
 use futures::StreamExt;
 use mysql_protocol::OkInfo;
 use sql::convert::{Context, DefaultValue, Scalar, default_value};
@@ -20,7 +19,6 @@ use sql::functions::sleep::owing;
 use sql::rows::{NewRows, Target};
 use sql::statement::{Insert, InsertSource, InsertValue};
 use sqlparser::ast;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use types::{ErrorKind, Result, SqlError, TableDef, Value};
@@ -165,9 +163,7 @@ impl State {
         let _admitted = self.admit_plan(&plan).await?;
         let ts = self.read_timestamp(&read).await?;
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;
-        let partitions = self.partitions(def);
-        let spread = self.aggregator.next_spread();
-        let mut writers: BTreeMap<u32, Box<dyn BulkWriter>> = BTreeMap::new();
+        let mut writers = BulkWriters::new(self, def.clone());
         let mut counts = Counts::default();
         while let Some(batch) = stream.next().await {
             let batch = batch?;
@@ -183,19 +179,9 @@ impl State {
                 counts.written.add(self.write_new_rows(def, rows, duplicates).await?);
                 continue;
             }
-            for (ordinal, part) in route::split(def, rows, partitions.len() as u32, spread)? {
-                if let std::collections::btree_map::Entry::Vacant(e) = writers.entry(ordinal) {
-                    let writer = self.bulk_writer(def, &partitions, ordinal).await?;
-                    e.insert(writer);
-                }
-                if let Some(writer) = writers.get_mut(&ordinal) {
-                    writer.append(part).await?;
-                }
-            }
+            writers.append(self, rows).await?;
         }
-        for (_, writer) in writers {
-            counts.written.inserted += writer.finish().await?;
-        }
+        counts.written.inserted += writers.finish().await?;
         Ok(counts)
     }
 
@@ -255,10 +241,11 @@ fn evaluated_rows(
 }
 
 /// A query's columns as rows of the table. `first_row` is the number of the first one, for errors.
-fn complete(target: &Target, batch: &RecordBatch, context: &Context, first_row: u64) -> Result<NewRows> {
+pub(super) fn complete(target: &Target, batch: &RecordBatch, context: &Context, first_row: u64) -> Result<NewRows> {
     let schema = batch.schema();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
-    for (at, (array, field)) in batch.columns().iter().zip(schema.fields()).enumerate() {
+    let listed = batch.columns().iter().zip(schema.fields()).take(target.listed.len());
+    for (at, (array, field)) in listed.enumerate() {
         let column = target.assignable(at);
         columns.push(sql::convert::convert_column(array, field, &column, context, first_row)?);
     }

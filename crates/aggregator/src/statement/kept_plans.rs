@@ -122,6 +122,9 @@ impl State {
             // Others may; this one is told why not.
             return Ok(None);
         }
+        if !kept.tables.iter().all(|table| self.sees(table.named.id)) {
+            return Ok(None);
+        }
         if kept.is_old() || !self.is_as_planned(&kept).await? {
             plans.forget(key, &kept);
             return Ok(None);

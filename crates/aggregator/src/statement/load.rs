@@ -4,6 +4,7 @@ mod intake;
 mod parquet;
 mod text;
 
+pub(crate) use self::intake::BulkWriters;
 use self::intake::Intake;
 use self::parquet::ParquetInput;
 use self::text::TextInput;

@@ -20,6 +20,7 @@ mod outfile;
 mod point;
 mod prepared;
 mod query;
+mod rebuild;
 mod roles;
 mod set;
 mod show;

@@ -152,6 +152,9 @@ impl State {
         let table = sql::point::table_of(statement)?;
         let database = table.database.as_deref().or(self.database.as_deref())?;
         let def = self.catalog.require_table(database, &table.name).ok()?;
+        if !self.sees(def.id) {
+            return None;
+        }
         let bound = match template.bound(def) {
             Some(bound) => bound,
             None => {

@@ -9,7 +9,7 @@ use crate::plans::NamedTable;
 use crate::server::Aggregator;
 use crate::session::{Level, Privileges, State, find_table};
 use crate::system_schemas::{self, system_schema};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, is_seen};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -51,6 +51,8 @@ pub(crate) struct Parameters<'a> {
 pub(crate) struct CatalogTables {
     pub(crate) aggregator: Arc<Aggregator>,
     pub(crate) catalog: Arc<Catalog>,
+    /// That of the transaction's snapshot.
+    seen: Option<Arc<Catalog>>,
     database: Option<String>,
     pub(crate) privileges: Privileges,
     /// As they were when the statement began.
@@ -77,6 +79,12 @@ impl CatalogTables {
             return Err(changed_through_view(database, name));
         }
         let def = find_table(&self.catalog, database, name)?;
+        if !is_seen(self.seen.as_deref(), &self.catalog, def.id) {
+            return Err(SqlError::new(
+                ErrorKind::TableDefinitionChanged,
+                "Table definition has changed, please retry transaction",
+            ));
+        }
         let (id, version) = (def.id, def.version);
         self.named.lock().push(NamedTable {
             database: database.to_string(),
@@ -101,6 +109,7 @@ impl CatalogTables {
             aggregator: self.aggregator.clone(),
             // A view is of tables that are there for everybody.
             catalog: Arc::new(self.catalog.without_shadows()),
+            seen: self.seen.clone(),
             database: Some(database.to_string()),
             privileges,
             session_variables: self.session_variables.clone(),
@@ -212,6 +221,7 @@ impl State {
         CatalogTables {
             aggregator: self.aggregator.clone(),
             catalog: self.catalog.clone(),
+            seen: self.seen_catalog().cloned(),
             database: self.database.clone(),
             privileges: self.privileges.clone(),
             session_variables: self.variables.session().clone(),

@@ -171,6 +171,7 @@ impl SystemTable {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             comment: String::new(),
+            replacement: None,
         }
     }
 

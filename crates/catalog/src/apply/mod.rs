@@ -45,6 +45,9 @@ impl Catalog {
                 self.create_table(database, def, *if_not_exists)
             }
             Command::AlterTable { def, expected_version } => self.alter_table(def, *expected_version),
+            Command::ReplaceTable { table, by, expected_version, name } => {
+                self.replace_table(*table, *by, *expected_version, name)
+            }
             Command::DropTable { database, name, if_exists } => self.drop_table(database, name, *if_exists),
             Command::TruncateTable { database, name } => self.truncate_table(database, name),
             Command::CreateView { database, view, or_replace } => {

@@ -1,5 +1,11 @@
 //! CREATE, ALTER, DROP and TRUNCATE TABLE.
 //!
+//! A table is replaced by another one in two steps, since leaves learn of a change one after the other, and no
+//! row may be written to the old table that the new one lacks. First its definition names the replacement: a
+//! leaf that knows that changes no row of it any more. Once all of them do, the one takes the place of the
+//! other. Dropping the replacement takes the first step back, so whoever finds a table waiting for too long may
+//! do that: the second step then fails.
+//!
 //! What the statement means is the binder's matter. Here stands what every process relies on: that
 //! names and ids in a definition are unique, that keys name columns that exist, and that the id of
 //! a dropped column never returns.
@@ -29,6 +35,7 @@ impl Catalog {
         def.id = TableId(take_id(&mut self.next.table)?);
         def.database = database.id;
         def.version = 1;
+        def.replacement = None;
         let def = Arc::new(def);
         self.insert_table(def.clone());
         Ok(Outcome::TableCreated(def))
@@ -50,13 +57,7 @@ impl Catalog {
 
     pub(super) fn alter_table(&mut self, def: &TableDef, expected_version: u64) -> Result<Outcome, SqlError> {
         // A table that is gone has changed, too: the statement is bound again and then says so.
-        let Some(old) = self.table_by_id(def.id).cloned().filter(|old| old.version == expected_version)
-        else {
-            return Err(SqlError::new(
-                ErrorKind::TableDefinitionChanged,
-                "Table definition has changed, please retry transaction",
-            ));
-        };
+        let old = self.of_version(def.id, expected_version)?;
         if def.database != old.database {
             return Err(SqlError::unsupported("RENAME TABLE to another database"));
         }
@@ -76,12 +77,8 @@ impl Catalog {
             return Err(SqlError::internal(format!("The column ids of table '{}' would run back", def.name)));
         }
         let renamed = def.name != old.name;
-        let taken = |name: &String| {
-            self.tables.get(&old.database).is_some_and(|tables| tables.contains_key(name))
-                || self.views.contains_key(&(old.database, name.clone()))
-        };
-        if renamed && taken(&def.name) {
-            return Err(table_exists(&def.name));
+        if renamed {
+            self.refuse_taken(&old, &def.name)?;
         }
         let new = Arc::new(TableDef { version: expected_version + 1, ..def.clone() });
         if renamed {
@@ -89,6 +86,56 @@ impl Catalog {
         }
         self.insert_table(new.clone());
         Ok(Outcome::TableAltered(new))
+    }
+
+    /// A table, if it still has this version. A table that is gone has changed, too: the statement is bound
+    /// again and then says so.
+    fn of_version(&self, table: TableId, version: u64) -> Result<Arc<TableDef>, SqlError> {
+        self.table_by_id(table).filter(|def| def.version == version).cloned().ok_or_else(changed)
+    }
+
+    /// 1050 if something else has the name that a table is to get.
+    fn refuse_taken(&self, def: &TableDef, name: &str) -> Result<(), SqlError> {
+        let is_taken = self.tables.get(&def.database).is_some_and(|tables| tables.contains_key(name))
+            || self.views.contains_key(&(def.database, name.to_string()));
+        if is_taken { Err(table_exists(name)) } else { Ok(()) }
+    }
+
+    pub(super) fn replace_table(
+        &mut self,
+        table: TableId,
+        by: TableId,
+        expected_version: u64,
+        name: &str,
+    ) -> Result<Outcome, SqlError> {
+        let old = self.of_version(table, expected_version)?;
+        let waits = old.replacement == Some(by);
+        let Some(new) = self.table_by_id(by).filter(|new| waits && new.database == old.database).cloned()
+        else {
+            return Err(changed());
+        };
+        if name != old.name {
+            self.refuse_taken(&old, name)?;
+        }
+        let placed = TableDef { name: name.to_string(), version: new.version + 1, ..TableDef::clone(&new) };
+        check(&placed)?;
+        self.remove_table(&old);
+        self.forget_ids(old.id);
+        self.remove_table(&new);
+        let placed = Arc::new(placed);
+        self.insert_table(placed.clone());
+        Ok(Outcome::TableAltered(placed))
+    }
+
+    /// The tables that waited for this one keep what they have.
+    fn give_up_replacement(&mut self, by: &TableDef) {
+        let waiting = |def: &&Arc<TableDef>| def.replacement == Some(by.id);
+        let tables = self.tables.get(&by.database).into_iter().flat_map(|tables| tables.values());
+        let waiting: Vec<Arc<TableDef>> = tables.filter(waiting).cloned().collect();
+        for def in waiting {
+            let version = def.version + 1;
+            self.insert_table(Arc::new(TableDef { version, replacement: None, ..TableDef::clone(&def) }));
+        }
     }
 
     pub(super) fn drop_table(
@@ -108,6 +155,7 @@ impl Catalog {
         };
         self.remove_table(&def);
         self.forget_ids(def.id);
+        self.give_up_replacement(&def);
         Ok(Outcome::TableDropped(def))
     }
 
@@ -128,10 +176,7 @@ impl Catalog {
 
     fn next_value(&self, table: TableId) -> Result<u64, SqlError> {
         if self.table_by_id(table).is_none() {
-            return Err(SqlError::new(
-                ErrorKind::TableDefinitionChanged,
-                "Table definition has changed, please retry transaction",
-            ));
+            return Err(changed());
         }
         Ok(self.next_values.get(&table).copied().unwrap_or(1))
     }
@@ -148,12 +193,19 @@ impl Catalog {
         self.require_database(database)?;
         let old = self.table(database, name).cloned().ok_or_else(|| no_such_table(database, name))?;
         let id = TableId(take_id(&mut self.next.table)?);
-        let new = Arc::new(TableDef { id, version: 1, ..TableDef::clone(&old) });
+        let new = Arc::new(TableDef { id, version: 1, replacement: None, ..TableDef::clone(&old) });
         self.remove_table(&old);
         self.forget_ids(old.id);
         self.insert_table(new.clone());
         Ok(Outcome::TableTruncated { old, new })
     }
+}
+
+fn changed() -> SqlError {
+    SqlError::new(
+        ErrorKind::TableDefinitionChanged,
+        "Table definition has changed, please retry transaction",
+    )
 }
 
 pub(super) fn table_exists(name: &str) -> SqlError {

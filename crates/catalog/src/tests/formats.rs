@@ -9,8 +9,10 @@ const COMMANDS_1: &str = include_str!("../../testdata/commands-1.json");
 const SNAPSHOT_1: &str = include_str!("../../testdata/snapshot-1.json");
 const COMMANDS_2: &str = include_str!("../../testdata/commands-2.json");
 const SNAPSHOT_2: &str = include_str!("../../testdata/snapshot-2.json");
-const COMMANDS: &str = include_str!("../../testdata/commands-3.json");
-const SNAPSHOT: &str = include_str!("../../testdata/snapshot-3.json");
+const COMMANDS_3: &str = include_str!("../../testdata/commands-3.json");
+const SNAPSHOT_3: &str = include_str!("../../testdata/snapshot-3.json");
+const COMMANDS: &str = include_str!("../../testdata/commands-4.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-4.json");
 
 /// One of each kind that the format knows; those before the failures make a state that has something
 /// of everything.
@@ -29,6 +31,9 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
     }
     if format >= 3 {
         commands.extend(commands_new_in_format_3());
+    }
+    if format >= 4 {
+        commands.extend(commands_new_in_format_4());
     }
     commands
 }
@@ -55,6 +60,33 @@ fn commands_new_in_format_3() -> Vec<Command> {
         Command::SetDefaultRoles { user: ann.clone(), roles: vec![role.clone()] },
         Command::RevokeRole { user: ann, role: UserName::new("gone", "%") },
         Command::DropRole { role: UserName::new("gone", "%"), if_exists: false },
+    ]
+}
+
+/// Table 1 is replaced; a table that waits is left.
+fn commands_new_in_format_4() -> Vec<Command> {
+    let create = |name: &str| Command::CreateTable {
+        database: "shop".into(),
+        def: table(name),
+        if_not_exists: false,
+    };
+    let waiting = |id, name: &str, by| TableDef {
+        id: TableId(id),
+        database: DatabaseId(1),
+        replacement: Some(TableId(by)),
+        ..table(name)
+    };
+    vec![
+        create("new"),
+        Command::AlterTable { def: waiting(1, "orders", 4), expected_version: 2 },
+        Command::ReplaceTable {
+            table: TableId(1),
+            by: TableId(4),
+            expected_version: 3,
+            name: "all_orders".into(),
+        },
+        create("newer"),
+        Command::AlterTable { def: waiting(4, "all_orders", 5), expected_version: 2 },
     ]
 }
 
@@ -128,7 +160,7 @@ fn commands_of_format_1() -> Vec<Command> {
 }
 
 fn stored_commands() -> String {
-    let lines = (1..).zip(commands(3)).map(|(number, command)| {
+    let lines = (1..).zip(commands(4)).map(|(number, command)| {
         String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
     });
     lines.collect()
@@ -146,7 +178,7 @@ fn state(format: u32) -> Catalog {
 #[test]
 fn bytes_are_those_of_the_fixtures() {
     assert_eq!(stored_commands(), COMMANDS);
-    assert_eq!(String::from_utf8(state(3).encode()).unwrap() + "\n", SNAPSHOT);
+    assert_eq!(String::from_utf8(state(4).encode()).unwrap() + "\n", SNAPSHOT);
 }
 
 /// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
@@ -154,10 +186,10 @@ fn bytes_are_those_of_the_fixtures() {
 #[ignore = "writes files"]
 fn write_fixtures() {
     let folder = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata");
-    std::fs::write(folder.join("commands-3.json"), stored_commands()).unwrap();
+    std::fs::write(folder.join("commands-4.json"), stored_commands()).unwrap();
     std::fs::write(
-        folder.join("snapshot-3.json"),
-        state(3).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+        folder.join("snapshot-4.json"),
+        state(4).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
     )
     .unwrap();
 }
@@ -165,7 +197,12 @@ fn write_fixtures() {
 #[test]
 fn fixtures_are_read_back() {
     for (format, stored, snapshot) in
-        [(1, COMMANDS_1, SNAPSHOT_1), (2, COMMANDS_2, SNAPSHOT_2), (3, COMMANDS, SNAPSHOT)]
+        [
+            (1, COMMANDS_1, SNAPSHOT_1),
+            (2, COMMANDS_2, SNAPSHOT_2),
+            (3, COMMANDS_3, SNAPSHOT_3),
+            (4, COMMANDS, SNAPSHOT),
+        ]
     {
         assert_eq!(stored.lines().count(), commands(format).len());
         for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
@@ -178,12 +215,12 @@ fn fixtures_are_read_back() {
 
 #[test]
 fn unknown_formats_and_damage_are_refused() {
-    let later = SNAPSHOT.replacen("\"format\":3", "\"format\":4", 1);
+    let later = SNAPSHOT.replacen("\"format\":4", "\"format\":5", 1);
     let error = Catalog::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(error, FormatError::UnknownFormat { found: 4 });
-    assert_eq!(error.to_string(), "the metadata is of format 4, and this version of Pando knows only 1 to 3");
+    assert_eq!(error, FormatError::UnknownFormat { found: 5 });
+    assert_eq!(error.to_string(), "the metadata is of format 5, and this version of Pando knows only 1 to 4");
     let line = COMMANDS.lines().next().unwrap();
-    let later = line.replacen("\"format\":3", "\"format\":9,\"new\":0", 1);
+    let later = line.replacen("\"format\":4", "\"format\":9,\"new\":0", 1);
     assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
 
     let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
@@ -191,9 +228,9 @@ fn unknown_formats_and_damage_are_refused() {
         cut.to_vec(),
         vec![],
         b"{}".to_vec(),
-        SNAPSHOT.replacen("\"format\":3", "\"format\":3,\"more\":2", 1).into_bytes(),
+        SNAPSHOT.replacen("\"format\":4", "\"format\":4,\"more\":2", 1).into_bytes(),
         SNAPSHOT
-            .replacen("\"database\":1,\"name\":\"orders\"", "\"database\":8,\"name\":\"orders\"", 1)
+            .replacen("\"database\":1,\"name\":\"newer\"", "\"database\":8,\"name\":\"newer\"", 1)
             .into_bytes(),
         SNAPSHOT.replacen("\"ordinal\":1", "\"ordinal\":3", 1).into_bytes(),
         SNAPSHOT.replacen("\"partition\":", "\"partition\":0", 1).into_bytes(),

@@ -119,6 +119,7 @@ fn table(name: &str) -> TableDef {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 

@@ -195,6 +195,53 @@ fn tables_come_and_go_with_mysqls_messages() {
 }
 
 #[test]
+fn a_table_is_replaced_by_the_one_that_it_waits_for() {
+    let mut driver = Driver::with_leaves();
+    driver.run(create_database("d", Some(2))).unwrap();
+    let mut create = |name: &str| {
+        let command = Command::CreateTable { database: "d".into(), def: table(name), if_not_exists: false };
+        let Outcome::TableCreated(def) = driver.run(command).unwrap() else { panic!() };
+        def
+    };
+    let (old, new, other) = (create("t"), create("new"), create("other"));
+    let replace = |version, by: &TableDef, name: &str| Command::ReplaceTable {
+        table: old.id,
+        by: by.id,
+        expected_version: version,
+        name: name.into(),
+    };
+    let changed = "ERROR 1412 (HY000): Table definition has changed, please retry transaction";
+    let wait = |def: &TableDef, version| {
+        let def = TableDef { replacement: Some(new.id), ..def.clone() };
+        Command::AlterTable { def, expected_version: version }
+    };
+    assert_eq!(driver.fails(replace(1, &new, "t")), changed);
+    driver.run(wait(&old, 1)).unwrap();
+    assert_eq!(driver.catalog.table("d", "t").unwrap().replacement, Some(new.id));
+    assert_eq!(driver.fails(replace(1, &new, "t")), changed);
+    assert_eq!(driver.fails(replace(2, &other, "t")), changed);
+    assert_eq!(
+        driver.fails(replace(2, &new, "other")),
+        "ERROR 1050 (42S01): Table 'other' already exists"
+    );
+    driver.run(Command::RaiseIds { table: new.id, above: 7 }).unwrap();
+    let Outcome::TableAltered(placed) = driver.run(replace(2, &new, "t")).unwrap() else { panic!() };
+    assert_eq!((placed.id, placed.version, placed.name.as_str()), (new.id, 2, "t"));
+    assert_eq!(driver.catalog.table("d", "t"), Some(&placed));
+    assert_eq!((driver.catalog.table_by_id(old.id), driver.catalog.table("d", "new")), (None, None));
+    assert_eq!(driver.run(Command::TakeIds { table: new.id, count: 1 }), Ok(Outcome::Ids { first: 8 }));
+
+    // Whoever drops the replacement lets the table go on.
+    let wait = TableDef { replacement: Some(other.id), ..TableDef::clone(&placed) };
+    driver.run(Command::AlterTable { def: wait, expected_version: 2 }).unwrap();
+    driver.run(drop_table("d", "other")).unwrap();
+    let kept = driver.catalog.table("d", "t").unwrap();
+    assert_eq!((kept.id, kept.version, kept.replacement), (new.id, 4, None));
+    let late = Command::ReplaceTable { table: new.id, by: other.id, expected_version: 3, name: "t".into() };
+    assert_eq!(driver.fails(late), changed);
+}
+
+#[test]
 fn a_table_changes_only_from_the_version_that_was_read() {
     let mut driver = Driver::with_leaves();
     driver.run(create_database("d", Some(2))).unwrap();

@@ -112,6 +112,12 @@ pub(crate) struct Waiting {
     pub(crate) entry: Option<(TableId, Arc<Entry>)>,
 }
 
+/// The last state of a dropped table.
+pub(crate) struct LateTable {
+    pub(crate) state: Arc<TableState>,
+    pub(crate) dropped_at: Timestamp,
+}
+
 pub(crate) struct Core {
     pub(crate) id: PartitionId,
     pub(crate) epoch: u32,
@@ -121,6 +127,8 @@ pub(crate) struct Core {
     /// Reads below are refused; flush and merge have forgotten what only they would see.
     pub(crate) watermark: Timestamp,
     pub(crate) tables: HashMap<TableId, Table>,
+    /// Tables that were dropped, for reads that began before: until all of those must be over.
+    pub(crate) late: HashMap<TableId, LateTable>,
     pub(crate) txns: HashMap<TxnId, Txn>,
     pub(crate) shows: VecDeque<Show>,
     pub(crate) locks: LockTable<LockKey>,
@@ -143,6 +151,7 @@ impl Core {
             timeline,
             watermark: Timestamp::ZERO,
             tables: HashMap::new(),
+            late: HashMap::new(),
             txns: HashMap::new(),
             shows: VecDeque::new(),
             locks: LockTable::default(),
@@ -165,6 +174,14 @@ impl Core {
 
     pub(crate) fn state(&self, table: TableId) -> Result<&Arc<TableState>, StoreError> {
         self.table(table).map(|t| &t.state)
+    }
+
+    /// What a reader is to see of a table, be it dropped meanwhile.
+    pub(crate) fn read_state(&self, table: TableId) -> Result<&Arc<TableState>, StoreError> {
+        match (self.tables.get(&table), self.late.get(&table)) {
+            (None, Some(late)) => Ok(&late.state),
+            _ => self.state(table),
+        }
     }
 
     /// Changes a table's state.

@@ -172,6 +172,11 @@ pub(crate) struct TableState {
 }
 
 impl TableState {
+    /// An error if no row of the table may change, since another one is to take its place.
+    pub(crate) fn refuse_replaced(&self) -> Result<(), StoreError> {
+        if self.def.replacement.is_some() { Err(StoreError::TableDefinitionChanged) } else { Ok(()) }
+    }
+
     pub(crate) fn run(&self, source: u32) -> Option<&Arc<FrozenRun>> {
         self.runs.iter().find(|run| run.source == source)
     }

@@ -65,6 +65,7 @@ impl Store {
             let mut core = partition.latch()?;
             core.enter(&self.leaf, ctx, table)?;
             let table = core.table(table)?;
+            table.state.refuse_replaced()?;
             (table.state.def.clone(), table.layout()?)
         };
         let memory = &self.leaf.options.memory;

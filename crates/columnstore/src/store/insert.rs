@@ -148,13 +148,36 @@ impl Store {
         mode: Mode,
     ) -> Result<(Arc<TableDef>, Arc<RowLayout>), StoreError> {
         let mut core = partition.latch()?;
+        self.enter_locked(partition, &mut core, ctx, table, mode)?;
+        let table = core.table(table)?;
+        table.state.refuse_replaced()?;
+        Ok((table.state.def.clone(), table.layout()?))
+    }
+
+    /// A statement enters, and has its transaction hold the table's rows in this partition.
+    fn enter_locked(
+        &self,
+        partition: &Partition,
+        core: &mut Latch<'_>,
+        ctx: &WriteContext,
+        table: TableId,
+        mode: Mode,
+    ) -> Result<(), StoreError> {
         core.enter(&self.leaf, ctx, table)?;
-        let had = partition.acquire(&self.leaf, &mut core, ctx, (LockKey::Table(table), mode), None)?;
+        let had = partition.acquire(&self.leaf, core, ctx, (LockKey::Table(table), mode), None)?;
         if had == Had::AfterWaiting {
             core.enter(&self.leaf, ctx, table)?;
         }
-        let table = core.table(table)?;
-        Ok((table.state.def.clone(), table.layout()?))
+        Ok(())
+    }
+
+    /// Keeps all others from changing rows of a table in this partition, until the transaction ends: those that
+    /// did have ended. Done by a later statement again, it fails if the partition has lost the transaction.
+    pub fn lock_table(&self, ctx: &WriteContext, p: PartitionId, table: TableId) -> Result<(), StoreError> {
+        let partition = self.partition(p)?;
+        self.leaf.wal.admit()?;
+        let mut core = partition.latch()?;
+        self.enter_locked(&partition, &mut core, ctx, table, Mode::Exclusive)
     }
 
     pub(crate) fn insert_rows(

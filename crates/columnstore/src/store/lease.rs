@@ -21,7 +21,8 @@ impl Store {
         self.leaf.leases.lock().renew(renewal, self.leaf.boot_millis());
     }
 
-    /// Rolls back what silent aggregators have left unprepared, forgets decisions whose time is over,
+    /// Rolls back what silent aggregators have left unprepared, forgets decisions whose time is over and dropped
+    /// tables that nobody reads any more,
     /// and returns what is prepared and needs an end. To be called every half second or so.
     pub fn sweep(&self) -> Result<Vec<Orphan>, StoreError> {
         let boot = self.leaf.boot_millis();
@@ -30,6 +31,10 @@ impl Store {
             let mut core = partition.latch_any();
             if core.dropped || core.failed {
                 continue;
+            }
+            if !core.late.is_empty() {
+                let watermark = self.leaf.watermark_for(core.timeline.applied());
+                core.late.retain(|_, late| late.dropped_at > watermark);
             }
             let mut over = Vec::new();
             {

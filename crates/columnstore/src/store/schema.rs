@@ -4,7 +4,7 @@ use super::Store;
 use crate::StoreError;
 use crate::manifest::{FILE_NAME, Manifest};
 use crate::partition::Partition;
-use crate::partition::core::{Core, Table};
+use crate::partition::core::{Core, LateTable, Table};
 use crate::partition::state::TableState;
 use crate::recovery::partition_folder_name;
 use crate::tail::row::RowLayout;
@@ -56,6 +56,7 @@ impl Store {
         for show in core.shows.drain(..) {
             show.done.fail();
         }
+        core.late.clear();
         let states: Vec<Arc<TableState>> = core.tables.drain().map(|(_, table)| table.state).collect();
         drop(core);
         for state in &states {
@@ -118,6 +119,7 @@ impl Store {
         partition.wait_durable(lsn)
     }
 
+    /// The table is gone; but who has begun to read it reads on, so its files stay for as long as that may take.
     pub fn drop_table(&self, p: PartitionId, table: TableId) -> Result<(), StoreError> {
         let partition = self.partition(p)?;
         let (lsn, dropped) = {
@@ -127,7 +129,12 @@ impl Store {
             }
             let lsn = core.append(&self.leaf, &Record::DropTable { table }, true)?;
             core.edits += 1;
-            (lsn, core.tables.remove(&table))
+            let dropped = core.tables.remove(&table);
+            if let Some(dropped) = &dropped {
+                let (state, dropped_at) = (dropped.state.clone(), core.timeline.applied());
+                core.late.insert(table, LateTable { state, dropped_at });
+            }
+            (lsn, dropped)
         };
         partition.wait_durable(lsn)?;
         if let Some(dropped) = dropped {

@@ -130,6 +130,12 @@ impl LeafService for LeafClient {
         Ok(LockOutcome { changed: reply.changed, skipped: reply.skipped })
     }
 
+    async fn lock_table(&self, target: Target, ctx: WriteContext) -> Result<()> {
+        let message =
+            wire::LockTableRequest { target: put_target(&target), context: put_context(&ctx) };
+        call!(self, lock_table, message).map(drop)
+    }
+
     async fn update(
         &self,
         target: Target,

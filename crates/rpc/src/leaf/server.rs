@@ -138,6 +138,12 @@ impl Leaf for LeafServer {
         self.answer(outcome.map(|o| wire::LockRowsReply { changed: o.changed, skipped: o.skipped }))
     }
 
+    async fn lock_table(&self, request: Request<wire::LockTableRequest>) -> Reply<wire::Empty> {
+        let message = self.open_write(request)?;
+        let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);
+        self.answer(self.leaf.lock_table(target, ctx).await.map(done))
+    }
+
     async fn update(&self, request: Request<wire::UpdateRequest>) -> Reply<wire::Empty> {
         let message = self.open_write(request)?;
         let (target, ctx) = (take_target(message.target)?, take_context(message.context)?);

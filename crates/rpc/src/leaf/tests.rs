@@ -123,6 +123,9 @@ impl LeafService for Noted {
         self.note((target, ctx, rows, request))?;
         Ok(LockOutcome { changed: true, skipped: vec![u64::MAX] })
     }
+    async fn lock_table(&self, target: Target, ctx: WriteContext) -> Result<()> {
+        self.note((target, ctx))
+    }
     async fn insert_or_lock(
         &self,
         target: Target,
@@ -307,6 +310,7 @@ fn def() -> TableDef {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         comment: String::new(),
+        replacement: None,
     }
 }
 
@@ -367,6 +371,8 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
         assert_eq!(locked, LockOutcome { changed: true, skipped: vec![u64::MAX] });
         told(format!("{:?}", (target(), context(), &refs, request)));
     }
+    client.lock_table(target(), context()).await.unwrap();
+    told(format!("{:?}", (target(), context())));
     let met = client.insert_or_lock(target(), context(), rows(5)).await.unwrap();
     told(format!("{:?}", (target(), context())));
     assert_eq!((met.inserted, met.again), (2, vec![3, 4]));

@@ -15,26 +15,12 @@ pub(super) const HIDDEN_PREFIX: &str = "__key_";
 
 /// Gives a new table collation keys for the columns of its keys that need them.
 pub(super) fn key_texts(def: &mut TableDef) {
-    let keys = def.keys.iter().map(|key| &key.columns);
-    let all = [&def.primary_key, &def.shard_key, &def.sort_key].into_iter().chain(keys).flatten();
-    let texts = texts_of(def, all);
-    for id in texts {
+    for id in texts_of(def, all_keys(def)) {
         let nullable = def.column(id).is_some_and(|column| column.nullable);
-        let key = add_key(def, id, nullable, None);
+        let key = add_key(def, id, nullable);
         let keys = def.keys.iter_mut().map(|key| &mut key.columns);
         let all = [&mut def.primary_key, &mut def.shard_key, &mut def.sort_key].into_iter().chain(keys);
         for column in all.flatten().filter(|column| **column == id) {
-            *column = key;
-        }
-    }
-}
-
-/// The same for KEY and UNIQUE KEY of a table that is there and has no rows. A row that comes nevertheless
-/// before the table has changed has NULL for a key.
-pub(super) fn key_texts_of_none(def: &mut TableDef) {
-    for id in texts_of(def, def.keys.iter().flat_map(|key| &key.columns)) {
-        let key = add_key(def, id, true, Some(ColumnDefault::Null));
-        for column in def.keys.iter_mut().flat_map(|key| &mut key.columns).filter(|column| **column == id) {
             *column = key;
         }
     }
@@ -49,7 +35,7 @@ fn texts_of<'k>(def: &TableDef, columns: impl Iterator<Item = &'k ColumnId>) -> 
     texts
 }
 
-fn add_key(def: &mut TableDef, text: ColumnId, nullable: bool, initial: Option<ColumnDefault>) -> ColumnId {
+fn add_key(def: &mut TableDef, text: ColumnId, nullable: bool) -> ColumnId {
     let id = def.next_column_id;
     def.next_column_id = ColumnId(id.0 + 1);
     def.columns.push(ColumnDef {
@@ -60,7 +46,7 @@ fn add_key(def: &mut TableDef, text: ColumnId, nullable: bool, initial: Option<C
         collation: Collation::default(),
         nullable,
         default: ColumnDefault::CollationKey(text),
-        initial,
+        initial: None,
         auto_increment: false,
         on_update_now: false,
         comment: String::new(),
@@ -91,18 +77,34 @@ pub(super) fn refuse_in_unique_keys(def: &TableDef) -> Result<()> {
     }
 }
 
-/// 1235 if a column gets another collation than the one that its stored keys were made by.
-pub(super) fn refuse_other_keys(before: &TableDef, after: &TableDef) -> Result<()> {
+/// Whether the rows of a table whose definition changes lack collation keys that they need, or have some by
+/// another collation.
+pub(super) fn needs_other_keys(before: &TableDef, after: &TableDef) -> bool {
     let keyed = before.shown().iter().filter(|column| before.compared(column.id) != column.id);
-    let mut changed =
-        keyed.filter_map(|old| after.column(old.id).filter(|new| new.collation != old.collation));
-    match changed.next() {
-        None => Ok(()),
-        Some(column) => Err(SqlError::unsupported(format!(
-            "another collation for column '{}', which is in a key, since that rewrites the table",
-            column.name
-        ))),
+    let mut others = keyed.filter_map(|old| after.column(old.id).filter(|new| new.collation != old.collation));
+    let (had, has) = (texts_of(before, all_keys(before)), texts_of(after, all_keys(after)));
+    others.next().is_some() || has.iter().any(|text| !had.contains(text))
+}
+
+fn all_keys(def: &TableDef) -> impl Iterator<Item = &ColumnId> {
+    let keys = def.keys.iter().map(|key| &key.columns);
+    [&def.primary_key, &def.shard_key, &def.sort_key].into_iter().chain(keys).flatten()
+}
+
+/// Takes the collation keys out of a definition again.
+pub(super) fn unkey_texts(def: &mut TableDef) {
+    let hidden: Vec<(ColumnId, ColumnId)> = def.columns[def.shown().len()..]
+        .iter()
+        .map(|column| (column.id, def.shown_as(column.id)))
+        .collect();
+    let keys = def.keys.iter_mut().map(|key| &mut key.columns);
+    let all = [&mut def.primary_key, &mut def.shard_key, &mut def.sort_key].into_iter().chain(keys);
+    for column in all.flatten() {
+        if let Some((_, text)) = hidden.iter().find(|(key, _)| key == column) {
+            *column = *text;
+        }
     }
+    def.columns.retain(|column| !column.is_hidden());
 }
 
 /// Makes the columns of PRIMARY and UNIQUE keys compare by their bytes; gives a warning for each that would

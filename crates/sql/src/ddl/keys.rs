@@ -4,7 +4,7 @@ use super::{errors, has_key};
 use crate::statement::{CreateTable, ForeignKeySpec, KeyKind, KeySpec};
 use sqlparser::ast::Ident;
 use std::collections::HashSet;
-use types::{ColumnId, ForeignKeyDef, KeyDef, Result, SqlError, SqlType, TableDef};
+use types::{ColumnDefault, ColumnId, ForeignKeyDef, KeyDef, Result, SqlError, SqlType, TableDef};
 
 /// Fills in the keys of `def`. Tells whether a column of the primary key was declared NULL.
 pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
@@ -42,6 +42,12 @@ fn resolve(def: &TableDef, names: &[Ident]) -> Result<Vec<ColumnId>> {
     Ok(ids)
 }
 
+/// That no column of a key that must be unique has grown too long.
+pub(super) fn refuse_lob_keys(def: &TableDef) -> Result<()> {
+    let unique = def.keys.iter().filter(|key| key.unique).map(|key| &key.columns);
+    std::iter::once(&def.primary_key).chain(unique).try_for_each(|key| refuse_lobs(def, key))
+}
+
 /// Keys whose values must stand in a bounded key may not be TEXT or BLOB.
 fn refuse_lobs(def: &TableDef, ids: &[ColumnId]) -> Result<()> {
     for column in ids.iter().filter_map(|id| def.column(*id)) {
@@ -75,10 +81,7 @@ fn single(def: &TableDef, create: &CreateTable, kind: KeyKind, words: &str) -> R
     let mut keys = create.keys.iter().filter(|k| k.kind == kind);
     let first = keys.next().map(|key| resolve(def, &key.columns)).transpose()?;
     if keys.next().is_some() {
-        return Err(SqlError::new(
-            types::ErrorKind::DupKeyName,
-            format!("Multiple {words} defined: a table has one"),
-        ));
+        return Err(several(words));
     }
     Ok(first)
 }
@@ -160,6 +163,51 @@ pub(super) fn add(def: &mut TableDef, spec: &KeySpec) -> Result<String> {
     };
     push(def, spec, name.clone())?;
     Ok(name)
+}
+
+/// ADD PRIMARY KEY: its columns take no NULL any more, and place the rows if nothing else does.
+pub(super) fn add_primary(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
+    if !def.primary_key.is_empty() {
+        return Err(errors::multiple_primary_keys());
+    }
+    let columns = resolve(def, &spec.columns)?;
+    refuse_lobs(def, &columns)?;
+    for column in def.columns.iter_mut().filter(|column| columns.contains(&column.id)) {
+        column.nullable = false;
+        if column.default == ColumnDefault::Null {
+            column.default = ColumnDefault::None;
+        }
+    }
+    if def.shard_key.is_empty() {
+        def.shard_key.clone_from(&columns);
+    }
+    def.primary_key = columns;
+    Ok(())
+}
+
+/// ADD SHARD KEY and ADD SORT KEY.
+pub(super) fn add_placing(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
+    let columns = resolve(def, &spec.columns)?;
+    let (key, is_free, words) = match spec.kind {
+        // The primary key does it as long as nothing else is said.
+        KeyKind::Shard => {
+            let is_free = def.shard_key == def.primary_key;
+            (&mut def.shard_key, is_free, "SHARD KEY")
+        }
+        _ => {
+            let is_free = def.sort_key.is_empty();
+            (&mut def.sort_key, is_free, "SORT KEY")
+        }
+    };
+    if !is_free {
+        return Err(several(words));
+    }
+    *key = columns;
+    Ok(())
+}
+
+fn several(words: &str) -> SqlError {
+    SqlError::new(types::ErrorKind::DupKeyName, format!("Multiple {words} defined: a table has one"))
 }
 
 fn push(def: &mut TableDef, spec: &KeySpec, name: String) -> Result<()> {

@@ -282,6 +282,7 @@ prop_compose! {
             next_column_id: ColumnId(columns.len() as u32 + 1), columns,
             sort_key: shard_key.clone(), shard_key, primary_key: Vec::new(), keys, checks: Vec::new(),
             foreign_keys: Vec::new(), comment, collation: types::Collation::default(),
+            replacement: None,
         }
     }
 }

@@ -41,12 +41,11 @@ enum Content {
 
 pub(super) struct Intake {
     def: Arc<TableDef>,
-    partitions: Vec<PartitionId>,
     duplicates: Duplicates,
     spread: u32,
     workers: VecDeque<JoinHandle<Result<Piece, LoadError>>>,
     most_workers: usize,
-    writers: BTreeMap<u32, Box<dyn BulkWriter>>,
+    writers: BulkWriters,
     written: Written,
     /// Rows of the pieces taken so far.
     rows: u64,
@@ -60,13 +59,12 @@ impl Intake {
         spread: u32,
     ) -> Intake {
         Intake {
+            writers: BulkWriters { def: def.clone(), partitions, spread, writers: BTreeMap::new() },
             def,
-            partitions,
             duplicates,
             spread,
             workers: VecDeque::new(),
             most_workers: std::thread::available_parallelism().map_or(2, |n| n.get()),
-            writers: BTreeMap::new(),
             written: Written::default(),
             rows: 0,
         }
@@ -83,7 +81,7 @@ impl Intake {
             self.take_oldest(state).await?;
         }
         let def = self.def.clone();
-        let partitions = self.partitions.len() as u32;
+        let partitions = self.writers.partitions.len() as u32;
         // Without a shard key pieces go round the partitions.
         self.spread = self.spread.wrapping_add(1);
         let spread = self.spread;
@@ -122,7 +120,7 @@ impl Intake {
         match piece.content {
             Content::Split(parts) => {
                 for (ordinal, rows) in parts {
-                    self.append(state, ordinal, rows).await?;
+                    self.writers.append_to(state, ordinal, rows).await?;
                 }
             }
             Content::Whole(batches) => {
@@ -135,7 +133,40 @@ impl Intake {
         Ok(())
     }
 
-    async fn append(&mut self, state: &mut State, ordinal: u32, rows: RecordBatch) -> Result<()> {
+    /// Takes what is left; gives how many rows there were, and what became of them.
+    pub(super) async fn finish(&mut self, state: &mut State) -> Result<(u64, Written)> {
+        while !self.workers.is_empty() {
+            self.take_oldest(state).await?;
+        }
+        self.written.inserted += self.writers.finish().await?;
+        Ok((self.rows, self.written))
+    }
+}
+
+/// Bulk writers at the partitions of a table that rows have come for.
+pub(crate) struct BulkWriters {
+    def: Arc<TableDef>,
+    partitions: Vec<PartitionId>,
+    /// Where rows go that have no shard key.
+    spread: u32,
+    writers: BTreeMap<u32, Box<dyn BulkWriter>>,
+}
+
+impl BulkWriters {
+    pub(crate) fn new(state: &State, def: Arc<TableDef>) -> BulkWriters {
+        let (partitions, spread) = (state.partitions(&def), state.aggregator.next_spread());
+        BulkWriters { def, partitions, spread, writers: BTreeMap::new() }
+    }
+
+    /// Rows with all columns of the table, as part of the open statement.
+    pub(crate) async fn append(&mut self, state: &mut State, rows: RecordBatch) -> Result<()> {
+        for (ordinal, part) in route::split(&self.def, rows, self.partitions.len() as u32, self.spread)? {
+            self.append_to(state, ordinal, part).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_to(&mut self, state: &mut State, ordinal: u32, rows: RecordBatch) -> Result<()> {
         if !self.writers.contains_key(&ordinal) {
             let writer = state.bulk_writer(&self.def, &self.partitions, ordinal).await?;
             self.writers.insert(ordinal, writer);
@@ -146,15 +177,13 @@ impl Intake {
         }
     }
 
-    /// Takes what is left; gives how many rows there were, and what became of them.
-    pub(super) async fn finish(&mut self, state: &mut State) -> Result<(u64, Written)> {
-        while !self.workers.is_empty() {
-            self.take_oldest(state).await?;
-        }
+    /// The number of rows.
+    pub(crate) async fn finish(&mut self) -> Result<u64> {
+        let mut rows = 0;
         for (_, writer) in std::mem::take(&mut self.writers) {
-            self.written.inserted += writer.finish().await?;
+            rows += writer.finish().await?;
         }
-        Ok((self.rows, self.written))
+        Ok(rows)
     }
 }
 

@@ -338,6 +338,7 @@ impl Table {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             comment: String::new(),
+            replacement: None,
         };
         let mut table = Table {
             def,

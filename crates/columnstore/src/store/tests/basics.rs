@@ -411,10 +411,21 @@ fn dropped_tables_and_partitions_are_gone_after_a_restart_and_so_are_their_files
     f.put(2, P2, &[(1, 10)]);
     f.store.flush(P1).unwrap();
     f.store.flush(P2).unwrap();
+    let (before, hold) = (f.store.read_timestamp(&[P1]).unwrap(), f.store.hold(Timestamp(1)));
     f.store.drop_table(P1, f.def.id).unwrap();
     f.store.drop_table(P1, f.def.id).unwrap();
     f.store.drop_partition(P2).unwrap();
     f.store.drop_partition(P2).unwrap();
+    assert!(matches!(f.begin(3).insert(P1, &[(2, 20)]), Err(StoreError::UnknownTable(_))));
+    for step in 0..3 {
+        assert_eq!(f.at(P1, before), map(&[(1, 10)]), "who began to read before reads on");
+        if step == 1 {
+            f.clock.advance(60_000);
+        }
+        f.store.sweep().unwrap();
+    }
+    drop(hold);
+    f.store.sweep().unwrap();
     for _ in 0..2 {
         assert_eq!(f.store.partitions(), vec![P1]);
         assert!(f.store.layout()[&P1].is_empty());

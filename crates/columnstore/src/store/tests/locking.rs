@@ -244,3 +244,63 @@ fn an_ended_version_of_a_run_is_not_taken_for_the_row() {
         assert_eq!(f.now(P1), after);
     }
 }
+
+#[test]
+fn a_table_is_locked_fenced_and_gone() {
+    let f = Fixture::small();
+    f.put(1, P1, &[(1, 10)]);
+    let mut before = f.begin(2);
+    before.insert(P1, &[(2, 20)]).unwrap();
+    let mut locking = f.begin(3);
+    let lock = |tx: &mut Tx| {
+        tx.next();
+        let ctx = tx.ctx(P1);
+        tx.store.lock_table(&ctx, P1, tx.def.id)
+    };
+    let waiter = std::thread::spawn(move || {
+        lock(&mut locking).unwrap();
+        locking
+    });
+    until_waiting(&f, 1);
+    before.commit().unwrap();
+    let mut locking = waiter.join().unwrap();
+    assert_eq!(f.now(P1), map(&[(1, 10), (2, 20)]), "readers go on");
+    let mut late = f.begin(4);
+    let late = std::thread::spawn(move || {
+        let error = late.insert(P1, &[(3, 30)]).unwrap_err();
+        late.rollback();
+        error
+    });
+    until_waiting(&f, 1);
+
+    let fenced = TableDef { version: 2, replacement: Some(TableId(9)), ..TableDef::clone(&f.def) };
+    let fenced = Arc::new(fenced);
+    f.store.put_table(P1, fenced.clone()).unwrap();
+    locking.def = fenced.clone();
+    lock(&mut locking).unwrap();
+    locking.rollback();
+    assert!(matches!(late.join().unwrap(), StoreError::TableDefinitionChanged));
+    let mut newer = f.begin(5);
+    newer.def = fenced.clone();
+    assert!(matches!(newer.insert(P1, &[(3, 30)]), Err(StoreError::TableDefinitionChanged)));
+    newer.next();
+    let ctx = newer.ctx(P1);
+    assert!(matches!(f.store.begin_bulk(&ctx, P1, f.def.id), Err(StoreError::TableDefinitionChanged)));
+    newer.rollback();
+    // Locks that were lost are not taken anew in silence.
+    let lost = lock(&mut locking);
+    assert!(matches!(lost, Err(StoreError::StatementMismatch { .. } | StoreError::TransactionOver)), "{lost:?}");
+    assert_eq!(f.now(P1), map(&[(1, 10), (2, 20)]));
+
+    let open = TableDef { version: 3, replacement: None, ..TableDef::clone(&f.def) };
+    f.store.put_table(P1, Arc::new(open.clone())).unwrap();
+    let mut writer = f.begin(6);
+    writer.def = Arc::new(open);
+    writer.insert(P1, &[(3, 30)]).unwrap();
+    writer.commit().unwrap();
+    let mut last = f.begin(7);
+    last.def = writer.def.clone();
+    lock(&mut last).unwrap();
+    f.store.drop_table(P1, f.def.id).unwrap();
+    last.rollback();
+}

@@ -3,6 +3,7 @@
 use crate::parse::reader::{Read, Reader, unsupported};
 use crate::statement::*;
 use sqlparser::tokenizer::Token;
+use types::{ErrorKind, SqlError};
 
 impl Reader<'_> {
     /// CREATE TABLE's reading of keys notes what it accepts in a table.
@@ -28,7 +29,13 @@ impl Reader<'_> {
 
     pub(super) fn alter_table(&mut self) -> Read<Statement> {
         self.expect("TABLE")?;
-        let mut alter = AlterTable { table: self.table_name()?, actions: Vec::new(), accepted: Vec::new() };
+        let mut alter = AlterTable {
+            table: self.table_name()?,
+            actions: Vec::new(),
+            algorithm: None,
+            lock: None,
+            accepted: Vec::new(),
+        };
         if self.at_end() {
             return self.expected("what to alter");
         }
@@ -75,10 +82,7 @@ impl Reader<'_> {
             alter.actions.push(AlterAction::SetDefault { column, default });
         } else if self.eat("RENAME") {
             self.alter_rename(alter)?;
-        } else if self.eat("ALGORITHM") || self.eat("LOCK") {
-            // How MySQL is to do it; here there is one way.
-            self.eat_equals();
-            self.any_word()?;
+        } else if self.how_to_alter(alter)? {
         } else if self.eat("COMMENT") {
             self.eat_equals();
             let text = self.text()?;
@@ -145,6 +149,35 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// `ALGORITHM [=] ..` or `LOCK [=] ..`; false: neither comes next. Errors: 1800, 1801.
+    fn how_to_alter(&mut self, alter: &mut AlterTable) -> Read<bool> {
+        let of_algorithm = self.eat("ALGORITHM");
+        if !of_algorithm && !self.eat("LOCK") {
+            return Ok(false);
+        }
+        self.eat_equals();
+        let word = self.any_word()?;
+        match (of_algorithm, word.to_ascii_uppercase().as_str()) {
+            (true, "DEFAULT") => alter.algorithm = None,
+            (true, "INSTANT") => alter.algorithm = Some(AlterAlgorithm::Instant),
+            (true, "INPLACE") => alter.algorithm = Some(AlterAlgorithm::Inplace),
+            (true, "COPY") => alter.algorithm = Some(AlterAlgorithm::Copy),
+            (false, "DEFAULT") => alter.lock = None,
+            (false, "NONE") => alter.lock = Some(AlterLock::None),
+            (false, "SHARED") => alter.lock = Some(AlterLock::Shared),
+            (false, "EXCLUSIVE") => alter.lock = Some(AlterLock::Exclusive),
+            (true, _) => {
+                let text = format!("Unknown ALGORITHM '{word}'");
+                return Err(SqlError::new(ErrorKind::UnknownAlterAlgorithm, text).into());
+            }
+            (false, _) => {
+                let text = format!("Unknown LOCK type '{word}'");
+                return Err(SqlError::new(ErrorKind::UnknownAlterLock, text).into());
+            }
+        }
+        Ok(true)
+    }
+
     /// A column's definition and where it goes.
     fn placed_column(&mut self, accepted: &mut Vec<String>) -> Read<(ColumnSpec, ColumnPlace)> {
         let column = self.column_spec(accepted)?;
@@ -173,17 +206,15 @@ impl Reader<'_> {
             alter.actions.push(AlterAction::AddForeignKey(key));
             return Ok(());
         }
-        if self.are(&["PRIMARY", "KEY"]) {
-            return unsupported("ALTER TABLE .. ADD PRIMARY KEY");
-        }
-        if self.are(&["SHARD", "KEY"]) || self.are(&["SORT", "KEY"]) {
-            return unsupported("ALTER TABLE that changes the shard key or the sort key");
-        }
         if self.is("FULLTEXT") || self.is("SPATIAL") || self.is("PARTITION") {
             return unsupported("FULLTEXT, SPATIAL and PARTITION in ALTER TABLE");
         }
         let mut table = Self::nameless_table();
-        if self.eat("UNIQUE") {
+        let placing = [("PRIMARY", KeyKind::Primary), ("SHARD", KeyKind::Shard), ("SORT", KeyKind::Sort)];
+        if let Some((_, kind)) = placing.into_iter().find(|(word, _)| self.eat_all(&[word, "KEY"])) {
+            let key = self.key(kind, None, &mut table)?;
+            alter.actions.push(AlterAction::AddKey(key));
+        } else if self.eat("UNIQUE") {
             let _ = self.eat("KEY") || self.eat("INDEX");
             let key = self.key(KeyKind::Unique, name, &mut table)?;
             alter.actions.push(AlterAction::AddKey(key));
@@ -206,8 +237,15 @@ impl Reader<'_> {
     }
 
     fn alter_drop(&mut self, alter: &mut AlterTable) -> Read<()> {
-        if self.are(&["PRIMARY", "KEY"]) {
-            return unsupported("ALTER TABLE .. DROP PRIMARY KEY");
+        for (word, action) in [
+            ("PRIMARY", AlterAction::DropKey("PRIMARY".to_string())),
+            ("SHARD", AlterAction::DropShardKey),
+            ("SORT", AlterAction::DropSortKey),
+        ] {
+            if self.eat_all(&[word, "KEY"]) {
+                alter.actions.push(action);
+                return Ok(());
+            }
         }
         if self.eat("CHECK") {
             let name = self.name()?;
@@ -287,12 +325,10 @@ impl Reader<'_> {
             return self.expected("(");
         }
         let key = self.key(kind, Some(name), &mut table)?;
-        while self.eat("ALGORITHM") || self.eat("LOCK") {
-            self.eat_equals();
-            self.any_word()?;
-        }
-        let alter =
-            AlterTable { table: on, actions: vec![AlterAction::AddKey(key)], accepted: table.accepted };
+        let actions = vec![AlterAction::AddKey(key)];
+        let mut alter =
+            AlterTable { table: on, actions, algorithm: None, lock: None, accepted: table.accepted };
+        while self.how_to_alter(&mut alter)? {}
         Ok(Statement::AlterTable(Box::new(alter)))
     }
 
@@ -301,11 +337,9 @@ impl Reader<'_> {
         let name = self.name()?;
         self.expect("ON")?;
         let table = self.table_name()?;
-        while self.eat("ALGORITHM") || self.eat("LOCK") {
-            self.eat_equals();
-            self.any_word()?;
-        }
-        let alter = AlterTable { table, actions: vec![AlterAction::DropKey(name)], accepted: Vec::new() };
+        let actions = vec![AlterAction::DropKey(name)];
+        let mut alter = AlterTable { table, actions, algorithm: None, lock: None, accepted: Vec::new() };
+        while self.how_to_alter(&mut alter)? {}
         Ok(Statement::AlterTable(Box::new(alter)))
     }
 }

@@ -80,6 +80,7 @@ impl Table {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             comment: String::new(),
+            replacement: None,
         };
         let fields: Vec<Field> =
             columns.iter().map(|(name, ty, nullable)| ty.field(name, *nullable)).collect();

@@ -1,0 +1,97 @@
+//! A statement whose table became another one under it begins again, as if it had come later: as long as nothing
+//! but the statement itself is lost by that. So who waits for an ALTER TABLE that copies rows goes on with the new
+//! table.
+
+use super::State;
+use crate::transaction::{Isolation, Transaction};
+use catalog::{Catalog, Command};
+use std::time::Duration;
+use types::{ErrorKind, Result, SqlError, TableDef};
+
+/// How often one statement begins again.
+pub(super) const ROUNDS: usize = 5;
+/// How long a table may wait for its replacement, which is a matter of two commands to the catalog. The replacement
+/// of one that waits longer was forgotten.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a statement finds when it begins, so that it can begin again.
+pub(super) struct Beginning {
+    /// Of the transaction that is open.
+    explicit: Option<(Isolation, bool)>,
+    once_isolation: Option<Isolation>,
+    once_read_only: Option<bool>,
+}
+
+impl State {
+    /// `None`: what happened before in the transaction would be lost.
+    pub(super) fn beginning(&self) -> Option<Beginning> {
+        let is_new = |txn: &Transaction| !txn.holds_locks() && txn.snapshot.is_none();
+        if !self.transaction.as_ref().is_none_or(is_new) {
+            return None;
+        }
+        Some(Beginning {
+            explicit: self.transaction.as_ref().map(|txn| (txn.isolation, txn.read_only)),
+            once_isolation: self.once_isolation,
+            once_read_only: self.once_read_only,
+        })
+    }
+
+    /// Makes everything as it was for a statement that failed since a table is another one by now. False: it
+    /// failed for another reason.
+    pub(super) async fn begin_again(&mut self, beginning: &Beginning, error: &SqlError) -> Result<bool> {
+        let is_other = match error.kind {
+            ErrorKind::TableDefinitionChanged => true,
+            // A leaf says so of a table that is no more, not of one that never was.
+            ErrorKind::NoSuchTable => error.retryable,
+            _ => false,
+        };
+        if !is_other || self.check_cancelled().is_err() {
+            return Ok(false);
+        }
+        self.rollback().await;
+        if let Some((isolation, read_only)) = beginning.explicit {
+            let mut txn = Transaction::new(self.aggregator.open.begin(), isolation, true);
+            txn.read_only = read_only;
+            self.transaction = Some(txn);
+        }
+        (self.once_isolation, self.once_read_only) = (beginning.once_isolation, beginning.once_read_only);
+        self.end_replacements().await?;
+        Ok(true)
+    }
+
+    /// Waits until no table waits for its replacement, and sees to it that none does for ever.
+    async fn end_replacements(&self) -> Result<()> {
+        let metadata = &self.aggregator.metadata;
+        let replaced = async {
+            loop {
+                let catalog = metadata.snapshot();
+                if waiting_table(&catalog).is_none() {
+                    return Ok(());
+                }
+                metadata.changed(catalog.version()).await?;
+            }
+        };
+        let replaced = self.unless_cancelled(replaced);
+        if let Ok(replaced) = tokio::time::timeout(REPLACED_WITHIN, replaced).await {
+            return replaced;
+        }
+        let catalog = metadata.snapshot();
+        let replacement = waiting_table(&catalog)
+            .and_then(|(database, def)| Some((database, catalog.table_by_id(def.replacement?)?)));
+        if let Some((database, replacement)) = replacement {
+            tracing::warn!(table = replacement.name, "a table has waited too long for its replacement");
+            let name = replacement.name.clone();
+            metadata.propose(Command::DropTable { database, name, if_exists: true }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A table that waits for its replacement, and its database.
+fn waiting_table(catalog: &Catalog) -> Option<(String, &TableDef)> {
+    let tables = catalog.databases().flat_map(|database| {
+        catalog.tables(&database.name).map(|table| (database.name.clone(), &**table))
+    });
+    let mut tables = tables.filter(|(_, def)| def.replacement.is_some());
+    tables.next()
+}
