@@ -89,9 +89,9 @@ impl State {
 
 /// A table that waits for its replacement, and its database.
 fn waiting_table(catalog: &Catalog) -> Option<(String, &TableDef)> {
-    let tables = catalog.databases().flat_map(|database| {
-        catalog.tables(&database.name).map(|table| (database.name.clone(), &**table))
-    });
+    let tables = catalog
+        .databases()
+        .flat_map(|database| catalog.tables(&database.name).map(|table| (database.name.clone(), &**table)));
     let mut tables = tables.filter(|(_, def)| def.replacement.is_some());
     tables.next()
 }

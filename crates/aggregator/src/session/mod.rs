@@ -251,12 +251,7 @@ impl Work {
         self.run_once(state, registered, cancel).await
     }
 
-    async fn run_once(
-        &self,
-        state: &mut State,
-        registered: &Registered,
-        cancel: &Cancel,
-    ) -> Result<Answer> {
+    async fn run_once(&self, state: &mut State, registered: &Registered, cancel: &Cancel) -> Result<Answer> {
         match self {
             Work::Text(text) => {
                 registered.run(Activity::Query, text, state.database.as_deref(), cancel.clone());

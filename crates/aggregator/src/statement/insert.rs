@@ -241,7 +241,12 @@ fn evaluated_rows(
 }
 
 /// A query's columns as rows of the table. `first_row` is the number of the first one, for errors.
-pub(super) fn complete(target: &Target, batch: &RecordBatch, context: &Context, first_row: u64) -> Result<NewRows> {
+pub(super) fn complete(
+    target: &Target,
+    batch: &RecordBatch,
+    context: &Context,
+    first_row: u64,
+) -> Result<NewRows> {
     let schema = batch.schema();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
     let listed = batch.columns().iter().zip(schema.fields()).take(target.listed.len());

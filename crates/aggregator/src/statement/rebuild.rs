@@ -32,8 +32,12 @@ use sql::ddl::Altered;
 use sql::ddl::rebuild::Rebuild;
 use sql::rows::Target;
 use std::sync::Arc;
-use std::time::Instant;
-use types::{ErrorKind, Result, SqlError, TableDef, TableId};
+use std::time::{Duration, Instant};
+use types::{ErrorKind, PartitionId, Result, SqlError, TableDef, TableId};
+
+/// How long a short transaction may go on while others wait for it with locks in their hands: less than makes a
+/// deadlock.
+const SOON: Duration = Duration::from_millis(30);
 
 impl State {
     /// Copies the rows of a table to one of the altered definition, which then takes its place. Gives their number;
@@ -52,32 +56,44 @@ impl State {
         result
     }
 
-    /// Takes the locks in a transaction that does nothing else. Waits for those who change the table; if one of
-    /// them waits for what is locked already, everything is given back, and taken anew.
+    /// Takes the locks in a transaction that does nothing else. Who changes the table may come to wait for a
+    /// partition that is locked already. So it is waited for with nothing locked: if it does not end soon,
+    /// everything is given back, and its partition comes first.
     async fn lock_out_writers(&mut self, def: &TableDef) -> Result<Transaction> {
         let until = Instant::now() + self.lock_wait();
+        let mut partitions = self.partitions(def);
         loop {
             self.check_cancelled()?;
             let mut txn = Transaction::new(self.aggregator.open.begin(), Isolation::ReadCommitted, false);
-            let Err(error) = self.lock_table(def, def.version, &mut txn).await else { return Ok(txn) };
+            let wait = until.saturating_duration_since(Instant::now());
+            let locked = self.lock_table((def, def.version), &partitions, &mut txn, wait).await;
+            let Err((at, error)) = locked else { return Ok(txn) };
             self.rollback_at(txn.id, &txn.partitions()).await;
-            if error.kind != ErrorKind::Deadlock || Instant::now() >= until {
+            let is_wait = matches!(error.kind, ErrorKind::Deadlock | ErrorKind::LockWaitTimeout);
+            if !is_wait || Instant::now() >= until {
                 return Err(error);
             }
+            partitions.swap(0, at);
         }
     }
 
-    /// Locks a table in all partitions as a statement of this transaction. A later one fails if the locks
-    /// were lost between the two.
-    async fn lock_table(&mut self, def: &TableDef, version: u64, txn: &mut Transaction) -> Result<()> {
+    /// Locks a table in these partitions as a statement of this transaction. A later one fails if the locks
+    /// were lost between the two. `wait`: for the first; an error comes with the place of its partition.
+    async fn lock_table(
+        &mut self,
+        (def, version): (&TableDef, u64),
+        partitions: &[PartitionId],
+        txn: &mut Transaction,
+        wait: Duration,
+    ) -> std::result::Result<(), (usize, SqlError)> {
         txn.begin_statement();
         self.process.writes_in(txn.id);
-        let lock_wait = self.lock_wait();
-        for partition in self.partitions(def) {
-            let leaf = self.leaf_of(partition)?;
-            let ctx = txn.context(partition, version, lock_wait);
-            txn.touch(partition);
-            leaf.lock_table(self.target(def, partition), ctx).await?;
+        for (at, partition) in partitions.iter().enumerate() {
+            let leaf = self.leaf_of(*partition).map_err(|error| (at, error))?;
+            let ctx = txn.context(*partition, version, if at == 0 { wait } else { SOON.min(wait) });
+            txn.touch(*partition);
+            let locked = leaf.lock_table(self.target(def, *partition), ctx).await;
+            locked.map_err(|error| (at, error))?;
         }
         Ok(())
     }
@@ -95,7 +111,9 @@ impl State {
         }
         let hidden = self.hidden_table(database);
         let result = self.copy_and_replace(database, def, altered, (&hidden, writers)).await;
-        result.map(Some).map_err(|error| SqlError { message: error.message.replace(&hidden, &def.name), ..error })
+        result
+            .map(Some)
+            .map_err(|error| SqlError { message: error.message.replace(&hidden, &def.name), ..error })
     }
 
     async fn copy_and_replace(
@@ -115,7 +133,9 @@ impl State {
         self.check_cancelled()?;
 
         let fenced = self.fence(def, new.id).await?;
-        self.lock_table(def, fenced.version, writers).await?;
+        let partitions = self.partitions(def);
+        let held = self.lock_table((def, fenced.version), &partitions, writers, SOON).await;
+        held.map_err(|(_, error)| error)?;
         let (name, expected_version) = (altered.def.name.clone(), fenced.version);
         let replace = Command::ReplaceTable { table: def.id, by: new.id, expected_version, name };
         match self.change_catalog(replace).await? {

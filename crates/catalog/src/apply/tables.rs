@@ -202,10 +202,7 @@ impl Catalog {
 }
 
 fn changed() -> SqlError {
-    SqlError::new(
-        ErrorKind::TableDefinitionChanged,
-        "Table definition has changed, please retry transaction",
-    )
+    SqlError::new(ErrorKind::TableDefinitionChanged, "Table definition has changed, please retry transaction")
 }
 
 pub(super) fn table_exists(name: &str) -> SqlError {

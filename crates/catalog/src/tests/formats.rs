@@ -65,11 +65,8 @@ fn commands_new_in_format_3() -> Vec<Command> {
 
 /// Table 1 is replaced; a table that waits is left.
 fn commands_new_in_format_4() -> Vec<Command> {
-    let create = |name: &str| Command::CreateTable {
-        database: "shop".into(),
-        def: table(name),
-        if_not_exists: false,
-    };
+    let create =
+        |name: &str| Command::CreateTable { database: "shop".into(), def: table(name), if_not_exists: false };
     let waiting = |id, name: &str, by| TableDef {
         id: TableId(id),
         database: DatabaseId(1),
@@ -196,14 +193,12 @@ fn write_fixtures() {
 
 #[test]
 fn fixtures_are_read_back() {
-    for (format, stored, snapshot) in
-        [
-            (1, COMMANDS_1, SNAPSHOT_1),
-            (2, COMMANDS_2, SNAPSHOT_2),
-            (3, COMMANDS_3, SNAPSHOT_3),
-            (4, COMMANDS, SNAPSHOT),
-        ]
-    {
+    for (format, stored, snapshot) in [
+        (1, COMMANDS_1, SNAPSHOT_1),
+        (2, COMMANDS_2, SNAPSHOT_2),
+        (3, COMMANDS_3, SNAPSHOT_3),
+        (4, COMMANDS, SNAPSHOT),
+    ] {
         assert_eq!(stored.lines().count(), commands(format).len());
         for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
             let id = CommandId { node: NodeId(1), number };

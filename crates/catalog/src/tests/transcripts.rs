@@ -220,10 +220,7 @@ fn a_table_is_replaced_by_the_one_that_it_waits_for() {
     assert_eq!(driver.catalog.table("d", "t").unwrap().replacement, Some(new.id));
     assert_eq!(driver.fails(replace(1, &new, "t")), changed);
     assert_eq!(driver.fails(replace(2, &other, "t")), changed);
-    assert_eq!(
-        driver.fails(replace(2, &new, "other")),
-        "ERROR 1050 (42S01): Table 'other' already exists"
-    );
+    assert_eq!(driver.fails(replace(2, &new, "other")), "ERROR 1050 (42S01): Table 'other' already exists");
     driver.run(Command::RaiseIds { table: new.id, above: 7 }).unwrap();
     let Outcome::TableAltered(placed) = driver.run(replace(2, &new, "t")).unwrap() else { panic!() };
     assert_eq!((placed.id, placed.version, placed.name.as_str()), (new.id, 2, "t"));

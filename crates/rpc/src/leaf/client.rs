@@ -131,8 +131,7 @@ impl LeafService for LeafClient {
     }
 
     async fn lock_table(&self, target: Target, ctx: WriteContext) -> Result<()> {
-        let message =
-            wire::LockTableRequest { target: put_target(&target), context: put_context(&ctx) };
+        let message = wire::LockTableRequest { target: put_target(&target), context: put_context(&ctx) };
         call!(self, lock_table, message).map(drop)
     }
 

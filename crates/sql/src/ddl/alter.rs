@@ -13,7 +13,8 @@ use super::{check_auto_increment, check_column_name, check_table_name, column_de
 use crate::convert::{Context, DefaultValue, Scalar, default_value};
 use crate::query::refuse_dependent;
 use crate::statement::{
-    AlterAction, AlterAlgorithm, AlterTable, CheckSpec, ColumnPlace, ColumnSpec, DefaultSpec, KeyKind, KeySpec,
+    AlterAction, AlterAlgorithm, AlterTable, CheckSpec, ColumnPlace, ColumnSpec, DefaultSpec, KeyKind,
+    KeySpec,
 };
 use sqlparser::ast::Ident;
 use types::{ColumnDef, ColumnDefault, ColumnId, ErrorKind, Result, SqlError, SqlType, TableDef};
@@ -622,10 +623,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(
-            altered(&table(), &index, &Context::fixed(), false, false).unwrap().new_unique,
-            ["i"]
-        );
+        assert_eq!(altered(&table(), &index, &Context::fixed(), false, false).unwrap().new_unique, ["i"]);
     }
 
     #[test]
@@ -713,7 +711,10 @@ mod tests {
         .unwrap();
         let def = &made.def;
         let names = |key: &[ColumnId]| def.shown_columns(key).map(|c| c.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&def.primary_key), names(&def.shard_key)), (vec!["d".into(), "id".into()], vec!["d".into(), "id".into()]));
+        assert_eq!(
+            (names(&def.primary_key), names(&def.shard_key)),
+            (vec!["d".into(), "id".into()], vec!["d".into(), "id".into()])
+        );
         assert!(def.column(def.primary_key[0]).unwrap().is_hidden(), "keys have the key of the text");
         assert!(def.columns.iter().all(|column| column.initial.is_none()));
         assert!(made.new_checks.is_empty(), "copying checks them");

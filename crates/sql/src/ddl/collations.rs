@@ -81,7 +81,8 @@ pub(super) fn refuse_in_unique_keys(def: &TableDef) -> Result<()> {
 /// another collation.
 pub(super) fn needs_other_keys(before: &TableDef, after: &TableDef) -> bool {
     let keyed = before.shown().iter().filter(|column| before.compared(column.id) != column.id);
-    let mut others = keyed.filter_map(|old| after.column(old.id).filter(|new| new.collation != old.collation));
+    let mut others =
+        keyed.filter_map(|old| after.column(old.id).filter(|new| new.collation != old.collation));
     let (had, has) = (texts_of(before, all_keys(before)), texts_of(after, all_keys(after)));
     others.next().is_some() || has.iter().any(|text| !had.contains(text))
 }
@@ -93,10 +94,8 @@ fn all_keys(def: &TableDef) -> impl Iterator<Item = &ColumnId> {
 
 /// Takes the collation keys out of a definition again.
 pub(super) fn unkey_texts(def: &mut TableDef) {
-    let hidden: Vec<(ColumnId, ColumnId)> = def.columns[def.shown().len()..]
-        .iter()
-        .map(|column| (column.id, def.shown_as(column.id)))
-        .collect();
+    let hidden: Vec<(ColumnId, ColumnId)> =
+        def.columns[def.shown().len()..].iter().map(|column| (column.id, def.shown_as(column.id))).collect();
     let keys = def.keys.iter_mut().map(|key| &mut key.columns);
     let all = [&mut def.primary_key, &mut def.shard_key, &mut def.sort_key].into_iter().chain(keys);
     for column in all.flatten() {

@@ -289,7 +289,10 @@ fn a_table_is_locked_fenced_and_gone() {
     newer.rollback();
     // Locks that were lost are not taken anew in silence.
     let lost = lock(&mut locking);
-    assert!(matches!(lost, Err(StoreError::StatementMismatch { .. } | StoreError::TransactionOver)), "{lost:?}");
+    assert!(
+        matches!(lost, Err(StoreError::StatementMismatch { .. } | StoreError::TransactionOver)),
+        "{lost:?}"
+    );
     assert_eq!(f.now(P1), map(&[(1, 10), (2, 20)]));
 
     let open = TableDef { version: 3, replacement: None, ..TableDef::clone(&f.def) };
