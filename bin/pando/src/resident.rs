@@ -4,7 +4,9 @@
 //! ([`crate::process::keep_freed_memory`]). It is in nobody's account, so a process near its budget would hold it
 //! beside all that is reserved. Therefore a thread looks at the resident memory many times a second, and lets the
 //! allocator give back all that is free once little of the budget is left. What other threads have freed and keep for
-//! themselves they give back when they pause.
+//! themselves they give back when they pause, and queries' threads between two morsels.
+//!
+//! What is held beyond the budget nevertheless, caches do without until it is gone.
 
 use env::MemoryBudget;
 use std::cell::Cell;
@@ -41,7 +43,20 @@ fn keep_near(memory: &Weak<MemoryBudget>) {
             ASKED.fetch_add(1, Ordering::Relaxed);
             give_back_if_asked();
         }
+        if let Some(memory) = memory.upgrade() {
+            memory.set_excess(next_excess(memory.excess(), resident, limit));
+        }
         std::thread::sleep(INTERVAL);
+    }
+}
+
+/// What caches are to do without until the next look: all that is held beyond the limit, more each time that it has
+/// not helped, and little by little less once there is room again.
+fn next_excess(excess: usize, resident: u64, limit: usize) -> usize {
+    let resident = usize::try_from(resident).unwrap_or(usize::MAX);
+    match resident.checked_sub(limit) {
+        Some(beyond) => excess.saturating_add(beyond).min(limit),
+        None => excess.saturating_sub((limit - resident) / SPARE_PART),
     }
 }
 
@@ -74,6 +89,16 @@ mod tests {
     fn memory_is_given_back_when_an_eighth_of_the_budget_is_left() {
         assert!(!is_near(875 << 20, 1000 << 20));
         assert!(is_near((875 << 20) + 1, 1000 << 20));
+    }
+
+    #[test]
+    fn caches_do_without_what_is_held_beyond_the_budget() {
+        assert_eq!(next_excess(0, 900, 1000), 0);
+        assert_eq!(next_excess(0, 1100, 1000), 100);
+        assert_eq!(next_excess(100, 1050, 1000), 150);
+        assert_eq!(next_excess(900, 5000, 1000), 1000);
+        assert_eq!(next_excess(150, 920, 1000), 140);
+        assert_eq!(next_excess(5, 100, 1000), 0);
     }
 
     #[test]

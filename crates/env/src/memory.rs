@@ -2,6 +2,10 @@
 //! before they grow.
 //!
 //! Invariant: the sum of all live [`Reservation`]s is `used`, and `used <= limit` at every moment.
+//!
+//! A process holds more than what is reserved: what the allocator keeps of what was freed, and what is too small or
+//! too short-lived to be counted. When that takes it beyond its limit, whoever watches says so here
+//! ([`MemoryBudget::set_excess`]), and caches do without as much.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
+    excess: AtomicUsize,
 }
 
 /// The budget has no room for a reservation.
@@ -36,7 +41,7 @@ impl std::fmt::Display for OverBudget {
 
 impl MemoryBudget {
     pub fn new(limit: usize) -> Arc<MemoryBudget> {
-        Arc::new(MemoryBudget { limit, used: AtomicUsize::new(0) })
+        Arc::new(MemoryBudget { limit, used: AtomicUsize::new(0), excess: AtomicUsize::new(0) })
     }
 
     pub fn limit(&self) -> usize {
@@ -45,6 +50,15 @@ impl MemoryBudget {
 
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that caches are to do without, since the process holds more than is reserved.
+    pub fn excess(&self) -> usize {
+        self.excess.load(Ordering::Relaxed)
+    }
+
+    pub fn set_excess(&self, bytes: usize) {
+        self.excess.store(bytes, Ordering::Relaxed);
     }
 
     /// A reservation of nothing, to be grown.

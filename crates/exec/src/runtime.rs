@@ -12,8 +12,8 @@ static BLOCKING: AtomicUsize = AtomicUsize::new(0);
 
 static ON_PAUSE: OnceLock<fn()> = OnceLock::new();
 
-/// Has each thread that runs queries call `hook` when it is about to wait for work, and after each work that
-/// blocked, since another thread has the worker's tasks by then. The first hook stays.
+/// Has each thread that runs queries call `hook` when it is about to wait for work, before each morsel and after each
+/// work that blocked, since another thread has the worker's tasks by then. The first hook stays.
 pub fn on_pause(hook: fn()) {
     // A second one is of another part of the same process.
     let _ = ON_PAUSE.set(hook);

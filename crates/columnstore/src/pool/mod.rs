@@ -3,6 +3,7 @@
 //! - What the pool keeps never exceeds its capacity. Its memory is reserved from the process's
 //!   budget, and a block's reservation lives as long as the block: eviction only lets go of the
 //!   pool's share, so a reader never loses what it holds, and the budget stays true.
+//! - While the process holds more than its budget, the pool does without as much, down to half of its capacity.
 //! - A block that several readers miss at once is loaded once.
 //! - Eviction is S3-FIFO (Yang, Zhang, Qiu, Yue, Vigfusson, "FIFO Queues are All You Need for Cache
 //!   Eviction", 2023): new blocks pass a small queue of a tenth of the capacity, and only those met
@@ -246,11 +247,17 @@ impl BufferPool {
         Ok(block)
     }
 
+    /// The bytes that the pool may keep now.
+    fn room(&self) -> usize {
+        self.capacity - self.budget.excess().min(self.capacity / 2)
+    }
+
     /// Adds `bytes` to what is resident, evicting others if need be. False: no room can be made.
     fn make_room(&self, bytes: usize) -> bool {
+        let room = self.room();
         let mut queues = self.queues.lock();
-        while self.resident.load(Ordering::Relaxed) + bytes > self.capacity {
-            if bytes > self.capacity || self.evict_one(&mut queues).is_none() {
+        while self.resident.load(Ordering::Relaxed) + bytes > room {
+            if bytes > room || self.evict_one(&mut queues).is_none() {
                 return false;
             }
         }

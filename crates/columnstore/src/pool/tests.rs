@@ -99,6 +99,24 @@ fn failed_and_oversized_loads_leave_nothing() {
 }
 
 #[test]
+fn half_of_the_pool_makes_room_while_the_process_holds_more_than_its_budget() {
+    let budget = MemoryBudget::new(10_000);
+    let pool = BufferPool::new(budget.clone(), 2_000);
+    let load = |n| pool.get(key(n), 100, |r| Ok(block(r, n))).unwrap();
+    (0..30).for_each(|n| drop(load(n)));
+    assert_eq!(pool.statistics().bytes, 2_000);
+    budget.set_excess(500);
+    load(30);
+    assert_eq!(pool.statistics().bytes, 1_500);
+    budget.set_excess(5_000);
+    load(31);
+    assert_eq!(pool.statistics().bytes, 1_000);
+    budget.set_excess(0);
+    (32..50).for_each(|n| drop(load(n)));
+    assert_eq!(pool.statistics().bytes, 2_000);
+}
+
+#[test]
 fn forgetting_a_file_frees_its_blocks() {
     let budget = MemoryBudget::new(10_000);
     let pool = BufferPool::new(budget.clone(), 10_000);

@@ -545,6 +545,7 @@ impl Scan {
 
     /// The next morsel, with the disk busy with those behind it. Under a limit they may not be needed.
     fn take_morsel(&mut self) -> Option<Box<dyn TableMorsel>> {
+        crate::runtime::pause();
         for morsel in self.morsels.iter().take(self.ahead.end).skip(self.ahead.start) {
             morsel.read_ahead(&self.spec);
         }
