@@ -26,8 +26,8 @@
 //!
 //! The order of the probe side's rows, where the join claims it, is made anew by a sort.
 //!
-//! Memory: a build side is held only while [`HEADROOM`] of the query's limit is left to others. Pieces too
-//! small to be divided are taken in any case, and counted. Files go when the last that may read them has gone,
+//! Memory: a build side is held only while [`HEADROOM`] of the query's limit is left to others. One that is small
+//! ([`SMALL_BLOCK`]), or a piece of one, is taken in any case, and counted. Files go when the last that may read them has gone,
 //! in whatever way the query ends.
 //!
 //! Like [`InterruptibleExec`](crate::InterruptibleExec), below which it stands, the node is put in place when
@@ -78,8 +78,10 @@ const FANOUT: usize = 16;
 /// The share of a query's memory that build sides leave to other operators.
 const HEADROOM: f64 = 0.4;
 
-/// Build rows of so many bytes are taken in any case.
+/// Build rows of so many bytes are taken in any case, or of this share of the query's memory, if that is more: below
+/// it, files cost more than the memory is worth.
 const SMALL_BLOCK: usize = 256 << 10;
+const SMALL_PART: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
@@ -153,17 +155,6 @@ fn table_bytes(rows: usize) -> Result<usize> {
     Ok(estimate_memory_size::<(u32, u64)>(rows, 512)? + rows * 4 + rows / 8)
 }
 
-/// Whether `need` bytes are reserved now, with enough left for others.
-fn fits(memory: &MemoryReservation, pool: &Arc<dyn MemoryPool>, need: usize) -> bool {
-    if let MemoryLimit::Finite(limit) = pool.memory_limit() {
-        let others = pool.reserved().saturating_sub(memory.size());
-        if (others + need) as f64 > limit as f64 * (1.0 - HEADROOM) {
-            return false;
-        }
-    }
-    memory.try_resize(need).is_ok()
-}
-
 /// What one partition of the join works with.
 #[derive(Clone)]
 struct Env {
@@ -180,6 +171,21 @@ impl Env {
 
     fn pool(&self) -> &Arc<dyn MemoryPool> {
         self.context.memory_pool()
+    }
+
+    /// Whether `need` bytes are reserved now: little in any case, else with enough left for others.
+    fn fits(&self, memory: &MemoryReservation, need: usize) -> bool {
+        if need <= self.small_block {
+            memory.resize(need);
+            return true;
+        }
+        if let MemoryLimit::Finite(limit) = self.pool().memory_limit() {
+            let others = self.pool().reserved().saturating_sub(memory.size());
+            if (others + need) as f64 > limit as f64 * (1.0 - HEADROOM) {
+                return false;
+            }
+        }
+        memory.try_resize(need).is_ok()
     }
 
     fn reservation(&self, what: &str) -> MemoryReservation {
@@ -213,7 +219,7 @@ async fn collect(
         bytes.count_batch(&batch);
         held.push(batch);
         let need = bytes.memory_usage() + build.join.table_bytes(rows, bytes.memory_usage())?;
-        if !fits(&memory, env.pool(), need) {
+        if !env.fits(&memory, need) {
             let spill = env.spill(build.input.schema());
             let keys = build.join.build_keys();
             let mut into = Divider::new(&env, spill, keys, 0).apart(build.join.is_null_aware());
@@ -361,11 +367,15 @@ impl ExecutionPlan for SpillingJoinExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run()?;
         let join = BuildProbeJoin::of(&self.join)?;
+        let share = match context.memory_pool().memory_limit() {
+            MemoryLimit::Finite(limit) => limit / SMALL_PART,
+            _ => 0,
+        };
         let env = Env {
             stop: QueryState::of(&context).ok().map(|query| query.stop().clone()),
             metrics: SpillMetrics::new(&self.metrics, partition),
             context: context.clone(),
-            small_block: self.small_block,
+            small_block: self.small_block.max(share),
         };
         let strategy = match join.mode() {
             PartitionMode::Partitioned => {

@@ -1,10 +1,10 @@
 //! Joins the partitions of both sides whose keys can be equal.
 
+use super::Env;
 use super::divide::{DEEPEST, Divider, Part, Writer};
 use super::given::GivenExec;
 use super::join::BuildProbeJoin;
 use super::prepaid::Prepaid;
-use super::{Env, fits};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
@@ -110,7 +110,7 @@ impl Pairs {
             }
             let memory = self.env.reservation("HashJoinPair");
             let need = build.bytes + self.join.table_bytes(build.rows, build.bytes)?;
-            if fits(&memory, self.env.pool(), need) {
+            if self.env.fits(&memory, need) {
                 let mut held = Vec::new();
                 let mut rows = build.read(&self.build.spill);
                 while let Some(batch) = rows.next().await.transpose()? {
@@ -242,11 +242,9 @@ impl Pairs {
                 block.push(batch);
                 let taken_by = bytes.memory_usage();
                 let need = taken_by + self.join.table_bytes(count, taken_by)?;
-                if !fits(&taken, self.env.pool(), need) {
+                if !self.env.fits(&taken, need) {
                     taken.resize(need);
-                    if need >= self.env.small_block {
-                        break;
-                    }
+                    break;
                 }
             }
             if block.is_empty() {

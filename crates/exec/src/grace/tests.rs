@@ -208,7 +208,7 @@ async fn random_joins_with_little_memory() {
         let memory = [1, 20_000, 60_000, 300_000, 100 << 20][rng.random_range(0..5)];
         // A sort needs some.
         let memory = if case.sorted { memory.max(300_000) } else { memory };
-        let small_block = [1, 3_000, SMALL_BLOCK][rng.random_range(0..3)];
+        let small_block = [1, 3_000, 10_000][rng.random_range(0..3)];
         let plain = Arc::new(join(&case, &left, &right));
         let expected = run(plain, context(1 << 30, &folder)).await;
         let join: Arc<dyn ExecutionPlan> = Arc::new(join(&case, &left, &right));
@@ -300,4 +300,20 @@ async fn random_loops_with_little_memory() {
         assert_eq!(little.memory_pool().reserved(), 0, "{what}: memory stays");
     }
     assert!(held > 5 && spilled.len() > TYPES.len(), "{held} were held, spilled: {spilled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_build_side_is_held_whatever_others_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    let (left, right) = (side(600, 500, 0.0, 0.0, &mut rng), side(2500, 500, 0.0, 0.0, &mut rng));
+    let case = Case { sorted: false, ..random_case(JoinType::RightSemi, &mut rng) };
+    let expected = run(Arc::new(join(&case, &left, &right)), context(1 << 30, &folder)).await;
+    let context = context(10 << 20, &folder);
+    let others = MemoryConsumer::new("others").register(context.memory_pool());
+    others.try_grow(10 << 20).unwrap();
+    let spilling = Arc::new(SpillingJoinExec::new(Arc::new(join(&case, &left, &right))));
+    let found = run(spilling.clone(), context).await;
+    assert_eq!(lines(&found.concat()), lines(&expected.concat()));
+    assert_eq!(spilling.metrics().and_then(|metrics| metrics.spill_count()), Some(0));
 }
