@@ -103,6 +103,19 @@ def test_memory_and_merges(cursor):
     assert set(found) <= {(kind, state) for kind in ("FLUSH", "MERGE") for state in ("DUE", "RUNNING")}
 
 
+def test_the_position_of_a_partition_goes_on_with_its_writes(cursor, database):
+    partitions = len(rows(cursor, f"SHOW PARTITIONS ON {database}"))
+
+    def positions():
+        shown = rows(cursor, f"SHOW CLUSTER STATUS WHERE DATABASE_NAME LIKE '{database}\\_%'")
+        return [row[6] for row in sorted(shown, key=lambda row: row[3])]
+
+    before = positions()
+    assert len(before) == partitions and None not in before
+    fill(cursor, 500)
+    assert all(later > earlier for earlier, later in zip(before, positions()))
+
+
 def test_nodes_are_as_show_says(cursor):
     for table, show in [("PANDO_LEAVES", "SHOW LEAVES"), ("PANDO_AGGREGATORS", "SHOW AGGREGATORS")]:
         selected = rows(cursor, f"SELECT * FROM information_schema.{table}")

@@ -7,15 +7,22 @@ use super::show::{TEXT, UNSIGNED};
 use crate::links::Link;
 use crate::session::State;
 use catalog::{Node, NodeRole, NodeState, Partition};
+use columnstore::{Inspect, Inspection};
+use futures::future::join_all;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{NodeId, Result};
+use types::{NodeId, PartitionId, Result};
 
 /// The database that stands for the catalog itself in SHOW CLUSTER STATUS.
 const METADATA: &str = "cluster";
 
 /// How long a node may be silent before the failure detector marks it offline, in seconds.
 const GRACE_SECONDS: u64 = 3;
+
+/// How long a leaf may take to say how far its logs are: who asks for the state of a cluster may ask since a node is
+/// away.
+const POSITION_TIMEOUT: Duration = Duration::from_secs(1);
 
 const fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -125,7 +132,19 @@ impl CatalogTables {
         grid
     }
 
-    pub(super) fn cluster_status_grid(&self) -> Grid {
+    /// How far the logs of partitions are durable, of leaves that answer.
+    async fn positions(&self) -> HashMap<(NodeId, PartitionId), u64> {
+        let asked = self.nodes(|role| role == NodeRole::Leaf).into_iter().map(|node| async move {
+            let leaf = self.aggregator.leaves.leaf(node.id).ok()?;
+            let answer = tokio::time::timeout(POSITION_TIMEOUT, leaf.inspect(Inspect::Positions)).await;
+            let Ok(Ok(Inspection::Positions(positions))) = answer else { return None };
+            Some(positions.into_iter().map(move |(partition, at)| ((node.id, partition), at)))
+        });
+        join_all(asked).await.into_iter().flatten().flatten().collect()
+    }
+
+    pub(super) async fn cluster_status_grid(&self) -> Grid {
+        let positions = self.positions().await;
         let mut grid = Grid::new([
             ("NODE_ID", UNSIGNED),
             ("HOST", TEXT),
@@ -173,7 +192,7 @@ impl CatalogTables {
                         format!("{}_{}", database.name, partition.ordinal).into(),
                         partition_role(partition, node.id).into(),
                         state_name(node.state).into(),
-                        Cell::Null,
+                        positions.get(&(node.id, partition.id)).copied().into(),
                         primary.map(|primary| primary.host.as_str()).into(),
                         primary.map(|primary| u64::from(primary.port)).into(),
                         Cell::Null,

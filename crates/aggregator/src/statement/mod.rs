@@ -167,7 +167,7 @@ impl State {
                 ShowWhat::TableStatus { database } => {
                     self.table_status(database.as_deref(), show.filter.as_ref(), parameters).await
                 }
-                _ => self.show(show, parameters),
+                _ => self.show(show, parameters).await,
             },
             Statement::Describe { table, column } => self.describe(table, column.as_deref()),
             Statement::Explain(explain) => self.explain(explain, parameters).await,

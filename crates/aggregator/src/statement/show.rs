@@ -21,8 +21,11 @@ pub(super) fn is_about_messages(what: &ShowWhat) -> bool {
 }
 
 impl State {
-    pub(crate) fn show(&mut self, show: &Show, parameters: Parameters<'_>) -> Result<Answer> {
-        let mut grid = self.show_grid(&show.what)?;
+    pub(crate) async fn show(&mut self, show: &Show, parameters: Parameters<'_>) -> Result<Answer> {
+        let mut grid = match &show.what {
+            ShowWhat::ClusterStatus => self.tables().cluster_status_grid().await,
+            what => self.show_grid(what)?,
+        };
         match &show.filter {
             None => {}
             Some(ShowFilter::Like(pattern)) => {
@@ -182,7 +185,9 @@ impl State {
             ShowWhat::BinaryLogs => return Err(SqlError::unsupported("SHOW BINARY LOGS")),
             ShowWhat::Leaves => self.tables().leaves_grid(),
             ShowWhat::Aggregators => self.tables().aggregators_grid(),
-            ShowWhat::ClusterStatus => self.tables().cluster_status_grid(),
+            ShowWhat::ClusterStatus => {
+                return Err(SqlError::internal("the state of a cluster without asking its leaves"));
+            }
         })
     }
 

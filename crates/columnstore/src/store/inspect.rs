@@ -31,6 +31,8 @@ pub enum Inspect {
     Jobs,
     Memory,
     Locks,
+    /// How far the log of each partition is durable.
+    Positions,
 }
 
 /// The answer to each of them.
@@ -40,6 +42,8 @@ pub enum Inspection {
     Jobs(Vec<LayoutJob>),
     Memory(Vec<MemoryUse>),
     Locks(Vec<LockState>),
+    /// The number of the last durable record of each partition.
+    Positions(Vec<(PartitionId, u64)>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +191,7 @@ impl Store {
             Inspect::Jobs => Inspection::Jobs(self.jobs()),
             Inspect::Memory => Inspection::Memory(self.memory_uses()),
             Inspect::Locks => Inspection::Locks(self.lock_states()?),
+            Inspect::Positions => Inspection::Positions(self.positions()),
         })
     }
 
@@ -232,6 +237,11 @@ impl Store {
             // Queries and work in the background.
             of("other", used.saturating_sub(pool.bytes + unflushed), None),
         ]
+    }
+
+    fn positions(&self) -> Vec<(PartitionId, u64)> {
+        let position = |partition: &Arc<Partition>| (partition.id, partition.latch_any().durable_lsn);
+        self.all().iter().map(position).collect()
     }
 
     fn lock_states(&self) -> Result<Vec<LockState>, StoreError> {

@@ -45,7 +45,8 @@ pub struct EchoServer {
     enders: Enders,
 }
 
-type Enders = Arc<Mutex<HashMap<u32, Ender>>>;
+/// By connection, with how many of its sessions are open: COM_CHANGE_USER opens one before it closes the other.
+type Enders = Arc<Mutex<HashMap<u32, (Ender, usize)>>>;
 
 impl EchoServer {
     pub fn new() -> EchoServer {
@@ -83,7 +84,7 @@ impl Server for EchoServer {
         }
         self.sessions.fetch_add(1, Ordering::SeqCst);
         let mut enders = self.enders.lock().unwrap_or_else(PoisonError::into_inner);
-        enders.insert(login.connection, login.ender.clone());
+        enders.entry(login.connection).or_insert_with(|| (login.ender.clone(), 0)).1 += 1;
         Ok(EchoSession {
             login,
             changes: Vec::new(),
@@ -168,7 +169,7 @@ impl Session for EchoSession {
                 let enders = self.enders.lock().unwrap_or_else(PoisonError::into_inner);
                 let id = number.and_then(|id| u32::try_from(id).ok()).unwrap_or_default();
                 match enders.get(&id) {
-                    Some(ender) => ender.end(),
+                    Some((ender, _)) => ender.end(),
                     None => {
                         return Err(SqlError::new(
                             ErrorKind::NoSuchThread,
@@ -252,6 +253,13 @@ impl Session for EchoSession {
 
     async fn close(self) {
         self.sessions.fetch_sub(1, Ordering::SeqCst);
+        let mut enders = self.enders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, open)) = enders.get_mut(&self.login.connection) {
+            *open -= 1;
+            if *open == 0 {
+                enders.remove(&self.login.connection);
+            }
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn put_inspect(what: Inspect) -> wire::Inspect {
         Inspect::Jobs => wire::Inspect::Jobs,
         Inspect::Memory => wire::Inspect::Memory,
         Inspect::Locks => wire::Inspect::Locks,
+        Inspect::Positions => wire::Inspect::Positions,
     }
 }
 
@@ -63,6 +64,7 @@ pub(super) fn take_inspect(what: wire::Inspect) -> Result<Inspect, Status> {
         wire::Inspect::Jobs => Ok(Inspect::Jobs),
         wire::Inspect::Memory => Ok(Inspect::Memory),
         wire::Inspect::Locks => Ok(Inspect::Locks),
+        wire::Inspect::Positions => Ok(Inspect::Positions),
     }
 }
 

@@ -236,6 +236,7 @@ fn found(what: Inspect) -> Inspection {
         Inspect::Memory => {
             Inspection::Memory(vec![MemoryUse { name: "total".into(), bytes: 5, limit: Some(6) }])
         }
+        Inspect::Positions => Inspection::Positions(vec![(partition, u64::MAX)]),
         Inspect::Locks => Inspection::Locks(vec![LockState {
             partition,
             table: None,
@@ -423,7 +424,7 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
         assert_eq!(client.maintain(target(), what).await.unwrap(), ["torn"]);
         told(format!("{:?}", (target(), what)));
     }
-    for what in [Inspect::Pieces, Inspect::Jobs, Inspect::Memory, Inspect::Locks] {
+    for what in [Inspect::Pieces, Inspect::Jobs, Inspect::Memory, Inspect::Locks, Inspect::Positions] {
         assert_eq!(client.inspect(what).await.unwrap(), found(what));
         told(format!("{what:?}"));
     }

@@ -11,6 +11,22 @@ fn pieces(f: &Fixture) -> Vec<(PieceKind, u64, u64)> {
 }
 
 #[test]
+fn the_position_of_a_partition_goes_on_with_what_it_commits() {
+    let f = Fixture::small();
+    let positions = || match f.store.inspect(Inspect::Positions).unwrap() {
+        Inspection::Positions(positions) => {
+            positions.into_iter().collect::<std::collections::BTreeMap<_, _>>()
+        }
+        _ => panic!(),
+    };
+    let before = positions();
+    f.put(1, P1, &[(1, 10)]);
+    let after = positions();
+    assert!(after[&P1] > before[&P1]);
+    assert_eq!(after[&P2], before[&P2]);
+}
+
+#[test]
 fn every_piece_of_a_table_is_there_with_its_rows() {
     let f = Fixture::small();
     assert_eq!(pieces(&f), [(PieceKind::Tail, 0, 0)]);
