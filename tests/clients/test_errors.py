@@ -72,3 +72,16 @@ def test_unknown_database_at_login(server):
     with pytest.raises(pymysql.err.OperationalError) as caught:
         server.connect("nowhere")
     assert caught.value.args[0] == 1049
+
+
+def test_a_failed_execute_has_one_message(connection):
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE once (id INT NOT NULL, PRIMARY KEY (id))")
+    cursor.execute("INSERT INTO once VALUES (7)")
+    cursor.execute("SET @id = 7")
+    cursor.execute("PREPARE p FROM 'INSERT INTO once VALUES (?)'")
+    for text in ("EXECUTE p USING @id", "EXECUTE gone"):
+        with pytest.raises(pymysql.err.MySQLError):
+            cursor.execute(text)
+        cursor.execute("SHOW ERRORS")
+        assert len(cursor.fetchall()) == 1, text

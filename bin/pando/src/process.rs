@@ -131,6 +131,8 @@ pub fn network_runtime(threads: u32) -> Result<Runtime, StartError> {
         .worker_threads(threads as usize)
         .enable_all()
         .thread_name("pando-net")
+        // Statements nest, and what they become nests deeper. What is not used of it takes no memory.
+        .thread_stack_size(8 << 20)
         .on_thread_park(crate::resident::give_back_if_asked)
         .build()
         .map_err(|error| StartError::new(format!("cannot start threads: {error}")))

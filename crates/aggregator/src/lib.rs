@@ -17,6 +17,7 @@
 //! its client has gone, so that a transaction is never rolled back under a write that still runs.
 
 mod admission;
+mod aside;
 mod commit;
 mod estimates;
 mod files;

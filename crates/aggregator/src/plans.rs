@@ -62,6 +62,8 @@ pub(crate) struct ReadTable {
 /// A plan that is kept.
 pub(crate) struct KeptPlan {
     pub(crate) prepared: Prepared,
+    /// Whether a plan that runs takes long to make of it.
+    pub(crate) is_large: bool,
     pub(crate) tables: Vec<ReadTable>,
     /// Those that the plan may read.
     pub(crate) partitions: Vec<PartitionId>,

@@ -26,6 +26,8 @@ pub(crate) enum Activity {
     Query,
     /// A prepared statement.
     Execute,
+    /// A statement is prepared.
+    Prepare,
 }
 
 impl Activity {
@@ -34,6 +36,7 @@ impl Activity {
             Activity::Sleep => "Sleep",
             Activity::Query => "Query",
             Activity::Execute => "Execute",
+            Activity::Prepare => "Prepare",
         }
     }
 }
@@ -42,6 +45,12 @@ impl Activity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     None,
+    /// Its text is read, of a large one.
+    Parsing,
+    /// The same: its names are looked up.
+    Binding,
+    /// Its plan is made, of a large one.
+    Planning,
     /// It waits for admission.
     Queued,
     Executing,
@@ -56,6 +65,9 @@ impl Stage {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Stage::None => "",
+            Stage::Parsing => "starting",
+            Stage::Binding => "preparing",
+            Stage::Planning => "optimizing",
             Stage::Queued => "Waiting for admission",
             Stage::Executing => "executing",
             Stage::Sending => "Sending to client",
@@ -276,7 +288,9 @@ impl Registered {
 
     /// A statement begins; `cancel` ends it.
     pub(crate) fn run(&self, activity: Activity, text: &str, database: Option<&str>, cancel: Cancel) {
-        self.processes.statements.fetch_add(1, Ordering::Relaxed);
+        if activity != Activity::Prepare {
+            self.processes.statements.fetch_add(1, Ordering::Relaxed);
+        }
         let kept = text.len().min(TEXT_KEPT);
         let kept = (0..=kept).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let mut now = self.process.now.lock();

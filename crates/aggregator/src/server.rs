@@ -1,6 +1,7 @@
 //! The aggregator as a MySQL server: who may log in, and what all sessions share.
 
 use crate::admission::Admission;
+use crate::aside::Aside;
 use crate::estimates::Estimates;
 use crate::files::FileAccess;
 use crate::ids::AutoIncrement;
@@ -48,6 +49,7 @@ pub struct Aggregator {
     pub(crate) leaves: Arc<dyn Leaves>,
     pub(crate) stages: Arc<StageNode>,
     pub(crate) planner: Planner,
+    pub(crate) aside: Aside,
     pub(crate) memory: Arc<MemoryBudget>,
     pub(crate) ids: AutoIncrement,
     pub(crate) estimates: Estimates,
@@ -92,6 +94,7 @@ impl Aggregator {
             leaves,
             stages,
             planner,
+            aside: Aside::new(),
             memory,
             processes: Arc::default(),
             admission: Admission::new(),

@@ -107,6 +107,8 @@ impl Executor {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("pando-exec")
+            // An operator that asks for rows calls all that are below it, in the deepest plan a thousand.
+            .thread_stack_size(8 << 20)
             .on_thread_park(crate::runtime::pause)
             // What a thread keeps of the allocator's memory goes with it.
             .thread_keep_alive(Duration::from_secs(1))

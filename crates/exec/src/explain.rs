@@ -24,7 +24,18 @@ pub fn explain_analyze(plan: &DistributedPlan) -> String {
     render(plan, true)
 }
 
+/// What shows a plan calls itself for what an operator reads, and so does what writes JSON: a plan may be deeper than
+/// a thread's stack allows.
+fn deeply<T>(work: impl FnOnce() -> T) -> T {
+    const STACK: usize = 64 << 20;
+    stacker::maybe_grow(STACK / 2, STACK, work)
+}
+
 fn render(plan: &DistributedPlan, analyze: bool) -> String {
+    deeply(|| stages(plan, analyze))
+}
+
+fn stages(plan: &DistributedPlan, analyze: bool) -> String {
     let mut text = String::new();
     let spread = plan.spread();
     let stages = spread.map_or(plan.stages(), |spread| spread.stages());

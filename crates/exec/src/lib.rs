@@ -67,7 +67,7 @@ pub use node::{LocalNodes, Read, StageNode};
 pub use plan::{DistributedPlan, Place, Stage};
 pub use query::Cancel;
 pub use replay::ReplayExec;
-pub use runtime::on_pause;
+pub use runtime::{blocking, on_pause};
 pub use scan::{
     ColumnEstimate, ScanExec, ShardedTable, Snapshots, TableEstimate, TableMorsel, TableSnapshot,
 };

@@ -25,10 +25,10 @@ pub(crate) fn pause() {
     }
 }
 
-/// Runs `work`, which may wait for the disk, on this thread. On a runtime of several threads the other tasks of
+/// Runs `work`, which may wait for the disk or take long, on this thread. On a runtime of several threads the other tasks of
 /// this worker move to another thread meanwhile, unless many works block already: then they wait as well. So
 /// `work` must not wait for what a task does.
-pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
     let several =
         Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     match several.then(|| Place::take(&BLOCKING)).flatten() {

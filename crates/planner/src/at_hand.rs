@@ -16,7 +16,7 @@ impl Planner {
     /// Plans a query of one table without conditions over rows that come with each run. `logical` is
     /// analyzed: its types are final.
     pub fn at_hand(&self, logical: LogicalPlan) -> Result<PlanAtHand, SqlError> {
-        let optimized = optimize(logical, &self.settings, 1)?;
+        let optimized = optimize(logical, &self.settings, 1, &self.cancel)?;
         self.over_rows(optimized).map_err(|error| to_sql_error(&error))
     }
 
@@ -42,7 +42,7 @@ impl Planner {
         let options = self.settings.options(1);
         // Nothing in it waits, see crate::physical.
         let planner = DefaultPhysicalPlanner::default();
-        let session = session(&options);
+        let session = session(&options, &self.cancel);
         let planning = tokio::task::unconstrained(planner.create_physical_plan(&plan.data, &session));
         Ok(PlanAtHand::new(futures::executor::block_on(planning)?, columns, options))
     }

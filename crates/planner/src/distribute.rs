@@ -30,7 +30,7 @@ use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use exec::{CollocatedUnionExec, ExchangeExec, ExchangeKind, ReplayExec, ScanExec};
+use exec::{Cancel, CollocatedUnionExec, ExchangeExec, ExchangeKind, ReplayExec, ScanExec};
 use std::sync::Arc;
 
 /// Partial groups up to which they are finished in one place rather than shuffled.
@@ -42,6 +42,7 @@ pub(crate) struct Distribute {
     pub(crate) settings: Settings,
     /// Shuffles go to as many.
     pub(crate) partitions: usize,
+    pub(crate) cancel: Cancel,
 }
 
 impl PhysicalOptimizerRule for Distribute {
@@ -62,6 +63,7 @@ impl PhysicalOptimizerRule for Distribute {
 
 impl Distribute {
     fn place(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.cancel.check()?;
         if plan.is::<RecursiveQueryExec>() {
             return place_locally(plan);
         }

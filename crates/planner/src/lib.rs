@@ -7,12 +7,16 @@
 //!    with the hash that places rows in storage, by collecting a small side, or by gathering.
 //! 3. [`stages`]: exchanges at the borders of stages, then the cut.
 //! 4. [`check`]: proves of the finished plan that every operator finds its rows where it needs them.
+//!
+//! Plans have a depth that they may not exceed ([`depth`](mod@depth)), since what walks them calls itself.
+//! A statement that nobody wants any more is not planned to its end ([`wanted`]).
 
 mod at_hand;
 mod cardinality;
 mod careful;
 pub mod check;
 mod correlated;
+mod depth;
 mod distribute;
 mod group_keys;
 mod join_order;
@@ -26,6 +30,7 @@ mod settings;
 mod sizes;
 mod stages;
 mod unique_keys;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -38,23 +43,30 @@ pub use settings::Settings;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
-use exec::{DistributedPlan, ShardedTable, to_sql_error};
+use exec::{Cancel, DistributedPlan, ShardedTable, to_sql_error};
 use types::SqlError;
 
 /// Makes plans.
 #[derive(Debug, Clone, Default)]
 pub struct Planner {
     settings: Settings,
+    cancel: Cancel,
 }
 
 impl Planner {
     pub fn new(settings: Settings) -> Planner {
-        Planner { settings }
+        Planner { settings, cancel: Cancel::new() }
     }
 
     /// The same for tables that lie on so many leaves.
     pub fn on_leaves(&self, leaves: usize) -> Planner {
-        Planner { settings: Settings { leaves: leaves.max(1), ..self.settings.clone() } }
+        let settings = Settings { leaves: leaves.max(1), ..self.settings.clone() };
+        Planner { settings, cancel: self.cancel.clone() }
+    }
+
+    /// The same for one statement: once that is cancelled, planning ends with the reason.
+    pub fn unless(&self, cancel: &Cancel) -> Planner {
+        Planner { settings: self.settings.clone(), cancel: cancel.clone() }
     }
 
     /// A plan that can run once. `logical` is analyzed: its types are final.
@@ -64,9 +76,12 @@ impl Planner {
 
     /// A plan from which any number of plans that run can be had without planning again.
     pub fn prepare(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
-        let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
-        let optimized = optimize(logical, &self.settings, partitions)?;
-        physical::prepare(&optimized, &self.settings, partitions).map_err(|error| to_sql_error(&error))
+        depth::deeply(depth::depth(&logical)?, || {
+            let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
+            let optimized = optimize(logical, &self.settings, partitions, &self.cancel)?;
+            physical::prepare(&optimized, &self.settings, partitions, &self.cancel)
+                .map_err(|error| to_sql_error(&error))
+        })
     }
 }
 

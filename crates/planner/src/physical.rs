@@ -25,7 +25,7 @@ use datafusion::physical_optimizer::update_aggr_exprs::OptimizeAggregateOrder;
 use datafusion::physical_optimizer::{ConfigOnlyContext, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use exec::{DistributedPlan, fuse_aggregates, interruptible, to_sql_error};
+use exec::{Cancel, DistributedPlan, fuse_aggregates, interruptible, to_sql_error};
 use std::sync::Arc;
 use types::SqlError;
 
@@ -71,11 +71,15 @@ fn finish(plan: Arc<dyn ExecutionPlan>, options: ConfigOptions) -> Result<Distri
     DistributedPlan::cut(interruptible(fuse_aggregates(plan)?)?, options)
 }
 
-fn rules(settings: &Settings, partitions: usize) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+fn rules(
+    settings: &Settings,
+    partitions: usize,
+    cancel: &Cancel,
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     vec![
         Arc::new(OutputRequirements::new_add_mode()),
         Arc::new(LimitedDistinctAggregation::new()),
-        Arc::new(Distribute { settings: settings.clone(), partitions }),
+        Arc::new(Distribute { settings: settings.clone(), partitions, cancel: cancel.clone() }),
         Arc::new(CombinePartialFinalAggregate::new()),
         Arc::new(OptimizeAggregateOrder::new()),
         Arc::new(ProjectionPushdown::new()),
@@ -87,16 +91,22 @@ fn rules(settings: &Settings, partitions: usize) -> Vec<Arc<dyn PhysicalOptimize
     ]
 }
 
-pub(crate) fn session(options: &ConfigOptions) -> SessionState {
+/// A session for planning, whose tables end it once the statement is cancelled.
+pub(crate) fn session(options: &ConfigOptions, cancel: &Cancel) -> SessionState {
     SessionStateBuilder::new()
-        .with_config(SessionConfig::from(options.clone()))
+        .with_config(SessionConfig::from(options.clone()).with_extension(Arc::new(cancel.clone())))
         .with_physical_optimizer_rules(Vec::new())
         .build()
 }
 
-pub(crate) fn prepare(logical: &LogicalPlan, settings: &Settings, partitions: usize) -> Result<Prepared> {
+pub(crate) fn prepare(
+    logical: &LogicalPlan,
+    settings: &Settings,
+    partitions: usize,
+    cancel: &Cancel,
+) -> Result<Prepared> {
     let options = settings.options(partitions);
-    let session = session(&options);
+    let session = session(&options, cancel);
     // Nothing in it waits: the tables are asked for scans, which they know how to make. It is run
     // outside of the budget that tokio gives a task, which would otherwise run out within this call
     // and never be filled again.
@@ -104,10 +114,12 @@ pub(crate) fn prepare(logical: &LogicalPlan, settings: &Settings, partitions: us
     let planning = tokio::task::unconstrained(planner.create_physical_plan(logical, &session));
     let mut plan = forget_moved_keys(hide_constants(futures::executor::block_on(planning)?)?)?;
     let context = ConfigOnlyContext::new(&options);
-    for rule in rules(settings, partitions) {
+    for rule in rules(settings, partitions, cancel) {
+        cancel.check()?;
         plan = rule.optimize_with_context(plan, &context).map_err(|error| error.context(rule.name()))?;
     }
     let plan = separate_scans(insert_gathers(plan)?)?;
+    cancel.check()?;
     check_distribution(&plan)?;
     Ok(Prepared { plan, options })
 }

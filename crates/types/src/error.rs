@@ -158,6 +158,7 @@ kinds! {
     WrongNumberOfArguments = 1582, "42000";
     InvalidDateTime = 1525, "HY000";
     NumericOverflow = 1690, "22003";
+    TooManyTables = 1116, "HY000";
     /// A statement nests too deeply.
     StackOverrun = 1436, "HY000";
     /// A statement means more than it may, however short its text is.

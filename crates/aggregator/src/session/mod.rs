@@ -17,6 +17,7 @@ pub(crate) use savepoints::Savepoints;
 pub(crate) use state::{Client, Level, PreparedStatement, State, find_table};
 pub(crate) use variables::server_variables;
 
+use crate::aside::is_large_text;
 use crate::processes::{Activity, Process, Registered, Stage, interrupted};
 use crate::server::{Aggregator, host_names};
 use crate::statement::{Answer, Loading};
@@ -127,6 +128,8 @@ impl Session {
         let cancel = Cancel::new();
         state.cancel = cancel.clone();
         state.deadline = None;
+        state.is_large = work.is_large(&state);
+        let is_large = state.is_large;
         let client_gone = CancelOnDrop(Some(cancel.clone()));
         let statement = async move {
             let aggregator = state.aggregator.clone();
@@ -155,7 +158,10 @@ impl Session {
                 }
             })
         };
-        let result = to_its_end(statement).await;
+        let result = match is_large {
+            true => tokio::spawn(statement).await.map_err(|error| error.to_string()),
+            false => to_its_end(statement).await.map_err(|error| error.to_string()),
+        };
         client_gone.disarm();
         result.unwrap_or_else(|error| {
             Err(SqlError::internal(format!("the statement ended abnormally: {error}")))
@@ -239,6 +245,15 @@ enum Work {
 }
 
 impl Work {
+    fn is_large(&self, state: &State) -> bool {
+        match self {
+            Work::Text(text) => is_large_text(text),
+            Work::Prepared { id, .. } => {
+                state.prepared.get(id).is_some_and(|prepared| is_large_text(&prepared.text))
+            }
+        }
+    }
+
     async fn run(self, state: &mut State, registered: &Registered, cancel: &Cancel) -> Result<Answer> {
         let beginning = state.beginning();
         for _ in 1..again::ROUNDS {
@@ -261,7 +276,8 @@ impl Work {
                 if let Some(answer) = state.run_text_kept(text).await {
                     return answer;
                 }
-                let statement = one_statement(text).inspect_err(|error| state.note_failure(error))?;
+                let statement = state.parsed(text, one_statement).await;
+                let statement = statement.inspect_err(|error| state.note_failure(error))?;
                 state.run(&statement, text, &[]).await
             }
             Work::Prepared { id, parameters } => {
@@ -279,7 +295,7 @@ impl Work {
                 if let Some(answer) = state.run_prepared_shortly(&prepared, parameters).await {
                     return answer;
                 }
-                if let Some(answer) = state.run_prepared_kept(&prepared, parameters).await {
+                if let Some(answer) = state.run_prepared_kept(&prepared, parameters, false).await {
                     return answer;
                 }
                 state.run(&prepared.statement, &prepared.text, parameters).await
@@ -319,7 +335,11 @@ impl mysql_protocol::Session for Session {
 
     async fn prepare(&mut self, text: String) -> Result<Prepared> {
         let mut state = self.state.lock().await;
-        let prepared = state.prepare_text(&text)?;
+        let cancel = Cancel::new();
+        self.registered.run(Activity::Prepare, &text, state.database.as_deref(), cancel.clone());
+        state.cancel = cancel;
+        state.is_large = is_large_text(&text);
+        let prepared = state.prepare_text(&text).await?;
         state.see_catalog();
         state.authorize(&prepared.statement)?;
         let columns = state.describe_prepared(&prepared).await?;

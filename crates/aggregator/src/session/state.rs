@@ -112,6 +112,8 @@ pub(crate) struct State {
     pub(crate) process: Arc<Process>,
     /// Ends the current statement.
     pub(crate) cancel: Cancel,
+    /// The current statement has a large text ([`crate::aside`]).
+    pub(crate) is_large: bool,
     /// When the current statement ends by itself, if it does.
     pub(crate) deadline: Option<Instant>,
     /// What changed in the session and the client was not told yet.
@@ -171,6 +173,7 @@ impl State {
             client,
             process,
             cancel: Cancel::new(),
+            is_large: false,
             deadline: None,
             changes: Vec::new(),
         };

@@ -133,7 +133,7 @@ impl State {
         let bound = self.bind(&query, Parameters { values: &[], text: "" }).await?;
         self.open_for_reading();
         let partitions = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+        let plan = self.plan(bound.plan).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let ts = self.read_timestamp(&partitions).await?;
         let mut rows = self.start_distributed(&plan, ts, false, false).await?;

@@ -174,7 +174,7 @@ impl State {
     /// `ignore`: values are brought to their columns, and a row whose new key is another's stays as it is.
     async fn update_rows(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
         let tables = bound.tables;
-        let plan = self.plan(bound.plan.clone())?;
+        let plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let found = self.find_and_lock(plan, bound.plan, &tables).await?;
         let mut done = Changed::default();
@@ -237,7 +237,7 @@ impl State {
     async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
         let tables = bound.tables;
         let mut deleted = 0;
-        let plan = self.plan(bound.plan.clone())?;
+        let plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let found = self.find_and_lock(plan, bound.plan, &tables).await?;
         for (table, found) in tables.iter().zip(found) {
@@ -358,7 +358,7 @@ impl State {
         let mut plan = first;
         for round in 0..ROUNDS {
             if round > 0 {
-                plan = self.plan(query.clone())?;
+                plan = self.plan(query.clone()).await?;
             }
             let read_at = self.read_timestamp(&partitions).await?;
             let batches = self.collect(&plan, read_at).await?;

@@ -79,7 +79,7 @@ impl State {
         };
         let tables: Vec<&str> = bound.tables.iter().map(|table| table.definition.name.as_str()).collect();
         let change = Some(format!("{verb} {}", tables.join(", ")));
-        Ok(Explained { kind, change, plan: Some(self.plan(bound.plan)?) })
+        Ok(Explained { kind, change, plan: Some(self.plan(bound.plan).await?) })
     }
 
     async fn explained_insert(&mut self, insert: &Insert, parameters: Parameters<'_>) -> Result<Explained> {

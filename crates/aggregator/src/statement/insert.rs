@@ -159,7 +159,7 @@ impl State {
             ));
         }
         let read = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+        let plan = self.plan(bound.plan).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let ts = self.read_timestamp(&read).await?;
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;

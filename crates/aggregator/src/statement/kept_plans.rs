@@ -3,12 +3,14 @@
 use super::Answer;
 use super::query::{Parameters, leaves_among, partitions_read};
 use crate::admission::class_of;
+use crate::aside::is_large_plan;
 use crate::plans::{KeptPlan, LONGEST_KEY, NamedTable, ReadTable, has_moved};
 use crate::session::{PreparedStatement, State, find_table};
 use catalog::Privilege;
 use exec::{DistributedPlan, TableEstimate};
 use futures::future::try_join_all;
 use mysql_protocol::ColumnMeta;
+use planner::Planner;
 use sql::query::BoundQuery;
 use sql::statement::Statement;
 use sql::variables::Variables;
@@ -85,7 +87,7 @@ impl State {
         if !may_be_query(text) {
             return None;
         }
-        self.run_kept(Parameters { values: &[], text }).await
+        self.run_kept(Parameters { values: &[], text }, false).await
     }
 
     /// The same of a prepared statement.
@@ -93,16 +95,21 @@ impl State {
         &mut self,
         prepared: &PreparedStatement,
         values: &[Value],
+        within: bool,
     ) -> Option<Result<Answer>> {
         let Statement::Query(_) = &*prepared.statement else { return None };
-        self.run_kept(Parameters { values, text: &prepared.text }).await
+        self.run_kept(Parameters { values, text: &prepared.text }, within).await
     }
 
-    /// The session has taken its catalog for this statement already.
-    async fn run_kept(&mut self, parameters: Parameters<'_>) -> Option<Result<Answer>> {
+    /// The session has taken its catalog for this statement already. `within`: it is a part of another one, EXECUTE,
+    /// which clears the messages before and notes how it ended.
+    async fn run_kept(&mut self, parameters: Parameters<'_>, within: bool) -> Option<Result<Answer>> {
         let key = self.plan_key(&parameters)?;
         // What went wrong goes wrong again where the statement is planned, which says so.
         let kept = self.kept_plan(&key).await.ok()??;
+        if within {
+            return Some(self.select_kept(&kept).await);
+        }
         self.begin_messages(false);
         let answer = self.select_kept(&kept).await.map_err(|error| self.with_known_names(error));
         self.note_answer(&answer);
@@ -175,9 +182,17 @@ impl State {
         let partitions = partitions_read(&bound.plan)?;
         let places = self.places(&partitions)?;
         let leaves = leaves_among(&places);
-        let prepared = self.aggregator.planner.on_leaves(leaves).prepare(bound.plan)?;
-        let plan = if prepared.can_repeat() {
-            let plan = self.locate(prepared.instantiate()?, places)?;
+        let is_large = is_large_plan(&bound.plan);
+        let prepare = |planner: &Planner, plan| {
+            let prepared = planner.prepare(plan)?;
+            Ok(match prepared.can_repeat() {
+                true => (prepared.instantiate()?, Some(prepared)),
+                false => (prepared.into_plan()?, None),
+            })
+        };
+        let (plan, prepared) = self.planned(leaves, bound.plan, prepare).await?;
+        let plan = self.locate(plan, places)?;
+        if let Some(prepared) = prepared {
             let kept = KeptPlan {
                 tables: named.into_iter().map(|named| self.read_table(named)).collect::<Result<_>>()?,
                 partitions: partitions.clone(),
@@ -187,12 +202,10 @@ impl State {
                 warnings: bound.warnings,
                 made: Instant::now(),
                 prepared,
+                is_large,
             };
             self.aggregator.plans.put(key, Arc::new(kept));
-            plan
-        } else {
-            self.locate(prepared.into_plan()?, places)?
-        };
+        }
         let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
         let rows = self.read_planned(plan, &partitions, class).await?;
         Ok(self.rows_of(rows, columns))
@@ -205,13 +218,19 @@ impl State {
     }
 
     /// A plan that can run.
-    fn instantiate(&self, kept: &KeptPlan) -> Result<Arc<DistributedPlan>> {
-        self.locate(kept.prepared.instantiate()?, self.places(&kept.partitions)?)
+    async fn instantiate(&self, kept: &Arc<KeptPlan>) -> Result<Arc<DistributedPlan>> {
+        let plan = if kept.is_large {
+            let kept = kept.clone();
+            self.plan_aside(move || kept.prepared.instantiate()).await?
+        } else {
+            kept.prepared.instantiate()?
+        };
+        self.locate(plan, self.places(&kept.partitions)?)
     }
 
-    async fn select_kept(&mut self, kept: &KeptPlan) -> Result<Answer> {
+    async fn select_kept(&mut self, kept: &Arc<KeptPlan>) -> Result<Answer> {
         self.begin_reading(&kept.warnings);
-        let plan = self.instantiate(kept)?;
+        let plan = self.instantiate(kept).await?;
         let rows = self.read_planned(plan, &kept.partitions, kept.class).await?;
         Ok(self.rows_of(rows, kept.columns.clone()))
     }

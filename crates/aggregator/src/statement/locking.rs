@@ -65,17 +65,17 @@ impl State {
         partitions.sort_unstable();
         partitions.dedup();
         let shown: Vec<usize> = (0..width).collect();
-        let mut plan = self.plan(bound.plan.clone())?;
+        let mut plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
         for round in 0..ROUNDS {
             if round > 0 {
-                plan = self.plan(bound.plan.clone())?;
+                plan = self.plan(bound.plan.clone()).await?;
             }
             let read_at = self.read_timestamp(&partitions).await?;
             let request = request(lock, read_at);
             let rows = match &lock.apart {
                 Some(places) => {
-                    let found = self.collect(&self.plan(places.clone())?, read_at).await?;
+                    let found = self.collect(&self.plan(places.clone()).await?, read_at).await?;
                     if request.if_locked == IfLocked::Skip {
                         return Err(SqlError::unsupported("SKIP LOCKED with GROUP BY or DISTINCT"));
                     }

@@ -118,6 +118,7 @@ impl State {
         }
     }
 
+    /// Runs a statement as a part of another one, or of [`State::run`].
     async fn carry_out(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
         self.authorize(statement)?;
         if statement.commits_implicitly() {
@@ -204,7 +205,7 @@ impl State {
             }
 
             Statement::Set(items) => self.set(items, parameters).await,
-            Statement::Prepare { name, source } => self.prepare_named(name, source),
+            Statement::Prepare { name, source } => self.prepare_named(name, source).await,
             Statement::Execute { name, using } => Box::pin(self.execute_named(name, using)).await,
             Statement::Deallocate(name) => self.deallocate_named(name),
 

@@ -2,6 +2,7 @@
 
 use super::query::{Parameters, column_meta};
 use super::{Answer, done};
+use crate::aside::is_large_text;
 
 use crate::session::{PreparedStatement, State};
 use mysql_protocol::ColumnMeta;
@@ -11,8 +12,8 @@ use types::{ErrorKind, Result, SqlError, Value};
 
 impl State {
     /// Parses one statement for later.
-    pub(crate) fn prepare_text(&self, text: &str) -> Result<PreparedStatement> {
-        let parsed = sql::parse::parse_one(text)?;
+    pub(crate) async fn prepare_text(&self, text: &str) -> Result<PreparedStatement> {
+        let parsed = self.parsed(text, sql::parse::parse_one).await?;
         Ok(PreparedStatement {
             statement: Arc::new(parsed.statement),
             text: Arc::from(text),
@@ -30,7 +31,7 @@ impl State {
         Ok(bound.columns.iter().map(column_meta).collect())
     }
 
-    pub(crate) fn prepare_named(&mut self, name: &str, source: &PrepareSource) -> Result<Answer> {
+    pub(crate) async fn prepare_named(&mut self, name: &str, source: &PrepareSource) -> Result<Answer> {
         let text = match source {
             PrepareSource::Text(text) => text.clone(),
             PrepareSource::Variable(variable) => match self.user_variable(variable) {
@@ -38,7 +39,7 @@ impl State {
                 _ => String::new(),
             },
         };
-        let prepared = self.prepare_text(&text)?;
+        let prepared = self.prepare_text(&text).await?;
         if matches!(&*prepared.statement, Statement::Prepare { .. } | Statement::Execute { .. }) {
             return Err(SqlError::unsupported("PREPARE of PREPARE or EXECUTE"));
         }
@@ -53,11 +54,12 @@ impl State {
         if prepared.parameters != using.len() {
             return Err(SqlError::new(ErrorKind::WrongArguments, "Incorrect arguments to EXECUTE"));
         }
+        self.is_large |= is_large_text(&prepared.text);
         let values: Vec<Value> = using.iter().map(|variable| self.user_variable(variable)).collect();
-        if let Some(answer) = self.run_prepared_kept(&prepared, &values).await {
+        if let Some(answer) = self.run_prepared_kept(&prepared, &values, true).await {
             return answer;
         }
-        self.run(&prepared.statement, &prepared.text, &values).await
+        self.carry_out(&prepared.statement, Parameters { values: &values, text: &prepared.text }).await
     }
 
     pub(crate) fn deallocate_named(&mut self, name: &str) -> Result<Answer> {

@@ -3,9 +3,11 @@
 use super::Answer;
 use super::grid::Grid;
 use crate::admission::{Admitted, Applicant, Class, Settings, class_of};
+use crate::aside::{is_large_plan, is_large_text};
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::plans::NamedTable;
+use crate::processes::Stage;
 use crate::server::Aggregator;
 use crate::session::{Level, Privileges, State, find_table};
 use crate::system_schemas::{self, system_schema};
@@ -20,12 +22,14 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use exec::scan::Told;
 use exec::{
-    DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots, TableEstimate,
+    Cancel, DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots,
+    TableEstimate,
 };
 use futures::StreamExt;
 use futures::future::try_join_all;
 use mysql_protocol::{ColumnFlags, ColumnMeta, Response, ResultSet};
 use parking_lot::Mutex;
+use planner::Planner;
 use sql::ddl::KeyMark;
 use sql::query::{
     BindContext, BoundQuery, Momentary, OutputColumn, SessionView, Tables, momentary, note_momentary,
@@ -64,6 +68,8 @@ pub(crate) struct CatalogTables {
     missing: Arc<Mutex<Vec<Arc<TableDef>>>>,
     /// Tables that the statement names.
     named: Arc<Mutex<Vec<NamedTable>>>,
+    /// Ends the statement.
+    cancel: Cancel,
 }
 
 impl CatalogTables {
@@ -117,6 +123,7 @@ impl CatalogTables {
             estimates: self.estimates.clone(),
             missing: self.missing.clone(),
             named: self.named.clone(),
+            cancel: self.cancel.clone(),
         }
     }
 
@@ -179,6 +186,10 @@ impl Tables for CatalogTables {
         }
         self.find(database, name).map(Some)
     }
+
+    fn check_wanted(&self) -> Result<()> {
+        self.cancel.reason().map_or(Ok(()), Err)
+    }
 }
 
 impl State {
@@ -229,6 +240,7 @@ impl State {
             estimates: Arc::default(),
             missing: Arc::default(),
             named: Arc::default(),
+            cancel: self.cancel.clone(),
         }
     }
 
@@ -236,19 +248,48 @@ impl State {
     /// again.
     pub(crate) async fn bind_with<T>(&self, bind: impl Fn(&CatalogTables) -> Result<T>) -> Result<T> {
         let mut tables = self.tables();
-        let bound = bind(&tables)?;
-        let missing = std::mem::take(&mut *tables.missing.lock());
+        let bound = self.binding(|| bind(&tables))?;
+        let mut missing = std::mem::take(&mut *tables.missing.lock());
         if missing.is_empty() {
             return Ok(bound);
         }
         drop(bound);
+        // A table may be named many times.
+        missing.sort_by_key(|def| def.id);
+        missing.dedup_by_key(|def| def.id);
         let asked = missing.iter().map(|def| async move {
             let estimate = self.aggregator.estimates.fetch(&self.aggregator, &self.catalog, def).await?;
             Ok::<_, SqlError>((def.id, estimate))
         });
         let fetched = self.unless_cancelled(try_join_all(asked)).await?;
         tables.estimates = Arc::new(fetched.into_iter().collect());
-        bind(&tables)
+        self.binding(|| bind(&tables))
+    }
+
+    fn binding<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.is_large {
+            return bind();
+        }
+        self.process.stage(Stage::Binding);
+        let bound = exec::blocking(bind);
+        self.process.stage(Stage::Executing);
+        bound
+    }
+
+    /// What `parse` makes of a text.
+    pub(crate) async fn parsed<T: Send + 'static>(
+        &self,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if !is_large_text(text) {
+            return parse(text);
+        }
+        self.process.stage(Stage::Parsing);
+        let text = text.to_string();
+        let parsed = self.aggregator.aside.run(&self.cancel, move || parse(&text)).await;
+        self.process.stage(Stage::Executing);
+        parsed
     }
 
     pub(crate) fn bind_context<'a>(
@@ -301,6 +342,7 @@ impl State {
     }
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
+        self.limit_time();
         let (mut bound, named, momentary) = self
             .bind_with(|tables| {
                 tables.take_named();
@@ -351,7 +393,7 @@ impl State {
     pub(super) async fn start_reading(&mut self, bound: BoundQuery) -> Result<BatchStream> {
         self.begin_reading(&bound.warnings);
         let partitions = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+        let plan = self.plan(bound.plan).await?;
         let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
         self.read_planned(plan, &partitions, class).await
     }
@@ -359,7 +401,14 @@ impl State {
     pub(super) fn begin_reading(&mut self, warnings: &[sql::convert::Warning]) {
         self.note_warnings(warnings);
         self.open_for_reading();
-        if let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0) {
+        self.limit_time();
+    }
+
+    /// A query ends by itself, from now on, unless that was said before.
+    fn limit_time(&mut self) {
+        if self.deadline.is_none()
+            && let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0)
+        {
             self.deadline = Some(self.process.end_after(Duration::from_millis(limit)));
         }
     }
@@ -421,10 +470,35 @@ impl State {
         aggregator.admission.admit(applicant, settings).await
     }
 
-    pub(crate) fn plan(&self, plan: LogicalPlan) -> Result<Arc<DistributedPlan>> {
+    pub(crate) async fn plan(&self, plan: LogicalPlan) -> Result<Arc<DistributedPlan>> {
         let places = self.places(&partitions_read(&plan)?)?;
-        let plan = self.aggregator.planner.on_leaves(leaves_among(&places)).plan(plan)?;
+        let leaves = leaves_among(&places);
+        let plan = self.planned(leaves, plan, |planner, plan| planner.plan(plan)).await?;
         self.locate(plan, places)
+    }
+
+    /// What `make` makes of a plan over so many leaves.
+    pub(super) async fn planned<T: Send + 'static>(
+        &self,
+        leaves: usize,
+        plan: LogicalPlan,
+        make: impl FnOnce(&Planner, LogicalPlan) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let planner = self.aggregator.planner.on_leaves(leaves).unless(&self.cancel);
+        if !is_large_plan(&plan) {
+            return make(&planner, plan);
+        }
+        self.plan_aside(move || make(&planner, plan)).await
+    }
+
+    pub(super) async fn plan_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.process.stage(Stage::Planning);
+        let planned = self.aggregator.aside.run(&self.cancel, work).await;
+        self.process.stage(Stage::Executing);
+        planned
     }
 
     pub(super) fn locate(
@@ -493,7 +567,7 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<Arc<DistributedPlan>> {
         let bound = self.bind(query, parameters).await?;
-        self.plan(bound.plan)
+        self.plan(bound.plan).await
     }
 
     /// The plan of a query whose rows were all made, with what its operators did for them.
@@ -505,7 +579,7 @@ impl State {
         let bound = self.bind(query, parameters).await?;
         self.open_for_reading();
         let partitions = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+        let plan = self.plan(bound.plan).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let ts = self.read_timestamp(&partitions).await?;
         let mut stream = self.start_distributed(&plan, ts, false, true).await?;

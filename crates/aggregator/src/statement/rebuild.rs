@@ -166,7 +166,7 @@ impl State {
     ) -> Result<u64> {
         let bound = self.bind_own(database, &def.name, &rebuild.query(database, &def.name)).await?;
         let read = partitions_read(&bound.plan)?;
-        let plan = self.plan(bound.plan)?;
+        let plan = self.plan(bound.plan).await?;
         // Above the commit of everybody who changed the table.
         let ts = self.read_timestamp(&read).await?;
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;

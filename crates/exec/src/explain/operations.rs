@@ -1,7 +1,7 @@
 //! A plan as one tree of operations, its stages put together at their exchanges: as text in the manner of MySQL's
 //! FORMAT=TREE, and as JSON in the manner of the second version of its FORMAT=JSON.
 
-use super::{Line, expected_rows, rounded_millis};
+use super::{Line, deeply, expected_rows, rounded_millis};
 use crate::exchange::ReceiveExec;
 use crate::interruptible::wrapped;
 use crate::measured::Measured;
@@ -36,7 +36,7 @@ struct Runs {
 impl Operation {
     /// The operations of a plan. `analyze`: with what they did, so far.
     pub fn of(plan: &DistributedPlan, analyze: bool) -> Operation {
-        Plan { plan, analyze }.stage(0)
+        deeply(|| Plan { plan, analyze }.stage(0))
     }
 
     /// One that reads nothing.
@@ -52,7 +52,7 @@ impl Operation {
     /// A line for each operation, those that it reads indented below it.
     pub fn tree(&self) -> String {
         let mut text = String::new();
-        self.line(0, &mut text);
+        deeply(|| self.line(0, &mut text));
         text
     }
 
@@ -92,14 +92,16 @@ impl Operation {
 
     /// The document that EXPLAIN FORMAT=JSON gives. `query_type`: `select`, `update` and so on.
     pub fn json(&self, query: &str, query_type: &str) -> String {
-        let document = json!({
-            "json_schema_version": "2.0",
-            "query": query,
-            "query_type": query_type,
-            "query_plan": self.object(),
-        });
-        // Invariant: a JSON value always has a text.
-        serde_json::to_string_pretty(&document).unwrap_or_default()
+        deeply(|| {
+            let document = json!({
+                "json_schema_version": "2.0",
+                "query": query,
+                "query_type": query_type,
+                "query_plan": self.object(),
+            });
+            // Invariant: a JSON value always has a text.
+            serde_json::to_string_pretty(&document).unwrap_or_default()
+        })
     }
 
     fn object(&self) -> Value {

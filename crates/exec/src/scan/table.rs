@@ -3,6 +3,7 @@
 use super::estimate::TableEstimate;
 use super::filter::translate;
 use super::node::{Output, ScanExec};
+use crate::query::Cancel;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use columnstore::Predicate;
@@ -94,11 +95,15 @@ impl TableProvider for ShardedTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        // The statement that is planned.
+        if let Some(cancel) = session.config().get_extension::<Cancel>() {
+            cancel.check()?;
+        }
         let width = self.def.columns.len();
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let output = projection

@@ -53,3 +53,36 @@ async fn a_killed_join_frees_its_threads() {
         assert!(free < Duration::from_secs(3), "{sql}: {took:?}, {free:?}");
     }
 }
+
+#[test]
+fn a_cancelled_statement_is_planned_no_further() {
+    let world = world(2, [10, 10, 10, 10], 13, Settings::default(), |_| {});
+    let branches: Vec<String> =
+        (0..200).map(|i| format!("SELECT a.id, b.g FROM a, b WHERE a.id = b.id + {i}")).collect();
+    let large = branches.join(" UNION ALL ");
+    let logical = || analyzed(&world.distributed, &large);
+    let cancel = Cancel::new();
+    let planner = world.planner.on_leaves(2).unless(&cancel);
+    let begin = Instant::now();
+    planner.prepare(logical()).unwrap();
+    let whole = begin.elapsed();
+    // In the middle of it, whichever rule that is.
+    for part in 1..10 {
+        let cancel = Cancel::new();
+        let planner = world.planner.unless(&cancel).on_leaves(2);
+        let logical = logical();
+        let planning = std::thread::spawn(move || planner.prepare(logical).map(|_| Instant::now()));
+        std::thread::sleep(whole * part / 10);
+        let killed = Instant::now();
+        cancel.cancel(SqlError::new(ErrorKind::QueryInterrupted, "killed"));
+        match planning.join().unwrap() {
+            Err(error) => assert_eq!(error.kind, ErrorKind::QueryInterrupted, "{error}"),
+            Ok(ended) => assert!(ended < killed, "it went on after it was cancelled"),
+        }
+        let took = killed.elapsed();
+        println!("part {part} of {whole:?}: given up after {took:?}");
+        assert!(took < whole / 4 + Duration::from_millis(50), "{part}: {took:?} of {whole:?}");
+    }
+    cancel.cancel(SqlError::new(ErrorKind::QueryInterrupted, "killed"));
+    assert_eq!(planner.prepare(logical()).unwrap_err().kind, ErrorKind::QueryInterrupted);
+}

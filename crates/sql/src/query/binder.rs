@@ -48,6 +48,8 @@ pub(super) struct Binder<'a> {
     pub(super) refuses_views: bool,
     /// Relations that the plan reads so far, those in common table expressions each time that they are named.
     pub(super) relations: usize,
+    /// The most levels of a common table expression that was named, see [`Cte::levels`].
+    pub(super) cte_levels: usize,
     depth: usize,
 }
 
@@ -73,6 +75,8 @@ pub(super) struct Cte {
     pub(super) rows: Rows,
     /// How many relations are read wherever it is named.
     pub(super) relations: usize,
+    /// How many of them stand one within the other, this one included.
+    pub(super) levels: usize,
 }
 
 /// A bound query: a plan and its columns.
@@ -169,6 +173,7 @@ impl<'a> Binder<'a> {
             rewrites: None,
             refuses_views: false,
             relations: 0,
+            cte_levels: 0,
             depth: 0,
         }
     }
@@ -220,7 +225,7 @@ impl<'a> Binder<'a> {
         name
     }
 
-    /// Runs `body` one level deeper, on more stack if need be.
+    /// Runs `body` one level deeper, on more stack if need be, unless the statement is to end.
     pub(super) fn nested<T>(
         &mut self,
         body: impl FnOnce(&mut Self) -> Result<T, SqlError>,
@@ -231,6 +236,7 @@ impl<'a> Binder<'a> {
                 format!("The statement nests deeper than {MAX_DEPTH} levels; make it flatter"),
             ));
         }
+        self.ctx.tables.check_wanted()?;
         self.depth += 1;
         let result = stacker::maybe_grow(STACK_RESERVE, STACK_PIECE, || body(self));
         self.depth -= 1;

@@ -26,6 +26,11 @@ pub trait Tables: Send + Sync {
 
     /// The definition; `None` for what has none, such as a view of information_schema.
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>, SqlError>;
+
+    /// An error once nobody wants the statement any more. Binding asks this at each level of its way.
+    fn check_wanted(&self) -> Result<(), SqlError> {
+        Ok(())
+    }
 }
 
 /// A view with all that its query is bound by.

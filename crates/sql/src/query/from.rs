@@ -17,10 +17,24 @@ use sqlparser::ast;
 use std::sync::Arc;
 use types::{ErrorKind, SqlError, SqlType, TableDef};
 
+/// The most tables of one FROM, as in MySQL.
+const MAX_TABLES: usize = 61;
+
 /// A relation with its columns in scope.
 pub(super) struct Source {
     pub(super) plan: LogicalPlan,
     pub(super) scope: Scope,
+}
+
+/// Error 1116 for more tables than a join may have.
+fn few_enough(tables: usize) -> Result<(), SqlError> {
+    if tables <= MAX_TABLES {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        ErrorKind::TooManyTables,
+        format!("Too many tables; a join can have {MAX_TABLES} at most"),
+    ))
 }
 
 impl Binder<'_> {
@@ -30,6 +44,7 @@ impl Binder<'_> {
         for item in from {
             let before = whole.as_ref().map(|source| source.scope.clone()).unwrap_or_default();
             let next = self.joined(item, &before)?;
+            few_enough(before.relations.len() + next.scope.relations.len())?;
             whole = Some(match whole {
                 None => next,
                 Some(left) => self.cross(left, next)?,
@@ -47,6 +62,7 @@ impl Binder<'_> {
         for join in &item.joins {
             let visible = before.clone().join(left.scope.clone());
             let right = self.relation(&join.relation, &visible)?;
+            few_enough(visible.relations.len() + right.scope.relations.len())?;
             left = self.join(left, right, &join.join_operator)?;
         }
         Ok(left)
@@ -103,7 +119,8 @@ impl Binder<'_> {
         if database.is_none()
             && let Some(cte) = self.ctes.iter().rev().find(|cte| cte.name.eq_ignore_ascii_case(table))
         {
-            let (rows, relations) = (cte.rows.clone(), cte.relations);
+            let (rows, relations, cte_levels) = (cte.rows.clone(), cte.relations, cte.levels);
+            self.cte_levels = self.cte_levels.max(cte_levels);
             self.reads(relations)?;
             let columns = alias.map(|alias| alias.columns.as_slice()).unwrap_or_default();
             return self.rows_as(rows, shown, columns);

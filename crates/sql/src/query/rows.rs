@@ -23,6 +23,44 @@ use sqlparser::ast;
 use std::sync::Arc;
 use types::{Collation, ErrorKind, SqlError, Value};
 
+/// The most common table expressions of which each reads the one before.
+const MAX_CTE_LEVELS: usize = 100;
+
+/// The left side of a set operation.
+enum Operand {
+    Rows(Rows),
+    Union(OpenUnion),
+}
+
+/// A UNION that takes more branches: one within the other, a chain of them would have as many projections as
+/// half the square of its length.
+struct OpenUnion {
+    /// Their columns are those of the union.
+    branches: Vec<Arc<LogicalPlan>>,
+    distinct: bool,
+    columns: Vec<Output>,
+}
+
+impl Operand {
+    fn columns(&self) -> &[Output] {
+        match self {
+            Operand::Rows(rows) => &rows.columns,
+            Operand::Union(union) => &union.columns,
+        }
+    }
+
+    fn into_rows(self) -> Result<Rows, SqlError> {
+        let OpenUnion { branches, distinct: is_distinct, columns } = match self {
+            Operand::Rows(rows) => return Ok(rows),
+            Operand::Union(union) => union,
+        };
+        let union = LogicalPlan::Union(Union::try_new(branches).map_err(planning)?);
+        let compared: Vec<Compared> = columns.iter().map(Output::compared).collect();
+        let plan = if is_distinct { distinct(union, &compared)? } else { union };
+        Ok(Rows { plan, columns })
+    }
+}
+
 impl Binder<'_> {
     /// A query within a statement.
     pub(super) fn query(&mut self, query: &ast::Query) -> Result<Rows, SqlError> {
@@ -150,7 +188,7 @@ impl Binder<'_> {
             chain.push((*op, *set_quantifier, right.as_ref()));
             first = left;
         }
-        let mut left = self.nested(|binder| binder.body(first, titles))?;
+        let mut left = Operand::Rows(self.nested(|binder| binder.body(first, titles))?);
         while let Some((op, quantifier, right)) = chain.pop() {
             let right = self.nested(|binder| binder.body(right, None))?;
             let all = match quantifier {
@@ -160,30 +198,34 @@ impl Binder<'_> {
             };
             left = self.combine(left, op, all, right)?;
         }
-        Ok(left)
+        left.into_rows()
     }
 
     fn combine(
         &mut self,
-        left: Rows,
+        left: Operand,
         op: ast::SetOperator,
         all: bool,
         right: Rows,
-    ) -> Result<Rows, SqlError> {
-        if left.columns.len() != right.columns.len() {
+    ) -> Result<Operand, SqlError> {
+        if left.columns().len() != right.columns.len() {
             return Err(SqlError::new(
                 ErrorKind::WrongNumberOfColumns,
                 "The used SELECT statements have a different number of columns",
             ));
         }
-        let names = unique_names(left.columns.iter().map(|column| column.name.as_str()));
+        let names = unique_names(left.columns().iter().map(|column| column.name.as_str()));
         let mut columns = Vec::with_capacity(names.len());
         let (mut left_exprs, mut right_exprs) = (Vec::new(), Vec::new());
-        for ((l, r), name) in left.columns.iter().zip(&right.columns).zip(&names) {
+        let (mut same_columns, mut same_collations) = (true, true);
+        for ((l, r), name) in left.columns().iter().zip(&right.columns).zip(&names) {
             let (lt, rt) = (l.typed(), r.typed());
             let (ty, arrow) = common_type(&[&lt, &rt]);
             let collation = self.rules.output_of("UNION", &[&lt, &rt])?;
-            left_exprs.push(named(self.rules.bring(lt, ty, &arrow)?.expr, name));
+            let own = named(self.rules.bring(lt, ty, &arrow)?.expr, name);
+            same_columns &= own == Expr::Column(l.column.clone());
+            same_collations &= l.collation.collation == collation.collation;
+            left_exprs.push(own);
             right_exprs.push(named(self.rules.bring(rt, ty, &arrow)?.expr, name));
             columns.push(Output {
                 name: l.name.clone(),
@@ -199,21 +241,30 @@ impl Binder<'_> {
                 origin: None,
             });
         }
-        let left = project(left.plan, left_exprs)?;
         let right = project(right.plan, right_exprs)?;
+        let left = match left {
+            Operand::Union(mut union) if op == ast::SetOperator::Union && same_columns => {
+                // A branch that makes rows distinct does so for those before it.
+                let fits = if union.distinct { !all && same_collations } else { true };
+                if fits {
+                    union.branches.push(Arc::new(right));
+                    return Ok(Operand::Union(OpenUnion { distinct: !all, columns, ..union }));
+                }
+                Operand::Union(union)
+            }
+            left => left,
+        };
+        let left = project(left.into_rows()?.plan, left_exprs)?;
+        if op == ast::SetOperator::Union {
+            let branches = vec![Arc::new(left), Arc::new(right)];
+            return Ok(Operand::Union(OpenUnion { branches, distinct: !all, columns }));
+        }
         let compared: Vec<Compared> = columns.iter().map(Output::compared).collect();
         let plan = match (op, all) {
-            (ast::SetOperator::Union, all) => {
-                let union = Union::try_new(vec![Arc::new(left), Arc::new(right)]).map_err(planning)?;
-                let union = LogicalPlan::Union(union);
-                if all { union } else { distinct(union, &compared)? }
-            }
             (ast::SetOperator::Intersect, false) => {
                 self.semi_join(left, right, &compared, JoinType::LeftSemi)?
             }
-            (ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
-                self.semi_join(left, right, &compared, JoinType::LeftAnti)?
-            }
+            (_, false) => self.semi_join(left, right, &compared, JoinType::LeftAnti)?,
             (op, true) => {
                 // Equal rows are told apart by numbers: as many pairs meet as both sides have.
                 let kind = match op {
@@ -232,7 +283,7 @@ impl Binder<'_> {
                 project(rows, names.iter().map(|name| Expr::Column(Column::from_name(name))).collect())?
             }
         };
-        Ok(Rows { plan, columns })
+        Ok(Operand::Rows(Rows { plan, columns }))
     }
 
     /// INTERSECT and EXCEPT: the distinct rows of the left that the right has, or has not.
@@ -322,6 +373,7 @@ impl Binder<'_> {
         let name = cte.alias.name.value.clone();
         let renamed: Vec<&str> = cte.alias.columns.iter().map(|column| column.name.value.as_str()).collect();
         let before = self.relations;
+        let around = std::mem::take(&mut self.cte_levels);
         let rows = match cte.query.body.as_ref() {
             ast::SetExpr::SetOperation { left, op: ast::SetOperator::Union, set_quantifier, right }
                 if recursive && mentions(right, &name) =>
@@ -339,7 +391,18 @@ impl Binder<'_> {
                 rename(rows, &name, &renamed)?
             }
         };
-        Ok(Cte { name, rows, relations: self.relations - before })
+        let levels = self.cte_levels + 1;
+        if levels > MAX_CTE_LEVELS {
+            return Err(SqlError::new(
+                ErrorKind::StackOverrun,
+                format!(
+                    "Common table expressions stand more than {MAX_CTE_LEVELS} levels within each other; make the \
+                     statement flatter, or use a temporary table"
+                ),
+            ));
+        }
+        self.cte_levels = around.max(levels);
+        Ok(Cte { name, rows, relations: self.relations - before, levels })
     }
 
     fn recursive(
@@ -378,7 +441,7 @@ impl Binder<'_> {
             ..column.clone()
         });
         let so_far = Rows { plan: scan, columns: so_far.collect() };
-        self.ctes.push(Cte { name: name.to_string(), rows: so_far, relations: 1 });
+        self.ctes.push(Cte { name: name.to_string(), rows: so_far, relations: 1, levels: 0 });
         let next = self.nested(|binder| binder.body(step, None));
         self.ctes.pop();
         let next = next?;

@@ -195,3 +195,26 @@ fn many_rows_in_a_list_do_not_nest() {
     let columns = vec!["b"; 20_000].join(", ");
     assert!(bind(&format!("SELECT id FROM t WHERE a IN ({columns})")).is_ok());
 }
+
+#[test]
+fn joins_and_common_table_expressions_have_limits() {
+    let join = |tables: usize| {
+        let names: Vec<String> = (0..tables).map(|i| format!("t a{i}")).collect();
+        [names.join(", "), names.join(" JOIN ")].map(|from| format!("SELECT 1 FROM {from}"))
+    };
+    for text in join(62) {
+        assert_eq!(error(&text).kind.errno(), 1116, "{text}");
+    }
+    for text in join(61) {
+        bind(&text).expect(&text);
+    }
+    let chain = |levels: usize| {
+        let next = (1..levels).map(|i| format!(", c{i} AS (SELECT * FROM c{})", i - 1));
+        format!("WITH c0 AS (SELECT 1 x){} SELECT * FROM c{}", String::from_iter(next), levels - 1)
+    };
+    bind(&chain(100)).unwrap();
+    assert_eq!(error(&chain(101)).kind.errno(), 1436);
+    // Side by side they are no deeper.
+    let many = (0..300).map(|i| format!("c{i} AS (SELECT {i} x)")).collect::<Vec<_>>().join(", ");
+    bind(&format!("WITH {many} SELECT * FROM c299")).unwrap();
+}

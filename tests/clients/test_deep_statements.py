@@ -1,0 +1,58 @@
+"""Statements whose plans are as deep as they may be, and deeper ones: an error each, and the server goes on."""
+
+import pymysql
+import pytest
+
+TOO_DEEP, TOO_MANY_TABLES = 1436, 1116
+
+
+@pytest.fixture
+def few(server, database):
+    with server.connect(database, autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
+        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(10)))
+
+
+def intersections(count):
+    return " INTERSECT ".join(["SELECT v FROM n"] * count)
+
+
+def windows(count):
+    first = "c0 AS (SELECT v, COUNT(*) k FROM n GROUP BY v)"
+    rest = (f"c{i} AS (SELECT v, COUNT(*) OVER (ORDER BY k) k FROM c{i - 1} LIMIT {1000 - i})" for i in range(1, count))
+    return f"WITH {', '.join([first, *rest])} SELECT v FROM c{count - 1}"
+
+
+def outer_joins(count):
+    joins = " ".join(f"LEFT JOIN n a{i} ON a{i - 1}.v = a{i}.id" for i in range(1, count))
+    return f"SELECT a0.v FROM n a0 {joins}"
+
+
+@pytest.mark.parametrize("sql", [intersections(60), windows(40), outer_joins(61)], ids=["set", "cte", "join"])
+def test_a_deep_statement_is_explained_and_runs(connection, few, sql):
+    cursor = connection.cursor()
+    for how in ("EXPLAIN", "EXPLAIN FORMAT=TREE", "EXPLAIN FORMAT=JSON", "EXPLAIN ANALYZE"):
+        assert cursor.execute(f"{how} {sql}")
+    assert cursor.execute(sql) == 10
+
+
+@pytest.mark.parametrize(
+    "sql, errno",
+    [
+        (intersections(490), TOO_DEEP),
+        (windows(2000), TOO_DEEP),
+        (outer_joins(62), TOO_MANY_TABLES),
+        (outer_joins(2000), TOO_MANY_TABLES),
+    ],
+    ids=["set", "cte", "join", "long join"],
+)
+def test_a_deeper_one_is_an_error(connection, few, sql, errno):
+    cursor = connection.cursor()
+    for how in ("", "EXPLAIN FORMAT=JSON "):
+        with pytest.raises(pymysql.err.MySQLError) as caught:
+            cursor.execute(how + sql)
+        assert caught.value.args[0] == errno
+    assert cursor.execute("SELECT 1") == 1
+
+
