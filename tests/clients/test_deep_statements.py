@@ -56,3 +56,22 @@ def test_a_deeper_one_is_an_error(connection, few, sql, errno):
     assert cursor.execute("SELECT 1") == 1
 
 
+
+
+def test_a_chain_of_unions_is_one(connection, few):
+    cursor = connection.cursor()
+
+    def aggregations(branches, operator):
+        cursor.execute("EXPLAIN " + operator.join(f"SELECT v + {n} FROM n" for n in range(branches)))
+        return sum(line.strip().startswith(("AggregateExec", "FusedAggregateExec")) for (line,) in cursor.fetchall())
+
+    assert aggregations(2, " UNION ALL ") == aggregations(300, " UNION ALL ") == 0
+    assert aggregations(7, " UNION ") == aggregations(2, " UNION ") > 0
+    # What is distinct counts for the branches before it, and those after UNION ALL are added to that.
+    for chain, rows in [
+        ("UNION ALL SELECT v FROM n UNION SELECT v FROM n", 10),
+        ("UNION SELECT v FROM n UNION ALL SELECT v FROM n", 20),
+        ("UNION SELECT v FROM n UNION ALL SELECT v FROM n UNION SELECT v FROM n", 10),
+        ("UNION SELECT v FROM n EXCEPT SELECT 3 UNION ALL SELECT v FROM n", 19),
+    ]:
+        assert cursor.execute(f"SELECT v FROM n {chain}") == rows, chain

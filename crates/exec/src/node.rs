@@ -410,7 +410,7 @@ impl StageService for StageNode {
 
     fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
         let pull = |&stream: &usize| match self.own() {
-            Ok(node) => stream::once(node.open(Pull { query, exchange, stream })).try_flatten().boxed(),
+            Ok(node) => stream::once(opened(node, Pull { query, exchange, stream })).try_flatten().boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         };
         streams.iter().map(pull).collect()
@@ -439,6 +439,36 @@ impl StageService for StageNode {
         let parts = queries.live.get(&query).map_or(&[][..], |query| &query.parts);
         let plans = parts.iter().filter(|found| found.number == part).flat_map(|found| &found.plans);
         Ok(plans.map(|(exchange, plan)| (*exchange, Measured::of(plan))).collect())
+    }
+}
+
+/// The stream once it is open. Dropped before, it is closed: its producers would wait for its reader until the query
+/// ends.
+fn opened(node: Arc<StageNode>, pull: Pull) -> impl Future<Output = DataFusionResult<ExchangeReceiver>> {
+    let unopened = Unopened(Some((node.clone(), pull)));
+    async move {
+        let receiver = node.open(pull).await;
+        unopened.disarm();
+        receiver
+    }
+}
+
+struct Unopened(Option<(Arc<StageNode>, Pull)>);
+
+impl Unopened {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        let Some((node, pull)) = self.0.take() else { return };
+        node.executor.handle().clone().spawn(async move {
+            if let Err(error) = node.close(pull).await {
+                tracing::debug!(?pull, %error, "a stream that nobody reads could not be closed");
+            }
+        });
     }
 }
 

@@ -103,12 +103,14 @@ impl State {
                 let tables = state.tables();
                 let context = state.bind_context(&tables, &parameters);
                 let conversion = state.assign_context(insert.ignore);
-                match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
-                    Some(rows) => Ok(rows),
-                    None => evaluated_rows(insert, def, &conversion, |expr| {
-                        sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
-                    }),
-                }
+                state.binding(|| {
+                    match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
+                        Some(rows) => Ok(rows),
+                        None => evaluated_rows(insert, def, &conversion, |expr| {
+                            sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
+                        }),
+                    }
+                })
             })
         });
         let rows = rows?;

@@ -266,7 +266,8 @@ impl State {
         self.binding(|| bind(&tables))
     }
 
-    fn binding<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Binds, or evaluates what is written; of a large statement while other tasks of this thread move.
+    pub(super) fn binding<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
         if !self.is_large {
             return bind();
         }

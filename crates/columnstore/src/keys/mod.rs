@@ -73,9 +73,19 @@ pub(crate) struct KeyUse<'a> {
     pub(crate) values: Option<Vec<Vec<Value>>>,
 }
 
-/// How much predicates say about a key: of how many columns by equality, and whether of the next one by a
-/// range.
-type Score = (usize, bool);
+/// How much predicates say about a key: of how many columns by equality, and what of the next one.
+type Score = (usize, Said);
+
+/// What predicates say about a column by ranges: the more, the fewer rows it leaves as a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Nothing,
+    /// Where it begins, or where it ends.
+    OneEnd,
+    /// How it begins, as LIKE does.
+    Prefix,
+    BothEnds,
+}
 
 impl<'a> KeyUse<'a> {
     /// The key beside the primary one that the predicates say most about.
@@ -131,8 +141,8 @@ impl<'a> KeyUse<'a> {
             equal += 1;
         }
         let bounds = columns.get(equal).map(|id| Bounds::of(def, *id, predicates));
-        let has_bounds = bounds.as_ref().is_some_and(Bounds::is_some);
-        if equal == 0 && !has_bounds {
+        let said = bounds.as_ref().map_or(Said::Nothing, Bounds::said);
+        if equal == 0 && said == Said::Nothing {
             return None;
         }
         let part = |id: &ColumnId, value: &Value| Part::of(value, def.column(*id)?.ty);
@@ -146,7 +156,7 @@ impl<'a> KeyUse<'a> {
             ranges.push(KeyRange { equal, low, high });
         }
         let values = (equal == columns.len()).then_some(prefixes);
-        Some(((equal, has_bounds), KeyUse { name, columns, ranges, values }))
+        Some(((equal, said), KeyUse { name, columns, ranges, values }))
     }
 }
 
@@ -184,6 +194,10 @@ fn equal_to(column: ColumnId, predicates: &[Predicate]) -> Option<Vec<Value>> {
 struct Bounds {
     low: Option<(Part, bool)>,
     high: Option<(Part, bool)>,
+    /// One of the predicates is a prefix.
+    by_prefix: bool,
+    /// Comparisons say where the values begin and where they end.
+    compared: (bool, bool),
 }
 
 impl Bounds {
@@ -193,10 +207,14 @@ impl Bounds {
         for predicate in predicates {
             match predicate {
                 Predicate::Compare { column: of, op, value } if *of == column => {
-                    Part::of(value, ty).into_iter().for_each(|part| bounds.narrow(*op, part));
+                    let Some(part) = Part::of(value, ty) else { continue };
+                    bounds.compared.0 |= matches!(op, Compare::Greater | Compare::GreaterEq);
+                    bounds.compared.1 |= matches!(op, Compare::Less | Compare::LessEq);
+                    bounds.narrow(*op, part);
                 }
                 Predicate::Bytes { column: of, test, .. } if *of == column => {
                     let Some(prefix) = test.prefix() else { continue };
+                    bounds.by_prefix = true;
                     bounds.narrow(Compare::GreaterEq, Part::String(prefix.to_vec()));
                     if let Some(end) = behind_prefix(prefix) {
                         bounds.narrow(Compare::Less, Part::String(end));
@@ -223,8 +241,13 @@ impl Bounds {
         }
     }
 
-    fn is_some(&self) -> bool {
-        self.low.is_some() || self.high.is_some()
+    fn said(&self) -> Said {
+        match (self.compared, self.by_prefix) {
+            ((true, true), _) => Said::BothEnds,
+            (_, true) => Said::Prefix,
+            ((false, false), false) => Said::Nothing,
+            _ => Said::OneEnd,
+        }
     }
 }
 

@@ -99,3 +99,20 @@ fn a_test_of_how_strings_begin_is_a_range() {
     let longer = Predicate::Bytes { column: ColumnId(3), test: any, label: String::new() };
     assert!(KeyUse::of(&def, &[longer]).is_none());
 }
+
+#[test]
+fn a_range_says_more_than_a_prefix_and_that_more_than_one_end() {
+    let mut def = testing::number_table(1);
+    def.columns.push(testing::column(3, "s", SqlType::VarChar(20), true));
+    def.keys = vec![key("s", &[3]), key("v", &[2])];
+    let used = |predicates: &[Predicate]| key_used(&def, predicates).map(str::to_string);
+    let begins = Predicate::Bytes {
+        column: ColumnId(3),
+        test: std::sync::Arc::new(StartsWith(b"a")),
+        label: String::new(),
+    };
+    let (above, below) = (compare(2, Compare::Greater, 5), compare(2, Compare::LessEq, 9));
+    assert_eq!(used(&[begins.clone(), above.clone()]).as_deref(), Some("s"));
+    assert_eq!(used(&[begins.clone(), above, below]).as_deref(), Some("v"));
+    assert_eq!(used(&[begins, compare(2, Compare::Eq, 7)]).as_deref(), Some("v"));
+}

@@ -1,6 +1,7 @@
 //! Plans put together by hand: how they end.
 
 mod parts;
+mod pulls;
 
 use crate::testing::{TestTables, table_def};
 use crate::{Cancel, DistributedPlan, ExchangeExec, ExchangeKind, Executor, ExecutorOptions, QueryContext};
