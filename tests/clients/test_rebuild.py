@@ -154,6 +154,27 @@ def test_kill_leaves_the_table_as_it_was(server, database):
             assert other.execute("DELETE FROM t WHERE s = 'x'") == 1
 
 
+def test_a_snapshot_of_whatever_moment_has_all_rows_or_is_refused(server, database):
+    snapshots = []
+    with server.connect(database, autocommit=True) as connection:
+        cursor = connection.cursor()
+        fill(cursor)
+        altering = threading.Thread(target=cursor.execute, args=("ALTER TABLE t MODIFY v BIGINT",))
+        altering.start()
+        while altering.is_alive():
+            snapshots.append(server.connect(database))
+            snapshots[-1].cursor().execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            altering.join(0.02)
+        for reader in snapshots:
+            for sql in ("SELECT COUNT(*), SUM(v) FROM t", "SELECT COUNT(*), SUM(v) FROM t WHERE id > 0"):
+                try:
+                    assert rows(reader.cursor(), sql) == [(ROWS, ROWS)]
+                except pymysql.err.MySQLError as error:
+                    assert error.args[0] == 1412
+            reader.close()
+        assert rows(cursor, "SELECT COUNT(*), SUM(v) FROM t") == [(ROWS, ROWS)]
+
+
 def test_a_crash_leaves_one_table_or_the_other(pando):
     with pando.connect(autocommit=True) as connection:
         cursor = connection.cursor()

@@ -11,7 +11,7 @@ use columnstore::WriteContext;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use types::{PartitionId, StatementNo, TableId, TxnId};
+use types::{PartitionId, StatementNo, TableDef, TableId, TxnId};
 
 /// READ COMMITTED reads the newest snapshot at each statement, REPEATABLE READ one for the whole
 /// transaction.
@@ -177,10 +177,13 @@ impl Transaction {
 }
 
 /// Whether a snapshot has the rows of a table: those of one that was made later, be it from another one's rows,
-/// are newer. `seen`: see [`Transaction::seen`]; none is no snapshot. A session's own tables are as it left them.
+/// are newer. One that had no name of its own yet was being filled. `seen`: see [`Transaction::seen`]; none is no
+/// snapshot. A session's own tables are as it left them.
 pub(crate) fn is_seen(seen: Option<&Catalog>, newest: &Catalog, table: TableId) -> bool {
     let Some(seen) = seen else { return true };
-    seen.table_by_id(table).is_some() || newest.table_by_id(table).is_some_and(|def| def.is_temporary())
+    let is_temporary = |def: &TableDef| def.is_temporary();
+    seen.table_by_id(table).is_some_and(|def| !is_temporary(def))
+        || newest.table_by_id(table).is_some_and(|def| is_temporary(def))
 }
 
 #[cfg(test)]

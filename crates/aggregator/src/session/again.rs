@@ -6,7 +6,7 @@ use super::State;
 use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, Command};
 use std::time::Duration;
-use types::{ErrorKind, Result, SqlError, TableDef};
+use types::{ErrorKind, Result, SqlError, TableId};
 
 /// How often one statement begins again.
 pub(super) const ROUNDS: usize = 5;
@@ -25,7 +25,8 @@ pub(super) struct Beginning {
 impl State {
     /// `None`: what happened before in the transaction would be lost.
     pub(super) fn beginning(&self) -> Option<Beginning> {
-        let is_new = |txn: &Transaction| !txn.holds_locks() && txn.snapshot.is_none();
+        let is_new =
+            |txn: &Transaction| !txn.holds_locks() && txn.snapshot.is_none() && txn.savepoints.is_empty();
         if !self.transaction.as_ref().is_none_or(is_new) {
             return None;
         }
@@ -59,13 +60,14 @@ impl State {
         Ok(true)
     }
 
-    /// Waits until no table waits for its replacement, and sees to it that none does for ever.
-    async fn end_replacements(&self) -> Result<()> {
+    /// Waits until the tables that wait for their replacements have them, and sees to it that none waits for ever.
+    pub(super) async fn end_replacements(&self) -> Result<()> {
         let metadata = &self.aggregator.metadata;
+        let waiting = Vec::from_iter(waiting_tables(&metadata.snapshot()));
         let replaced = async {
             loop {
                 let catalog = metadata.snapshot();
-                if waiting_table(&catalog).is_none() {
+                if !waiting_tables(&catalog).any(|table| waiting.contains(&table)) {
                     return Ok(());
                 }
                 metadata.changed(catalog.version()).await?;
@@ -76,22 +78,22 @@ impl State {
             return replaced;
         }
         let catalog = metadata.snapshot();
-        let replacement = waiting_table(&catalog)
-            .and_then(|(database, def)| Some((database, catalog.table_by_id(def.replacement?)?)));
-        if let Some((database, replacement)) = replacement {
+        for (_, replacement) in waiting_tables(&catalog).filter(|table| waiting.contains(table)) {
+            let Some(replacement) = catalog.table_by_id(replacement) else { continue };
+            let Some(database) = catalog.databases().find(|database| database.id == replacement.database)
+            else {
+                continue;
+            };
             tracing::warn!(table = replacement.name, "a table has waited too long for its replacement");
-            let name = replacement.name.clone();
+            let (database, name) = (database.name.clone(), replacement.name.clone());
             metadata.propose(Command::DropTable { database, name, if_exists: true }).await?;
         }
         Ok(())
     }
 }
 
-/// A table that waits for its replacement, and its database.
-fn waiting_table(catalog: &Catalog) -> Option<(String, &TableDef)> {
-    let tables = catalog
-        .databases()
-        .flat_map(|database| catalog.tables(&database.name).map(|table| (database.name.clone(), &**table)));
-    let mut tables = tables.filter(|(_, def)| def.replacement.is_some());
-    tables.next()
+/// Tables that wait for their replacements, and these.
+fn waiting_tables(catalog: &Catalog) -> impl Iterator<Item = (TableId, TableId)> {
+    let tables = catalog.databases().flat_map(|database| catalog.tables(&database.name));
+    tables.filter_map(|table| Some((table.id, table.replacement?)))
 }

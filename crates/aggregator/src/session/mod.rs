@@ -258,7 +258,14 @@ impl Work {
         let beginning = state.beginning();
         for _ in 1..again::ROUNDS {
             let answer = self.run_once(state, registered, cancel).await;
-            let (Err(error), Some(beginning)) = (&answer, &beginning) else { return answer };
+            let Err(error) = &answer else { return answer };
+            let Some(beginning) = &beginning else {
+                if error.kind == ErrorKind::TableDefinitionChanged {
+                    // Else it would be told so again when it tries again, should the replacement be forgotten.
+                    state.end_replacements().await?;
+                }
+                return answer;
+            };
             if !state.begin_again(beginning, error).await? {
                 return answer;
             }

@@ -11,6 +11,10 @@ use types::{ErrorKind, Result, SqlError, StatementNo};
 pub(crate) struct Savepoints(Vec<(String, StatementNo)>);
 
 impl Savepoints {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Sets a savepoint; an older one of the same name goes.
     pub(crate) fn set(&mut self, name: &str, after: StatementNo) {
         self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));

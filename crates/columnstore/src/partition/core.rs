@@ -115,7 +115,10 @@ pub(crate) struct Waiting {
 /// The last state of a dropped table.
 pub(crate) struct LateTable {
     pub(crate) state: Arc<TableState>,
+    /// Only reads below it see the table.
     pub(crate) dropped_at: Timestamp,
+    /// Until then, by the clock of [`Leaf::boot_millis`].
+    pub(crate) kept_until: u64,
 }
 
 pub(crate) struct Core {
@@ -176,10 +179,10 @@ impl Core {
         self.table(table).map(|t| &t.state)
     }
 
-    /// What a reader is to see of a table, be it dropped meanwhile.
-    pub(crate) fn read_state(&self, table: TableId) -> Result<&Arc<TableState>, StoreError> {
+    /// What a reader at `ts` is to see of a table, be it dropped meanwhile.
+    pub(crate) fn read_state(&self, table: TableId, ts: Timestamp) -> Result<&Arc<TableState>, StoreError> {
         match (self.tables.get(&table), self.late.get(&table)) {
-            (None, Some(late)) => Ok(&late.state),
+            (None, Some(late)) if ts < late.dropped_at => Ok(&late.state),
             _ => self.state(table),
         }
     }

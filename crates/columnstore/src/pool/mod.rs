@@ -94,6 +94,8 @@ struct Queues {
 }
 
 const SHARDS: usize = 16;
+/// While the pool holds more than it should for now.
+const EVICTIONS_AT_ONCE: usize = 64;
 
 pub struct BufferPool {
     budget: Arc<MemoryBudget>,
@@ -256,8 +258,15 @@ impl BufferPool {
     fn make_room(&self, bytes: usize) -> bool {
         let room = self.room();
         let mut queues = self.queues.lock();
-        while self.resident.load(Ordering::Relaxed) + bytes > room {
-            if bytes > room || self.evict_one(&mut queues).is_none() {
+        let mut evictions = 0;
+        loop {
+            let resident = self.resident.load(Ordering::Relaxed) + bytes;
+            // Much that is to go goes little by little: others wait for the queues.
+            if resident <= room || evictions > EVICTIONS_AT_ONCE && resident <= self.capacity {
+                break;
+            }
+            evictions += 1;
+            if bytes > self.capacity || self.evict_one(&mut queues).is_none() {
                 return false;
             }
         }

@@ -22,8 +22,7 @@ impl Store {
     }
 
     /// Rolls back what silent aggregators have left unprepared, forgets decisions whose time is over and dropped
-    /// tables that nobody reads any more,
-    /// and returns what is prepared and needs an end. To be called every half second or so.
+    /// tables that nobody reads any more, and returns what is prepared and needs an end. To be called every half second or so.
     pub fn sweep(&self) -> Result<Vec<Orphan>, StoreError> {
         let boot = self.leaf.boot_millis();
         let mut orphans = Vec::new();
@@ -34,7 +33,7 @@ impl Store {
             }
             if !core.late.is_empty() {
                 let watermark = self.leaf.watermark_for(core.timeline.applied());
-                core.late.retain(|_, late| late.dropped_at > watermark);
+                core.late.retain(|_, late| late.dropped_at > watermark && boot < late.kept_until);
             }
             let mut over = Vec::new();
             {

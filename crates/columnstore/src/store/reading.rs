@@ -64,7 +64,7 @@ impl Store {
         if view.ts < core.watermark {
             return Err(StoreError::SnapshotTooOld { read: view.ts, oldest: core.watermark });
         }
-        let state = core.read_state(table)?.clone();
+        let state = core.read_state(table, view.ts)?.clone();
         let own = match view.txn {
             Some((txn, statement)) => own_places(core, txn, statement, table),
             None => HashMap::new(),

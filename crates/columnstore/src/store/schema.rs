@@ -17,6 +17,10 @@ use std::sync::Arc;
 use txn::Timeline;
 use types::{PartitionId, SqlType, TableDef, TableId, Timestamp};
 
+/// How long a dropped table is there for statements that were planned before. One that comes later is told so, and
+/// begins again.
+const KEPT_MILLIS: u64 = 60_000;
+
 impl Store {
     pub fn create_partition(&self, id: PartitionId) -> Result<(), StoreError> {
         if id == crate::wal::frame::LEAF {
@@ -119,7 +123,8 @@ impl Store {
         partition.wait_durable(lsn)
     }
 
-    /// The table is gone; but who has begun to read it reads on, so its files stay for as long as that may take.
+    /// The table is gone; but a statement that reads as of before finds it for some time yet. Who has a snapshot of it
+    /// keeps it for as long as that is held. A temporary table is read by nobody else than who drops it.
     pub fn drop_table(&self, p: PartitionId, table: TableId) -> Result<(), StoreError> {
         let partition = self.partition(p)?;
         let (lsn, dropped) = {
@@ -127,12 +132,15 @@ impl Store {
             if !core.tables.contains_key(&table) {
                 return Ok(());
             }
+            let now = self.leaf.now_millis();
+            self.leaf.cover_commit(core.timeline.next(now))?;
+            let dropped_at = core.timeline.take(now);
             let lsn = core.append(&self.leaf, &Record::DropTable { table }, true)?;
             core.edits += 1;
             let dropped = core.tables.remove(&table);
-            if let Some(dropped) = &dropped {
-                let (state, dropped_at) = (dropped.state.clone(), core.timeline.applied());
-                core.late.insert(table, LateTable { state, dropped_at });
+            if let Some(dropped) = dropped.as_ref().filter(|dropped| !dropped.state.def.is_temporary()) {
+                let kept_until = self.leaf.boot_millis() + KEPT_MILLIS;
+                core.late.insert(table, LateTable { state: dropped.state.clone(), dropped_at, kept_until });
             }
             (lsn, dropped)
         };

@@ -27,7 +27,7 @@
 //! The order of the probe side's rows, where the join claims it, is made anew by a sort.
 //!
 //! Memory: a build side is held only while [`HEADROOM`] of the query's limit is left to others. One that is small
-//! ([`SMALL_BLOCK`]), or a piece of one, is taken in any case, and counted. Files go when the last that may read them has gone,
+//! ([`SMALL_PART`]), and a small piece ([`SMALL_BLOCK`]), is taken in any case, and counted. Files go when the last that may read them has gone,
 //! in whatever way the query ends.
 //!
 //! Like [`InterruptibleExec`](crate::InterruptibleExec), below which it stands, the node is put in place when
@@ -78,9 +78,10 @@ const FANOUT: usize = 16;
 /// The share of a query's memory that build sides leave to other operators.
 const HEADROOM: f64 = 0.4;
 
-/// Build rows of so many bytes are taken in any case, or of this share of the query's memory, if that is more: below
-/// it, files cost more than the memory is worth.
+/// Pieces of build rows of so many bytes are taken in any case.
 const SMALL_BLOCK: usize = 256 << 10;
+/// So are build sides of this share of the query's memory, among all partitions of a join: below it, files cost more
+/// than the memory is worth.
 const SMALL_PART: usize = 64;
 
 /// See the module.
@@ -162,6 +163,7 @@ struct Env {
     stop: Option<Stop>,
     metrics: SpillMetrics,
     small_block: usize,
+    small_side: usize,
 }
 
 impl Env {
@@ -173,9 +175,9 @@ impl Env {
         self.context.memory_pool()
     }
 
-    /// Whether `need` bytes are reserved now: little in any case, else with enough left for others.
-    fn fits(&self, memory: &MemoryReservation, need: usize) -> bool {
-        if need <= self.small_block {
+    /// Whether `need` bytes are reserved now: up to `small` in any case, else with enough left for others.
+    fn fits(&self, memory: &MemoryReservation, need: usize, small: usize) -> bool {
+        if need <= small {
             memory.resize(need);
             return true;
         }
@@ -219,7 +221,7 @@ async fn collect(
         bytes.count_batch(&batch);
         held.push(batch);
         let need = bytes.memory_usage() + build.join.table_bytes(rows, bytes.memory_usage())?;
-        if !env.fits(&memory, need) {
+        if !env.fits(&memory, need, env.small_side) {
             let spill = env.spill(build.input.schema());
             let keys = build.join.build_keys();
             let mut into = Divider::new(&env, spill, keys, 0).apart(build.join.is_null_aware());
@@ -367,15 +369,18 @@ impl ExecutionPlan for SpillingJoinExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let run = self.run()?;
         let join = BuildProbeJoin::of(&self.join)?;
-        let share = match context.memory_pool().memory_limit() {
-            MemoryLimit::Finite(limit) => limit / SMALL_PART,
+        let small_side = match context.memory_pool().memory_limit() {
+            MemoryLimit::Finite(limit) => {
+                limit / SMALL_PART / join.build().output_partitioning().partition_count().max(1)
+            }
             _ => 0,
         };
         let env = Env {
             stop: QueryState::of(&context).ok().map(|query| query.stop().clone()),
             metrics: SpillMetrics::new(&self.metrics, partition),
             context: context.clone(),
-            small_block: self.small_block.max(share),
+            small_block: self.small_block.max(small_side),
+            small_side,
         };
         let strategy = match join.mode() {
             PartitionMode::Partitioned => {

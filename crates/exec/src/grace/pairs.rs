@@ -110,7 +110,7 @@ impl Pairs {
             }
             let memory = self.env.reservation("HashJoinPair");
             let need = build.bytes + self.join.table_bytes(build.rows, build.bytes)?;
-            if self.env.fits(&memory, need) {
+            if self.env.fits(&memory, need, self.env.small_block) {
                 let mut held = Vec::new();
                 let mut rows = build.read(&self.build.spill);
                 while let Some(batch) = rows.next().await.transpose()? {
@@ -242,7 +242,7 @@ impl Pairs {
                 block.push(batch);
                 let taken_by = bytes.memory_usage();
                 let need = taken_by + self.join.table_bytes(count, taken_by)?;
-                if !self.env.fits(&taken, need) {
+                if !self.env.fits(&taken, need, self.env.small_block) {
                     taken.resize(need);
                     break;
                 }

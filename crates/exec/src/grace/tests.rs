@@ -309,9 +309,9 @@ async fn a_small_build_side_is_held_whatever_others_hold() {
     let (left, right) = (side(600, 500, 0.0, 0.0, &mut rng), side(2500, 500, 0.0, 0.0, &mut rng));
     let case = Case { sorted: false, ..random_case(JoinType::RightSemi, &mut rng) };
     let expected = run(Arc::new(join(&case, &left, &right)), context(1 << 30, &folder)).await;
-    let context = context(10 << 20, &folder);
+    let context = context(20 << 20, &folder);
     let others = MemoryConsumer::new("others").register(context.memory_pool());
-    others.try_grow(10 << 20).unwrap();
+    others.try_grow(20 << 20).unwrap();
     let spilling = Arc::new(SpillingJoinExec::new(Arc::new(join(&case, &left, &right))));
     let found = run(spilling.clone(), context).await;
     assert_eq!(lines(&found.concat()), lines(&expected.concat()));

@@ -134,7 +134,7 @@ pub fn invalid_on_update(name: &str) -> SqlError {
 
 pub fn primary_key_null() -> SqlError {
     SqlError::new(
-        ErrorKind::MultiplePrimaryKeys,
+        ErrorKind::PrimaryKeyCannotBeNull,
         "All parts of a PRIMARY KEY must be NOT NULL; if you need NULL in a key, use UNIQUE instead",
     )
 }

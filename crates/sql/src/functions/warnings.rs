@@ -120,13 +120,18 @@ pub(crate) fn division_by_zero() {
 /// 1292: text that is no value of the type, or not as a whole.
 pub(crate) fn truncated(ty: &str, text: &[u8]) {
     warn(ErrorKind::WrongValue, || {
-        format!("Truncated incorrect {ty} value: '{}'", String::from_utf8_lossy(text))
+        format!("Truncated incorrect {ty} value: '{}'", beginning(&String::from_utf8_lossy(text)))
     });
 }
 
 /// 1292: text that is no date or time.
 pub(crate) fn incorrect(ty: &str, text: &str) {
-    warn(ErrorKind::WrongValue, || format!("Incorrect {ty} value: '{text}'"));
+    warn(ErrorKind::WrongValue, || format!("Incorrect {ty} value: '{}'", beginning(text)));
+}
+
+/// As much of a value as a message shows.
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(128).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

@@ -420,12 +420,17 @@ fn dropped_tables_and_partitions_are_gone_after_a_restart_and_so_are_their_files
     for step in 0..3 {
         assert_eq!(f.at(P1, before), map(&[(1, 10)]), "who began to read before reads on");
         if step == 1 {
-            f.clock.advance(60_000);
+            f.clock.advance(20_000);
         }
         f.store.sweep().unwrap();
+        let now = ReadView { ts: f.store.read_timestamp(&[P1]).unwrap(), txn: None };
+        let later = f.store.snapshot(P1, f.def.id, now);
+        assert!(matches!(later, Err(StoreError::UnknownTable(_))), "who begins now does not");
     }
-    drop(hold);
+    // However long something is held.
+    f.clock.advance(60_000);
     f.store.sweep().unwrap();
+    drop(hold);
     for _ in 0..2 {
         assert_eq!(f.store.partitions(), vec![P1]);
         assert!(f.store.layout()[&P1].is_empty());
