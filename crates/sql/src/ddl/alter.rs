@@ -637,7 +637,7 @@ mod tests {
             ("drop id", 1235),
             ("modify nope int", 1054),
             ("modify c datetime default 'x'", 1067),
-            ("modify id int null", 1068),
+            ("modify id int null", 1171),
             ("modify id text", 1072),
             ("modify b int auto_increment, drop key k", 1075),
             ("modify b int as (id) virtual", 3106),
