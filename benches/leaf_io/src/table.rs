@@ -118,6 +118,7 @@ pub fn context() -> WriteContext {
     WriteContext {
         txn: TxnId { node: NodeId(1), number: NEXT.fetch_add(1, Ordering::Relaxed) },
         statement: StatementNo(1),
+        begun: StatementNo(1),
         previous: StatementNo(0),
         table_version: 1,
         snapshot: None,

@@ -102,6 +102,7 @@ impl Transaction {
         WriteContext {
             txn: self.id,
             statement: self.statement,
+            begun: self.begun,
             previous: self.touched.get(&partition).map_or(StatementNo(0), |touched| touched.last),
             table_version,
             snapshot: self.snapshot.as_ref().map(HeldSnapshot::ts),
@@ -201,7 +202,10 @@ mod tests {
         txn.touch(p);
         txn.begin_statement();
         let ctx = txn.context(p, 1, Duration::ZERO);
-        assert_eq!((ctx.statement, ctx.previous), (StatementNo(2), StatementNo(1)));
+        assert_eq!(
+            (ctx.statement, ctx.begun, ctx.previous),
+            (StatementNo(2), StatementNo(2), StatementNo(1))
+        );
         assert_eq!(txn.context(q, 1, Duration::ZERO).previous, StatementNo(0));
         txn.touch(q);
         assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(2))]);
@@ -228,7 +232,11 @@ mod tests {
         txn.forget_part();
         assert_eq!(txn.parts(), vec![(p, StatementNo(3))]);
         txn.begin_part();
-        assert_eq!(txn.context(p, 1, Duration::ZERO).previous, StatementNo(3));
+        let ctx = txn.context(p, 1, Duration::ZERO);
+        assert_eq!(
+            (ctx.statement, ctx.begun, ctx.previous),
+            (StatementNo(5), StatementNo(2), StatementNo(3))
+        );
         txn.touch(p);
         assert_eq!((txn.begun(), txn.touched_by_statement()), (StatementNo(2), vec![p]));
         txn.forget_statement();

@@ -82,8 +82,10 @@ pub struct FewRows {
 #[derive(Debug, Clone)]
 pub struct WriteContext {
     pub txn: TxnId,
-    /// The statement that is running. It may make several calls.
+    /// The statement that is running, or the part of it that is. It may make several calls.
     pub statement: StatementNo,
+    /// The number that the running statement began with: `statement`, unless it is written in parts.
+    pub begun: StatementNo,
     /// The last statement of this transaction that wrote or locked at that partition; 0: none.
     pub previous: StatementNo,
     /// The version of the table's definition that the statement was planned with.

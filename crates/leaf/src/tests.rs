@@ -146,6 +146,7 @@ impl Two {
         WriteContext {
             txn,
             statement: StatementNo(statement),
+            begun: StatementNo(statement),
             previous: StatementNo(previous),
             table_version: self.def.version,
             snapshot: None,

@@ -511,6 +511,7 @@ pub fn context(txn: TxnId, statement: u32, previous: u32) -> WriteContext {
     WriteContext {
         txn,
         statement: StatementNo(statement),
+        begun: StatementNo(statement),
         previous: StatementNo(previous),
         table_version: 1,
         snapshot: None,

@@ -55,9 +55,11 @@ pub(crate) struct Txn {
     pub(crate) slot: Arc<TxnSlot>,
     /// Entries that it has locked, each once.
     pub(crate) touched: Vec<(TableId, Arc<Entry>)>,
-    /// Where rows that its running statement locked stand now, by the references that it was given.
+    /// Where rows that its running statement locked stand now, by the references that it was given,
+    /// in whichever of its parts.
     pub(crate) refs: HashMap<(TableId, u64), Arc<Entry>>,
-    refs_statement: StatementNo,
+    /// The number that the statement of `refs` began with.
+    refs_begun: StatementNo,
     pub(crate) bulk: Vec<BulkSegment>,
     /// The versions of definitions that it wrote under.
     pub(crate) tables: BTreeMap<TableId, u64>,
@@ -83,7 +85,7 @@ impl Txn {
             slot: TxnSlot::new(txn),
             touched: Vec::new(),
             refs: HashMap::new(),
-            refs_statement: StatementNo(0),
+            refs_begun: StatementNo(0),
             bulk: Vec::new(),
             tables: BTreeMap::new(),
             logged: false,
@@ -244,8 +246,8 @@ impl Core {
             }
             return Err(mismatched(mismatch));
         }
-        if txn.refs_statement != ctx.statement {
-            txn.refs_statement = ctx.statement;
+        if txn.refs_begun != ctx.begun {
+            txn.refs_begun = ctx.begun;
             txn.refs.clear();
         }
         let version = self.state(table)?.def.version;

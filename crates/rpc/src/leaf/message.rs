@@ -89,6 +89,7 @@ pub(super) fn put_context(ctx: &WriteContext) -> Option<wire::Context> {
         table_version: ctx.table_version,
         snapshot: ctx.snapshot.map(|ts| ts.0),
         lock_wait_millis: u64::try_from(ctx.lock_wait.as_millis()).unwrap_or(u64::MAX),
+        begun: (ctx.begun != ctx.statement).then_some(ctx.begun.0),
     })
 }
 
@@ -97,6 +98,7 @@ pub(super) fn take_context(ctx: Option<wire::Context>) -> Result<WriteContext, S
     Ok(WriteContext {
         txn: take_txn(ctx.txn)?,
         statement: StatementNo(ctx.statement),
+        begun: StatementNo(ctx.begun.unwrap_or(ctx.statement)),
         previous: StatementNo(ctx.previous),
         table_version: ctx.table_version,
         snapshot: ctx.snapshot.map(Timestamp),

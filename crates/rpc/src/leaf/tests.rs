@@ -281,7 +281,8 @@ fn target() -> Target {
 fn context() -> WriteContext {
     WriteContext {
         txn: X,
-        statement: StatementNo(2),
+        statement: StatementNo(3),
+        begun: StatementNo(2),
         previous: StatementNo(1),
         table_version: 5,
         snapshot: Some(Timestamp(6)),

@@ -151,6 +151,87 @@ fn a_freeze_between_grant_and_wake_keeps_the_waiters_row_in_the_tail() {
     assert_eq!(f.now(P1), map(&[(1, 20), (2, 20)]));
 }
 
+/// Changes one locked row by its reference.
+fn change(tx: &mut Tx, row: u64, to: (i64, i64)) {
+    let ctx = tx.ctx(P1);
+    let new = testing::number_rows(&tx.def, &[to]);
+    soon(&tx.store, |store| store.update(&ctx, P1, tx.def.id, &[row], &new)).unwrap();
+}
+
+#[test]
+fn what_a_statement_locked_is_found_by_its_later_parts_wherever_it_went() {
+    for in_segment in [false, true] {
+        let mut f = Fixture::small();
+        f.put(1, P1, &[(1, 10), (2, 20), (3, 30), (4, 40)]);
+        if in_segment {
+            f.store.flush(P1).unwrap();
+        }
+        let mut tx = f.begin(2);
+        tx.next();
+        let found = tx.lock(P1, &[1, 2, 3]).unwrap();
+        let place = |tx: &Tx, k| tx.find(P1, f.store.read_timestamp(&[P1]).unwrap()).unwrap()[&k].1;
+        tx.next_part();
+        change(&mut tx, found[&1].1, (1, 11));
+        // The tail becomes a run, and a segment of which most rows were moved is written anew.
+        f.store.optimize(P1).unwrap();
+        assert_ne!(place(&tx, 2), found[&2].1);
+        assert_eq!(f.store.statistics().merges, u64::from(in_segment));
+        tx.next_part();
+        change(&mut tx, found[&2].1, (2, 21));
+        tx.undo_statement();
+        let standing = tx.statement.0 - 1;
+        tx.last.insert(P1, StatementNo(standing));
+        tx.next_part();
+        change(&mut tx, found[&3].1, (3, 31));
+        tx.commit().unwrap();
+        let after = map(&[(1, 11), (2, 20), (3, 31), (4, 40)]);
+        assert_eq!(f.now(P1), after);
+        f.reopen();
+        assert_eq!(f.now(P1), after);
+        // References are not those of the next statement.
+        let mut tx = f.begin(3);
+        tx.next();
+        let ctx = tx.ctx(P1);
+        let new = testing::number_rows(&f.def, &[(2, 0)]);
+        let not_locked = f.store.update(&ctx, P1, f.def.id, &[found[&2].1], &new);
+        assert!(not_locked.is_err(), "{not_locked:?}");
+    }
+}
+
+#[test]
+fn a_part_is_taken_back_alone_and_so_are_all_of_its_statement() {
+    for whole in [false, true] {
+        let mut f = Fixture::small();
+        f.put(1, P1, &[(1, 10), (2, 20), (3, 30)]);
+        let mut tx = f.begin(2);
+        tx.update(P1, &[1], |k, v| (k, v + 1)).unwrap();
+        tx.next();
+        let begun = tx.statement;
+        let found = tx.lock(P1, &[1, 2, 3]).unwrap();
+        for (k, v) in [(1, 12), (2, 22), (3, 33)] {
+            tx.next_part();
+            change(&mut tx, found[&k].1, (k, v));
+            if k > 1 {
+                // It has written what an earlier part has, too.
+                change(&mut tx, found[&1].1, (1, 100 * k));
+                tx.undo_statement();
+                tx.undo_statement();
+            }
+            let standing = map(&[(1, 12), (2, 20), (3, 30)]);
+            assert_eq!(tx.see(P1), standing);
+        }
+        if whole {
+            f.store.rollback_statement(tx.id, begun, &[P1]).unwrap();
+        }
+        let after = map(&[(1, if whole { 11 } else { 12 }), (2, 20), (3, 30)]);
+        assert_eq!(tx.see(P1), after);
+        tx.commit().unwrap();
+        assert_eq!(f.now(P1), after);
+        f.reopen();
+        assert_eq!(f.now(P1), after);
+    }
+}
+
 #[test]
 fn a_dropped_partition_and_a_rollback_end_waits() {
     let f = Fixture::small();

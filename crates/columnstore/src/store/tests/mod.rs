@@ -119,6 +119,7 @@ pub(super) struct Tx {
     pub(super) def: Arc<TableDef>,
     pub(super) id: TxnId,
     pub(super) statement: StatementNo,
+    pub(super) begun: StatementNo,
     pub(super) last: BTreeMap<PartitionId, StatementNo>,
     pub(super) snapshot: Option<Timestamp>,
     pub(super) lock_wait: Duration,
@@ -131,6 +132,7 @@ impl Tx {
             def: def.clone(),
             id: txn_id(number),
             statement: StatementNo(0),
+            begun: StatementNo(0),
             last: BTreeMap::new(),
             snapshot: None,
             lock_wait: Duration::from_secs(5),
@@ -143,6 +145,7 @@ impl Tx {
         WriteContext {
             txn: self.id,
             statement: self.statement,
+            begun: self.begun,
             previous,
             table_version: self.def.version,
             snapshot: self.snapshot,
@@ -151,6 +154,12 @@ impl Tx {
     }
 
     pub(super) fn next(&mut self) {
+        self.statement.0 += 1;
+        self.begun = self.statement;
+    }
+
+    /// The next part of the same statement.
+    pub(super) fn next_part(&mut self) {
         self.statement.0 += 1;
     }
 
