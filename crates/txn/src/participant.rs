@@ -25,22 +25,20 @@ pub struct Mismatch {
     pub found: StatementNo,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Statement {
-    number: StatementNo,
-    rolled_back: bool,
-}
-
+/// The statements that ran here. One may be written in as many parts as it changes rows, each with a
+/// number, and all but a few of them taken back: so the two kinds stand apart, and neither is walked.
 #[derive(Debug)]
 pub struct Participant {
     state: State,
-    /// Statements that ran here, numbers rising.
-    statements: Vec<Statement>,
+    /// Those that stand, numbers rising.
+    standing: Vec<StatementNo>,
+    /// Those that were rolled back, numbers rising.
+    rolled_back: Vec<StatementNo>,
 }
 
 impl Default for Participant {
     fn default() -> Participant {
-        Participant { state: State::Active, statements: Vec::new() }
+        Participant { state: State::Active, standing: Vec::new(), rolled_back: Vec::new() }
     }
 }
 
@@ -51,21 +49,15 @@ impl Participant {
 
     /// The newest statement that ran here.
     pub fn last(&self) -> StatementNo {
-        self.statements.last().map_or(StatementNo(0), |s| s.number)
+        let newest = self.standing.last().max(self.rolled_back.last());
+        newest.copied().unwrap_or(StatementNo(0))
     }
 
     /// Whether `number` is the newest statement here, statements that were rolled back aside: the other
     /// side may or may not count those.
     fn agrees(&self, number: StatementNo) -> bool {
-        for statement in self.statements.iter().rev() {
-            if statement.number == number {
-                return true;
-            }
-            if !statement.rolled_back {
-                return false;
-            }
-        }
-        number == StatementNo(0)
+        let newest = self.standing.last().copied().unwrap_or(StatementNo(0));
+        number == newest || (number > newest && self.rolled_back.binary_search(&number).is_ok())
     }
 
     fn check(&self, expected: StatementNo) -> Result<(), Mismatch> {
@@ -79,14 +71,12 @@ impl Participant {
     /// A request of `statement` arrives, which names `previous` as the last one here before it. More
     /// requests of the statement that is running are taken; a number that ended is not run again.
     pub fn run(&mut self, statement: StatementNo, previous: StatementNo) -> Result<(), Mismatch> {
-        if let (State::Active, Some(newest)) = (self.state, self.statements.last())
-            && newest.number == statement
-            && !newest.rolled_back
+        if self.state == State::Active && statement == self.last() && self.standing.last() == Some(&statement)
         {
-            let before = &self.statements[..self.statements.len() - 1];
-            let known = previous == statement
-                || before.iter().any(|s| s.number == previous)
-                || (previous == StatementNo(0) && before.iter().all(|s| s.rolled_back));
+            // The running one is the newest, so `previous` may be that too.
+            let known = self.standing.binary_search(&previous).is_ok()
+                || self.rolled_back.binary_search(&previous).is_ok()
+                || (previous == StatementNo(0) && self.standing.len() == 1);
             if known {
                 return Ok(());
             }
@@ -95,24 +85,24 @@ impl Participant {
             return Err(Mismatch { expected: statement, found: self.last() });
         }
         self.check(previous)?;
-        self.statements.push(Statement { number: statement, rolled_back: false });
+        self.standing.push(statement);
         Ok(())
     }
 
     /// Takes back a statement and what ran after it. True if it ran here.
     pub fn roll_back_statement(&mut self, statement: StatementNo) -> bool {
-        let mut found = false;
-        for s in self.statements.iter_mut().filter(|s| s.number >= statement) {
-            s.rolled_back = true;
-            found = true;
-        }
+        let found = self.last() >= statement && self.last() > StatementNo(0);
+        let standing = self.standing.partition_point(|number| *number < statement);
+        let rolled_back = self.rolled_back.partition_point(|number| *number < statement);
+        self.rolled_back.extend(self.standing.drain(standing..));
+        self.rolled_back[rolled_back..].sort_unstable();
         found
     }
 
     /// Restores a statement number from the log.
     pub fn replay(&mut self, statement: StatementNo) {
         if statement > self.last() {
-            self.statements.push(Statement { number: statement, rolled_back: false });
+            self.standing.push(statement);
         }
     }
 
@@ -200,6 +190,32 @@ mod tests {
         assert!(p.may_commit(no(2)).is_err());
         p.roll_back_statement(no(1));
         assert!(p.may_commit(no(0)).is_ok());
+    }
+
+    #[test]
+    fn parts_that_were_rolled_back_among_others_are_known() {
+        let mut p = Participant::default();
+        assert!(!p.roll_back_statement(no(1)) && p.may_commit(no(0)).is_ok());
+        p.run(no(1), no(0)).unwrap();
+        p.run(no(3), no(1)).unwrap();
+        assert!(
+            p.roll_back_statement(no(3)) && p.roll_back_statement(no(2)) && !p.roll_back_statement(no(4))
+        );
+        p.run(no(5), no(1)).unwrap();
+        p.run(no(7), no(5)).unwrap();
+        p.run(no(7), no(3)).unwrap();
+        assert!(p.run(no(7), no(4)).is_err(), "none of that number ran");
+        p.roll_back_statement(no(7));
+        assert!(p.may_commit(no(5)).is_ok() && p.may_commit(no(7)).is_ok());
+        assert!([1, 3, 6, 8].iter().all(|n| p.may_commit(no(*n)).is_err()), "statement 5 stands");
+        p.run(no(8), no(5)).unwrap();
+        // All of the statement, of which 3 and 7 are taken back for the second time.
+        assert!(p.roll_back_statement(no(2)));
+        assert!([1, 3, 5, 7, 8].iter().all(|n| p.may_commit(no(*n)).is_ok()), "1 stands");
+        assert!([0, 2, 4, 6, 9].iter().all(|n| p.may_commit(no(*n)).is_err()));
+        assert_eq!(p.last(), no(8));
+        assert!(p.run(no(8), no(1)).is_err());
+        p.run(no(9), no(8)).unwrap();
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::state::{Begin, SegmentSource, TableState};
 use crate::StoreError;
 use crate::access::WriteContext;
 use crate::store::leaf::{Completion, Leaf};
-use crate::tail::entry::{Entry, Place, TxnSlot};
-use crate::tail::row::RowLayout;
+use crate::tail::entry::{Entry, Place, Stamp, TxnSlot, Version};
+use crate::tail::row::{Row, RowLayout};
 use crate::wal::frame::Head;
 use crate::wal::record::Bulk;
 use crate::wal::{Append, Record};
@@ -60,6 +60,9 @@ pub(crate) struct Txn {
     pub(crate) refs: HashMap<(TableId, u64), Arc<Entry>>,
     /// The number that the statement of `refs` began with.
     refs_begun: StatementNo,
+    /// Every entry that was written since the newest statement, or part of one, came: all that has
+    /// versions of it, so that it is taken back without a look at the others.
+    pub(crate) written: Vec<Arc<Entry>>,
     pub(crate) bulk: Vec<BulkSegment>,
     /// The versions of definitions that it wrote under.
     pub(crate) tables: BTreeMap<TableId, u64>,
@@ -86,11 +89,18 @@ impl Txn {
             touched: Vec::new(),
             refs: HashMap::new(),
             refs_begun: StatementNo(0),
+            written: Vec::new(),
             bulk: Vec::new(),
             tables: BTreeMap::new(),
             logged: false,
             promise: None,
         }
+    }
+
+    /// Gives an entry that it has locked a version; None: the row is deleted.
+    pub(crate) fn write(&mut self, entry: &Arc<Entry>, statement: StatementNo, row: Option<Row>) {
+        entry.push(Version::new(Stamp::Of(self.slot.clone()), statement, row));
+        self.written.push(entry.clone());
     }
 
     /// Whether its end must be logged.
@@ -240,11 +250,15 @@ impl Core {
             return Err(StoreError::TransactionOver);
         }
         let txn = self.txns.entry(ctx.txn).or_insert_with(|| Txn::new(ctx.txn));
+        let before = txn.participant.last();
         if let Err(mismatch) = txn.participant.run(ctx.statement, ctx.previous) {
             if txn.participant.last() == StatementNo(0) {
                 self.txns.remove(&ctx.txn);
             }
             return Err(mismatched(mismatch));
+        }
+        if before != ctx.statement {
+            txn.written = Vec::new();
         }
         if txn.refs_begun != ctx.begun {
             txn.refs_begun = ctx.begun;
@@ -368,8 +382,10 @@ impl Core {
         if !txn.participant.roll_back_statement(statement) {
             return Ok(());
         }
-        for (_, entry) in &txn.touched {
-            entry.take_back(id, statement);
+        if statement == txn.participant.last() {
+            txn.written.iter().for_each(|entry| entry.take_back(id, statement));
+        } else {
+            txn.touched.iter().for_each(|(_, entry)| entry.take_back(id, statement));
         }
         let (kept, discarded) =
             std::mem::take(&mut txn.bulk).into_iter().partition(|loaded| loaded.statement < statement);

@@ -60,7 +60,7 @@ fn restore_prepared(
     id: TxnId,
     open: ReplayedTxn,
 ) -> Result<(), StoreError> {
-    let ReplayedTxn { slot, touched, tables, prepared: Some(prepared) } = open else { return Ok(()) };
+    let ReplayedTxn { slot, touched, tables, prepared: Some(prepared), .. } = open else { return Ok(()) };
     let mut txn = Txn::new(id);
     txn.slot = slot;
     txn.tables = tables;

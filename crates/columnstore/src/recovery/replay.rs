@@ -161,6 +161,8 @@ impl ReplayedTable {
 pub(crate) struct ReplayedTxn {
     pub(crate) slot: Arc<TxnSlot>,
     pub(crate) touched: Vec<(TableId, Arc<Entry>)>,
+    /// Its newest statement, and where in `touched` what was written since that came begins.
+    newest: (StatementNo, usize),
     /// The versions of definitions that it wrote under.
     pub(crate) tables: BTreeMap<TableId, u64>,
     pub(crate) prepared: Option<ReplayedPrepare>,
@@ -261,7 +263,9 @@ impl Replay {
             }
             Record::RollbackStatement { txn, statement } => {
                 if let Some(open) = self.open.get(&txn) {
-                    open.touched.iter().for_each(|(_, entry)| entry.take_back(txn, statement));
+                    let (newest, since) = open.newest;
+                    let from = if statement >= newest { since } else { 0 };
+                    open.touched[from..].iter().for_each(|(_, entry)| entry.take_back(txn, statement));
                 }
             }
             Record::Rollback { txn } => self.end(txn, None, Vec::new(), new)?,
@@ -303,6 +307,7 @@ impl Replay {
         self.open.entry(txn).or_insert_with(|| ReplayedTxn {
             slot: TxnSlot::new(txn),
             touched: Vec::new(),
+            newest: (StatementNo(0), 0),
             tables: BTreeMap::new(),
             prepared: None,
         })
@@ -366,6 +371,9 @@ impl Replay {
             touched.push((table_id, entry));
         }
         let open = self.open_txn(txn);
+        if statement > open.newest.0 {
+            open.newest = (statement, open.touched.len());
+        }
         open.touched.extend(touched);
         open.tables.insert(table_id, version);
         Ok(())

@@ -11,7 +11,7 @@ use crate::partition::Partition;
 use crate::partition::core::Core;
 use crate::partition::locking::LockKey;
 use crate::partition::state::TableState;
-use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
+use crate::tail::entry::{Entry, Place, Version, version_bytes};
 use crate::tail::row::{Row, adapt};
 use crate::tail::unique::{has_unique_keys, hashes_of, note_entry, note_row};
 use crate::waiting::{wait_or_give_up, write_or_give_up};
@@ -357,7 +357,6 @@ impl Store {
                 // Such rows are written twice, the second time after a search for their keys.
                 wait_or_give_up()?;
             }
-            let slot = core.txn(ctx)?.slot.clone();
             let tail = core.state(table)?.tail.clone();
             let mut log = LogRows::new(ctx, table, layout.version);
             let mut bytes = 0;
@@ -371,7 +370,7 @@ impl Store {
                     Some(row) => note_row(&tail, &def, &entry, row)?,
                     None => rekeyed.push(at as u32),
                 }
-                entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, row));
+                core.txn(ctx)?.write(&entry, ctx.statement, row);
                 tail.count(encoded.version_bytes(at));
                 bytes += encoded.version_bytes(at);
             }
@@ -416,13 +415,12 @@ impl Store {
                 self.lock_values(&partition, &mut core, ctx, table, hashes)?;
                 entries = self.locked(&mut core, ctx, table, chunk)?;
             }
-            let slot = core.txn(ctx)?.slot.clone();
             let tail = core.state(table)?.tail.clone();
             let mut log = LogRows::new(ctx, table, layout.version);
             let mut bytes = 0;
             for entry in entries {
                 log.push(&mut core, |payload| payload.delete(entry.id));
-                entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, None));
+                core.txn(ctx)?.write(&entry, ctx.statement, None);
                 tail.count(version_bytes(0, 0));
                 bytes += version_bytes(0, 0);
             }

@@ -14,7 +14,7 @@ use crate::access::{
 use crate::partition::core::Core;
 use crate::partition::locking::{Had, LockKey};
 use crate::partition::{Latch, Partition};
-use crate::tail::entry::{Entry, Place, Stamp, Version, version_bytes};
+use crate::tail::entry::{Entry, Place, version_bytes};
 use crate::tail::key::Keys;
 use crate::tail::row::{Row, RowCollector, RowEncoder, RowLayout};
 use crate::tail::unique::{UniqueValues, note_row};
@@ -434,7 +434,7 @@ impl Store {
         if free.is_empty() {
             return Ok(());
         }
-        let slot = core.txn(ctx)?.slot.clone();
+        core.txn(ctx)?;
         let (tail, def) = (core.state(table)?.tail.clone(), core.state(table)?.def.clone());
         let file = self.leaf.wal.current_file();
         let mut log = LogRows::new(ctx, table, rows.layout.version);
@@ -455,7 +455,7 @@ impl Store {
             log.push(core, |payload| payload.insert(entry.id, &rows.rows[at]));
             let row = rows.row(at);
             note_row(&tail, &def, &entry, &row)?;
-            entry.push(Version::new(Stamp::Of(slot.clone()), ctx.statement, Some(row)));
+            core.txn(ctx)?.write(&entry, ctx.statement, Some(row));
             let size = rows.version_bytes(at);
             tail.count(size);
             bytes += size;
