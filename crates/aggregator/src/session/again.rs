@@ -14,6 +14,9 @@ pub(super) const ROUNDS: usize = 5;
 /// of one that waits longer was forgotten.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a catalog that a leaf has carried out may be on its way to the aggregator.
+const NEWER_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a statement finds when it begins, so that it can begin again.
 pub(super) struct Beginning {
     /// Of the transaction that is open.
@@ -49,6 +52,7 @@ impl State {
         if !is_other || self.check_cancelled().is_err() {
             return Ok(false);
         }
+        let newest_seen = self.catalog.version();
         self.rollback().await;
         if let Some((isolation, read_only)) = beginning.explicit {
             let mut txn = Transaction::new(self.aggregator.open.begin(), isolation, true);
@@ -56,6 +60,13 @@ impl State {
             self.transaction = Some(txn);
         }
         (self.once_isolation, self.once_read_only) = (beginning.once_isolation, beginning.once_read_only);
+        if error.kind == ErrorKind::NoSuchTable {
+            // The leaf knows of a newer catalog than the statement did.
+            let newer = self.unless_cancelled(self.aggregator.metadata.changed(newest_seen));
+            if let Ok(newer) = tokio::time::timeout(NEWER_WITHIN, newer).await {
+                newer?;
+            }
+        }
         self.end_replacements().await?;
         Ok(true)
     }
