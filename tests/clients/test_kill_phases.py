@@ -118,7 +118,8 @@ def test_many_large_statements_hold_up_no_small_one(server, database, numbers, c
     for statement in large:
         cursor.execute(f"KILL QUERY {statement.id}")
     for statement in large:
-        assert statement.end() == 1317
+        # One may be through before.
+        assert statement.end() in (1317, None)
         statement.connection.close()
 
 
