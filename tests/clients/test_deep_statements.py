@@ -2,16 +2,14 @@
 
 import pymysql
 import pytest
+from test_kill_statement import make_numbers
 
 TOO_DEEP, TOO_MANY_TABLES = 1436, 1116
 
 
 @pytest.fixture
 def few(server, database):
-    with server.connect(database, autocommit=True) as connection:
-        cursor = connection.cursor()
-        cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
-        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(10)))
+    make_numbers(server, database, 10)
 
 
 def intersections(count):

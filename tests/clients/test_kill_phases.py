@@ -5,7 +5,7 @@ import time
 
 import pymysql
 import pytest
-from test_kill_statement import ENDLESS, Statement, lines, until
+from test_kill_statement import ENDLESS, Statement, lines, make_numbers, numbers, until  # noqa: F401
 
 # How long a statement may go on that nobody wants: a tenth of a second, and what a busy machine adds to it.
 SOON = 1.0
@@ -30,18 +30,6 @@ PHASES = {
     "Sending to client": ENDLESS,
 }
 LARGE = [phase for phase in PHASES if phase in ("starting", "preparing", "optimizing")]
-
-
-@pytest.fixture
-def numbers(server, database):
-    make_numbers(server, database)
-
-
-def make_numbers(server, database):
-    with server.connect(database, autocommit=True) as connection:
-        cursor = connection.cursor()
-        cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
-        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(1000)))
 
 
 def until_in(cursor, statement, phase):
@@ -127,7 +115,7 @@ def test_a_statement_is_killed_that_waits_for_admission(pando):
     with pando.connect(autocommit=True) as connection:
         cursor = connection.cursor()
         cursor.execute("CREATE DATABASE d")
-        make_numbers(pando, "d")
+        make_numbers(pando, "d", 1000)
         cursor.execute("SET GLOBAL admission_heavy_limit = 1")
         running = Statement(pando, "d", LONG_CHANGE)
         until_in(cursor, running, "executing")

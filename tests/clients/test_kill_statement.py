@@ -14,10 +14,14 @@ ENDLESS = "SELECT a.id, b.id, c.id FROM n a, n b, n c"
 
 @pytest.fixture
 def numbers(server, database):
+    make_numbers(server, database, 1000)
+
+
+def make_numbers(server, database, count):
     with server.connect(database, autocommit=True) as connection:
         cursor = connection.cursor()
         cursor.execute("CREATE TABLE n (id INT NOT NULL, v INT, PRIMARY KEY (id), SHARD KEY (id))")
-        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(1000)))
+        cursor.execute("INSERT INTO n VALUES " + ", ".join(f"({i}, {i})" for i in range(count)))
 
 
 def errno(caught):

@@ -25,6 +25,7 @@ mod view;
 mod voter;
 mod window;
 
+pub use apply::definition_changed;
 pub use command::{Command, CommandId, Outcome};
 pub use format::FormatError;
 pub use metadata::Metadata;

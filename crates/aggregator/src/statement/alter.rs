@@ -55,10 +55,7 @@ impl State {
             let info = format!("Records: {copied}  Duplicates: 0  Warnings: {}", self.warning_count());
             return Ok(OkInfo { affected_rows: copied, last_insert_id: 0, info }.into());
         }
-        Err(SqlError::new(
-            ErrorKind::TableDefinitionChanged,
-            "Table definition has changed, please retry transaction",
-        ))
+        Err(catalog::definition_changed())
     }
 
     /// Changes the definition alone. False: `def` is not the newest.
@@ -226,10 +223,7 @@ impl State {
             }
             self.take_catalog();
         }
-        Err(SqlError::new(
-            ErrorKind::TableDefinitionChanged,
-            "Table definition has changed, please retry transaction",
-        ))
+        Err(catalog::definition_changed())
     }
 }
 

@@ -86,10 +86,7 @@ impl CatalogTables {
         }
         let def = find_table(&self.catalog, database, name)?;
         if !is_seen(self.seen.as_deref(), &self.catalog, def.id) {
-            return Err(SqlError::new(
-                ErrorKind::TableDefinitionChanged,
-                "Table definition has changed, please retry transaction",
-            ));
+            return Err(catalog::definition_changed());
         }
         let (id, version) = (def.id, def.version);
         self.named.lock().push(NamedTable {

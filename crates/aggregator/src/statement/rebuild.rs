@@ -213,10 +213,7 @@ impl State {
         let catalog = self.aggregator.metadata.snapshot();
         let newest = catalog.table_by_id(def.id).filter(|newest| newest.version == expected_version);
         let Some(def) = newest else {
-            return Err(SqlError::new(
-                ErrorKind::TableDefinitionChanged,
-                "Table definition has changed, please retry transaction",
-            ));
+            return Err(catalog::definition_changed());
         };
         let def = TableDef { replacement: Some(replacement), ..TableDef::clone(def) };
         let Outcome::TableAltered(fenced) =

@@ -10,6 +10,8 @@ mod tables;
 mod users;
 mod views;
 
+pub use tables::definition_changed;
+
 use crate::window::fingerprint;
 use crate::{Catalog, Command, CommandId, Node, NodeState, Outcome, is_system_database};
 use std::sync::Arc;

@@ -91,7 +91,7 @@ impl Catalog {
     /// A table, if it still has this version. A table that is gone has changed, too: the statement is bound
     /// again and then says so.
     fn of_version(&self, table: TableId, version: u64) -> Result<Arc<TableDef>, SqlError> {
-        self.table_by_id(table).filter(|def| def.version == version).cloned().ok_or_else(changed)
+        self.table_by_id(table).filter(|def| def.version == version).cloned().ok_or_else(definition_changed)
     }
 
     /// 1050 if something else has the name that a table is to get.
@@ -112,7 +112,7 @@ impl Catalog {
         let waits = old.replacement == Some(by);
         let Some(new) = self.table_by_id(by).filter(|new| waits && new.database == old.database).cloned()
         else {
-            return Err(changed());
+            return Err(definition_changed());
         };
         if name != old.name {
             self.refuse_taken(&old, name)?;
@@ -176,7 +176,7 @@ impl Catalog {
 
     fn next_value(&self, table: TableId) -> Result<u64, SqlError> {
         if self.table_by_id(table).is_none() {
-            return Err(changed());
+            return Err(definition_changed());
         }
         Ok(self.next_values.get(&table).copied().unwrap_or(1))
     }
@@ -201,7 +201,8 @@ impl Catalog {
     }
 }
 
-fn changed() -> SqlError {
+/// Who changes or reads a table by another definition than it has by now.
+pub fn definition_changed() -> SqlError {
     SqlError::new(ErrorKind::TableDefinitionChanged, "Table definition has changed, please retry transaction")
 }
 
