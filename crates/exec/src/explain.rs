@@ -37,6 +37,7 @@ fn render(plan: &DistributedPlan, analyze: bool) -> String {
 
 fn stages(plan: &DistributedPlan, analyze: bool) -> String {
     let mut text = String::new();
+    let expected = Expected::default();
     let spread = plan.spread();
     let stages = spread.map_or(plan.stages(), |spread| spread.stages());
     for (at, stage) in stages.iter().enumerate() {
@@ -46,7 +47,7 @@ fn stages(plan: &DistributedPlan, analyze: bool) -> String {
             plan.measured(stage.id).iter().for_each(|part| all.add(part));
             all
         });
-        node(&stage.plan, 1, measured.as_ref(), &mut text);
+        node(&stage.plan, 1, &expected, measured.as_ref(), &mut text);
     }
     text
 }
@@ -76,26 +77,40 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-fn node(plan: &Arc<dyn ExecutionPlan>, depth: usize, measured: Option<&Measured>, text: &mut String) {
+fn node(
+    plan: &Arc<dyn ExecutionPlan>,
+    depth: usize,
+    expected: &Expected,
+    measured: Option<&Measured>,
+    text: &mut String,
+) {
     if wrapped(plan).is_some() {
         let child = measured.and_then(Measured::with_first_child);
-        return node(plan.children()[0], depth, child.as_ref(), text);
+        return node(plan.children()[0], depth, expected, child.as_ref(), text);
     }
     let _ = write!(text, "{:indent$}{}", "", Line(plan.as_ref()), indent = depth * 2);
     if let Some(measured) = measured {
         let _ = write!(text, "{measured}");
-    } else if let Some(rows) = expected_rows(plan) {
+    } else if let Some(rows) = expected.rows(plan) {
         let _ = write!(text, "  [{} rows]", short(rows));
     }
     text.push('\n');
     for (at, child) in plan.children().into_iter().enumerate() {
-        node(child, depth + 1, measured.and_then(|measured| measured.children.get(at)), text);
+        let measured = measured.and_then(|measured| measured.children.get(at));
+        node(child, depth + 1, expected, measured, text);
     }
 }
 
-fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    statistics.num_rows.get_value().copied()
+/// How many rows each operator is expected to yield, worked out once for each: an operator asks those that it reads.
+/// It knows operators by where they lie, and so is good only while the plan that is shown lives.
+#[derive(Default)]
+struct Expected(StatisticsContext);
+
+impl Expected {
+    fn rows(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+        let statistics = self.0.compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+        statistics.num_rows.get_value().copied()
+    }
 }
 
 /// Milliseconds, to the microsecond.

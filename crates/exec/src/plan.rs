@@ -99,7 +99,8 @@ impl DistributedPlan {
             return internal_err!("the last stage of a plan must yield one partition");
         }
         let mut stages = vec![None];
-        let plan = cut(root, &mut stages)?;
+        // What is expected of operators is known by where they lie, so the whole plan lives until it is cut.
+        let plan = cut(root.clone(), &StatisticsContext::new(), &mut stages)?;
         stages[0] = Some(Stage { id: ExchangeId(0), plan, output: None, place: Place::Aggregator });
         let stages = stages.into_iter().flatten().collect();
         Ok(DistributedPlan {
@@ -185,16 +186,20 @@ impl DistributedPlan {
     }
 }
 
-fn cut(plan: Arc<dyn ExecutionPlan>, stages: &mut Vec<Option<Stage>>) -> Result<Arc<dyn ExecutionPlan>> {
+fn cut(
+    plan: Arc<dyn ExecutionPlan>,
+    expected: &StatisticsContext,
+    stages: &mut Vec<Option<Stage>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_down(|node| {
         let Some(exchange) = node.downcast_ref::<ExchangeExec>() else {
             return Ok(Transformed::no(node));
         };
         let id = ExchangeId(stages.len() as u32);
         stages.push(None);
-        let statistics = StatisticsContext::new().compute(exchange, &StatisticsArgs::new())?;
+        let statistics = expected.compute(node.as_ref(), &StatisticsArgs::new())?;
         let filters = dynamic_filters(exchange.input())?;
-        let input = cut(exchange.input().clone(), stages)?;
+        let input = cut(exchange.input().clone(), expected, stages)?;
         let place = place(&input)?;
         let receive =
             ReceiveExec::new(id, exchange.kind().clone(), exchange.properties().clone(), statistics, filters);

@@ -16,6 +16,7 @@
 //! * Both rules that make joins of subqueries add columns below a name (`SubqueryAlias`) that does not learn
 //!   of them.
 
+use crate::rules::Rule;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -33,8 +34,6 @@ use datafusion::optimizer::single_distinct_to_groupby::SingleDistinctToGroupBy;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use std::collections::HashSet;
 use std::sync::Arc;
-
-type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// The rule, or a careful one in its place.
 pub(crate) fn careful(rule: Rule) -> Rule {

@@ -9,7 +9,7 @@
 //! 4. [`check`]: proves of the finished plan that every operator finds its rows where it needs them.
 //!
 //! Plans have a depth that they may not exceed ([`depth`](mod@depth)), since what walks them calls itself.
-//! A statement that nobody wants any more is not planned to its end ([`wanted`]).
+//! A statement that nobody wants any more is not planned to its end ([`rules`]).
 
 mod at_hand;
 mod cardinality;
@@ -26,11 +26,12 @@ mod outer_joins;
 mod physical;
 mod placement;
 mod repeat;
+mod rules;
 mod settings;
 mod sizes;
 mod stages;
+mod subqueries;
 mod unique_keys;
-mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@ use crate::careful::{careful, null_safe_keys};
 use crate::correlated::tell_apart;
 use crate::group_keys::join_on_group_keys;
 use crate::join_order::order_joins;
+use crate::rules::{self, Rule};
 use crate::settings::Settings;
-use crate::wanted::while_wanted;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use crate::subqueries::{check_subqueries, is_correlated};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use exec::{Cancel, to_sql_error};
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const LATE: &[&str] = &[
     "optimize_projections",
 ];
 
+/// How often the rules before are applied: some find more to do in what later ones made.
+const EARLY_PASSES: usize = 2;
+
 /// Optimizes an analyzed plan, unless the statement is cancelled.
 pub fn optimize(
     logical: LogicalPlan,
@@ -29,7 +32,7 @@ pub fn optimize(
     cancel: &Cancel,
 ) -> Result<LogicalPlan, SqlError> {
     let correlated = is_correlated(&logical);
-    rewrite(logical, settings, partitions, cancel).map_err(|error| match to_sql_error(&error) {
+    rewrite(logical, correlated, settings, partitions, cancel).map_err(|error| match to_sql_error(&error) {
         // DataFusion takes some correlated subqueries apart in ways that do not fit together.
         error if correlated && error.kind == ErrorKind::Unknown => {
             SqlError::unsupported(format_args!("a correlated subquery of this form: {}", error.message))
@@ -38,39 +41,26 @@ pub fn optimize(
     })
 }
 
-/// Whether a subquery looks at columns of the query around it.
-fn is_correlated(plan: &LogicalPlan) -> bool {
-    let mut found = false;
-    // Invariant: the closures never fail.
-    let _ = plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            found |= expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
-            Ok(TreeNodeRecursion::Continue)
-        })
-    });
-    found
-}
-
 fn rewrite(
     logical: LogicalPlan,
+    correlated: bool,
     settings: &Settings,
     partitions: usize,
     cancel: &Cancel,
 ) -> datafusion::common::Result<LogicalPlan> {
+    let check = |plan: &LogicalPlan| if correlated { check_subqueries(plan) } else { Ok(()) };
     let context = OptimizerContext::new_with_config_options(Arc::new(settings.options(partitions)));
-    let (late, early): (Vec<_>, Vec<_>) =
+    let (late, early): (Vec<Rule>, Vec<Rule>) =
         Optimizer::new().rules.into_iter().map(careful).partition(|rule| LATE.contains(&rule.name()));
-    let (early, late) = (while_wanted(early, cancel), while_wanted(late, cancel));
-    let plan = Optimizer::with_rules(early).optimize(tell_apart(logical)?, &context, |_, _| {})?;
+    let plan = tell_apart(logical)?;
+    check(&plan)?;
+    let plan = rules::apply(&early, EARLY_PASSES, plan, &context, cancel)?;
+    check(&plan)?;
     let plan = order_joins(plan)?;
-    cancel.check()?;
-    let context = context.with_max_passes(1);
-    let plan = Optimizer::with_rules(while_wanted(vec![null_safe_keys()], cancel)).optimize(
-        plan,
-        &context,
-        |_, _| {},
-    )?;
+    let plan = rules::apply(&[null_safe_keys()], 1, plan, &context, cancel)?;
     // Last of what decides on keys: the rule before takes every equality for one.
     let plan = join_on_group_keys(plan)?;
-    Optimizer::with_rules(late).optimize(plan, &context, |_, _| {})
+    let plan = rules::apply(&late, 1, plan, &context, cancel)?;
+    check(&plan)?;
+    Ok(plan)
 }

@@ -45,7 +45,6 @@ impl Settings {
         options.optimizer.repartition_file_scans = false;
         // The joins' sides are chosen by our rules.
         options.optimizer.join_reordering = false;
-        options.optimizer.max_passes = 2;
         options.optimizer.subset_repartition_threshold = 1;
         options
     }

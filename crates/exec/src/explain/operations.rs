@@ -1,7 +1,7 @@
 //! A plan as one tree of operations, its stages put together at their exchanges: as text in the manner of MySQL's
 //! FORMAT=TREE, and as JSON in the manner of the second version of its FORMAT=JSON.
 
-use super::{Line, deeply, expected_rows, rounded_millis};
+use super::{Expected, Line, deeply, rounded_millis};
 use crate::exchange::ReceiveExec;
 use crate::interruptible::wrapped;
 use crate::measured::Measured;
@@ -36,7 +36,7 @@ struct Runs {
 impl Operation {
     /// The operations of a plan. `analyze`: with what they did, so far.
     pub fn of(plan: &DistributedPlan, analyze: bool) -> Operation {
-        deeply(|| Plan { plan, analyze }.stage(0))
+        deeply(|| Plan { plan, analyze, expected: Expected::default() }.stage(0))
     }
 
     /// One that reads nothing.
@@ -138,6 +138,7 @@ fn tasks(count: usize) -> String {
 struct Plan<'a> {
     plan: &'a DistributedPlan,
     analyze: bool,
+    expected: Expected,
 }
 
 impl Plan<'_> {
@@ -183,7 +184,8 @@ impl Plan<'_> {
             }
         };
         let did = measured.map(|measured| Measured { children: Vec::new(), ..measured.clone() });
-        Operation { what, expected_rows: expected_rows(plan), did, runs: None, inputs }
+        let expected_rows = self.expected.rows(plan);
+        Operation { what, expected_rows, did, runs: None, inputs }
     }
 }
 

@@ -3,6 +3,7 @@
 mod equivalence;
 mod golden;
 mod killed;
+mod nested;
 mod repeat;
 mod spread;
 mod tpch;
