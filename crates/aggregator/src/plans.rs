@@ -15,6 +15,13 @@
 //!
 //! Most texts with literals come once. So a text is planned for keeping when it comes the second time.
 //!
+//! A text that differs from another one only in literals of its conditions has the same *form*
+//! ([`sql::point::conditions_form`]), and so have all uses of a prepared statement. Where these are compared with columns
+//! of tables and do nothing else, a plan leaves them open ([`sql::query::Open`]), and is kept under the form with what
+//! values are left. It runs for any others that the comparisons take as they took those that it was made for, unless a
+//! scan expects so many more or fewer rows of them that another plan may be better ([`exec::scan::for_values`]).
+//! The optimizer does not know them, the scans do, so such a plan prunes as much as one that was made for its values.
+//!
 //! What is kept counts against the memory of the process. Those go first that were not used for the longest time.
 
 use env::{MemoryBudget, Reservation};
@@ -22,6 +29,7 @@ use mysql_protocol::ColumnMeta;
 use parking_lot::Mutex;
 use planner::Prepared;
 use sql::convert::Warning;
+use sql::query::Open;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -36,6 +44,10 @@ const SHARE: usize = 64;
 const MOST_BYTES: usize = 64 << 20;
 /// Texts that are remembered to have come once.
 const MOST_SEEN: usize = 8_192;
+/// A form is planned so often for values that have not come before.
+pub(crate) const MOST_TRIES: u32 = 3;
+/// Forms that something is known of, of some kilobytes at most.
+const MOST_FORMS: usize = 1_024;
 /// The longest key that a plan is kept under: text, values and variables.
 pub(crate) const LONGEST_KEY: usize = 32 << 10;
 /// How long a plan is used.
@@ -72,6 +84,8 @@ pub(crate) struct KeptPlan {
     /// The result's columns, and what binding warned of.
     pub(crate) columns: Vec<ColumnMeta>,
     pub(crate) warnings: Vec<Warning>,
+    /// The values that it leaves open.
+    pub(crate) open: Open,
     pub(crate) made: Instant,
 }
 
@@ -81,8 +95,18 @@ impl KeptPlan {
     }
 }
 
+/// What is known of a form.
+#[derive(Clone)]
+pub(crate) struct Form {
+    /// A plan may leave all values open but these, by place; `None`: no plan was found that leaves any.
+    pub(crate) fixed: Option<Arc<[usize]>>,
+    /// How often it was planned: other values may leave more open, so it is done some times.
+    pub(crate) tries: u32,
+}
+
 pub(crate) struct Plans {
     kept: Mutex<Recent<KeptPlan>>,
+    forms: Mutex<HashMap<String, Form>>,
     /// Hashes of the keys that came once.
     seen: Mutex<HashSet<u64>>,
     hits: AtomicU64,
@@ -94,6 +118,7 @@ impl Plans {
         let most = (memory.limit() / SHARE).min(MOST_BYTES);
         Plans {
             kept: Mutex::new(Recent::new(most, memory.reservation())),
+            forms: Mutex::default(),
             seen: Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -124,6 +149,18 @@ impl Plans {
             seen.clear();
         }
         !seen.insert(hasher.finish())
+    }
+
+    pub(crate) fn form(&self, key: &str) -> Option<Form> {
+        self.forms.lock().get(key).cloned()
+    }
+
+    pub(crate) fn set_form(&self, key: String, form: Form) {
+        let mut forms = self.forms.lock();
+        if forms.len() >= MOST_FORMS {
+            forms.clear();
+        }
+        forms.insert(key, form);
     }
 
     pub(crate) fn note_hit(&self) {

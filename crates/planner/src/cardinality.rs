@@ -8,7 +8,6 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan};
 use exec::ShardedTable;
 use exec::scan::estimate::as_number;
-use exec::scan::filter::translate;
 use std::collections::HashMap;
 
 /// Rows of a table that nothing is known of.
@@ -326,7 +325,7 @@ fn estimate_scan(scan: &TableScan) -> Relation {
     let mut predicates = Vec::new();
     let mut share = 1.0;
     for filter in &scan.filters {
-        match translate(filter, def) {
+        match table.translate(filter) {
             Some(translated) => predicates.extend(translated),
             None => share *= all.selectivity(filter),
         }
@@ -351,9 +350,8 @@ fn constants(filter: &Expr) -> Option<(&str, f64)> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
             match (left.as_ref(), right.as_ref()) {
-                (Expr::Column(column), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(column)) => {
-                    Some((&column.name, 1.0))
-                }
+                (Expr::Column(column), Expr::Literal(..) | Expr::Placeholder(_))
+                | (Expr::Literal(..), Expr::Column(column)) => Some((&column.name, 1.0)),
                 _ => None,
             }
         }

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::stages::{insert_gathers, separate_scans};
 use crate::unique_keys::forget_moved_keys;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionState;
 use datafusion::execution::config::SessionConfig;
@@ -56,6 +56,17 @@ impl Prepared {
     pub fn instantiate(&self) -> Result<DistributedPlan, SqlError> {
         let fresh = exec::runtime_filters::fresh(self.plan.clone());
         fresh.and_then(|plan| finish(plan, self.options.clone())).map_err(|error| to_sql_error(&error))
+    }
+
+    /// The same for other values than those that the plan left open when it was made; `None`: they want another plan.
+    pub fn instantiate_for(&self, values: &[ScalarValue]) -> Result<Option<DistributedPlan>, SqlError> {
+        let plan = exec::scan::for_values(self.plan.clone(), values);
+        let run = |plan| {
+            let fresh = exec::runtime_filters::fresh(plan)?;
+            finish(fresh, self.options.clone())
+        };
+        let run = plan.and_then(|plan| plan.map(run).transpose());
+        run.map_err(|error| to_sql_error(&error))
     }
 
     /// The plan that can run once, when no more are wanted.

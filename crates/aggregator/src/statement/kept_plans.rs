@@ -11,7 +11,7 @@ use exec::{DistributedPlan, TableEstimate};
 use futures::future::try_join_all;
 use mysql_protocol::ColumnMeta;
 use planner::Planner;
-use sql::query::BoundQuery;
+use sql::query::{BoundQuery, Open};
 use sql::statement::Statement;
 use sql::variables::Variables;
 use std::fmt::Write;
@@ -45,10 +45,22 @@ fn may_be_query(text: &str) -> bool {
     !first.is_ascii_alphabetic() || b"STVW".contains(&first.to_ascii_uppercase())
 }
 
+/// Adds a value to a key, with its type; `None`: that becomes too long.
+pub(super) fn add_value(key: &mut String, value: &Value) -> Option<()> {
+    let long = matches!(value, Value::Text(text) if text.len() > LONGEST_KEY)
+        || matches!(value, Value::Bytes(bytes) if bytes.len() > LONGEST_KEY);
+    if long || key.len() > LONGEST_KEY {
+        return None;
+    }
+    // Invariant: writing to a String does not fail.
+    let _ = write!(key, "\0{value:?}");
+    Some(())
+}
+
 impl State {
     /// What gives a query its meaning besides the tables and its text: the default database and all session
     /// variables but [`OF_RUNS`]. `None`: the session takes the long way always.
-    fn meaning(&mut self) -> Option<&str> {
+    pub(super) fn meaning(&mut self) -> Option<&str> {
         if self.known_surroundings()?.meaning.is_none() {
             let changed = self.variables.session().changed_from(&Variables::default());
             let mut changed: Vec<_> =
@@ -72,12 +84,7 @@ impl State {
         key.push_str(meaning);
         key.push_str(parameters.text);
         for value in parameters.values {
-            let long = matches!(value, Value::Text(text) if text.len() > LONGEST_KEY)
-                || matches!(value, Value::Bytes(bytes) if bytes.len() > LONGEST_KEY);
-            if long || key.len() > LONGEST_KEY {
-                return None;
-            }
-            let _ = write!(key, "\0{value:?}");
+            add_value(&mut key, value)?;
         }
         (key.len() <= LONGEST_KEY).then_some(key)
     }
@@ -106,19 +113,26 @@ impl State {
     async fn run_kept(&mut self, parameters: Parameters<'_>, within: bool) -> Option<Result<Answer>> {
         let key = self.plan_key(&parameters)?;
         // What went wrong goes wrong again where the statement is planned, which says so.
-        let kept = self.kept_plan(&key).await.ok()??;
+        let (kept, plan) = match self.kept_plan(&key).await.ok()? {
+            Some(kept) => (kept, None),
+            None => {
+                let (kept, plan) = self.kept_open(&parameters).await.ok()??;
+                (kept, Some(plan))
+            }
+        };
+        self.aggregator.plans.note_hit();
         if within {
-            return Some(self.select_kept(&kept).await);
+            return Some(self.select_kept(&kept, plan).await);
         }
         self.begin_messages(false);
-        let answer = self.select_kept(&kept).await.map_err(|error| self.with_known_names(error));
+        let answer = self.select_kept(&kept, plan).await.map_err(|error| self.with_known_names(error));
         self.note_answer(&answer);
         self.drop_gone().await;
         Some(answer)
     }
 
     /// The plan that was kept, if it is still good.
-    async fn kept_plan(&self, key: &str) -> Result<Option<Arc<KeptPlan>>> {
+    pub(super) async fn kept_plan(&self, key: &str) -> Result<Option<Arc<KeptPlan>>> {
         let plans = &self.aggregator.plans;
         let Some(kept) = plans.get(key) else { return Ok(None) };
         let may = |table: &ReadTable| {
@@ -136,7 +150,6 @@ impl State {
             plans.forget(key, &kept);
             return Ok(None);
         }
-        plans.note_hit();
         Ok(Some(kept))
     }
 
@@ -192,23 +205,28 @@ impl State {
         };
         let (plan, prepared) = self.planned(leaves, bound.plan, prepare).await?;
         let plan = self.locate(plan, places)?;
+        let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
         if let Some(prepared) = prepared {
             let kept = KeptPlan {
-                tables: named.into_iter().map(|named| self.read_table(named)).collect::<Result<_>>()?,
+                tables: self.read_tables(named)?,
                 partitions: partitions.clone(),
                 leaves,
-                class: class_of(&plan).map_err(|error| exec::to_sql_error(&error))?,
+                class,
                 columns: columns.clone(),
                 warnings: bound.warnings,
+                open: Open::default(),
                 made: Instant::now(),
                 prepared,
                 is_large,
             };
             self.aggregator.plans.put(key, Arc::new(kept));
         }
-        let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
         let rows = self.read_planned(plan, &partitions, class).await?;
         Ok(self.rows_of(rows, columns))
+    }
+
+    pub(super) fn read_tables(&self, named: Vec<NamedTable>) -> Result<Vec<ReadTable>> {
+        named.into_iter().map(|named| self.read_table(named)).collect()
     }
 
     fn read_table(&self, named: NamedTable) -> Result<ReadTable> {
@@ -228,10 +246,21 @@ impl State {
         self.locate(plan, self.places(&kept.partitions)?)
     }
 
-    async fn select_kept(&mut self, kept: &Arc<KeptPlan>) -> Result<Answer> {
+    /// `plan`: that of this run, if it is made already.
+    async fn select_kept(
+        &mut self,
+        kept: &Arc<KeptPlan>,
+        plan: Option<Arc<DistributedPlan>>,
+    ) -> Result<Answer> {
         self.begin_reading(&kept.warnings);
-        let plan = self.instantiate(kept).await?;
-        let rows = self.read_planned(plan, &kept.partitions, kept.class).await?;
+        let (plan, class) = match plan {
+            Some(plan) => {
+                let class = class_of(&plan).map_err(|error| exec::to_sql_error(&error))?;
+                (plan, class)
+            }
+            None => (self.instantiate(kept).await?, kept.class),
+        };
+        let rows = self.read_planned(plan, &kept.partitions, class).await?;
         Ok(self.rows_of(rows, kept.columns.clone()))
     }
 }

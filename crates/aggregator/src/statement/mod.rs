@@ -16,6 +16,7 @@ mod kill;
 mod leaves;
 mod load;
 mod locking;
+mod open_plans;
 mod outfile;
 mod point;
 mod prepared;

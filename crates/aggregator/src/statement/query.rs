@@ -20,7 +20,7 @@ use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
-use exec::scan::Told;
+use exec::scan::{OpenValues, Told};
 use exec::{
     Cancel, DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots,
     TableEstimate,
@@ -70,6 +70,8 @@ pub(crate) struct CatalogTables {
     named: Arc<Mutex<Vec<NamedTable>>>,
     /// Ends the statement.
     cancel: Cancel,
+    /// Of what the plan leaves open.
+    pub(super) open: OpenValues,
 }
 
 impl CatalogTables {
@@ -121,6 +123,7 @@ impl CatalogTables {
             missing: self.missing.clone(),
             named: self.named.clone(),
             cancel: self.cancel.clone(),
+            open: self.open.clone(),
         }
     }
 
@@ -139,7 +142,7 @@ impl CatalogTables {
             Arc::default()
         });
         let estimate = self.told.of(&def, estimate);
-        let table = ShardedTable::new(def, partitions, estimate);
+        let table = ShardedTable::new(def, partitions, estimate).with_open_values(self.open.clone());
         Ok(provider_as_source(Arc::new(table.with_row_refs(row_refs))))
     }
 }
@@ -238,6 +241,7 @@ impl State {
             missing: Arc::default(),
             named: Arc::default(),
             cancel: self.cancel.clone(),
+            open: OpenValues::default(),
         }
     }
 
@@ -341,6 +345,9 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         self.limit_time();
+        if let Some(answer) = self.select_open(query, parameters).await? {
+            return Ok(answer);
+        }
         let (mut bound, named, momentary) = self
             .bind_with(|tables| {
                 tables.take_named();

@@ -6,6 +6,7 @@ pub mod estimate;
 pub mod filter;
 mod like;
 mod node;
+mod open;
 mod source;
 mod store;
 mod table;
@@ -16,5 +17,6 @@ pub use estimate::{ColumnEstimate, TableEstimate, Told};
 
 pub use node::{Output, ScanExec};
 pub(crate) use node::{Scan, from_store_error};
+pub use open::{OpenValues, for_values};
 pub use source::{Snapshots, TableMorsel, TableSnapshot};
 pub use table::{PARTITION_COLUMN, ShardedTable};

@@ -2,6 +2,8 @@
 
 use super::dynamic::RuntimeFilter;
 use super::estimate::TableEstimate;
+use super::filter::translate;
+use super::open::{closed, is_open};
 use super::source::{TableMorsel, TableSnapshot};
 use crate::build_keys::KeysOfFilters;
 use crate::error::from_sql_error;
@@ -12,10 +14,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use columnstore::{Predicate, READ_AHEAD, ROW_COLUMN, ScanSpec, StoreError, Vectors};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, EvaluationType, SchedulingType};
@@ -35,6 +38,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use types::{ColumnId, PartitionId, SqlError, SqlType, TableDef};
 
+/// Other values than a plan was made for want another plan where a scan expects so many times more or fewer rows, unless
+/// that comes to few rows.
+const MUCH_MORE: f64 = 3.0;
+const FEW_ROWS: f64 = 10_000.0;
+
 /// One column of a scan's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
@@ -45,6 +53,15 @@ pub enum Output {
     Row,
 }
 
+/// What a scan is for other values.
+pub(crate) enum ForValues {
+    /// It leaves none open.
+    Same,
+    Other(Arc<ScanExec>),
+    /// The scan does not do all of its conditions with them, or another plan may be better.
+    Unfit,
+}
+
 /// Reads a table: partition `i` of the node is partition `i` of the table's database.
 #[derive(Debug, Clone)]
 pub struct ScanExec {
@@ -53,6 +70,8 @@ pub struct ScanExec {
     estimate: Arc<TableEstimate>,
     output: Arc<[Output]>,
     predicates: Arc<[Predicate]>,
+    /// All that the predicates were made of, if values in it are open.
+    open: Option<Arc<[Expr]>>,
     /// Filters that become known while the query runs.
     runtime_filters: Vec<Arc<dyn PhysicalExpr>>,
     /// Those of them whose producer's partition `i` is fed by this scan's partition `i`.
@@ -91,6 +110,7 @@ impl ScanExec {
             estimate,
             output: output.into(),
             predicates: predicates.into(),
+            open: None,
             runtime_filters: Vec::new(),
             aligned: Arc::default(),
             keys: Arc::default(),
@@ -99,6 +119,32 @@ impl ScanExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// Notes what the predicates were made of, if that leaves values open.
+    pub(crate) fn with_open(mut self, conditions: &[Expr]) -> ScanExec {
+        self.open = conditions.iter().any(is_open).then(|| conditions.into());
+        self
+    }
+
+    /// The scan for other values than those at hand when it was planned.
+    pub(crate) fn for_values(&self, values: &[ScalarValue]) -> Result<ForValues> {
+        let Some(conditions) = &self.open else { return Ok(ForValues::Same) };
+        let mut predicates = Vec::with_capacity(self.predicates.len());
+        for condition in conditions.iter() {
+            match translate(closed(condition, values)?.as_ref(), &self.def) {
+                Some(translated) => predicates.extend(translated),
+                None => return Ok(ForValues::Unfit),
+            }
+        }
+        let rows = |predicates: &[Predicate]| {
+            self.estimate.rows as f64 * self.estimate.selectivity(&self.def, predicates)
+        };
+        let (before, now) = (rows(&self.predicates), rows(&predicates));
+        if (before - now).abs() > FEW_ROWS && before.max(now) > MUCH_MORE * before.min(now) {
+            return Ok(ForValues::Unfit);
+        }
+        Ok(ForValues::Other(Arc::new(ScanExec { predicates: predicates.into(), ..self.clone() })))
     }
 
     pub(crate) fn with_limit(mut self, limit: Option<usize>) -> ScanExec {

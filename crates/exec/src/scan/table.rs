@@ -3,6 +3,7 @@
 use super::estimate::TableEstimate;
 use super::filter::translate;
 use super::node::{Output, ScanExec};
+use super::open::{OpenValues, closed};
 use crate::query::Cancel;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ pub struct ShardedTable {
     estimate: Arc<TableEstimate>,
     row_refs: bool,
     schema: SchemaRef,
+    open: OpenValues,
 }
 
 impl ShardedTable {
@@ -42,6 +44,7 @@ impl ShardedTable {
             estimate: estimate.into(),
             row_refs: false,
             schema,
+            open: OpenValues::default(),
         }
     }
 
@@ -49,6 +52,11 @@ impl ShardedTable {
     /// and `__row`, the reference of the row in it.
     pub fn with_row_refs(self, row_refs: bool) -> ShardedTable {
         ShardedTable { schema: schema(&self.def, row_refs), row_refs, ..self }
+    }
+
+    /// With the values that conditions of the plan leave open.
+    pub fn with_open_values(self, open: OpenValues) -> ShardedTable {
+        ShardedTable { open, ..self }
     }
 
     pub fn def(&self) -> &Arc<TableDef> {
@@ -67,9 +75,14 @@ impl ShardedTable {
         self.row_refs
     }
 
+    /// The filter as predicates, for the values at hand where it leaves some open; `None`: it has no translation.
+    pub fn translate(&self, filter: &Expr) -> Option<Vec<Predicate>> {
+        translate(closed(filter, self.open.get()).ok()?.as_ref(), &self.def)
+    }
+
     /// The filters as predicates; those without a translation are left out.
     pub fn predicates<'a>(&self, filters: impl IntoIterator<Item = &'a Expr>) -> Vec<Predicate> {
-        filters.into_iter().filter_map(|filter| translate(filter, &self.def)).flatten().collect()
+        filters.into_iter().filter_map(|filter| self.translate(filter)).flatten().collect()
     }
 }
 
@@ -117,14 +130,15 @@ impl TableProvider for ShardedTable {
             })
             .collect::<Result<Vec<_>>>()?;
         let predicates = self.predicates(filters);
-        let all_translated = filters.iter().all(|filter| translate(filter, &self.def).is_some());
+        let all_translated = filters.iter().all(|filter| self.translate(filter).is_some());
         let scan = ScanExec::new(
             self.def.clone(),
             self.partitions.clone(),
             self.estimate.clone(),
             output,
             predicates,
-        )?;
+        )?
+        .with_open(filters);
         // A limit holds for the rows after all filters.
         Ok(Arc::new(if all_translated { scan.with_limit(limit) } else { scan }))
     }
@@ -132,7 +146,7 @@ impl TableProvider for ShardedTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
-            .map(|filter| match translate(filter, &self.def) {
+            .map(|filter| match self.translate(filter) {
                 Some(_) => TableProviderFilterPushDown::Exact,
                 None => TableProviderFilterPushDown::Unsupported,
             })

@@ -4,6 +4,7 @@ mod equivalence;
 mod golden;
 mod killed;
 mod nested;
+mod open;
 mod repeat;
 mod spread;
 mod tpch;

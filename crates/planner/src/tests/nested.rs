@@ -36,9 +36,8 @@ fn greatest(context: &SessionContext, level: usize) -> LogicalPlan {
 fn partners(context: &SessionContext, level: usize, around: Option<usize>) -> LogicalPlan {
     let mut rows = orders(context, level);
     if let Some(around) = around {
-        let outer = key(around);
-        let field = rows.schema().field(0).clone().with_name(&outer.name);
-        let outer = Expr::OuterReferenceColumn(Arc::new(field), outer);
+        let field = rows.schema().field(0).clone();
+        let outer = Expr::OuterReferenceColumn(field, key(around));
         rows = rows.filter(Expr::Column(key(level)).eq(outer)).unwrap();
     }
     if level > 0 {

@@ -16,7 +16,7 @@ mod normal;
 mod tests;
 
 pub use few::{Comparison, Condition, FewConditions, FewSelect, Shape, Slice};
-pub use normal::{MOST_VALUES, NormalForm, normal_form};
+pub use normal::{MOST_VALUES, NormalForm, conditions_form, normal_form};
 
 use crate::convert::{ColumnBuilder, Context, Scalar};
 use crate::literal::literal;

@@ -8,6 +8,7 @@
 //! `'a' 'b'`) makes a form that does not parse, and is no worse off for it.
 
 use crate::literal::{negated, number};
+use crate::temporal::parse_date;
 use types::Value;
 
 /// Whole numbers of so few digits stay where a query lists what it shows: `SELECT 1 FROM t WHERE id = 7` asks
@@ -30,6 +31,78 @@ pub struct NormalForm {
 
 /// `None`: the text has no normal form.
 pub fn normal_form(text: &str) -> Option<NormalForm> {
+    form_of(text, None)
+}
+
+/// The form of a query in which only literals of conditions are placeholders, those behind WHERE and ON but for what
+/// stands within a list of what is shown, of groups or of an order. Everything else is as it stands. A date such as
+/// `DATE '1998-09-02'` is one literal there.
+pub fn conditions_form(text: &str) -> Option<NormalForm> {
+    form_of(text, Some(Clauses::default())).filter(|form| !form.values.is_empty())
+}
+
+/// Which clause of a query a text is in, for each pair of brackets that is open.
+#[derive(Default)]
+struct Clauses {
+    outer: Vec<Clause>,
+    here: Clause,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Clause {
+    /// FROM, or before the first clause: there may be queries with conditions within.
+    #[default]
+    Tables,
+    Conditions,
+    /// What is shown, groups, an order, a limit: literals are read there for more than their value.
+    Others,
+    /// Within one of those, whatever comes.
+    WithinOthers,
+}
+
+impl Clauses {
+    fn word(&mut self, word: &str) {
+        const OTHERS: [&str; 13] = [
+            "SELECT",
+            "GROUP",
+            "HAVING",
+            "ORDER",
+            "LIMIT",
+            "WINDOW",
+            "UNION",
+            "INTERSECT",
+            "EXCEPT",
+            "INTO",
+            "FOR",
+            "LOCK",
+            "VALUES",
+        ];
+        let is = |other: &str| word.eq_ignore_ascii_case(other);
+        if self.here == Clause::WithinOthers {
+            return;
+        }
+        if is("FROM") {
+            self.here = Clause::Tables;
+        } else if is("WHERE") || is("ON") {
+            self.here = Clause::Conditions;
+        } else if OTHERS.into_iter().any(is) {
+            self.here = Clause::Others;
+        }
+    }
+
+    fn open(&mut self) {
+        self.outer.push(self.here);
+        if self.here == Clause::Others {
+            self.here = Clause::WithinOthers;
+        }
+    }
+
+    fn close(&mut self) {
+        self.here = self.outer.pop().unwrap_or_default();
+    }
+}
+
+fn form_of(text: &str, mut clauses: Option<Clauses>) -> Option<NormalForm> {
     let bytes = text.as_bytes();
     let mut form = NormalForm { text: String::with_capacity(text.len().min(LONGEST)), values: Vec::new() };
     let mut at = 0;
@@ -38,6 +111,7 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
         if form.text.len() > LONGEST || form.values.len() > MOST_VALUES {
             return None;
         }
+        let (from, length, count) = (at, form.text.len(), form.values.len());
         match byte {
             // As it stands: columns without a name have their text's.
             b' ' | b'\t' | b'\n' | b'\r' => {
@@ -45,8 +119,19 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
                 at += 1;
             }
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-                let (from, is_first) = (at, form.text.trim_ascii_start().is_empty());
+                let is_first = form.text.trim_ascii_start().is_empty();
                 at = name(text, at, &mut form.text)?;
+                if let Some(clauses) = &mut clauses {
+                    // Behind a period any word is a name.
+                    if form.text[..length].trim_ascii_end().ends_with('.') {
+                        continue;
+                    }
+                    clauses.word(&text[from..at]);
+                    if clauses.here == Clause::Conditions && text[from..at].eq_ignore_ascii_case("date") {
+                        at = date(text, at, length, &mut form)?;
+                    }
+                    continue;
+                }
                 is_shown = match &text[from..at] {
                     word if word.eq_ignore_ascii_case("select") => is_first,
                     word if word.eq_ignore_ascii_case("from") => false,
@@ -69,11 +154,41 @@ pub fn normal_form(text: &str) -> Option<NormalForm> {
             b'(' | b')' | b',' | b'.' | b'=' | b'<' | b'>' | b'!' | b'+' | b'-' | b'*' | b'/' | b';' => {
                 form.text.push(char::from(byte));
                 at += 1;
+                match (byte, &mut clauses) {
+                    (b'(', Some(clauses)) => clauses.open(),
+                    (b')', Some(clauses)) => clauses.close(),
+                    _ => {}
+                }
             }
             _ => return None,
         }
+        if form.values.len() > count && clauses.as_ref().is_some_and(|c| c.here != Clause::Conditions) {
+            form.values.truncate(count);
+            form.text.truncate(length);
+            form.text.push_str(&text[from..at]);
+        }
     }
     Some(form)
+}
+
+/// Behind the word DATE: a whole date in quotes becomes a placeholder together with it, which begins at `word` of the
+/// form. Another string makes no form.
+fn date(text: &str, from: usize, word: usize, form: &mut NormalForm) -> Option<usize> {
+    let rest = text[from..].trim_ascii_start();
+    let Some(quoted) = rest.strip_prefix('\'') else { return Some(from) };
+    let digits = quoted.get(..10).filter(|date| {
+        let is_plain =
+            |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+        date.bytes().enumerate().all(is_plain)
+    })?;
+    let goes_on = |next: &str| next.trim_ascii_start().starts_with('\'');
+    if !quoted[10..].starts_with('\'') || goes_on(&quoted[11..]) {
+        return None;
+    }
+    form.values.push(Value::Date(parse_date(digits.as_bytes())?));
+    form.text.truncate(word);
+    form.text.push('?');
+    Some(text.len() - quoted.len() + 11)
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -215,6 +330,44 @@ mod tests {
             "select 1'a'",
         ] {
             assert_eq!(form(text), None, "{text}");
+        }
+    }
+
+    fn conditions(text: &str) -> Option<(String, Vec<Value>)> {
+        conditions_form(text).map(|form| (form.text, form.values))
+    }
+
+    #[test]
+    fn literals_of_conditions_alone_become_placeholders() {
+        let (text, values) = conditions(
+            "SELECT a + 100, (SELECT 5 FROM t WHERE x = 7) FROM (SELECT b FROM t WHERE c = 1) d JOIN e ON d.b = 2 \
+             WHERE (a < 3 AND f IN (4, 'x')) AND g >= DATE '1995-01-01' GROUP BY 8, a + 9 HAVING SUM(b) > 10 \
+             ORDER BY 11 LIMIT 12",
+        )
+        .unwrap();
+        assert_eq!(
+            text,
+            "SELECT a + 100, (SELECT 5 FROM t WHERE x = 7) FROM (SELECT b FROM t WHERE c = ?) d JOIN e ON d.b = ? \
+             WHERE (a < ? AND f IN (?, ?)) AND g >= ? GROUP BY 8, a + 9 HAVING SUM(b) > 10 ORDER BY 11 LIMIT 12"
+        );
+        let date = Value::Date(parse_date(b"1995-01-01").unwrap());
+        let numbers = |from: i64, to: i64| (from..=to).map(Value::Int);
+        let expected: Vec<Value> = numbers(1, 4).chain([Value::Text("x".into()), date]).collect();
+        assert_eq!(values, expected);
+        let both = conditions("SELECT 1 FROM t WHERE a = 1 UNION SELECT 22 FROM t WHERE b = -2").unwrap();
+        assert_eq!(both.0, "SELECT 1 FROM t WHERE a = ? UNION SELECT 22 FROM t WHERE b = ?");
+        assert_eq!(conditions("SELECT t.on + 5, t . where + 6 FROM t"), None, "names of columns");
+        let column = conditions("SELECT a FROM t WHERE date = 1 AND date(b) = 2").unwrap();
+        assert_eq!(column.0, "SELECT a FROM t WHERE date = ? AND date(b) = ?");
+        for text in [
+            "SELECT 1 FROM t",
+            "SELECT a FROM t WHERE b = DATE '1995-02-30'",
+            "SELECT a FROM t WHERE b = DATE '95-2-3'",
+            "SELECT a FROM t WHERE b = DATE '1995-01-01x'",
+            "SELECT a FROM t WHERE b = DATE '1995-01-01' '2'",
+            "SELECT a FROM t WHERE b = 1 -- x",
+        ] {
+            assert_eq!(conditions(text), None, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::context::{BindContext, SessionView, VariableScope};
 use super::distinct::Compared;
 use super::errors::Clause;
+use super::open::Open;
 use super::scope::{Origin, Scope};
 use super::views::{OpenViews, Rewrites};
 use crate::analyzer::convert::Rules;
@@ -50,6 +51,8 @@ pub(super) struct Binder<'a> {
     pub(super) relations: usize,
     /// The most levels of a common table expression that was named, see [`Cte::levels`].
     pub(super) cte_levels: usize,
+    /// While it is there: values may stay open.
+    pub(super) open: Option<Open>,
     depth: usize,
 }
 
@@ -174,6 +177,7 @@ impl<'a> Binder<'a> {
             refuses_views: false,
             relations: 0,
             cte_levels: 0,
+            open: None,
             depth: 0,
         }
     }

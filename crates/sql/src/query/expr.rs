@@ -51,6 +51,11 @@ impl Binder<'_> {
             }
             _ => Env { truth: Truth::Exact, ..env },
         };
+        if whole.truth == Truth::Conjunct
+            && let Some(condition) = self.open_condition(expr, env)?
+        {
+            return Ok(condition);
+        }
         match expr {
             E::Identifier(name) => self.identifier(std::slice::from_ref(name), env),
             E::CompoundIdentifier(parts) => self.identifier(parts, env),
@@ -292,7 +297,11 @@ impl Binder<'_> {
             V::Placeholder(name) => {
                 let parameters = self.ctx.parameters;
                 let place = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
-                match place.and_then(|n| n.checked_sub(1)).and_then(|at| parameters.get(at)) {
+                let place = place.and_then(|n| n.checked_sub(1));
+                if let Some(at) = place {
+                    self.note_fixed(at);
+                }
+                match place.and_then(|at| parameters.get(at)) {
                     Some(value) => Ok(Typed::value(value)),
                     None => Err(SqlError::new(
                         ErrorKind::WrongArguments,

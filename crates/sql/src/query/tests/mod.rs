@@ -5,6 +5,7 @@ mod errors;
 mod expressions;
 mod locking;
 mod on_duplicate;
+mod open;
 mod plans;
 mod queries;
 mod tpch;
