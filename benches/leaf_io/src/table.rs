@@ -66,6 +66,7 @@ pub fn table(id: u32, has_key: bool) -> Arc<TableDef> {
         comment: String::new(),
         collation: Collation::default(),
         replacement: None,
+        reference: false,
     })
 }
 

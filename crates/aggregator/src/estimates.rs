@@ -67,7 +67,7 @@ impl Estimates {
         def: &TableDef,
     ) -> Result<Arc<TableEstimate>> {
         let partitions: Vec<PartitionId> =
-            catalog.partitions(def.database).iter().map(|partition| partition.id).collect();
+            catalog.partitions_of(def).iter().map(|partition| partition.id).collect();
         let leaves = by_leaf(catalog, partitions, |partition| *partition)?;
         let answers = leaves.into_iter().map(|(node, partitions)| async move {
             let leaf = aggregator.leaves.leaf(node)?;

@@ -212,6 +212,12 @@ impl Catalog {
         self.database_by_id(database).map_or(&[], |d| &d.partitions)
     }
 
+    /// The partitions in which rows of a table may lie, by ordinal.
+    pub fn partitions_of(&self, def: &TableDef) -> &[Partition] {
+        let all = self.partitions(def.database);
+        if def.reference { &all[..all.len().min(1)] } else { all }
+    }
+
     /// A partition and its database.
     pub fn partition(&self, id: PartitionId) -> Option<(&Arc<Database>, &Partition)> {
         let database = self.database_by_id(*self.partition_ids.get(&id)?)?;

@@ -82,6 +82,7 @@ fn lineitem() -> (TableDef, RecordBatch) {
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     };
     let mut random = StdRng::seed_from_u64(1);
     let (mut order, mut line, mut lines, mut date) = (0i64, 0, 0, 0);

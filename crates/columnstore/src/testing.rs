@@ -41,6 +41,7 @@ pub(crate) fn table(id: u32, columns: Vec<ColumnDef>, primary_key: &[u32]) -> Ta
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 

@@ -70,6 +70,7 @@ pub fn table_def(id: u32, name: &str, columns: &[(&str, SqlType, bool)], shard_k
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 
@@ -89,7 +90,8 @@ impl TestTables {
         TestTables { partitions, morsel_rows, ..TestTables::default() }
     }
 
-    /// Adds a table: rows are placed by the shard hash, or in turn without a shard key.
+    /// Adds a table: rows are placed by the shard hash, or in turn without a shard key, or all in the first
+    /// partition if it is a reference table.
     pub fn add(&mut self, def: &Arc<TableDef>, rows: &RecordBatch) {
         let key: Vec<ArrayRef> = def
             .shard_key
@@ -98,7 +100,9 @@ impl TestTables {
             .collect();
         let n = self.partitions as u32;
         let mut places: Vec<Vec<u32>> = vec![Vec::new(); self.partitions];
-        if key.is_empty() {
+        if def.reference {
+            places[0] = (0..rows.num_rows() as u32).collect();
+        } else if key.is_empty() {
             (0..rows.num_rows() as u32).for_each(|row| places[(row % n) as usize].push(row));
         } else {
             let hashes = shard::hash_columns(&key, rows.num_rows()).expect("hashable");
@@ -124,7 +128,11 @@ impl TestTables {
         for part in parts {
             estimate.add(&estimate_batch(def, part), &def.shard_key);
         }
-        ShardedTable::new(def.clone(), self.partition_ids(), estimate)
+        let mut partitions = self.partition_ids();
+        if def.reference {
+            partitions.truncate(1);
+        }
+        ShardedTable::new(def.clone(), partitions, estimate)
     }
 }
 

@@ -69,6 +69,7 @@ fn definition() -> TableDef {
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 

@@ -32,9 +32,6 @@ const MAX_COLUMNS: usize = 4096;
 /// The definition that a CREATE TABLE with columns describes. Column ids are 1..n; the table's id,
 /// database and version are 0 and given by the catalog.
 pub fn table_def(create: &CreateTable) -> Result<TableDef> {
-    if create.reference {
-        return Err(SqlError::unsupported("REFERENCE tables"));
-    }
     if create.like.is_some() {
         return Err(SqlError::unsupported("CREATE TABLE .. LIKE"));
     }
@@ -71,6 +68,7 @@ pub fn table_def(create: &CreateTable) -> Result<TableDef> {
         comment: create.comment.clone(),
         collation: create.collation.unwrap_or_default(),
         replacement: None,
+        reference: create.reference,
     };
     checks(&mut def, create)?;
     let null_in_primary = keys::apply(&mut def, create)?;

@@ -328,7 +328,7 @@ pub struct CreateTable {
     pub name: TableName,
     pub if_not_exists: bool,
     pub temporary: bool,
-    /// SingleStore's REFERENCE: a copy on every leaf.
+    /// SingleStore's REFERENCE: all rows lie together.
     pub reference: bool,
     pub columns: Vec<ColumnSpec>,
     pub keys: Vec<KeySpec>,

@@ -117,7 +117,7 @@ pub struct TableDef {
     pub columns: Vec<ColumnDef>,
     /// The id that the next added column takes.
     pub next_column_id: ColumnId,
-    /// Columns whose hash places a row; empty: rows are spread by batches.
+    /// Columns whose hash places a row; empty: rows are spread by batches, or the table is a reference table.
     pub shard_key: Vec<ColumnId>,
     /// Order of rows in segments; empty: the primary key, or the order of arrival without one.
     pub sort_key: Vec<ColumnId>,
@@ -136,6 +136,9 @@ pub struct TableDef {
     /// up, no row of this one may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacement: Option<TableId>,
+    /// A REFERENCE table: all its rows lie in the first partition of its database, and it has no shard key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reference: bool,
 }
 
 /// How names of tables begin that are there for one session alone. No statement can give such a name.

@@ -55,6 +55,7 @@ pub fn table() -> TableDef {
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 

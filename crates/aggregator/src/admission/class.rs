@@ -92,6 +92,7 @@ mod tests {
             foreign_keys: Vec::new(),
             comment: String::new(),
             replacement: None,
+            reference: false,
         };
         rows_looked_at(&def, &TableEstimate { rows: 1_000_000, ..TableEstimate::default() }, predicates)
     }

@@ -85,7 +85,7 @@ impl State {
             }
             Work::Maintain(what) => *what,
         };
-        let partitions = self.catalog.partitions(def.database).iter().map(|partition| partition.id);
+        let partitions = self.catalog.partitions_of(def).iter().map(|partition| partition.id);
         let leaves = by_leaf(&self.catalog, partitions, |partition| *partition)?;
         // One partition of a leaf at a time, so that the leaf has room for other work.
         let of_leaf = |(node, partitions)| async move {

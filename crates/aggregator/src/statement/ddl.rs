@@ -73,9 +73,6 @@ impl State {
         create: &CreateTable,
         parameters: Parameters<'_>,
     ) -> Result<Answer> {
-        if create.reference {
-            return Err(SqlError::unsupported("CREATE REFERENCE TABLE"));
-        }
         if let Some(query) = &create.query {
             return Box::pin(self.create_table_as(create, query, parameters)).await;
         }
@@ -106,6 +103,10 @@ impl State {
                 let mut def = TableDef::clone(&*self.table(other)?);
                 let numbered = format!("{}_chk_", def.name);
                 def.name = create.name.name.clone();
+                if create.reference {
+                    def.reference = true;
+                    def.shard_key.clear();
+                }
                 // MySQL leaves these behind.
                 def.foreign_keys.clear();
                 for check in &mut def.checks {

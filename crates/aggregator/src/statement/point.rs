@@ -419,7 +419,7 @@ impl State {
     }
 
     fn partition_of_key(&self, def: &TableDef, key: &[Value]) -> Result<PartitionId> {
-        let partitions = self.catalog.partitions(def.database);
+        let partitions = self.catalog.partitions_of(def);
         let value = |id| {
             let at = def.primary_key.iter().position(|own| *own == id)?;
             key.get(at).cloned()

@@ -135,7 +135,7 @@ impl CatalogTables {
     fn source(&self, database: Option<&str>, name: &str, row_refs: bool) -> Result<Arc<dyn TableSource>> {
         let def = self.find(database, name)?;
         let partitions: Arc<[PartitionId]> =
-            self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect();
+            self.catalog.partitions_of(&def).iter().map(|partition| partition.id).collect();
         let known = self.estimates.get(&def.id).cloned().or_else(|| self.aggregator.estimates.get(&def));
         let estimate = known.unwrap_or_else(|| {
             self.missing.lock().push(def.clone());

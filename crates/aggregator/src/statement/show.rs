@@ -72,7 +72,7 @@ impl State {
                         let text = sql::ddl::show_create_table(&def);
                         let database = self.database_name(table.database.as_deref())?;
                         let text = match self.temporary.has(database, &def.name) {
-                            true => text.replacen("CREATE TABLE", "CREATE TEMPORARY TABLE", 1),
+                            true => text.replacen(" TABLE", " TEMPORARY TABLE", 1),
                             false => text,
                         };
                         (def.name.clone(), text)

@@ -27,7 +27,7 @@ impl State {
 
     /// The partitions of the table's database by ordinal.
     pub(crate) fn partitions(&self, def: &TableDef) -> Vec<PartitionId> {
-        self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect()
+        self.catalog.partitions_of(def).iter().map(|partition| partition.id).collect()
     }
 
     pub(crate) fn target(&self, def: &TableDef, partition: PartitionId) -> Target {

@@ -172,6 +172,7 @@ impl SystemTable {
             foreign_keys: Vec::new(),
             comment: String::new(),
             replacement: None,
+            reference: false,
         }
     }
 

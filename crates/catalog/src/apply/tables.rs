@@ -61,7 +61,7 @@ impl Catalog {
         if def.database != old.database {
             return Err(SqlError::unsupported("RENAME TABLE to another database"));
         }
-        if def.shard_key != old.shard_key {
+        if def.shard_key != old.shard_key || def.reference != old.reference {
             return Err(SqlError::unsupported("ALTER TABLE that changes the shard key"));
         }
         check(def)?;
@@ -259,6 +259,9 @@ fn check(def: &TableDef) -> Result<(), SqlError> {
         }
         Ok(())
     };
+    if def.reference && !def.shard_key.is_empty() {
+        return Err(SqlError::internal(format!("The reference table '{}' has a shard key", def.name)));
+    }
     check_columns(&def.shard_key)?;
     check_columns(&def.sort_key)?;
     check_columns(&def.primary_key)?;

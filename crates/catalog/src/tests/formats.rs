@@ -11,8 +11,10 @@ const COMMANDS_2: &str = include_str!("../../testdata/commands-2.json");
 const SNAPSHOT_2: &str = include_str!("../../testdata/snapshot-2.json");
 const COMMANDS_3: &str = include_str!("../../testdata/commands-3.json");
 const SNAPSHOT_3: &str = include_str!("../../testdata/snapshot-3.json");
-const COMMANDS: &str = include_str!("../../testdata/commands-4.json");
-const SNAPSHOT: &str = include_str!("../../testdata/snapshot-4.json");
+const COMMANDS_4: &str = include_str!("../../testdata/commands-4.json");
+const SNAPSHOT_4: &str = include_str!("../../testdata/snapshot-4.json");
+const COMMANDS: &str = include_str!("../../testdata/commands-5.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-5.json");
 
 /// One of each kind that the format knows; those before the failures make a state that has something
 /// of everything.
@@ -34,6 +36,10 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
     }
     if format >= 4 {
         commands.extend(commands_new_in_format_4());
+    }
+    if format >= 5 {
+        let def = TableDef { shard_key: Vec::new(), reference: true, ..table("colours") };
+        commands.push(Command::CreateTable { database: "shop".into(), def, if_not_exists: false });
     }
     commands
 }
@@ -157,7 +163,7 @@ fn commands_of_format_1() -> Vec<Command> {
 }
 
 fn stored_commands() -> String {
-    let lines = (1..).zip(commands(4)).map(|(number, command)| {
+    let lines = (1..).zip(commands(5)).map(|(number, command)| {
         String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
     });
     lines.collect()
@@ -175,7 +181,7 @@ fn state(format: u32) -> Catalog {
 #[test]
 fn bytes_are_those_of_the_fixtures() {
     assert_eq!(stored_commands(), COMMANDS);
-    assert_eq!(String::from_utf8(state(4).encode()).unwrap() + "\n", SNAPSHOT);
+    assert_eq!(String::from_utf8(state(5).encode()).unwrap() + "\n", SNAPSHOT);
 }
 
 /// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
@@ -183,10 +189,10 @@ fn bytes_are_those_of_the_fixtures() {
 #[ignore = "writes files"]
 fn write_fixtures() {
     let folder = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata");
-    std::fs::write(folder.join("commands-4.json"), stored_commands()).unwrap();
+    std::fs::write(folder.join("commands-5.json"), stored_commands()).unwrap();
     std::fs::write(
-        folder.join("snapshot-4.json"),
-        state(4).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+        folder.join("snapshot-5.json"),
+        state(5).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
     )
     .unwrap();
 }
@@ -197,7 +203,8 @@ fn fixtures_are_read_back() {
         (1, COMMANDS_1, SNAPSHOT_1),
         (2, COMMANDS_2, SNAPSHOT_2),
         (3, COMMANDS_3, SNAPSHOT_3),
-        (4, COMMANDS, SNAPSHOT),
+        (4, COMMANDS_4, SNAPSHOT_4),
+        (5, COMMANDS, SNAPSHOT),
     ] {
         assert_eq!(stored.lines().count(), commands(format).len());
         for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
@@ -210,12 +217,12 @@ fn fixtures_are_read_back() {
 
 #[test]
 fn unknown_formats_and_damage_are_refused() {
-    let later = SNAPSHOT.replacen("\"format\":4", "\"format\":5", 1);
+    let later = SNAPSHOT.replacen("\"format\":5", "\"format\":6", 1);
     let error = Catalog::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(error, FormatError::UnknownFormat { found: 5 });
-    assert_eq!(error.to_string(), "the metadata is of format 5, and this version of Pando knows only 1 to 4");
+    assert_eq!(error, FormatError::UnknownFormat { found: 6 });
+    assert_eq!(error.to_string(), "the metadata is of format 6, and this version of Pando knows only 1 to 5");
     let line = COMMANDS.lines().next().unwrap();
-    let later = line.replacen("\"format\":4", "\"format\":9,\"new\":0", 1);
+    let later = line.replacen("\"format\":5", "\"format\":9,\"new\":0", 1);
     assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
 
     let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
@@ -223,7 +230,7 @@ fn unknown_formats_and_damage_are_refused() {
         cut.to_vec(),
         vec![],
         b"{}".to_vec(),
-        SNAPSHOT.replacen("\"format\":4", "\"format\":4,\"more\":2", 1).into_bytes(),
+        SNAPSHOT.replacen("\"format\":5", "\"format\":5,\"more\":2", 1).into_bytes(),
         SNAPSHOT
             .replacen("\"database\":1,\"name\":\"newer\"", "\"database\":8,\"name\":\"newer\"", 1)
             .into_bytes(),

@@ -120,6 +120,7 @@ fn table(name: &str) -> TableDef {
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 

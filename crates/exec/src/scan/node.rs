@@ -62,7 +62,7 @@ pub(crate) enum ForValues {
     Unfit,
 }
 
-/// Reads a table: partition `i` of the node is partition `i` of the table's database.
+/// Reads a table: partition `i` of the node is the `i`th of the partitions in which its rows lie.
 #[derive(Debug, Clone)]
 pub struct ScanExec {
     def: Arc<TableDef>,

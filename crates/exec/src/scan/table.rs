@@ -31,7 +31,8 @@ pub struct ShardedTable {
 }
 
 impl ShardedTable {
-    /// `partitions`: those of the table's database, in the order of their ranges of the hash space.
+    /// `partitions`: those of the table's database in which its rows may lie, in the order of their ranges of
+    /// the hash space.
     pub fn new(
         def: Arc<TableDef>,
         partitions: impl Into<Arc<[PartitionId]>>,

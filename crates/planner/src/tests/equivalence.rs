@@ -41,6 +41,15 @@ fn definitions() -> Vec<Arc<TableDef>> {
     ]
 }
 
+/// The same, where those by a string and by nothing are reference tables.
+pub(super) fn with_references() -> Vec<Arc<TableDef>> {
+    let mut tables = definitions();
+    for def in &mut tables[2..] {
+        *def = Arc::new(TableDef { shard_key: Vec::new(), reference: true, ..TableDef::clone(def) });
+    }
+    tables
+}
+
 fn random_rows(def: &TableDef, rows: usize, rng: &mut StdRng) -> RecordBatch {
     let maybe = |chance: f64, rng: &mut StdRng| rng.random_bool(chance);
     let keys = (rows / 3).max(2) as i32;
@@ -86,13 +95,24 @@ pub(super) fn world(
     settings: Settings,
     tune: impl Fn(&mut ExecutorOptions),
 ) -> World {
+    world_of(&definitions(), partitions, sizes, seed, settings, tune)
+}
+
+pub(super) fn world_of(
+    definitions: &[Arc<TableDef>],
+    partitions: usize,
+    sizes: [usize; 4],
+    seed: u64,
+    settings: Settings,
+    tune: impl Fn(&mut ExecutorOptions),
+) -> World {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut tables = TestTables::new(partitions, 100);
     let mut options = ConfigOptions::default();
     options.execution.target_partitions = 1;
     let reference = SessionContext::new_with_config(SessionConfig::from(options));
     let distributed = SessionContext::new();
-    for (def, size) in definitions().iter().zip(sizes) {
+    for (def, size) in definitions.iter().zip(sizes) {
         let rows = random_rows(def, size, &mut rng);
         tables.add(def, &rows);
         let memory = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
@@ -277,6 +297,18 @@ async fn two_partitions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_partitions_on_several_leaves() {
     all(3, [300, 40, 100, 200], 3, Settings { leaves: 3, ..Settings::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reference_tables() {
+    for (partitions, settings) in
+        [(1, Settings::default()), (3, Settings { leaves: 3, ..Settings::default() }), (4, never_collect())]
+    {
+        let world = world_of(&with_references(), partitions, [200, 150, 100, 80], 7, settings, |_| {});
+        for sql in QUERIES {
+            world.check(sql).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 //! network would stand behind: every stage is cut, written, read and run as between processes.
 
 use super::analyzed;
-use super::equivalence::{QUERIES, World, lines, never_collect, world};
+use super::equivalence::{QUERIES, World, lines, never_collect, with_references, world, world_of};
 use crate::Settings;
 use exec::testing::{NoSnapshots, TestNode, test_locations, test_read};
 use exec::{Cancel, LocalNodes, QueryContext, Snapshots, explain};
@@ -72,9 +72,13 @@ impl Cluster {
 
 async fn all(leaves: usize, joint: bool, partitions: usize, seed: u64, settings: Settings) {
     let world = world(partitions, [200, 150, 100, 80], seed, Settings { leaves, ..settings }, |_| {});
-    let cluster = cluster(&world, leaves, joint);
+    all_of(&world, leaves, joint).await;
+}
+
+async fn all_of(world: &World, leaves: usize, joint: bool) {
+    let cluster = cluster(world, leaves, joint);
     for sql in QUERIES {
-        cluster.check(&world, sql).await;
+        cluster.check(world, sql).await;
     }
     cluster.idle().await;
 }
@@ -102,4 +106,13 @@ on! {
     four_leaves_eight_partitions: 4, false, 8, Settings::default();
     the_asked_is_one_of_two_leaves: 2, true, 3, Settings::default();
     the_asked_is_one_of_three_leaves_meeting: 3, true, 8, never_collect();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reference_tables() {
+    for (leaves, partitions, settings) in [(2, 3, Settings::default()), (3, 8, never_collect())] {
+        let settings = Settings { leaves, ..settings };
+        let world = world_of(&with_references(), partitions, [200, 150, 100, 80], 8, settings, |_| {});
+        all_of(&world, leaves, false).await;
+    }
 }

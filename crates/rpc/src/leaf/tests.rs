@@ -313,6 +313,7 @@ fn def() -> TableDef {
         foreign_keys: Vec::new(),
         comment: String::new(),
         replacement: None,
+        reference: false,
     }
 }
 

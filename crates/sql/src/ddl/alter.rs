@@ -136,6 +136,9 @@ impl Altered {
                 Ok(())
             }
             AlterAction::DropShardKey => {
+                if self.def.reference {
+                    return Err(errors::reference_shard_key());
+                }
                 self.def.shard_key = self.def.primary_key.clone();
                 self.rewrite(Rewrite::Other);
                 Ok(())
@@ -303,7 +306,7 @@ impl Altered {
             rewrites |= key.iter().any(is_it);
             key.retain(|column| !is_it(column));
         }
-        if by_primary || self.def.shard_key.is_empty() {
+        if !self.def.reference && (by_primary || self.def.shard_key.is_empty()) {
             self.def.shard_key = self.def.primary_key.clone();
         }
         for key in &mut self.def.keys {

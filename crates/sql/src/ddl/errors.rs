@@ -37,6 +37,10 @@ pub fn multiple_primary_keys() -> SqlError {
     SqlError::new(ErrorKind::MultiplePrimaryKeys, "Multiple primary key defined")
 }
 
+pub fn reference_shard_key() -> SqlError {
+    SqlError::new(ErrorKind::WrongUsage, "Incorrect usage of SHARD KEY and REFERENCE TABLE")
+}
+
 pub fn key_column_missing(name: &str) -> SqlError {
     SqlError::new(ErrorKind::KeyColumnMissing, format!("Key column '{name}' doesn't exist in table"))
 }

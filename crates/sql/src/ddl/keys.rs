@@ -20,7 +20,9 @@ pub(super) fn apply(def: &mut TableDef, create: &CreateTable) -> Result<bool> {
     secondary_keys(def, create)?;
     def.sort_key = single(def, create, KeyKind::Sort, "SORT KEY")?.unwrap_or_default();
     def.shard_key = match single(def, create, KeyKind::Shard, "SHARD KEY")? {
+        Some(_) if def.reference => return Err(errors::reference_shard_key()),
         Some(key) => key,
+        None if def.reference => Vec::new(),
         None => def.primary_key.clone(),
     };
     super::collations::key_texts(def);
@@ -178,7 +180,7 @@ pub(super) fn add_primary(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
             column.default = ColumnDefault::None;
         }
     }
-    if def.shard_key.is_empty() {
+    if def.shard_key.is_empty() && !def.reference {
         def.shard_key.clone_from(&columns);
     }
     def.primary_key = columns;
@@ -190,6 +192,7 @@ pub(super) fn add_placing(def: &mut TableDef, spec: &KeySpec) -> Result<()> {
     let columns = resolve(def, &spec.columns)?;
     let (key, is_free, words) = match spec.kind {
         // The primary key does it as long as nothing else is said.
+        KeyKind::Shard if def.reference => return Err(errors::reference_shard_key()),
         KeyKind::Shard => {
             let is_free = def.shard_key == def.primary_key;
             (&mut def.shard_key, is_free, "SHARD KEY")
@@ -236,7 +239,7 @@ fn free_name(names: &mut HashSet<String>, column: &str) -> String {
 
 /// Rows that are equal in a unique key must meet in one partition. `one_partition`: all rows do.
 pub fn check_collocation(def: &TableDef, one_partition: bool) -> Result<()> {
-    if one_partition {
+    if one_partition || def.reference {
         return super::collations::refuse_in_unique_keys(def);
     }
     let primary = (!def.primary_key.is_empty()).then_some(("PRIMARY", &def.primary_key));

@@ -47,13 +47,15 @@ pub fn show_create_table(def: &TableDef) -> String {
     }
     // Tools that read this text for MySQL's keys take the shard key for an index of a kind that they do not
     // know; where it is the default they need not meet it.
-    if def.shard_key != def.primary_key {
+    if !def.reference && def.shard_key != def.primary_key {
         lines.push(format!("SHARD KEY ({})", names(def, &def.shard_key)));
     }
     if !def.sort_key.is_empty() {
         lines.push(format!("SORT KEY ({})", names(def, &def.sort_key)));
     }
-    let mut out = format!("CREATE TABLE {} (\n  {}\n)", quote_name(&def.name), lines.join(",\n  "));
+    let reference = if def.reference { "REFERENCE " } else { "" };
+    let mut out =
+        format!("CREATE {reference}TABLE {} (\n  {}\n)", quote_name(&def.name), lines.join(",\n  "));
     // Writing to a String does not fail.
     let _ = write!(out, " ENGINE=Pando DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={}", def.collation);
     if !def.comment.is_empty() {

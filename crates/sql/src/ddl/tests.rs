@@ -73,6 +73,39 @@ fn shard_key_defaults() {
 }
 
 #[test]
+fn reference_tables_have_no_shard_key() {
+    let made = def(
+        "CREATE REFERENCE TABLE t (a int PRIMARY KEY, b int, UNIQUE KEY (b), SORT KEY (b)) COMMENT 'few'",
+    )
+    .unwrap();
+    assert!(made.reference && made.shard_key.is_empty());
+    assert_eq!(made.primary_key, columns(&[1]));
+    assert_eq!(
+        show_create_table(&made),
+        "CREATE REFERENCE TABLE `t` (\n  `a` int NOT NULL,\n  `b` int DEFAULT NULL,\n  PRIMARY KEY (`a`),\n  \
+         UNIQUE KEY `b` (`b`),\n  SORT KEY (`b`)\n) ENGINE=Pando DEFAULT CHARSET=utf8mb4 \
+         COLLATE=utf8mb4_bin COMMENT='few'"
+    );
+    let alter = |rest: &str| match parse_one(&format!("ALTER TABLE t {rest}"))?.statement {
+        Statement::AlterTable(alter) => altered(&made, &alter, &Context::fixed(), false, false),
+        other => panic!("{other:?}"),
+    };
+    for rest in
+        ["drop primary key", "drop primary key, add primary key (b, a)", "drop a", "drop b, add unique (a)"]
+    {
+        let def = alter(rest).unwrap_or_else(|e| panic!("{rest}: {e}")).def;
+        assert!(def.reference && def.shard_key.is_empty(), "{rest}");
+    }
+    for error in [
+        def("CREATE REFERENCE TABLE t (a int, SHARD KEY (a))").unwrap_err(),
+        alter("add shard key (a)").unwrap_err(),
+        alter("drop shard key").unwrap_err(),
+    ] {
+        assert_eq!(error.kind.errno(), 1221, "{error}");
+    }
+}
+
+#[test]
 fn errors_are_mysqls() {
     for (sql, errno, message) in [
         ("CREATE TABLE t (a int, A int)", 1060, "Duplicate column name 'A'"),
@@ -263,6 +296,7 @@ prop_compose! {
         columns in prop::collection::vec(any_column(), 1..6),
         sharded in any::<bool>(),
         keyed in any::<bool>(),
+        reference in any::<bool>(),
         comment in "[a-z']{0,5}",
     ) -> TableDef {
         let mut columns = columns;
@@ -276,13 +310,15 @@ prop_compose! {
         } else {
             Vec::new()
         };
-        let shard_key = if sharded { first.clone() } else { Vec::new() };
+        let sort_key = if sharded { first } else { Vec::new() };
+        let shard_key = if reference { Vec::new() } else { sort_key.clone() };
         TableDef {
             id: TableId(0), database: DatabaseId(0), name, version: 0,
             next_column_id: ColumnId(columns.len() as u32 + 1), columns,
-            sort_key: shard_key.clone(), shard_key, primary_key: Vec::new(), keys, checks: Vec::new(),
+            sort_key, shard_key, primary_key: Vec::new(), keys, checks: Vec::new(),
             foreign_keys: Vec::new(), comment, collation: types::Collation::default(),
             replacement: None,
+            reference,
         }
     }
 }

@@ -337,9 +337,10 @@ impl Names<'_> {
         let mut equal = Vec::new();
         self.equalities(condition, &mut equal)?;
         let key = &self.def.primary_key;
-        let is_sharded_by_key =
-            !self.def.shard_key.is_empty() && self.def.shard_key.iter().all(|id| key.contains(id));
-        if key.is_empty() || equal.len() != key.len() || !is_sharded_by_key {
+        // Where the one row is must be known.
+        let is_placed = self.def.reference
+            || (!self.def.shard_key.is_empty() && self.def.shard_key.iter().all(|id| key.contains(id)));
+        if key.is_empty() || equal.len() != key.len() || !is_placed {
             return None;
         }
         let ordered = key.iter().map(|id| {

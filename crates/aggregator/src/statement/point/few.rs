@@ -215,7 +215,7 @@ impl State {
     /// The partitions in which rows may lie of which the conditions hold.
     fn partitions_of(&self, def: &TableDef, conditions: &[Condition]) -> Result<Vec<PartitionId>> {
         let all: Vec<PartitionId> =
-            self.catalog.partitions(def.database).iter().map(|partition| partition.id).collect();
+            self.catalog.partitions_of(def).iter().map(|partition| partition.id).collect();
         let mut places: Vec<Vec<Value>> = vec![Vec::new()];
         for id in &def.shard_key {
             let column = def.position(*id);

@@ -339,6 +339,7 @@ impl Table {
             foreign_keys: Vec::new(),
             comment: String::new(),
             replacement: None,
+            reference: false,
         };
         let mut table = Table {
             def,

@@ -82,6 +82,7 @@ impl Table {
             foreign_keys: Vec::new(),
             comment: String::new(),
             replacement: None,
+            reference: false,
         };
         let fields: Vec<Field> =
             columns.iter().map(|(name, ty, nullable)| ty.field(name, *nullable)).collect();
