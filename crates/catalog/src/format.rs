@@ -10,7 +10,8 @@
 //! A reader refuses a `format` that it does not know and fields that it does not know: a voter that
 //! guessed would no longer hold the same state as the others. Old formats stay readable;
 //! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`, format 2 no
-//! `views`, and no `options`, `roles` and `default_roles` of users; format 3 no `replacement` of tables, format 4 no `reference`.
+//! `views`, and no `options`, `roles` and `default_roles` of users; format 3 no `replacement` of tables, format 4 no `reference` of
+//! them, and no BIT.
 
 use crate::state::NextIds;
 use crate::window::{Applied, Window};

@@ -94,6 +94,8 @@ pub(crate) fn wide_table() -> TableDef {
         DateTime { fsp: 6 },
         Timestamp { fsp: 0 },
         Year,
+        Bit(11),
+        Bit(64),
         Char(10),
         Text(LobSize::Normal),
         Blob(LobSize::Normal),

@@ -22,7 +22,7 @@ use types::{ColumnDef, Result, Value};
 pub use crate::functions::warnings::{Heard, Warning, gather};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
-pub use defaults::{DefaultValue, default_value};
+pub use defaults::{DefaultValue, convert_default, default_value};
 pub(crate) use lenient::zero;
 pub use scalar::Scalar;
 pub use wrong::Wrong;

@@ -9,7 +9,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use crate::convert::{Context, Scalar, convert_text};
+use crate::convert::{Context, Scalar, convert_default};
 use crate::statement::{CheckSpec, ColumnSpec, CreateTable, DefaultSpec, KeyKind};
 use std::collections::HashSet;
 use types::{
@@ -196,10 +196,10 @@ fn column_def(spec: &ColumnSpec, id: ColumnId, collation: Collation) -> Result<C
             return Err(errors::invalid_default(&name));
         }
         Some(DefaultSpec::Null) => ColumnDefault::Null,
-        Some(DefaultSpec::Literal(_)) if is_lob(spec.ty) => {
+        Some(DefaultSpec::Literal { .. }) if is_lob(spec.ty) => {
             return Err(errors::lob_default(&name));
         }
-        Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+        Some(DefaultSpec::Literal { text, is_string }) => literal_default(&name, spec.ty, text, *is_string)?,
         Some(DefaultSpec::Expression(text)) => ColumnDefault::Expression(text.clone()),
         Some(DefaultSpec::CurrentTimestamp { fsp }) => {
             if moment_fsp(spec.ty) != Some(*fsp) {
@@ -255,11 +255,23 @@ fn check_auto_increment(def: &TableDef) -> Result<()> {
     if auto.next().is_some() || !is_key { Err(errors::wrong_auto_key()) } else { Ok(()) }
 }
 
+/// A literal as a default. That of a BIT is kept as the digits of its number.
+fn literal_default(column: &str, ty: SqlType, text: &str, is_string: bool) -> Result<ColumnDefault> {
+    let text = match ty {
+        SqlType::Bit(_) if is_string => match types::bits::number(text.as_bytes()) {
+            Some(number) => number.to_string(),
+            None => return Err(errors::invalid_default(column)),
+        },
+        _ => text.to_string(),
+    };
+    Ok(ColumnDefault::Literal(text))
+}
+
 /// A default must be a value of its column; it is kept and shown as the column would show it.
 fn settle_default(column: &mut ColumnDef) -> Result<()> {
     match &column.default {
         ColumnDefault::Literal(text) => {
-            let value = convert_text(text.as_bytes(), column, &Context::fixed(), 1)
+            let value = convert_default(text, column, &Context::fixed())
                 .map_err(|_| errors::invalid_default(&column.name))?;
             if let Some(text) = shown(&value, column.ty) {
                 column.default = ColumnDefault::Literal(text);

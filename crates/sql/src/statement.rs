@@ -433,7 +433,11 @@ pub struct CheckSpec {
 pub enum DefaultSpec {
     Null,
     /// A literal's text, as a string constant would give it.
-    Literal(String),
+    Literal {
+        text: String,
+        /// It was one: its bytes are what a BIT takes.
+        is_string: bool,
+    },
     CurrentTimestamp {
         fsp: u8,
     },

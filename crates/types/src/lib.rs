@@ -1,6 +1,7 @@
 //! The words that all of Pando speaks: ids, SQL types and values, timestamps, the shard hash,
 //! table definitions, errors. Pure data: no I/O, no threads, no async.
 
+pub mod bits;
 pub mod collation;
 pub mod error;
 pub mod hlc;

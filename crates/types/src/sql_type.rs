@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | TINYINT .. BIGINT | Int8 .. Int64 | I64 |
 //! | the same UNSIGNED | UInt8 .. UInt64 | I64; BIGINT UNSIGNED with its top bit flipped, which keeps the order |
+//! | BIT(n) | UInt64, the number; its bytes where MySQL takes a string | as BIGINT UNSIGNED |
 //! | DECIMAL(p <= 18, s) | Decimal128(p, s) | I64, the unscaled integer |
 //! | DECIMAL(p > 18, s) | Decimal128(p, s) | I128 |
 //! | FLOAT, DOUBLE | Float32, Float64 | F32, F64 |
@@ -74,6 +75,8 @@ pub enum SqlType {
     BigInt {
         unsigned: bool,
     },
+    /// 1 to 64 bits.
+    Bit(u8),
     /// precision 1 to 38 (MySQL allows 65), scale 0 to 30.
     Decimal {
         precision: u8,
@@ -137,7 +140,7 @@ impl SqlType {
             MediumInt { unsigned: false } | Int { unsigned: false } => DataType::Int32,
             MediumInt { unsigned: true } | Int { unsigned: true } => DataType::UInt32,
             BigInt { unsigned: false } => DataType::Int64,
-            BigInt { unsigned: true } => DataType::UInt64,
+            BigInt { unsigned: true } | Bit(_) => DataType::UInt64,
             Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
             Float => DataType::Float32,
             Double => DataType::Float64,
@@ -229,6 +232,7 @@ impl SqlType {
             "mediumint" => SqlType::MediumInt { unsigned },
             "int" => SqlType::Int { unsigned },
             "bigint" => SqlType::BigInt { unsigned },
+            "bit" => SqlType::Bit(args.parse().ok().filter(|bits| (1..=64).contains(bits))?),
             "decimal" => {
                 let (p, s) = args.split_once(',')?;
                 SqlType::Decimal { precision: p.parse().ok()?, scale: s.parse().ok()? }
@@ -267,7 +271,7 @@ impl SqlType {
             | MediumInt { unsigned }
             | Int { unsigned }
             | BigInt { unsigned } => unsigned,
-            Year => true,
+            Year | Bit(_) => true,
             _ => false,
         }
     }
@@ -278,6 +282,11 @@ impl SqlType {
             self,
             TinyInt { .. } | Bool | SmallInt { .. } | MediumInt { .. } | Int { .. } | BigInt { .. } | Year
         )
+    }
+
+    /// Whether storage holds the values with their top bit flipped.
+    pub fn is_flipped(self) -> bool {
+        matches!(self, SqlType::BigInt { unsigned: true } | SqlType::Bit(_))
     }
 
     /// Whether values are UTF-8 text.
@@ -294,7 +303,7 @@ impl SqlType {
         }
     }
 
-    /// The least and greatest value of an integer type.
+    /// The least and greatest value of an integer type or BIT.
     pub fn integer_range(self) -> Option<(i128, i128)> {
         use SqlType::*;
         let bits = match self {
@@ -304,6 +313,7 @@ impl SqlType {
             Int { .. } => 32,
             BigInt { .. } => 64,
             Year => return Some((0, 2155)),
+            Bit(bits) => u32::from(bits),
             _ => return None,
         };
         Some(if self.is_unsigned() {
@@ -332,6 +342,7 @@ impl fmt::Display for SqlType {
             MediumInt { unsigned } => int(f, "mediumint", unsigned),
             Int { unsigned } => int(f, "int", unsigned),
             BigInt { unsigned } => int(f, "bigint", unsigned),
+            Bit(bits) => write!(f, "bit({bits})"),
             Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
             Float => f.write_str("float"),
             Double => f.write_str("double"),
@@ -367,6 +378,8 @@ mod tests {
             MediumInt { unsigned: true },
             Int { unsigned: false },
             BigInt { unsigned: true },
+            Bit(1),
+            Bit(64),
             Decimal { precision: 15, scale: 2 },
             Float,
             Double,

@@ -69,9 +69,7 @@ impl Value {
                 let wide = self.to_i128(ty)?;
                 match ty.physical() {
                     Physical::I128 => PhysicalValue::I128(wide),
-                    _ if ty == (SqlType::BigInt { unsigned: true }) => {
-                        PhysicalValue::I64(flip_u64(u64::try_from(wide).ok()?))
-                    }
+                    _ if ty.is_flipped() => PhysicalValue::I64(flip_u64(u64::try_from(wide).ok()?)),
                     _ => PhysicalValue::I64(i64::try_from(wide).ok()?),
                 }
             }

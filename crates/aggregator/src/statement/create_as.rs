@@ -91,7 +91,7 @@ fn spec_of(column: &OutputColumn) -> ColumnSpec {
         ty: column.ty,
         collation: Some(column.collation),
         nullable: Some(column.nullable),
-        default: default.map(|text| DefaultSpec::Literal(text.to_string())),
+        default: default.map(|text| DefaultSpec::Literal { text: text.to_string(), is_string: true }),
         auto_increment: false,
         on_update_now: false,
         primary: false,

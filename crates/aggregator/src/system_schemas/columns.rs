@@ -142,6 +142,7 @@ fn number(ty: SqlType) -> (Option<u64>, Option<u64>) {
         SqlType::MediumInt { unsigned } => 7 + u64::from(unsigned),
         SqlType::Int { .. } => 10,
         SqlType::BigInt { unsigned } => 19 + u64::from(unsigned),
+        SqlType::Bit(bits) => return (Some(u64::from(bits)), None),
         SqlType::Decimal { precision, scale } => {
             return (Some(u64::from(precision)), Some(u64::from(scale)));
         }

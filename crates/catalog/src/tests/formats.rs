@@ -38,7 +38,9 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
         commands.extend(commands_new_in_format_4());
     }
     if format >= 5 {
-        let def = TableDef { shard_key: Vec::new(), reference: true, ..table("colours") };
+        let mut def = TableDef { shard_key: Vec::new(), reference: true, ..table("colours") };
+        def.columns[1].ty = SqlType::Bit(5);
+        def.columns[1].default = ColumnDefault::Literal("6".into());
         commands.push(Command::CreateTable { database: "shop".into(), def, if_not_exists: false });
     }
     commands

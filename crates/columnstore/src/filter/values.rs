@@ -26,7 +26,7 @@ pub(crate) fn value_of(ty: SqlType, number: i128) -> Option<Value> {
     use SqlType as S;
     let narrow = i64::try_from(number);
     Some(match ty {
-        S::BigInt { unsigned: true } => Value::UInt(unflip_u64(narrow.ok()?)),
+        _ if ty.is_flipped() => Value::UInt(unflip_u64(narrow.ok()?)),
         S::Decimal { scale, .. } => Value::Decimal { unscaled: number, scale },
         S::Float | S::Double => {
             let key = narrow.ok()?;

@@ -394,7 +394,7 @@ impl IntForm {
             _ => 8,
         };
         // Adding the top bit flips it.
-        IntForm { bytes, bias: if ty == (SqlType::BigInt { unsigned: true }) { i64::MIN } else { 0 } }
+        IntForm { bytes, bias: if ty.is_flipped() { i64::MIN } else { 0 } }
     }
 }
 

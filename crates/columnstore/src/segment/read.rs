@@ -318,7 +318,7 @@ fn fixed_kind(physical: Physical) -> FixedKind {
 
 /// Whether a column stored as one type reads as another: the same physical form and meaning.
 fn readable_as(stored: SqlType, wanted: SqlType) -> bool {
-    use SqlType::{BigInt, Date, DateTime, Decimal, Time, Timestamp};
+    use SqlType::{Bit, Date, DateTime, Decimal, Time, Timestamp};
     stored == wanted
         || match (stored, wanted) {
             (Decimal { scale: a, .. }, Decimal { scale: b, .. }) => {
@@ -328,7 +328,8 @@ fn readable_as(stored: SqlType, wanted: SqlType) -> bool {
             | (DateTime { .. }, DateTime { .. })
             | (Timestamp { .. }, Timestamp { .. }) => true,
             (Date, _) | (_, Date) => false,
-            (BigInt { unsigned: true }, _) | (_, BigInt { unsigned: true }) => false,
+            (Bit(_), Bit(_)) => true,
+            _ if stored.is_flipped() || wanted.is_flipped() => false,
             _ if stored.is_integer() && wanted.is_integer() => true,
             _ => {
                 stored.physical() == Physical::Bytes

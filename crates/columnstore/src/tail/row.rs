@@ -136,9 +136,7 @@ impl RowLayout {
             Physical::F32 => PhysicalValue::F32(f32::from_bits(unsigned as u32)),
             Physical::F64 => PhysicalValue::F64(f64::from_bits(unsigned as u64)),
             Physical::I128 => PhysicalValue::I128(signed),
-            _ if ty == (SqlType::BigInt { unsigned: true }) => {
-                PhysicalValue::I64(types::value::flip_u64(unsigned as u64))
-            }
+            _ if ty.is_flipped() => PhysicalValue::I64(types::value::flip_u64(unsigned as u64)),
             _ if ty.is_unsigned() => PhysicalValue::I64(unsigned as i64),
             _ => PhysicalValue::I64(signed as i64),
         }))
@@ -364,7 +362,7 @@ impl OutputColumn {
         match (&mut self.values, value) {
             (Values::Fixed(ty, width, bytes, nulls), value) => {
                 let wide: i128 = match value {
-                    // BIGINT UNSIGNED is physical with its top bit flipped.
+                    // BIGINT UNSIGNED and BIT are physical with their top bit flipped.
                     PhysicalValue::I64(v) if *ty == DataType::UInt64 => types::value::unflip_u64(*v).into(),
                     PhysicalValue::I64(v) => i128::from(*v),
                     PhysicalValue::I128(v) => *v,

@@ -73,7 +73,7 @@ impl Numbers {
             let scale = match *types.get(column.index())? {
                 SqlType::Decimal { scale, .. } => scale,
                 // Its physical form is not its value.
-                SqlType::BigInt { unsigned: true } => return None,
+                ty if ty.is_flipped() => return None,
                 ty if ty.is_integer() && ty.physical() == Physical::I64 => 0,
                 _ => return None,
             };

@@ -213,7 +213,7 @@ fn in_keys(key: &Arc<dyn PhysicalExpr>, kept: &Kept, def: &TableDef, output: &[O
 fn in_keys_of(column: usize, kept: &Kept, def: &TableDef, output: &[Output]) -> Option<Predicate> {
     let Output::Column(id) = output.get(column)? else { return None };
     let ty = def.column(*id)?.ty;
-    let plain = ty.is_integer() && ty != SqlType::BigInt { unsigned: true } || ty == SqlType::Date;
+    let plain = ty.is_integer() && !ty.is_flipped() || ty == SqlType::Date;
     plain.then(|| Predicate::Keys { column: *id, keys: kept.keys.clone() })
 }
 

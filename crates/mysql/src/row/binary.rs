@@ -1,11 +1,11 @@
 //! Values of the binary protocol: numbers little-endian in the width of their type, dates and times
 //! as fields, all else as a length-encoded string.
 
-use super::text::{Decimals, strings};
+use super::text::{Bits, Decimals, strings};
 use super::{Encode, Nothing};
 use crate::column::ColumnMeta;
 use crate::format::temporal::{Day, MICROS_PER_DAY, MICROS_PER_SECOND, truncate};
-use ::types::SqlError;
+use ::types::{SqlError, SqlType};
 use arrow::array::*;
 use arrow::datatypes::*;
 
@@ -21,7 +21,10 @@ pub(super) fn encoder(array: &ArrayRef, meta: &ColumnMeta) -> Result<Box<dyn Enc
         DataType::UInt8 => numbers::<UInt8Type, 1>(array),
         DataType::UInt16 => numbers::<UInt16Type, 2>(array),
         DataType::UInt32 => numbers::<UInt32Type, 4>(array),
-        DataType::UInt64 => numbers::<UInt64Type, 8>(array),
+        DataType::UInt64 => match meta.ty {
+            SqlType::Bit(bits) => Box::new(Bits { bits, values: array.as_primitive::<UInt64Type>().clone() }),
+            _ => numbers::<UInt64Type, 8>(array),
+        },
         DataType::Float32 => numbers::<Float32Type, 4>(array),
         DataType::Float64 => numbers::<Float64Type, 8>(array),
         DataType::Decimal128(_, scale) => {

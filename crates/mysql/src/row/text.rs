@@ -22,7 +22,10 @@ pub(super) fn encoder(array: &ArrayRef, meta: &ColumnMeta) -> Result<Box<dyn Enc
         DataType::UInt16 if meta.ty == SqlType::Year => Box::new(Years(of::<UInt16Type>(array))),
         DataType::UInt16 => Box::new(Unsigned(of::<UInt16Type>(array))),
         DataType::UInt32 => Box::new(Unsigned(of::<UInt32Type>(array))),
-        DataType::UInt64 => Box::new(Unsigned(of::<UInt64Type>(array))),
+        DataType::UInt64 => match meta.ty {
+            SqlType::Bit(bits) => Box::new(Bits { bits, values: of::<UInt64Type>(array) }),
+            _ => Box::new(Unsigned(of::<UInt64Type>(array))),
+        },
         DataType::Decimal128(_, scale) => {
             Box::new(Decimals { scale: *scale as u8, values: of::<Decimal128Type>(array) })
         }
@@ -171,6 +174,18 @@ struct DateTimes {
 impl Encode for DateTimes {
     fn encode(&self, row: usize, out: &mut Vec<u8>) {
         temporal::put_datetime(out, self.values.value(row), self.fsp);
+    }
+}
+
+/// BIT(n): as many bytes as it takes, in both protocols.
+pub(super) struct Bits {
+    pub(super) bits: u8,
+    pub(super) values: UInt64Array,
+}
+
+impl Encode for Bits {
+    fn encode(&self, row: usize, out: &mut Vec<u8>) {
+        put_lenenc_bytes(out, ::types::bits::bytes(self.values.value(row), self.bits).as_slice());
     }
 }
 

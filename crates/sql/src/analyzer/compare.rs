@@ -367,6 +367,10 @@ fn exact_number(literal: &Typed) -> Option<(i128, u8)> {
             Some((*value as i128, 0))
         }
         ScalarValue::Utf8View(Some(text)) => plain_number(text.trim_matches(' ')),
+        // A hexadecimal or bit literal.
+        ScalarValue::BinaryView(Some(bytes)) if matches!(literal.ty, SqlType::Binary(_)) => {
+            types::bits::number(bytes).map(|number| (i128::from(number), 0))
+        }
         _ => None,
     }
 }

@@ -246,7 +246,18 @@ impl Rules {
         }
     }
 
+    /// The bytes of a BIT; anything else as it is.
+    pub(crate) fn bits_as_bytes(&self, value: Typed) -> Result<Typed, SqlError> {
+        let SqlType::Bit(bits) = value.ty else { return Ok(value) };
+        if !value.is_bits() {
+            return Ok(value);
+        }
+        let ty = SqlType::VarBinary(u32::from(bits).div_ceil(8));
+        call(crate::functions::bits::bit_bytes(), vec![value, Typed::int(i64::from(bits))], ty)
+    }
+
     pub(crate) fn text(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = self.bits_as_bytes(value)?;
         match value.family() {
             Family::Text => Ok(value),
             Family::Null => Ok(Typed::typed_null(text_type(0), DataType::Utf8View)),
@@ -264,6 +275,7 @@ impl Rules {
     }
 
     pub(crate) fn binary(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = self.bits_as_bytes(value)?;
         if value.family() == Family::Binary {
             return Ok(value);
         }
@@ -277,6 +289,7 @@ impl Rules {
 
     /// Text or binary as it is, anything else as text.
     pub(crate) fn string(&self, value: Typed) -> Result<Typed, SqlError> {
+        let value = self.bits_as_bytes(value)?;
         if value.family() == Family::Binary { Ok(value) } else { self.text(value) }
     }
 

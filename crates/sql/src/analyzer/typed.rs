@@ -215,6 +215,16 @@ impl Typed {
         }
     }
 
+    /// Whether it is the number of a BIT, whose bytes it is as a string.
+    pub(crate) fn is_bits(&self) -> bool {
+        matches!(self.ty, SqlType::Bit(_)) && self.arrow == DataType::UInt64
+    }
+
+    /// What a BIT is on its way to a column of another type: the number.
+    pub(crate) fn into_kept(self) -> Typed {
+        if self.is_bits() { Typed { ty: BIGINT_UNSIGNED, ..self } } else { self }
+    }
+
     pub(crate) fn is_null_literal(&self) -> bool {
         self.as_literal().is_some_and(ScalarValue::is_null)
     }
@@ -271,6 +281,7 @@ impl Typed {
                 Some(value) => value.to_string().len() as u64,
                 None => 20,
             },
+            SqlType::Bit(bits) => u64::from(bits).div_ceil(8),
             SqlType::Decimal { precision, scale } => u64::from(precision) + 1 + u64::from(scale.min(1)),
             SqlType::Float => 12,
             SqlType::Double => 22,

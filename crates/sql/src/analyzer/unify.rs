@@ -108,7 +108,7 @@ pub(crate) fn common_type(values: &[&Typed]) -> (SqlType, DataType) {
             _ => (SqlType::DateTime { fsp }, datetime_arrow()),
         };
     }
-    if any(|f| f == Family::Binary) {
+    if any(|f| f == Family::Binary) || values.iter().any(|value| value.is_bits()) {
         let bytes = longest();
         return match u32::try_from(bytes) {
             Ok(n) if n <= 65_535 => (SqlType::VarBinary(n), DataType::BinaryView),
@@ -140,7 +140,15 @@ fn common_of_integers(values: &[&Typed]) -> (SqlType, DataType) {
         });
     }
     let arrow = arrow.unwrap_or(DataType::Int64);
-    let declared = values.iter().find(|value| value.arrow == arrow && value.ty != SqlType::Bool);
+    let widths = values.iter().map(|value| match value.ty {
+        SqlType::Bit(bits) if value.is_bits() => Some(bits),
+        _ => None,
+    });
+    if let Some(widths) = widths.collect::<Option<Vec<u8>>>() {
+        return (SqlType::Bit(widths.into_iter().max().unwrap_or(1)), arrow);
+    }
+    let declared =
+        values.iter().find(|value| value.arrow == arrow && value.ty != SqlType::Bool && !value.is_bits());
     let ty = match declared {
         Some(value) => value.ty,
         None => SqlType::of_arrow(&arrow).unwrap_or(BIGINT),

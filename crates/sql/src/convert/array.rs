@@ -32,6 +32,7 @@ pub fn convert_column(
         | SqlType::SmallInt { .. }
         | SqlType::Int { .. }
         | SqlType::BigInt { .. }
+        | SqlType::Bit(_)
         | SqlType::Float
         | SqlType::Double
         | SqlType::Json

@@ -132,6 +132,11 @@ pub(super) fn year(value: i128, text: bool) -> Result<u16, Wrong> {
     }
 }
 
+/// A number of a BIT whose greatest is `most`.
+pub(super) fn bits(number: Option<u64>, most: i128) -> Result<u64, Wrong> {
+    number.filter(|number| i128::from(*number) <= most).ok_or(Wrong::TooLong)
+}
+
 pub(super) fn checked_decimal(value: i128, precision: u8) -> Result<i128, Wrong> {
     let limit = POWERS[usize::from(precision).min(POWERS.len() - 1)];
     if value.abs() < limit { Ok(value) } else { Err(Wrong::OutOfRange) }
@@ -247,7 +252,7 @@ impl ColumnBuilder {
             MediumInt { unsigned: false } | Int { unsigned: false } => Values::I32(Vec::with_capacity(rows)),
             MediumInt { unsigned: true } | Int { unsigned: true } => Values::U32(Vec::with_capacity(rows)),
             BigInt { unsigned: false } => Values::I64(Vec::with_capacity(rows)),
-            BigInt { unsigned: true } => Values::U64(Vec::with_capacity(rows)),
+            BigInt { unsigned: true } | Bit(_) => Values::U64(Vec::with_capacity(rows)),
             Decimal { .. } => Values::Decimal(Vec::with_capacity(rows)),
             Float => Values::F32(Vec::with_capacity(rows)),
             Double => Values::F64(Vec::with_capacity(rows)),
@@ -329,6 +334,10 @@ impl ColumnBuilder {
             Values::U32(out) => {
                 let range = range(ty);
                 fill(out, nulls, nullable, rows, get, |text| integer(text, range))
+            }
+            Values::U64(out) if matches!(ty, SqlType::Bit(_)) => {
+                let (_, most) = range(ty);
+                fill(out, nulls, nullable, rows, get, |bytes| bits(types::bits::number(bytes), most))
             }
             Values::U64(out) => {
                 let range = range(ty);

@@ -26,13 +26,21 @@ fn no_default(column: &ColumnDef) -> SqlError {
     )
 }
 
+/// The text of a default to its value. A BIT's is the digits of its number, as a text it would be its bytes.
+pub fn convert_default(text: &str, column: &ColumnDef, context: &Context) -> Result<Value> {
+    match (column.ty, text.parse()) {
+        (SqlType::Bit(_), Ok(number)) => convert_value(&Value::UInt(number), column, context, 1),
+        _ => convert_text(text.as_bytes(), column, context, 1),
+    }
+}
+
 /// The default of a column at the time of the statement; 1364 if it has none.
 pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultValue> {
     if column.auto_increment {
         return Ok(DefaultValue::Generated);
     }
     let value = match &column.default {
-        ColumnDefault::Literal(text) => convert_text(text.as_bytes(), column, context, 1)?,
+        ColumnDefault::Literal(text) => convert_default(text, column, context)?,
         ColumnDefault::CurrentTimestamp => {
             // Rounding must not reach into the future.
             let fsp = match column.ty {

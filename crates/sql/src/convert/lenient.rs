@@ -42,6 +42,9 @@ impl ColumnBuilder {
     ) -> Option<Wrong> {
         let nearest = nearest(wrong, scalar, self.ty)?;
         match self.append(&Scalar::of(&nearest), context) {
+            Ok(()) if wrong == Wrong::TooLong && matches!(self.ty, SqlType::Bit(_)) => {
+                Some(Wrong::OutOfRange)
+            }
             Ok(()) if wrong == Wrong::TooLong => Some(Wrong::Truncated),
             Ok(()) => Some(wrong),
             // A number at the beginning of a text may still be none of the column.
@@ -57,7 +60,7 @@ impl ColumnBuilder {
 
 /// The value of a column that names no default and is given none: 0, an empty text. None of dates.
 pub(crate) fn zero(ty: SqlType) -> Option<Value> {
-    if ty.is_integer() {
+    if ty.is_integer() || matches!(ty, SqlType::Bit(_)) {
         return Some(Value::Int(0));
     }
     match ty {
@@ -74,6 +77,8 @@ fn nearest(wrong: Wrong, scalar: &Scalar<'_>, ty: SqlType) -> Option<Value> {
     match wrong {
         Wrong::Null => zero(ty),
         Wrong::OutOfRange => bound(ty, is_negative(scalar)),
+        // All of its bits.
+        Wrong::TooLong if matches!(ty, SqlType::Bit(_)) => bound(ty, false),
         Wrong::TooLong => Some(cut(&scalar.text(), ty)),
         Wrong::Truncated if is_number(ty) => {
             let text = scalar.text();
@@ -122,7 +127,7 @@ fn bound(ty: SqlType, least: bool) -> Option<Value> {
     if ty == SqlType::Year {
         return Some(Value::Int(0));
     }
-    if ty.is_integer() {
+    if ty.is_integer() || matches!(ty, SqlType::Bit(_)) {
         let (low, high) = range(ty);
         let value = if least { low } else { high };
         return match i64::try_from(value) {

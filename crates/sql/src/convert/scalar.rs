@@ -1,7 +1,7 @@
 //! One value of any type into a column.
 
 use super::builder::{
-    Values, binary_limit, checked_decimal, checked_float, fit_text, numbered, push_bytes, range, year,
+    Values, binary_limit, bits, checked_decimal, checked_float, fit_text, numbered, push_bytes, range, year,
 };
 use super::number::{POWERS, format_decimal, format_double, format_float, parse_decimal, parse_double};
 use super::{ColumnBuilder, Context, Wrong};
@@ -297,6 +297,21 @@ impl ColumnBuilder {
             Values::U16(out) if ty == SqlType::Year => out.push(value.to_year(context)?),
             Values::U16(out) => out.push(in_range(value.to_integer(context)?, range(ty))?),
             Values::U32(out) => out.push(in_range(value.to_integer(context)?, range(ty))?),
+            Values::U64(out) if matches!(ty, SqlType::Bit(_)) => {
+                let number = match value {
+                    // The bits of a negative number are those of a BIGINT; a fraction of a DOUBLE is cut.
+                    Scalar::Int(number) => {
+                        i64::try_from(number).map(|n| n as u64).or(u64::try_from(number)).ok()
+                    }
+                    Scalar::Float(_) | Scalar::Double(_) => Some(value.to_double(context)? as i64 as u64),
+                    Scalar::Decimal { .. } => {
+                        let number = value.to_integer(context)?;
+                        Some(u64::try_from(number).map_err(|_| Wrong::OutOfRange)?)
+                    }
+                    _ => types::bits::number(&local(value, context).text()),
+                };
+                out.push(bits(number, range(ty).1)?);
+            }
             Values::U64(out) => out.push(in_range(value.to_integer(context)?, range(ty))?),
             Values::Decimal(out) => {
                 if let SqlType::Decimal { precision, scale } = ty {

@@ -395,10 +395,12 @@ impl Altered {
         column.default = match default {
             None => ColumnDefault::None,
             Some(DefaultSpec::Null) => ColumnDefault::Null,
-            Some(DefaultSpec::Literal(_)) if matches!(column.ty, SqlType::Text(_) | SqlType::Blob(_)) => {
+            Some(DefaultSpec::Literal { .. }) if matches!(column.ty, SqlType::Text(_) | SqlType::Blob(_)) => {
                 return Err(errors::lob_default(&column.name));
             }
-            Some(DefaultSpec::Literal(text)) => ColumnDefault::Literal(text.clone()),
+            Some(DefaultSpec::Literal { text, is_string }) => {
+                super::literal_default(&column.name, column.ty, text, *is_string)?
+            }
             Some(DefaultSpec::Expression(text)) => ColumnDefault::Expression(text.clone()),
             Some(DefaultSpec::CurrentTimestamp { fsp }) => match column.ty {
                 SqlType::DateTime { fsp: own } | SqlType::Timestamp { fsp: own } if own == *fsp => {
@@ -499,6 +501,7 @@ fn widens(from: SqlType, to: SqlType) -> bool {
         // A character takes up to four bytes.
         (VarChar(from), Text(to)) => u64::from(from) * 4 <= to.max_bytes(),
         (VarBinary(from), Blob(to)) => u64::from(from) <= to.max_bytes(),
+        (Bit(from), Bit(to)) => from <= to,
         (Enum(from), Enum(to)) | (Set(from), Set(to)) => to.extends(from),
         (DateTime { fsp: from }, DateTime { fsp: to })
         | (Timestamp { fsp: from }, Timestamp { fsp: to })

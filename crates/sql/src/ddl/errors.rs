@@ -41,6 +41,13 @@ pub fn reference_shard_key() -> SqlError {
     SqlError::new(ErrorKind::WrongUsage, "Incorrect usage of SHARD KEY and REFERENCE TABLE")
 }
 
+pub fn too_many_bits(column: &str, most: u64) -> SqlError {
+    SqlError::new(
+        ErrorKind::TooBigDisplayWidth,
+        format!("Display width out of range for column '{column}' (max = {most})"),
+    )
+}
+
 pub fn key_column_missing(name: &str) -> SqlError {
     SqlError::new(ErrorKind::KeyColumnMissing, format!("Key column '{name}' doesn't exist in table"))
 }

@@ -115,7 +115,10 @@ fn column_line(column: &ColumnDef, default: Collation) -> String {
         ColumnDefault::None => {}
         ColumnDefault::Null => line.push_str(" DEFAULT NULL"),
         ColumnDefault::Literal(text) => {
-            let _ = write!(line, " DEFAULT {}", quote_text(text));
+            let _ = match bits_literal(column.ty, text) {
+                Some(bits) => write!(line, " DEFAULT {bits}"),
+                None => write!(line, " DEFAULT {}", quote_text(text)),
+            };
         }
         ColumnDefault::Expression(text) => {
             let _ = write!(line, " DEFAULT ({text})");
@@ -135,6 +138,14 @@ fn column_line(column: &ColumnDef, default: Collation) -> String {
         let _ = write!(line, " COMMENT {}", quote_text(&column.comment));
     }
     line
+}
+
+/// The default of a BIT as MySQL shows it.
+fn bits_literal(ty: SqlType, text: &str) -> Option<String> {
+    match (ty, text.parse::<u64>()) {
+        (SqlType::Bit(_), Ok(number)) => Some(format!("b'{number:b}'")),
+        _ => None,
+    }
 }
 
 fn is_collated(ty: SqlType) -> bool {
@@ -178,7 +189,7 @@ pub fn column_rows(def: &TableDef, column: &ColumnDef) -> ColumnRow {
     let mut extra = Vec::new();
     let default = match &column.default {
         ColumnDefault::None | ColumnDefault::Null | ColumnDefault::CollationKey(_) => None,
-        ColumnDefault::Literal(text) => Some(text.clone()),
+        ColumnDefault::Literal(text) => Some(bits_literal(column.ty, text).unwrap_or_else(|| text.clone())),
         ColumnDefault::Expression(text) => {
             extra.push("DEFAULT_GENERATED".to_string());
             Some(text.clone())

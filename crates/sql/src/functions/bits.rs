@@ -1,6 +1,6 @@
-//! `& | ^ << >>` and BIT_COUNT on BIGINT UNSIGNED. A shift by 64 or more is 0.
+//! `& | ^ << >>` and BIT_COUNT on BIGINT UNSIGNED, and the bytes of a BIT. A shift by 64 or more is 0.
 
-use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers};
+use super::kernel::{Arguments, Function, Nulls, Returns, build_binary, build_numbers};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::common::Result;
@@ -75,6 +75,27 @@ pub(crate) fn bit_count() -> Arc<ScalarUDF> {
     Arc::clone(&BIT_COUNT)
 }
 
+/// bit_bytes(number, width)
+static BIT_BYTES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("bit_bytes", Returns::Type(DataType::BinaryView), Nulls::Propagate, |args| {
+        let (numbers, widths) = (args.numbers::<UInt64Type>(0)?, args.numbers::<Int64Type>(1)?);
+        build_binary(args.rows, |row, out| {
+            let (Some(number), Some(width)) = (numbers.get(row), widths.get(row)) else { return Ok(None) };
+            let width = u8::try_from(width.clamp(1, 64)).unwrap_or(64);
+            out.extend_from_slice(types::bits::bytes(number, width).as_slice());
+            Ok(Some(()))
+        })
+    })
+    .udf()
+});
+
+pub(crate) fn bit_bytes() -> Arc<ScalarUDF> {
+    Arc::clone(&BIT_BYTES)
+}
+
 pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
-    [&AND, &OR, &XOR, &SHIFT_LEFT, &SHIFT_RIGHT, &BIT_COUNT].into_iter().map(|udf| Arc::clone(udf)).collect()
+    [&AND, &OR, &XOR, &SHIFT_LEFT, &SHIFT_RIGHT, &BIT_COUNT, &BIT_BYTES]
+        .into_iter()
+        .map(|udf| Arc::clone(udf))
+        .collect()
 }

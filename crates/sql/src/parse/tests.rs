@@ -57,7 +57,7 @@ fn what_is_not_there_yet_says_so() {
         "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (a) ON DELETE CASCADE",
         "ALTER TABLE t PARTITION BY HASH (a)",
         "LOCK TABLES t READ, u WRITE",
-        "CREATE TABLE t (a bit(3))",
+        "CREATE TABLE t (a geometry)",
         "CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (a) ON UPDATE SET NULL)",
         "CREATE TABLE t (a int) PARTITION BY HASH (a)",
         "CREATE TABLE t (a varchar(3) character set latin1)",

@@ -350,6 +350,8 @@ impl Binder<'_> {
         if frame.window.is_some() {
             return Err(SqlError::unsupported("GROUP_CONCAT as a window function"));
         }
+        // It keeps its values in columns, where a BIT is a number.
+        let args: Vec<Typed> = args.into_iter().map(Typed::into_kept).collect();
         let (value, raw) = match <[Typed; 1]>::try_from(args) {
             Ok([value]) => (self.rules.text(value.clone())?, Some(value)),
             Err(args) => {

@@ -43,6 +43,14 @@ impl Args {
         self.values.try_into().map_err(|_| SqlError::internal("the arguments of a call were counted wrong"))
     }
 
+    pub(super) fn try_map(
+        self,
+        mut each: impl FnMut(usize, Typed) -> Result<Typed, SqlError>,
+    ) -> Result<Args, SqlError> {
+        let values = self.values.into_iter().enumerate().map(|(at, value)| each(at, value));
+        Ok(Args { values: values.collect::<Result<_, _>>()?, name: self.name })
+    }
+
     pub(super) fn all(self) -> Vec<Typed> {
         self.values
     }

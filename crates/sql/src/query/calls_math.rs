@@ -86,7 +86,7 @@ impl Binder<'_> {
             }
             "CONV" => {
                 let [value, from, to] = args.exactly()?;
-                let values = vec![rules.text(value)?, rules.signed(from)?, rules.signed(to)?];
+                let values = vec![rules.text(value.into_kept())?, rules.signed(from)?, rules.signed(to)?];
                 self.kernel(math::conv(), values, SqlType::VarChar(65))
             }
             _ => Ok(Err(args)),

@@ -20,6 +20,14 @@ impl Binder<'_> {
 
     pub(super) fn text_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
         let rules = self.rules.clone();
+        // What asks whether its arguments are bytes has the bytes of a BIT.
+        let args = match args.name.as_str() {
+            "CONCAT" => args.try_map(|_, value| rules.bits_as_bytes(value))?,
+            "SUBSTRING" | "SUBSTR" | "MID" | "LEFT" | "RIGHT" | "CHAR_LENGTH" | "CHARACTER_LENGTH" => {
+                args.try_map(|at, value| if at == 0 { rules.bits_as_bytes(value) } else { Ok(value) })?
+            }
+            _ => args,
+        };
         match args.name.as_str() {
             "CONCAT" => {
                 args.count(1, usize::MAX)?;

@@ -17,7 +17,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::Expr;
 use sqlparser::ast;
 use std::sync::Arc;
-use types::{ColumnDefault, ErrorKind, SqlError, TableDef};
+use types::{ColumnDefault, ErrorKind, SqlError, SqlType, TableDef};
 
 impl Binder<'_> {
     /// WHERE, ORDER BY and LIMIT of a statement that changes rows.
@@ -220,7 +220,10 @@ impl Binder<'_> {
             )
         };
         match declared.map(|declared| &declared.default) {
-            Some(ColumnDefault::Literal(text)) => Ok(Typed::text(text.clone())),
+            Some(ColumnDefault::Literal(text)) => Ok(match (column.ty, text.parse()) {
+                (SqlType::Bit(_), Ok(number)) => Typed::uint(number),
+                _ => Typed::text(text.clone()),
+            }),
             Some(ColumnDefault::CurrentTimestamp) => Ok(Typed::datetime(self.rules.now.get(), 6)),
             Some(ColumnDefault::Expression(_)) => Err(SqlError::unsupported(format_args!(
                 "DEFAULT of column '{}' here, since it is an expression",

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast;
 use std::sync::Arc;
-use types::{Collation, ErrorKind, SqlError, Value};
+use types::{Collation, ErrorKind, SqlError, SqlType, Value};
 
 /// The most common table expressions of which each reads the one before.
 const MAX_CTE_LEVELS: usize = 100;
@@ -222,11 +222,11 @@ impl Binder<'_> {
             let (lt, rt) = (l.typed(), r.typed());
             let (ty, arrow) = common_type(&[&lt, &rt]);
             let collation = self.rules.output_of("UNION", &[&lt, &rt])?;
-            let own = named(self.rules.bring(lt, ty, &arrow)?.expr, name);
+            let own = named(self.rules.bring(kept(lt, ty), ty, &arrow)?.expr, name);
             same_columns &= own == Expr::Column(l.column.clone());
             same_collations &= l.collation.collation == collation.collation;
             left_exprs.push(own);
-            right_exprs.push(named(self.rules.bring(rt, ty, &arrow)?.expr, name));
+            right_exprs.push(named(self.rules.bring(kept(rt, ty), ty, &arrow)?.expr, name));
             columns.push(Output {
                 name: l.name.clone(),
                 column: Column::from_name(name),
@@ -522,6 +522,11 @@ pub(super) fn limited(plan: LogicalPlan, skip: u64, fetch: Option<u64>) -> Logic
         fetch: fetch.map(count),
         input: Arc::new(plan),
     })
+}
+
+/// A term's value on its way to a column of a set operation.
+fn kept(value: Typed, ty: SqlType) -> Typed {
+    if matches!(ty, SqlType::Bit(_)) { value } else { value.into_kept() }
 }
 
 fn rename(mut rows: Rows, table: &str, names: &[&str]) -> Result<Rows, SqlError> {

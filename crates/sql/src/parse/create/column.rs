@@ -6,7 +6,7 @@ use crate::statement::{
 };
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
-use types::ReferentialAction;
+use types::{ReferentialAction, SqlType};
 
 impl Reader<'_> {
     pub(super) fn column_spec(&mut self, accepted: &mut Vec<String>) -> Read<ColumnSpec> {
@@ -49,7 +49,10 @@ impl Reader<'_> {
         } else if self.eat("NULL") {
             column.nullable = Some(true);
         } else if self.eat("DEFAULT") {
-            column.default = Some(self.default_value()?);
+            column.default = Some(match self.hex_bits(column.ty) {
+                Some(number) => DefaultSpec::Literal { text: number.to_string(), is_string: false },
+                None => self.default_value()?,
+            });
         } else if self.eat_all(&["ON", "UPDATE"]) {
             if self.current_timestamp()?.is_none() {
                 return self.expected("CURRENT_TIMESTAMP");
@@ -114,6 +117,14 @@ impl Reader<'_> {
         Ok(Some(fsp.min(u64::from(u8::MAX)) as u8))
     }
 
+    /// The number of a hexadecimal default of a BIT.
+    fn hex_bits(&mut self, ty: SqlType) -> Option<u64> {
+        let Token::HexStringLiteral(digits) = self.peek() else { return None };
+        let number = matches!(ty, SqlType::Bit(_)).then(|| types::bits::number(&hex_bytes(digits)))??;
+        self.parser.advance_token();
+        Some(number)
+    }
+
     pub(super) fn default_value(&mut self) -> Read<DefaultSpec> {
         if let Some(fsp) = self.current_timestamp()? {
             return Ok(DefaultSpec::CurrentTimestamp { fsp });
@@ -122,10 +133,10 @@ impl Reader<'_> {
             return Ok(DefaultSpec::Null);
         }
         if self.eat("TRUE") {
-            return Ok(DefaultSpec::Literal("1".into()));
+            return Ok(DefaultSpec::Literal { text: "1".into(), is_string: false });
         }
         if self.eat("FALSE") {
-            return Ok(DefaultSpec::Literal("0".into()));
+            return Ok(DefaultSpec::Literal { text: "0".into(), is_string: false });
         }
         if *self.peek() == Token::LParen {
             return self.expr_text().map(DefaultSpec::Expression);
@@ -148,26 +159,26 @@ impl Reader<'_> {
             Token::Number(digits, _) => {
                 let text = format!("{sign}{digits}");
                 self.parser.advance_token();
-                Ok(DefaultSpec::Literal(text))
+                Ok(DefaultSpec::Literal { text, is_string: false })
             }
             Token::SingleQuotedByteStringLiteral(digits) if !negative => {
                 let Ok(value) = u64::from_str_radix(digits, 2) else {
                     return self.expected("a literal of at most 64 bits");
                 };
                 self.parser.advance_token();
-                Ok(DefaultSpec::Literal(value.to_string()))
+                Ok(DefaultSpec::Literal { text: value.to_string(), is_string: false })
             }
             Token::HexStringLiteral(digits) if !negative => {
                 let Ok(text) = String::from_utf8(hex_bytes(digits)) else {
                     return unsupported("a hexadecimal default that is not UTF-8");
                 };
                 self.parser.advance_token();
-                Ok(DefaultSpec::Literal(text))
+                Ok(DefaultSpec::Literal { text, is_string: true })
             }
             Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) | Token::NationalStringLiteral(_)
                 if !negative =>
             {
-                self.text().map(DefaultSpec::Literal)
+                self.text().map(|text| DefaultSpec::Literal { text, is_string: true })
             }
             _ => self.expected("a literal"),
         }

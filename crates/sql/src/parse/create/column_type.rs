@@ -11,6 +11,7 @@ const MAX_ROW_BYTES: u64 = 65_535;
 const MAX_CHAR: u64 = 255;
 const MAX_SCALE: u64 = 30;
 const MAX_SET: usize = 64;
+const MAX_BITS: u64 = 64;
 const MAX_ENUM: usize = 65_535;
 /// Bytes of the longest utf8mb4 character.
 const CHARACTER_BYTES: u64 = 4;
@@ -32,11 +33,9 @@ impl Reader<'_> {
         let word = word.value.to_ascii_uppercase();
         if !is_type(&word) {
             return match word.as_str() {
-                "BIT" | "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT"
-                | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION" | "GEOMCOLLECTION"
-                | "GEOGRAPHY" | "GEOGRAPHYPOINT" | "VECTOR" | "BSON" => {
-                    unsupported(&format!("the type {word}"))
-                }
+                "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING"
+                | "MULTIPOLYGON" | "GEOMETRYCOLLECTION" | "GEOMCOLLECTION" | "GEOGRAPHY"
+                | "GEOGRAPHYPOINT" | "VECTOR" | "BSON" => unsupported(&format!("the type {word}")),
                 _ => self.expected("a type"),
             };
         }
@@ -80,6 +79,7 @@ impl Reader<'_> {
             "BLOB" | "TINYBLOB" | "MEDIUMBLOB" | "LONGBLOB" => SqlType::Blob(self.lob_size(&word, 1)?),
             "JSON" => SqlType::Json,
             "ENUM" | "SET" => self.labels(&word, column)?,
+            "BIT" => self.bits(column)?,
             integer => self.integer(integer)?,
         };
         self.sign_of_fraction(ty)?;
@@ -136,6 +136,15 @@ impl Reader<'_> {
             "BIGINT" | "INT8" => SqlType::BigInt { unsigned },
             _ => SqlType::Int { unsigned },
         })
+    }
+
+    /// BIT(0) means the default, 1.
+    fn bits(&mut self, column: &str) -> Read<SqlType> {
+        match self.length()? {
+            None | Some(0) => Ok(SqlType::Bit(1)),
+            Some(bits @ 1..=MAX_BITS) => Ok(SqlType::Bit(bits as u8)),
+            Some(_) => Err(errors::too_many_bits(column, MAX_BITS).into()),
+        }
     }
 
     fn decimal(&mut self, column: &str) -> Read<SqlType> {
@@ -333,5 +342,6 @@ fn is_type(word: &str) -> bool {
             | "JSON"
             | "ENUM"
             | "SET"
+            | "BIT"
     )
 }
