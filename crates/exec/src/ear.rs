@@ -1,9 +1,9 @@
 //! What the values of a query warn of, while its rows flow.
 //!
 //! Who polls a stage's work does it within [`Ear::listen`], so that warnings of what is evaluated there come to the ear
-//! of the query's part. Where a stream of another part's or another node's rows ends, what was heard there is raised
-//! again by what reads it ([`sql::functions::warnings::pass_on`]), within the ear of the reader's part: so it comes at
-//! last to that of the node that was asked.
+//! of the query's part. With each batch of another part's or another node's rows, and where their stream ends, what was
+//! heard there is raised again by what reads it ([`sql::functions::warnings::pass_on`]), within the ear of the reader's
+//! part: so it comes at last to that of the node that was asked.
 
 use parking_lot::Mutex;
 use sql::functions::warnings::{Heard, hear};

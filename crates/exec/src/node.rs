@@ -332,6 +332,9 @@ impl StageNode {
         part.state.start(pull.exchange, &part.context)?;
         // The part goes when the query does, not when its last reader does.
         let rows = receiver.map_err(|error| from_sql_error(to_sql_error(&error)));
+        // Its reader may have seen enough before the end.
+        let heard = part.clone();
+        let rows = rows.inspect(move |_| pass_on(heard.state.ear().take()));
         // Its tasks have sent all, so what they warn of has been heard.
         let end = stream::poll_fn(move |_| {
             pass_on(part.state.ear().take());

@@ -67,6 +67,8 @@ kinds! {
     InvalidGroupFunction = 1111, "HY000";
     WrongValueCountOnRow = 1136, "21S01";
     UnknownTableInClause = 1109, "42S02";
+    CutListOfGroup = 1260, "HY000";
+    WrongColumnSpecifier = 1063, "42000";
     TooBigDisplayWidth = 1439, "42000";
     PrimaryKeyCannotBeNull = 1171, "42000";
     KeyDoesNotExist = 1176, "42000";

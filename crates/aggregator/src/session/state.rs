@@ -9,7 +9,7 @@ use crate::statement::Surroundings;
 use crate::system_schemas::{self, system_schema};
 use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, UserName};
-use exec::{Cancel, Ear};
+use exec::{Cancel, Ear, Heard};
 use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
@@ -299,8 +299,13 @@ impl State {
 
     /// Makes messages of what the rows of the statement's query warned of.
     pub(crate) fn note_heard(&mut self) {
-        let Some(ear) = self.ear.take() else { return };
-        let heard = ear.take();
+        if let Some(ear) = self.ear.take() {
+            self.note(ear.take());
+        }
+    }
+
+    /// Makes messages of what rows warned of.
+    pub(crate) fn note(&mut self, heard: Heard) {
         self.note_warnings(&heard.warnings);
         let divisions = if self.warns_of_divisions() { heard.more_divisions } else { 0 };
         self.count_messages(heard.more + divisions);

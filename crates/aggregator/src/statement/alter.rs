@@ -96,7 +96,7 @@ impl State {
     async fn has_rows(&mut self, database: &str, table: &str, text: &str) -> Result<bool> {
         let bound = self.bind_own(database, table, text).await?;
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let rows = self.collect(&self.plan(bound.plan).await?, ts).await?;
+        let (rows, _) = self.collect(&self.plan(bound.plan).await?, ts).await?;
         Ok(rows.iter().any(|batch| batch.num_rows() > 0))
     }
 
@@ -174,7 +174,7 @@ impl State {
         );
         let bound = self.bind_own(database, &def.name, &text).await?;
         let ts = self.read_timestamp(&partitions_read(&bound.plan)?).await?;
-        let rows = self.collect(&self.plan(bound.plan).await?, ts).await?;
+        let (rows, _) = self.collect(&self.plan(bound.plan).await?, ts).await?;
         let Some(found) = rows.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
         let value = match sql::convert::value_at(found.column(0), bound.columns[0].ty, 0) {
             Value::Text(text) => text,

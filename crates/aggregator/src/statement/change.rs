@@ -173,6 +173,7 @@ impl State {
 
     /// `ignore`: values are brought to their columns, and a row whose new key is another's stays as it is.
     async fn update_rows(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
+        self.note_warnings(&bound.warnings);
         let tables = bound.tables;
         let plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
@@ -235,6 +236,7 @@ impl State {
     }
 
     async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
+        self.note_warnings(&bound.warnings);
         let tables = bound.tables;
         let mut deleted = 0;
         let plan = self.plan(bound.plan.clone()).await?;
@@ -361,7 +363,7 @@ impl State {
                 plan = self.plan(query.clone()).await?;
             }
             let read_at = self.read_timestamp(&partitions).await?;
-            let batches = self.collect(&plan, read_at).await?;
+            let (batches, heard) = self.collect(&plan, read_at).await?;
             let mut all = Vec::with_capacity(tables.len());
             let mut changed = false;
             for table in tables {
@@ -371,6 +373,7 @@ impl State {
                 all.push(found);
             }
             if !changed {
+                self.note(heard);
                 return Ok(all);
             }
         }

@@ -160,11 +160,13 @@ impl State {
                 "Column count doesn't match value count at row 1",
             ));
         }
+        self.note_warnings(&bound.warnings);
         let read = partitions_read(&bound.plan)?;
         let plan = self.plan(bound.plan).await?;
         let _admitted = self.admit_plan(&plan).await?;
         let ts = self.read_timestamp(&read).await?;
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;
+        let ear = stream.ear();
         let mut writers = BulkWriters::new(self, def.clone());
         let mut counts = Counts::default();
         while let Some(batch) = stream.next().await {
@@ -183,6 +185,7 @@ impl State {
             }
             writers.append(self, rows).await?;
         }
+        self.note(ear.take());
         counts.written.inserted += writers.finish().await?;
         Ok(counts)
     }

@@ -75,23 +75,29 @@ impl State {
             let request = request(lock, read_at);
             let rows = match &lock.apart {
                 Some(places) => {
-                    let found = self.collect(&self.plan(places.clone()).await?, read_at).await?;
+                    let (found, _) = self.collect(&self.plan(places.clone()).await?, read_at).await?;
                     if request.if_locked == IfLocked::Skip {
                         return Err(SqlError::unsupported("SKIP LOCKED with GROUP BY or DISTINCT"));
                     }
                     if self.lock_places(lock, &found, 0, request).await?.is_none() {
                         None
                     } else {
-                        Some(self.collect(&plan, read_at).await?)
+                        let (rows, heard) = self.collect(&plan, read_at).await?;
+                        self.note(heard);
+                        Some(rows)
                     }
                 }
                 None => {
-                    let found = self.collect(&plan, read_at).await?;
-                    if request.if_locked == IfLocked::Skip {
+                    let (found, heard) = self.collect(&plan, read_at).await?;
+                    let rows = if request.if_locked == IfLocked::Skip {
                         self.lock_free(lock, found, width, request).await?
                     } else {
                         self.lock_places(lock, &found, width, request).await?.map(|_| found)
+                    };
+                    if rows.is_some() {
+                        self.note(heard);
                     }
+                    rows
                 }
             };
             if let Some(rows) = rows {

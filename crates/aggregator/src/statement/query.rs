@@ -22,8 +22,8 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use exec::scan::{OpenValues, Told};
 use exec::{
-    Cancel, DistributedPlan, Locations, QueryContext, Read, ResultStream, ShardedTable, Snapshots,
-    TableEstimate,
+    Cancel, DistributedPlan, Ear, Heard, Locations, QueryContext, Read, ResultStream, ShardedTable,
+    Snapshots, TableEstimate,
 };
 use futures::StreamExt;
 use futures::future::try_join_all;
@@ -429,7 +429,7 @@ impl State {
         let admitted = if partitions.is_empty() { None } else { Some(self.admit(class).await?) };
         let ts = self.read_timestamp(partitions).await?;
         let stream = self.start_distributed(&plan, ts, false, false).await?;
-        self.ear = Some(stream.stream.ear());
+        self.ear = Some(stream.ear());
         Ok(match admitted {
             Some(admitted) => admitted.over(stream).boxed(),
             None => stream.boxed(),
@@ -437,12 +437,12 @@ impl State {
     }
 
     /// Runs a plan within the open statement and reads all of its rows. It sees nothing of what the
-    /// statement has written itself.
+    /// statement has written itself. What the rows warn of comes beside them.
     pub(crate) async fn collect(
         &self,
         plan: &Arc<DistributedPlan>,
         ts: Timestamp,
-    ) -> Result<Vec<RecordBatch>> {
+    ) -> Result<(Vec<RecordBatch>, Heard)> {
         let mut stream = self.start_distributed(plan, ts, true, false).await?;
         let mut held = self.aggregator.memory.reservation();
         let mut batches = Vec::new();
@@ -453,7 +453,7 @@ impl State {
             })?;
             batches.push(batch);
         }
-        Ok(batches)
+        Ok((batches, stream.ear().take()))
     }
 
     /// Waits until a statement may run that is as heavy as this plan.
@@ -606,6 +606,13 @@ pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordB
 pub(crate) struct HeldStream {
     stream: ResultStream,
     _hold: Option<HeldSnapshot>,
+}
+
+impl HeldStream {
+    /// See [`ResultStream::ear`].
+    pub(crate) fn ear(&self) -> Ear {
+        self.stream.ear()
+    }
 }
 
 impl futures::Stream for HeldStream {

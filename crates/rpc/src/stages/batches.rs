@@ -42,7 +42,7 @@ impl Encoder {
         if !small.is_empty() {
             joined.push(small.into());
         }
-        Ok(proto::stages::Batch { pieces: joined })
+        Ok(proto::stages::Batch { pieces: joined, heard: None })
     }
 }
 

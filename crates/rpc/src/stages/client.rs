@@ -164,7 +164,10 @@ impl Reader {
             return None;
         }
         let error = match self.stream.queue.recv().await {
-            Some(Ok(Reply::Batch(batch))) => {
+            Some(Ok(Reply::Batch(mut batch))) => {
+                if let Some(said) = batch.heard.take() {
+                    pass_on(convert::heard(said));
+                }
                 self.read += batches::size(&batch);
                 if self.read >= PULL_WINDOW / 4 {
                     self.stream.grant(std::mem::take(&mut self.read));

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
 use exec::stages::failed;
-use exec::{StageService, hear, to_sql_error};
+use exec::{Heard, StageService, hear, to_sql_error};
 use futures::ready;
 use futures::stream::StreamExt;
 use parking_lot::Mutex;
@@ -156,6 +156,8 @@ struct Lane {
     /// What is left of a batch.
     pieces: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
     encoder: batches::Encoder,
+    /// What goes with the next message.
+    heard: Heard,
 }
 
 impl Outgoing {
@@ -236,7 +238,7 @@ impl Drop for Outgoing {
 impl Lane {
     fn new(number: u32, credit: i64, rows: ExchangeReceiver) -> Lane {
         let pieces = Box::new(std::iter::empty());
-        Lane { number, credit, rows, pieces, encoder: batches::Encoder::default() }
+        Lane { number, credit, rows, pieces, heard: Heard::default(), encoder: batches::Encoder::default() }
     }
 
     /// The next message of the stream, as far as there are credits.
@@ -248,7 +250,10 @@ impl Lane {
             }
             if let Some(piece) = self.pieces.next() {
                 return Poll::Ready(match piece.and_then(|piece| self.encoder.encode(&piece)) {
-                    Ok(message) => {
+                    Ok(mut message) => {
+                        if !self.heard.is_empty() {
+                            message.heard = Some(convert::heard_to_wire(std::mem::take(&mut self.heard)));
+                        }
                         self.credit -= batches::size(&message) as i64;
                         Reply::Batch(message)
                     }
@@ -256,8 +261,11 @@ impl Lane {
                 });
             }
             let (polled, heard) = hear(|| self.rows.poll_next_unpin(cx));
+            self.heard.append(heard);
             match ready!(polled) {
-                None => return Poll::Ready(Reply::End(convert::heard_to_wire(heard))),
+                None => {
+                    return Poll::Ready(Reply::End(convert::heard_to_wire(std::mem::take(&mut self.heard))));
+                }
                 Some(Ok(batch)) => self.pieces = Box::new(batches::pieces(batch)),
                 Some(Err(error)) => return Poll::Ready(Reply::Failed(to_wire(&to_sql_error(&error)))),
             }

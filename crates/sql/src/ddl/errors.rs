@@ -122,7 +122,7 @@ pub fn scale_above_precision(name: &str) -> SqlError {
 }
 
 pub fn wrong_column_specifier(name: &str) -> SqlError {
-    SqlError::new(ErrorKind::ColumnTooBig, format!("Incorrect column specifier for column '{name}'"))
+    SqlError::new(ErrorKind::WrongColumnSpecifier, format!("Incorrect column specifier for column '{name}'"))
 }
 
 pub fn lob_default(name: &str) -> SqlError {

@@ -5,6 +5,7 @@ use super::kernel::{
     Arguments, Function, MAX_STRING, Nulls, Returns, build_binary, build_booleans, build_numbers,
     build_slices, build_text, fits, functions,
 };
+use super::warnings;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::Result;
@@ -192,15 +193,17 @@ functions! {
             Ok(Some(like_matches(text, pattern, escape)))
         })
     };
-    /// cut_bytes(text, n): the characters that lie within the first n bytes.
-    cut_bytes, "cut_bytes", TEXT, Propagate, |args| {
-        let (texts, lengths) = (args.texts(0)?, args.numbers::<Int64Type>(1)?);
+    /// cut_list(text, n, separator): the characters of GROUP_CONCAT that lie within the first n bytes.
+    cut_list, "cut_list", TEXT, Propagate, |args| {
+        let (texts, lengths, separators) = (args.texts(0)?, args.numbers::<Int64Type>(1)?, args.texts(2)?);
         build_slices(args.rows, |row| {
             let (text, length) = (texts.get(row)?, lengths.get(row)?);
-            let mut end = usize::try_from(length).unwrap_or(0).min(text.len());
-            while !text.is_char_boundary(end) {
-                end -= 1;
+            let most = usize::try_from(length).unwrap_or(0);
+            if text.len() <= most {
+                return Some(text);
             }
+            let end = text.floor_char_boundary(most);
+            warnings::cut_list(&text[..end], separators.get(row)?);
             Some(&text[..end])
         })
     };

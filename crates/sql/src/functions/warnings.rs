@@ -129,6 +129,14 @@ pub(crate) fn incorrect(ty: &str, text: &str) {
     warn(ErrorKind::WrongValue, || format!("Incorrect {ty} value: '{}'", beginning(text)));
 }
 
+/// 1260: a list of GROUP_CONCAT that was cut after `kept`. The row is that of the list, by its separators.
+pub(crate) fn cut_list(kept: &str, separator: &str) {
+    warn(ErrorKind::CutListOfGroup, || {
+        let whole = if separator.is_empty() { 0 } else { kept.matches(separator).count() };
+        format!("Row {} was cut by GROUP_CONCAT()", whole + 1)
+    });
+}
+
 /// As much of a value as a message shows.
 fn beginning(text: &str) -> &str {
     text.char_indices().nth(128).map_or(text, |(end, _)| &text[..end])

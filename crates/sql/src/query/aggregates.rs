@@ -398,14 +398,13 @@ impl Binder<'_> {
                 _ => Err(SqlError::unsupported("GROUP_CONCAT(DISTINCT ..) ordered by something else")),
             };
         }
-        let separator = Expr::Literal(ScalarValue::Utf8View(Some(separator)), None);
+        let separator = Typed::text(separator);
         let concatenated = value.collated();
-        let expr = frame.aggregate(string_agg_udaf(), vec![value.expr, separator])?;
-        let text = SqlType::Text(LobSize::Long);
-        let joined =
-            Typed { expr, ty: text, arrow: DataType::LargeUtf8, nullable: true, collation: concatenated };
-        let joined = cast(joined, DataType::Utf8View, text);
-        call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
+        let expr = frame.aggregate(string_agg_udaf(), vec![value.expr, separator.expr.clone()])?;
+        let ty = SqlType::Text(LobSize::Long);
+        let joined = Typed { expr, ty, arrow: DataType::LargeUtf8, nullable: true, collation: concatenated };
+        let joined = cast(joined, DataType::Utf8View, ty);
+        call(text::cut_list(), vec![joined, Typed::int(limit), separator], ty)
     }
 
     /// Bytes that GROUP_CONCAT may give: group_concat_max_len.
@@ -425,14 +424,14 @@ impl Binder<'_> {
         limit: i64,
         frame: &Frame,
     ) -> Result<Typed, SqlError> {
-        let text = SqlType::Text(LobSize::Long);
+        let ty = SqlType::Text(LobSize::Long);
         let value = self.rules.local(value)?;
         let digits = Typed::int(i64::from(value.fsp()));
         let arrow = DataType::new_list(value.arrow.clone(), true);
         let expr = frame.aggregate(array_agg_udaf(), vec![value.expr])?;
-        let list = Typed { expr, ty: text, arrow, nullable: true, collation: Collated::NUMBER };
-        let joined = call(list::join_list(), vec![list, Typed::text(separator), digits], text)?;
-        call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)
+        let list = Typed { expr, ty, arrow, nullable: true, collation: Collated::NUMBER };
+        let joined = call(list::join_list(), vec![list, Typed::text(separator), digits], ty)?;
+        call(text::cut_list(), vec![joined, Typed::int(limit), Typed::text(separator)], ty)
     }
 
     /// GROUP_CONCAT of distinct texts where different ones may be equal: of those the first is shown.
@@ -444,14 +443,14 @@ impl Binder<'_> {
         limit: i64,
         mut frame: Frame,
     ) -> Result<Typed, SqlError> {
-        let (text, collated) = (SqlType::Text(LobSize::Long), value.collated());
+        let (ty, collated) = (SqlType::Text(LobSize::Long), value.collated());
         frame.distinct = false;
         let arrow = DataType::new_list(value.arrow.clone(), true);
         let expr = frame.aggregate(array_agg_udaf(), vec![value.expr])?;
-        let list = Typed { expr, ty: text, arrow, nullable: true, collation: Collated::NUMBER };
+        let list = Typed { expr, ty, arrow, nullable: true, collation: Collated::NUMBER };
         let name = Typed::text(collation.name());
-        let joined = call(list::join_unequal(), vec![list, Typed::text(separator), name], text)?;
-        let cut = call(crate::functions::text::cut_bytes(), vec![joined, Typed::int(limit)], text)?;
+        let joined = call(list::join_unequal(), vec![list, Typed::text(separator), name], ty)?;
+        let cut = call(text::cut_list(), vec![joined, Typed::int(limit), Typed::text(separator)], ty)?;
         Ok(Typed { collation: collated, ..cut })
     }
 

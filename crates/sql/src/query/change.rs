@@ -177,7 +177,7 @@ impl Binder<'_> {
             let assigned = assigned.into_iter().map(|at| places[at]).collect();
             changed.push(ChangedTable { definition: Arc::clone(&table.definition), first, assigned });
         }
-        Ok(BoundChange { plan: project(source.plan, exprs)?, tables: changed })
+        Ok(BoundChange { plan: project(source.plan, exprs)?, tables: changed, warnings: Vec::new() })
     }
 
     /// The value of an assignment to the column at this place of the scope.
@@ -337,7 +337,8 @@ fn places_only(source: Source, tables: &[LocatedTable]) -> Result<BoundChange, S
         first: at * 2,
         assigned: Vec::new(),
     });
-    Ok(BoundChange { plan: project(source.plan, place_columns(tables.iter()))?, tables: changed.collect() })
+    let plan = project(source.plan, place_columns(tables.iter()))?;
+    Ok(BoundChange { plan, tables: changed.collect(), warnings: Vec::new() })
 }
 
 fn not_updatable(table: &str, statement: &str) -> SqlError {

@@ -118,6 +118,8 @@ pub struct BoundQuery {
 pub struct BoundChange {
     pub plan: LogicalPlan,
     pub tables: Vec<ChangedTable>,
+    /// What its constants raised.
+    pub warnings: Vec<Warning>,
 }
 
 /// A table's part of the plan of a [`BoundChange`].
@@ -198,20 +200,25 @@ fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlTy
 pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     let mut binder = Binder::new(ctx);
     binder.rules.strict_division = ctx.session.modes.strict_division;
-    binder.update(update)
+    warned(|| binder.update(update))
 }
 
 /// UPDATE of a join: only tables with assigned columns are in the result.
 pub fn bind_update_joined(update: &UpdateJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    Binder::new(ctx).update_joined(update)
+    warned(|| Binder::new(ctx).update_joined(update))
 }
 
 pub fn bind_delete_source(delete: &Delete, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    Binder::new(ctx).delete(delete)
+    warned(|| Binder::new(ctx).delete(delete))
 }
 
 pub fn bind_delete_joined(delete: &DeleteJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    Binder::new(ctx).delete_joined(delete)
+    warned(|| Binder::new(ctx).delete_joined(delete))
+}
+
+fn warned(bind: impl FnOnce() -> Result<BoundChange, SqlError>) -> Result<BoundChange, SqlError> {
+    let (bound, warnings) = warnings::gather(bind);
+    bound.map(|bound| BoundChange { warnings, ..bound })
 }
 
 fn bound(rows: Rows, lock: Option<BoundLock>) -> BoundQuery {
