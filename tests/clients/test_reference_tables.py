@@ -4,8 +4,8 @@ import pymysql
 import pytest
 
 PLACES = (
-    "SELECT PARTITION_ORDINAL, SUM(SEGMENT_ROWS - DELETED_ROWS) FROM information_schema.PANDO_SEGMENTS"
-    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{}' GROUP BY 1 HAVING SUM(SEGMENT_ROWS) > 0"
+    "SELECT DISTINCT PARTITION_ORDINAL FROM information_schema.PANDO_SEGMENTS WHERE SEGMENT_ROWS > 0"
+    " AND TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{}'"
 )
 
 
@@ -40,11 +40,11 @@ def test_all_ways_in_lead_to_one_partition(server, database, cursor, tmp_path):
     for table, count in (("r", 1500), ("large", 80000)):
         for _ in range(2):
             assert rows(cursor, f"SELECT COUNT(*) FROM {table}") == [(count,)]
-            assert rows(cursor, PLACES.format(table)) == [(0, count)]
+            assert rows(cursor, PLACES.format(table)) == [(0,)]
             cursor.execute(f"OPTIMIZE TABLE {table} FULL")
             cursor.fetchall()
     cursor.execute("ALTER TABLE r MODIFY code BIGINT, ADD UNIQUE KEY (name)")
-    assert rows(cursor, PLACES.format("r")) == [(0, 1500)]
+    assert rows(cursor, PLACES.format("r")) == [(0,)]
     with server.elsewhere.connect(database, autocommit=True) as connection:
         other = connection.cursor()
         for row in ("(20000, 10, 'a')", "(20001, -1, 'n11')", "(10, -1, 'a')"):
