@@ -54,6 +54,8 @@ STATEMENTS = [
     "CREATE TABLE emptied (a INT)",
     "INSERT INTO emptied VALUES (1)",
     "TRUNCATE TABLE emptied",
+    "CREATE REFERENCE TABLE colours (id INT PRIMARY KEY, bits BIT(9) DEFAULT b'101', UNIQUE KEY (bits))",
+    "INSERT INTO colours VALUES (1, 511), (2, 0), (3, NULL), (4, DEFAULT)",
     "SET GLOBAL max_connections = 1234",
     "CREATE USER reader IDENTIFIED BY 'secret'",
     "GRANT SELECT ON shop.* TO reader",
@@ -79,6 +81,8 @@ QUESTIONS = [
     "SELECT * FROM shop.closed ORDER BY customer",
     "SELECT * FROM shop.log ORDER BY line",
     "SELECT * FROM shop.emptied",
+    "SELECT id, bits, bits + 0 FROM shop.colours ORDER BY id",
+    "SHOW CREATE TABLE shop.colours",
     "SHOW TABLES FROM shop",
     "SELECT @@GLOBAL.max_connections",
     "SHOW GRANTS FOR reader",
@@ -86,12 +90,12 @@ QUESTIONS = [
 ]
 
 
-def answers(server):
-    """What each question is answered, as text."""
+def answers(server, questions=QUESTIONS):
+    """What each question is answered, as text. Folders of earlier versions lack what some ask for."""
     with server.connect(autocommit=True) as connection:
         cursor = connection.cursor()
         found = {}
-        for question in QUESTIONS:
+        for question in questions:
             cursor.execute(question)
             found[question] = [[repr(cell) for cell in row] for row in cursor.fetchall()]
         return found

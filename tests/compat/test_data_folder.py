@@ -18,7 +18,7 @@ def test_all_is_there(archive, tmp_path):
     server = Pando(folder, "--memory", "256MiB")
     server.start()
     try:
-        assert data_folder.answers(server) == expected
+        assert data_folder.answers(server, expected) == expected
         with server.connect("shop", user="reader", password="secret") as reader:
             cursor = reader.cursor()
             assert cursor.execute("SELECT * FROM log") == 3
@@ -40,10 +40,10 @@ def test_all_is_there(archive, tmp_path):
                 assert caught.value.args[0] == errno
             cursor.execute("DELETE FROM orders WHERE note = 'later'")
             cursor.execute("OPTIMIZE TABLE orders FULL")
-        assert data_folder.answers(server) == expected
+        assert data_folder.answers(server, expected) == expected
         assert server.stop() == 0
         server.start()
-        assert data_folder.answers(server) == expected
+        assert data_folder.answers(server, expected) == expected
     finally:
         server.kill()
 
