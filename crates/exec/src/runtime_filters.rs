@@ -10,7 +10,8 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
@@ -72,6 +73,9 @@ pub fn connect(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<
         pushing.optimizer.enable_topk_dynamic_filter_pushdown = false;
         pushing.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     }
+    if plan.exists(|node| Ok(node.downcast_ref::<AggregateExec>().is_some_and(bounds_some_only)))? {
+        pushing.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    }
     let plan = FilterPushdown::new_post_optimization().optimize(plan, &pushing)?;
     align(build_keys::gather(without_barriers(plan, false)?)?, &mut HashSet::new())
 }
@@ -100,6 +104,13 @@ fn without_barriers(plan: Arc<dyn ExecutionPlan>, skippable: bool) -> Result<Arc
         Some(join) if skippable && many && !partitioned => join.builder().reset_state().build_exec(),
         _ => Ok(plan),
     }
+}
+
+/// Whether the aggregation's filter would be by some of its MIN and MAX only. DataFusion leaves out those that are
+/// of no column but of an expression, and so the rows that they are looking for.
+fn bounds_some_only(aggregate: &AggregateExec) -> bool {
+    let of_column = |function: &Arc<AggregateFunctionExpr>| matches!(function.expressions().as_slice(), [argument] if argument.is::<Column>());
+    aggregate.group_expr().is_empty() && !aggregate.aggr_expr().iter().all(of_column)
 }
 
 /// Whether a runtime filter may be on a column whose name another column beside it has too. DataFusion

@@ -29,6 +29,7 @@ mod repeat;
 mod rules;
 mod settings;
 mod sizes;
+mod sorted;
 mod stages;
 mod subqueries;
 mod unique_keys;

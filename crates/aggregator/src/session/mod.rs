@@ -163,10 +163,12 @@ impl Session {
             false => to_its_end(statement).await.map_err(|error| error.to_string()),
         };
         client_gone.disarm();
-        result.unwrap_or_else(|error| {
-            Err(SqlError::internal(format!("the statement ended abnormally: {error}")))
-        })
+        result.unwrap_or_else(|error| Err(ended_abnormally(&error)))
     }
+}
+
+fn ended_abnormally(error: &dyn std::fmt::Display) -> SqlError {
+    SqlError::internal(format!("the statement ended abnormally: {error}"))
 }
 
 /// Whether an account lets in whom it has recognised.
@@ -341,15 +343,23 @@ impl mysql_protocol::Session for Session {
     }
 
     async fn prepare(&mut self, text: String) -> Result<Prepared> {
-        let mut state = self.state.lock().await;
+        let mut state = self.state.clone().lock_owned().await;
         let cancel = Cancel::new();
         self.registered.run(Activity::Prepare, &text, state.database.as_deref(), cancel.clone());
-        state.cancel = cancel;
+        state.cancel = cancel.clone();
         state.is_large = is_large_text(&text);
-        let prepared = state.prepare_text(&text).await?;
-        state.see_catalog();
-        state.authorize(&prepared.statement)?;
-        let columns = state.describe_prepared(&prepared).await?;
+        let is_large = state.is_large;
+        let client_gone = CancelOnDrop(Some(cancel));
+        let describing = async move {
+            let described = state.prepare_described(&text).await?;
+            Ok((state, described))
+        };
+        let described = match is_large {
+            true => tokio::spawn(describing).await.unwrap_or_else(|error| Err(ended_abnormally(&error))),
+            false => describing.await,
+        };
+        client_gone.disarm();
+        let (mut state, (prepared, columns)) = described?;
         state.next_prepared += 1;
         let id = state.next_prepared;
         let parameters = vec![ColumnMeta::parameter(); prepared.parameters];

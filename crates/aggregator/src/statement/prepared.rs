@@ -12,7 +12,7 @@ use types::{ErrorKind, Result, SqlError, Value};
 
 impl State {
     /// Parses one statement for later.
-    pub(crate) async fn prepare_text(&self, text: &str) -> Result<PreparedStatement> {
+    async fn prepare_text(&self, text: &str) -> Result<PreparedStatement> {
         let parsed = self.parsed(text, sql::parse::parse_one).await?;
         Ok(PreparedStatement {
             statement: Arc::new(parsed.statement),
@@ -21,9 +21,21 @@ impl State {
         })
     }
 
+    /// The same with its result columns, for who may run it.
+    pub(crate) async fn prepare_described(
+        &mut self,
+        text: &str,
+    ) -> Result<(PreparedStatement, Vec<ColumnMeta>)> {
+        let prepared = self.prepare_text(text).await?;
+        self.see_catalog();
+        self.authorize(&prepared.statement)?;
+        let columns = self.describe_prepared(&prepared).await?;
+        Ok((prepared, columns))
+    }
+
     /// The result columns of a prepared statement; none if it returns no rows or cannot be bound
     /// before its parameters are known.
-    pub(crate) async fn describe_prepared(&self, prepared: &PreparedStatement) -> Result<Vec<ColumnMeta>> {
+    async fn describe_prepared(&self, prepared: &PreparedStatement) -> Result<Vec<ColumnMeta>> {
         let Statement::Query(query) = &*prepared.statement else { return Ok(Vec::new()) };
         let values = vec![Value::Null; prepared.parameters];
         let parameters = Parameters { values: &values, text: &prepared.text };

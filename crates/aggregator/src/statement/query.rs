@@ -428,11 +428,15 @@ impl State {
         // One without tables holds up nobody, and is how clients ask whether the server is there.
         let admitted = if partitions.is_empty() { None } else { Some(self.admit(class).await?) };
         let ts = self.read_timestamp(partitions).await?;
-        let stream = self.start_distributed(&plan, ts, false, false).await?;
+        let mut stream = self.start_distributed(&plan, ts, false, false).await?;
         self.ear = Some(stream.ear());
+        // Leaves refuse what they cannot read before they send a row: while the client has none either, the
+        // statement can begin again.
+        let first = stream.next().await.transpose()?;
+        let rows = futures::stream::iter(first.map(Ok)).chain(stream);
         Ok(match admitted {
-            Some(admitted) => admitted.over(stream).boxed(),
-            None => stream.boxed(),
+            Some(admitted) => admitted.over(rows).boxed(),
+            None => rows.boxed(),
         })
     }
 

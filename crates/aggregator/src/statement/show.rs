@@ -22,10 +22,7 @@ pub(super) fn is_about_messages(what: &ShowWhat) -> bool {
 
 impl State {
     pub(crate) async fn show(&mut self, show: &Show, parameters: Parameters<'_>) -> Result<Answer> {
-        let mut grid = match &show.what {
-            ShowWhat::ClusterStatus => self.tables().cluster_status_grid().await,
-            what => self.show_grid(what)?,
-        };
+        let mut grid = self.show_grid(&show.what).await?;
         match &show.filter {
             None => {}
             Some(ShowFilter::Like(pattern)) => {
@@ -38,7 +35,7 @@ impl State {
         rows_answer(grid)
     }
 
-    fn show_grid(&self, what: &ShowWhat) -> Result<Grid> {
+    async fn show_grid(&self, what: &ShowWhat) -> Result<Grid> {
         Ok(match what {
             ShowWhat::Databases => {
                 let mut grid = Grid::of_text(&["Database"]);
@@ -185,9 +182,7 @@ impl State {
             ShowWhat::BinaryLogs => return Err(SqlError::unsupported("SHOW BINARY LOGS")),
             ShowWhat::Leaves => self.tables().leaves_grid(),
             ShowWhat::Aggregators => self.tables().aggregators_grid(),
-            ShowWhat::ClusterStatus => {
-                return Err(SqlError::internal("the state of a cluster without asking its leaves"));
-            }
+            ShowWhat::ClusterStatus => self.tables().cluster_status_grid().await,
         })
     }
 

@@ -27,8 +27,8 @@
 //! The order of the probe side's rows, where the join claims it, is made anew by a sort.
 //!
 //! Memory: a build side is held only while [`HEADROOM`] of the query's limit is left to others. One that is small
-//! ([`SMALL_PART`]), and a small piece ([`SMALL_BLOCK`]), is taken in any case, and counted. Files go when the last that may read them has gone,
-//! in whatever way the query ends.
+//! ([`SMALL_PART`]), and a small piece ([`SMALL_BLOCK`]), is taken in any case, and counted. Files go when the last
+//! that may read them has gone, in whatever way the query ends.
 //!
 //! Like [`InterruptibleExec`](crate::InterruptibleExec), below which it stands, the node is put in place when
 //! a plan is about to run, and is neither sent nor shown.

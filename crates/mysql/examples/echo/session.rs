@@ -272,13 +272,13 @@ fn texts(name: &str, values: Vec<String>) -> Result<Response, SqlError> {
 
 /// `rows` rows, then an error if there is one.
 fn two_columns(rows: usize, error: Option<SqlError>) -> ResultSet {
-    let batch = |from: usize| {
+    let batch = move |from: usize| {
         let range = from..rows.min(from + BATCH);
         let n: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(|n| n as i64)));
         let text: ArrayRef = Arc::new(StringArray::from_iter_values(range.map(|n| format!("row {n}"))));
         RecordBatch::try_from_iter([("n", n), ("text", text)]).map_err(SqlError::internal)
     };
-    let batches = (0..rows).step_by(BATCH).map(batch).chain(error.map(Err)).collect::<Vec<_>>();
+    let batches = (0..rows).step_by(BATCH).map(batch).chain(error.map(Err));
     ResultSet {
         columns: vec![
             ColumnMeta::new("n", SqlType::BigInt { unsigned: false }),

@@ -14,6 +14,7 @@ use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, GroupingSet};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, binary_expr};
+use std::collections::HashSet;
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
 
@@ -186,7 +187,7 @@ pub(super) fn aggregate(
         _ if grouping.keys.len() > 1 => named_apart(&grouping.keys),
         _ => grouping.keys.clone(),
     };
-    let aggregate = Aggregate::try_new(Arc::new(plan), keys, functions.clone()).map_err(planning)?;
+    let aggregate = Aggregate::try_new(Arc::new(plan), keys, named_once(&functions)).map_err(planning)?;
     let fields: Vec<Expr> = {
         let schema = &aggregate.schema;
         (0..schema.fields().len()).map(|at| Expr::Column(Column::from(schema.qualified_field(at)))).collect()
@@ -248,6 +249,16 @@ fn named_apart(keys: &[Expr]) -> Vec<Expr> {
         _ => key.clone().alias(format!("__key{at}")),
     };
     keys.iter().enumerate().map(named).collect()
+}
+
+/// The functions with a name of its own for each: a cast does not show in a name.
+fn named_once(functions: &[Expr]) -> Vec<Expr> {
+    let mut names = HashSet::new();
+    let named = |(at, function): (usize, &Expr)| match names.insert(function.schema_name().to_string()) {
+        true => function.clone(),
+        false => function.clone().alias(format!("__function{at}")),
+    };
+    functions.iter().enumerate().map(named).collect()
 }
 
 fn grouping_argument(expr: &Expr) -> Option<&Expr> {

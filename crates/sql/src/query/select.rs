@@ -69,12 +69,16 @@ impl Binder<'_> {
         titles: Option<&[String]>,
         places: &mut Option<Places>,
     ) -> Result<Rows, SqlError> {
-        let scope = source.scope;
+        let mut scope = source.scope;
         let mut plan = source.plan;
         if let Some(condition) = &select.selection {
             let condition = self.expr(condition, Env::new(&scope, Clause::Where))?;
             let condition = self.rules.condition(condition)?;
             plan = filter(plan, condition.expr)?;
+        }
+        if has_rollup(&select.group_by) {
+            // Rows of all values together have NULL for them.
+            scope.columns.iter_mut().for_each(|column| column.nullable = true);
         }
         let chosen = places.is_some().then(|| plan.clone());
         let whole = Env {
@@ -365,6 +369,12 @@ pub(super) fn ordinal(expr: &ast::Expr) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+fn has_rollup(group_by: &ast::GroupByExpr) -> bool {
+    let ast::GroupByExpr::Expressions(exprs, modifiers) = group_by else { return false };
+    modifiers.contains(&ast::GroupByWithModifier::Rollup)
+        || exprs.iter().any(|expr| matches!(expr, ast::Expr::Rollup(_)))
 }
 
 fn item_at(items: &[Item], place: usize, clause: Clause) -> Result<&Item, SqlError> {

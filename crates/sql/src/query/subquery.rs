@@ -2,7 +2,7 @@
 //!
 //! DataFusion plans EXISTS and IN only in filters. Elsewhere they become scalar subqueries that count.
 
-use super::binder::{Binder, Env, Rows, Truth, alias_plan, named, planning, project};
+use super::binder::{Binder, Env, Output, Rows, Truth, alias_plan, named, planning, project};
 use super::errors::{Clause, wrong_columns};
 use super::expr::{comparison_of, unnested};
 use super::from::filter;
@@ -84,8 +84,13 @@ impl Binder<'_> {
         env: Env<'_>,
     ) -> Result<Typed, SqlError> {
         let rows = self.inner(query, env)?;
-        if yields_a_row(&rows.plan) {
-            return Ok(Typed::boolean(lit(!negated), false));
+        match single_row(&rows.plan)? {
+            Some(SingleRow { condition: None, .. }) => return Ok(Typed::boolean(lit(!negated), false)),
+            Some(SingleRow { condition: Some(condition), .. }) if is_correlated(&rows.plan) => {
+                let holds = Typed::boolean(condition, false);
+                return if negated { self.rules.not(holds) } else { Ok(holds) };
+            }
+            _ => {}
         }
         let plan = match rows.plan {
             // What is selected does not matter.
@@ -116,9 +121,14 @@ impl Binder<'_> {
         let value = self.expr(expr, env)?;
         let rows = self.inner(query, env)?;
         let (value, rows, arrow) = self.comparable_rows(value, rows)?;
+        let correlated = is_correlated(&rows.plan);
+        if correlated && let Some(single) = single_row(&rows.plan)? {
+            let [inside] = single.values(&rows.columns)?.try_into().map_err(|_| wrong_columns(1))?;
+            let equal = self.rules.compare(Comparison::Equal, value, inside)?;
+            return self.of_single_row(single.condition, equal, false, negated);
+        }
         // A subquery cannot look at an aggregate of the query around it.
         let grouped = has_aggregate(&value.expr);
-        let correlated = !rows.plan.all_out_ref_exprs().is_empty();
         // NULL is in nothing if there is nothing, which depends on the row of the query around.
         if env.truth == Truth::Conjunct && negated && correlated && !grouped {
             let (plan, _, equal) = self.equal_rows(value, rows, &arrow, env.scope)?;
@@ -142,6 +152,24 @@ impl Binder<'_> {
             return Ok(Typed::boolean(Expr::InSubquery(found), nullable));
         }
         let found = self.counted_in(value, rows, &arrow, env.scope)?;
+        if negated { self.rules.not(found) } else { Ok(found) }
+    }
+
+    /// What `compared` says of a subquery's only row, or `without` if it has none.
+    fn of_single_row(
+        &mut self,
+        condition: Option<Expr>,
+        compared: Typed,
+        without: bool,
+        negated: bool,
+    ) -> Result<Typed, SqlError> {
+        let found = match condition {
+            None => compared,
+            Some(condition) => self.choose(
+                vec![Typed::boolean(condition, false)],
+                vec![compared, Typed::boolean(lit(without), false)],
+            )?,
+        };
         if negated { self.rules.not(found) } else { Ok(found) }
     }
 
@@ -230,6 +258,12 @@ impl Binder<'_> {
         if rows.columns.len() != values.len() {
             return Err(wrong_columns(values.len()));
         }
+        if is_correlated(&rows.plan)
+            && let Some(single) = single_row(&rows.plan)?
+        {
+            let equal = self.compare_rows(Comparison::Equal, single.values(&rows.columns)?, values)?;
+            return self.of_single_row(single.condition, equal, false, negated);
+        }
         let may_be_null =
             values.iter().any(|value| value.nullable) || rows.columns.iter().any(|column| column.nullable);
         let relation = self.relation_name("__in");
@@ -286,32 +320,83 @@ impl Binder<'_> {
             (BinaryOperator::NotEq, true) => return self.in_subquery(left, query, true, env),
             _ => {}
         }
-        let operator = match comparison_of(op) {
-            Some(Comparison::Equal) => Operator::Eq,
-            Some(Comparison::NotEqual) => Operator::NotEq,
-            Some(Comparison::Less) => Operator::Lt,
-            Some(Comparison::LessOrEqual) => Operator::LtEq,
-            Some(Comparison::Greater) => Operator::Gt,
-            Some(Comparison::GreaterOrEqual) => Operator::GtEq,
-            _ => return Err(SqlError::unsupported(format_args!("{op} with ANY or ALL"))),
+        let unsupported = || SqlError::unsupported(format_args!("{op} with ANY or ALL"));
+        let comparison = comparison_of(op).ok_or_else(unsupported)?;
+        let operator = match comparison {
+            Comparison::Equal => Operator::Eq,
+            Comparison::NotEqual => Operator::NotEq,
+            Comparison::Less => Operator::Lt,
+            Comparison::LessOrEqual => Operator::LtEq,
+            Comparison::Greater => Operator::Gt,
+            Comparison::GreaterOrEqual => Operator::GtEq,
+            _ => return Err(unsupported()),
         };
         let value = self.expr(left, env)?;
         let rows = self.inner(query, env)?;
         let (value, rows, _) = self.comparable_rows(value, rows)?;
+        if is_correlated(&rows.plan)
+            && let Some(single) = single_row(&rows.plan)?
+        {
+            let [inside] = single.values(&rows.columns)?.try_into().map_err(|_| wrong_columns(1))?;
+            let compared = self.rules.compare(comparison, value, inside)?;
+            return self.of_single_row(single.condition, compared, all, false);
+        }
         let quantifier = if all { SetQuantifier::All } else { SetQuantifier::Any };
         let comparison = SetComparison::new(Box::new(value.expr), subquery(rows.plan), operator, quantifier);
         Ok(Typed::boolean(Expr::SetComparison(comparison), true))
     }
 }
 
-/// Whether the plan yields a row whatever its tables hold: an aggregation without groups does.
-fn yields_a_row(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Projection(projection) => yields_a_row(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => yields_a_row(&alias.input),
-        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
-        _ => false,
+/// A subquery that aggregates without groups: of one row, which it has whatever its tables hold, or has not
+/// where its HAVING says so. As a join with its groups it would miss that row where nothing correlates; a scalar
+/// subquery does not.
+struct SingleRow {
+    /// Without HAVING.
+    plan: LogicalPlan,
+    /// Whether there is the row: TRUE or FALSE.
+    condition: Option<Expr>,
+}
+
+impl SingleRow {
+    /// The values of the row, in the order of the subquery's columns.
+    fn values(&self, columns: &[Output]) -> Result<Vec<Typed>, SqlError> {
+        let value = |output: &Output| {
+            let plan = project(self.plan.clone(), vec![Expr::Column(output.column.clone())])?;
+            let expr = Expr::ScalarSubquery(subquery(plan));
+            Ok(Typed { expr, nullable: true, ..output.typed() })
+        };
+        columns.iter().map(value).collect()
     }
+}
+
+fn single_row(plan: &LogicalPlan) -> Result<Option<SingleRow>, SqlError> {
+    Ok(match plan {
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
+            Some(SingleRow { plan: plan.clone(), condition: None })
+        }
+        LogicalPlan::Filter(having) => match single_row(&having.input)? {
+            Some(SingleRow { plan, condition: None }) => {
+                let holds = vec![named(having.predicate.clone(), "__holds")];
+                let holds = Expr::ScalarSubquery(subquery(project(plan.clone(), holds)?));
+                Some(SingleRow { plan, condition: Some(holds.is_true()) })
+            }
+            _ => None,
+        },
+        LogicalPlan::Projection(projection) => match single_row(&projection.input)? {
+            Some(single) => {
+                Some(SingleRow { plan: project(single.plan, projection.expr.clone())?, ..single })
+            }
+            None => None,
+        },
+        LogicalPlan::SubqueryAlias(alias) => single_row(&alias.input)?
+            .filter(|single| single.condition.is_none())
+            .map(|single| SingleRow { plan: plan.clone(), ..single }),
+        _ => None,
+    })
+}
+
+fn is_correlated(plan: &LogicalPlan) -> bool {
+    !plan.all_out_ref_exprs().is_empty()
 }
 
 fn has_aggregate(expr: &Expr) -> bool {
