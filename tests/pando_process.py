@@ -77,9 +77,11 @@ class Process:
     def pid(self):
         return self.process.pid
 
-    def resident_bytes(self):
+    def resident_bytes(self, at_most=False):
+        """Now, or the most since it started."""
+        field = "VmHWM:" if at_most else "VmRSS:"
         with open(f"/proc/{self.pid}/status") as status:
-            (line,) = [line for line in status if line.startswith("VmRSS:")]
+            (line,) = [line for line in status if line.startswith(field)]
         return int(line.split()[1]) << 10
 
     @staticmethod

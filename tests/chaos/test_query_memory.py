@@ -319,3 +319,28 @@ def test_a_kill_frees_memory_and_files_on_every_node(tmp_path, rows):
             print(f"{phase}: free on every node after {took * 1000:.0f} ms, errno {error}")
         assert errors.count(1317) > len(PHASES) // 2, errors
         cluster.wait_until_at_rest(ANSWER_LIMIT, "after kills")
+
+
+def test_a_statement_too_large_for_memory_is_an_error(tmp_path):
+    memory = 256 << 20
+    server = Pando(tmp_path / "data", "--partitions", 2, "--memory", memory)
+    server.start()
+    try:
+        with server.connect(autocommit=True) as connection:
+            cursor = connection.cursor()
+            cursor.execute("CREATE DATABASE d")
+            connection.select_db("d")
+            cursor.execute("CREATE TABLE t (a INT, s LONGTEXT)")
+            values = lambda rows: "INSERT INTO t VALUES " + ",".join(["(7,'x')"] * rows)  # noqa: E731
+            for statement in (values(1_000_000), "SELECT 1 IN (" + ",".join(["7"] * 3_000_000) + ")"):
+                with pytest.raises(pymysql.err.MySQLError) as caught:
+                    cursor.execute(statement)
+                assert caught.value.args[0] == 1038 and "memory budget exhausted" in caught.value.args[1]
+            cursor.execute("SHOW ERRORS")
+            assert cursor.fetchall()[0][1] == 1038
+            # What is one long value takes little more than its length.
+            assert cursor.execute("INSERT INTO t VALUES (8, %s)", ["a" * 20_000_000]) == 1
+            assert cursor.execute(values(50_000)) == 50_000
+            assert server.resident_bytes(at_most=True) < 1.5 * memory
+    finally:
+        server.kill()

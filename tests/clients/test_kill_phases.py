@@ -106,8 +106,8 @@ def test_many_large_statements_hold_up_no_small_one(server, database, numbers, c
     for statement in large:
         cursor.execute(f"KILL QUERY {statement.id}")
     for statement in large:
-        # One may be through before.
-        assert statement.end() in (1317, None)
+        # One may be through before, or be refused since the others take all the memory.
+        assert statement.end() in (1317, 1038, None)
         statement.connection.close()
 
 

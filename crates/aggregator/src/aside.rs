@@ -19,16 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use types::{Result, SqlError};
 
-/// Bytes from which a text is large.
-const LARGE_TEXT: usize = 32 << 10;
 /// From where a plan is large: nodes and expressions, where a node counts for [`NODE`] of them. The largest of
 /// TPC-H's have a third of it.
 const LARGE_PLAN: usize = 1_000;
 const NODE: usize = 8;
-
-pub(crate) fn is_large_text(text: &str) -> bool {
-    text.len() >= LARGE_TEXT
-}
 
 /// Whether the plan takes long to optimize.
 pub(crate) fn is_large_plan(plan: &LogicalPlan) -> bool {

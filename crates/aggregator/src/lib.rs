@@ -22,6 +22,7 @@ mod commit;
 mod estimates;
 mod files;
 mod ids;
+mod large_texts;
 mod leases;
 mod leaves;
 mod links;

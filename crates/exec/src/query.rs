@@ -35,11 +35,18 @@ struct CancelState {
     cancelled: AtomicBool,
     reason: Mutex<Option<SqlError>>,
     notify: Notify,
+    /// Stops this one too.
+    parent: Option<Cancel>,
 }
 
 impl Cancel {
     pub fn new() -> Cancel {
         Cancel::default()
+    }
+
+    /// What stops when this does, and may stop by itself: a query of a statement.
+    pub fn child(&self) -> Cancel {
+        Cancel(Arc::new(CancelState { parent: Some(self.clone()), ..CancelState::default() }))
     }
 
     /// Stops the query; its result stream yields `reason`. The first call counts.
@@ -50,16 +57,21 @@ impl Cancel {
     }
 
     pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled_itself() || self.0.parent.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+
+    fn is_cancelled_itself(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
     /// The reason once the query is cancelled.
     pub fn reason(&self) -> Option<SqlError> {
-        self.is_cancelled().then(|| {
+        let own = self.is_cancelled_itself().then(|| {
             self.0.reason.lock().clone().unwrap_or_else(|| {
                 SqlError::new(ErrorKind::QueryInterrupted, "Query execution was interrupted")
             })
-        })
+        });
+        own.or_else(|| self.0.parent.as_ref()?.reason())
     }
 
     /// An error once the query is cancelled.
@@ -77,7 +89,13 @@ impl Cancel {
             if let Some(reason) = self.reason() {
                 return reason;
             }
-            notified.await;
+            match &self.0.parent {
+                None => notified.await,
+                Some(parent) => tokio::select! {
+                    () = notified => {}
+                    reason = Box::pin(parent.cancelled()) => return reason,
+                },
+            }
         }
     }
 }
@@ -327,5 +345,29 @@ fn shared(error: DataFusionError) -> Arc<DataFusionError> {
     match error {
         DataFusionError::Shared(error) => error,
         other => Arc::new(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_ends_with_its_parent_and_by_itself() {
+        let error = |message: &str| SqlError::new(ErrorKind::QueryInterrupted, message);
+        let parent = Cancel::new();
+        let (first, second) = (parent.child(), parent.child());
+        first.cancel(error("by itself"));
+        assert_eq!(first.cancelled().await.message, "by itself");
+        assert!(!parent.is_cancelled() && !second.is_cancelled());
+        let waiting = tokio::spawn({
+            let second = second.clone();
+            async move { second.cancelled().await.message }
+        });
+        tokio::task::yield_now().await;
+        parent.cancel(error("from above"));
+        assert_eq!(waiting.await.unwrap(), "from above");
+        assert_eq!(first.reason().unwrap().message, "by itself");
+        assert_eq!(second.reason().unwrap().message, "from above");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) use savepoints::Savepoints;
 pub(crate) use state::{Client, Level, PreparedStatement, State, find_table};
 pub(crate) use variables::server_variables;
 
-use crate::aside::is_large_text;
+use crate::large_texts::{hold_for, is_large_text};
 use crate::processes::{Activity, Process, Registered, Stage, interrupted};
 use crate::server::{Aggregator, host_names};
 use crate::statement::{Answer, Loading};
@@ -128,15 +128,22 @@ impl Session {
         let cancel = Cancel::new();
         state.cancel = cancel.clone();
         state.deadline = None;
-        state.is_large = work.is_large(&state);
-        let is_large = state.is_large;
+        let held = hold_for(work.text(&state), &state.aggregator.memory);
+        let is_large = is_large_text(work.text(&state));
+        state.is_large = is_large;
         let client_gone = CancelOnDrop(Some(cancel.clone()));
         let statement = async move {
             let aggregator = state.aggregator.clone();
             let process = registered.process();
-            let answer = {
-                let work = work.run(&mut state, &registered, &cancel);
-                end_waits_if_cancelled(work, &cancel, &aggregator, process).await
+            let answer = match held {
+                Ok(_held) => {
+                    let work = work.run(&mut state, &registered, &cancel);
+                    end_waits_if_cancelled(work, &cancel, &aggregator, process).await
+                }
+                Err(error) => {
+                    state.note_failure(&error);
+                    Err(error)
+                }
             };
             if answer.is_err() {
                 aggregator.processes.failed();
@@ -247,12 +254,10 @@ enum Work {
 }
 
 impl Work {
-    fn is_large(&self, state: &State) -> bool {
+    fn text<'a>(&'a self, state: &'a State) -> &'a str {
         match self {
-            Work::Text(text) => is_large_text(text),
-            Work::Prepared { id, .. } => {
-                state.prepared.get(id).is_some_and(|prepared| is_large_text(&prepared.text))
-            }
+            Work::Text(text) => text,
+            Work::Prepared { id, .. } => state.prepared.get(id).map_or("", |prepared| &prepared.text),
         }
     }
 
@@ -350,7 +355,9 @@ impl mysql_protocol::Session for Session {
         state.is_large = is_large_text(&text);
         let is_large = state.is_large;
         let client_gone = CancelOnDrop(Some(cancel));
+        let held = hold_for(&text, &state.aggregator.memory)?;
         let describing = async move {
+            let _held = held;
             let described = state.prepare_described(&text).await?;
             Ok((state, described))
         };

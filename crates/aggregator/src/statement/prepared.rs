@@ -2,7 +2,7 @@
 
 use super::query::{Parameters, column_meta};
 use super::{Answer, done};
-use crate::aside::is_large_text;
+use crate::large_texts::{hold_for, is_large_text};
 
 use crate::session::{PreparedStatement, State};
 use mysql_protocol::ColumnMeta;
@@ -67,6 +67,7 @@ impl State {
             return Err(SqlError::new(ErrorKind::WrongArguments, "Incorrect arguments to EXECUTE"));
         }
         self.is_large |= is_large_text(&prepared.text);
+        let _held = hold_for(&prepared.text, &self.aggregator.memory)?;
         let values: Vec<Value> = using.iter().map(|variable| self.user_variable(variable)).collect();
         if let Some(answer) = self.run_prepared_kept(&prepared, &values, true).await {
             return answer;

@@ -3,7 +3,8 @@
 use super::Answer;
 use super::grid::Grid;
 use crate::admission::{Admitted, Applicant, Class, Settings, class_of};
-use crate::aside::{is_large_plan, is_large_text};
+use crate::aside::is_large_plan;
+use crate::large_texts::is_large_text;
 use crate::leases::HeldSnapshot;
 use crate::leaves::PinnedLeaves;
 use crate::plans::NamedTable;
@@ -552,7 +553,8 @@ impl State {
         };
         let memory = self.variables.number("pando_query_memory").filter(|bytes| *bytes > 0);
         let memory = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let context = QueryContext { snapshots, cancel: self.cancel.clone(), memory };
+        // A query that failed does not end the statement, which may begin again.
+        let context = QueryContext { snapshots, cancel: self.cancel.child(), memory };
         let read = Read { catalog, view, deadline: self.deadline, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, _hold: hold })
