@@ -46,8 +46,10 @@ const MOST_BYTES: usize = 64 << 20;
 const MOST_SEEN: usize = 8_192;
 /// A form is planned so often for values that have not come before.
 pub(crate) const MOST_TRIES: u32 = 3;
-/// Forms that something is known of, of some kilobytes at most.
+/// Forms that something is known of.
 const MOST_FORMS: usize = 1_024;
+/// The longest form, and the most that its values may be long together.
+pub(crate) const LONGEST_FORM: usize = 8 << 10;
 /// The longest key that a plan is kept under: text, values and variables.
 pub(crate) const LONGEST_KEY: usize = 32 << 10;
 /// How long a plan is used.

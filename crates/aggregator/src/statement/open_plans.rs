@@ -5,7 +5,7 @@ use super::kept_plans::add_value;
 use super::query::{Parameters, column_meta, leaves_among, partitions_read};
 use crate::admission::class_of;
 use crate::aside::is_large_plan;
-use crate::plans::{Form, KeptPlan, LONGEST_KEY, MOST_TRIES};
+use crate::plans::{Form, KeptPlan, LONGEST_FORM, LONGEST_KEY, MOST_TRIES};
 use crate::session::State;
 use exec::DistributedPlan;
 use mysql_protocol::ColumnMeta;
@@ -15,6 +15,7 @@ use sql::query::{OpenQuery, bind_open, momentary};
 use sql::statement::Statement;
 use sqlparser::ast;
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
 use types::{Result, Value};
@@ -33,10 +34,21 @@ impl OpenForm<'_> {
     fn plan_key(&self, fixed: &[usize]) -> Option<String> {
         let mut key = format!("{}\0open", self.key);
         for place in fixed {
+            let _ = write!(key, "\0{place}:");
             add_value(&mut key, self.values.get(*place)?)?;
         }
         (key.len() <= LONGEST_KEY).then_some(key)
     }
+}
+
+/// What is kept with a plan of the values that it was made for.
+fn kept_with_plan(values: &[Value]) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    };
+    values.iter().map(bytes).sum()
 }
 
 impl State {
@@ -51,14 +63,14 @@ impl State {
         } else {
             (Cow::Borrowed(parameters.text), Cow::Borrowed(parameters.values))
         };
-        if values.len() > MOST_VALUES {
+        if values.len() > MOST_VALUES || kept_with_plan(&values) > LONGEST_FORM {
             return None;
         }
         // A prepared statement's text has no literals taken out, so it may mean something else.
         let kind = if parameters.values.is_empty() { "text" } else { "prepared" };
         let meaning = self.meaning()?;
         let key = format!("{kind}\0{}\0{}\0{meaning}{text}", meaning.len(), text.len());
-        Some(OpenForm { key, text, values })
+        (key.len() <= LONGEST_FORM).then_some(OpenForm { key, text, values })
     }
 
     /// A plan that was kept for others of the query's values, and is good for these.
@@ -67,10 +79,15 @@ impl State {
         parameters: &Parameters<'_>,
     ) -> Result<Option<(Arc<KeptPlan>, Arc<DistributedPlan>)>> {
         let Some(form) = self.open_form(parameters) else { return Ok(None) };
+        self.limit_time();
         let fixed = self.aggregator.plans.form(&form.key).and_then(|known| known.fixed);
         let Some(fixed) = fixed else { return Ok(None) };
         let Some(key) = form.plan_key(&fixed) else { return Ok(None) };
-        let Some(kept) = self.kept_plan(&key).await? else { return Ok(None) };
+        let Some(kept) =
+            self.kept_plan(&key).await?.filter(|kept| kept.open.fixed().eq(fixed.iter().copied()))
+        else {
+            return Ok(None);
+        };
         let constants = {
             let tables = self.tables();
             let parameters = Parameters { values: &form.values, text: "" };

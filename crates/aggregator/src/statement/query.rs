@@ -411,7 +411,7 @@ impl State {
     }
 
     /// A query ends by itself, from now on, unless that was said before.
-    fn limit_time(&mut self) {
+    pub(super) fn limit_time(&mut self) {
         if self.deadline.is_none()
             && let Some(limit) = self.variables.number("max_execution_time").filter(|ms| *ms > 0)
         {

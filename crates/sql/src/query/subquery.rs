@@ -5,15 +5,16 @@
 use super::binder::{Binder, Env, Output, Rows, Truth, alias_plan, named, planning, project};
 use super::errors::{Clause, wrong_columns};
 use super::expr::{comparison_of, unnested};
-use super::from::filter;
+use super::from::{filter, has_subquery};
 use super::scope::Scope;
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::typed::BIGINT;
 use crate::functions::single_value;
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
+use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, Subquery, lit};
@@ -84,7 +85,7 @@ impl Binder<'_> {
         env: Env<'_>,
     ) -> Result<Typed, SqlError> {
         let rows = self.inner(query, env)?;
-        match single_row(&rows.plan)? {
+        match single_row(&rows.plan, env.scope)? {
             Some(SingleRow { condition: None, .. }) => return Ok(Typed::boolean(lit(!negated), false)),
             Some(SingleRow { condition: Some(condition), .. }) if is_correlated(&rows.plan) => {
                 let holds = Typed::boolean(condition, false);
@@ -122,7 +123,7 @@ impl Binder<'_> {
         let rows = self.inner(query, env)?;
         let (value, rows, arrow) = self.comparable_rows(value, rows)?;
         let correlated = is_correlated(&rows.plan);
-        if correlated && let Some(single) = single_row(&rows.plan)? {
+        if correlated && let Some(single) = single_row(&rows.plan, env.scope)? {
             let [inside] = single.values(&rows.columns)?.try_into().map_err(|_| wrong_columns(1))?;
             let equal = self.rules.compare(Comparison::Equal, value, inside)?;
             return self.of_single_row(single.condition, equal, false, negated);
@@ -259,7 +260,7 @@ impl Binder<'_> {
             return Err(wrong_columns(values.len()));
         }
         if is_correlated(&rows.plan)
-            && let Some(single) = single_row(&rows.plan)?
+            && let Some(single) = single_row(&rows.plan, env.scope)?
         {
             let equal = self.compare_rows(Comparison::Equal, single.values(&rows.columns)?, values)?;
             return self.of_single_row(single.condition, equal, false, negated);
@@ -335,7 +336,7 @@ impl Binder<'_> {
         let rows = self.inner(query, env)?;
         let (value, rows, _) = self.comparable_rows(value, rows)?;
         if is_correlated(&rows.plan)
-            && let Some(single) = single_row(&rows.plan)?
+            && let Some(single) = single_row(&rows.plan, env.scope)?
         {
             let [inside] = single.values(&rows.columns)?.try_into().map_err(|_| wrong_columns(1))?;
             let compared = self.rules.compare(comparison, value, inside)?;
@@ -361,38 +362,62 @@ impl SingleRow {
     /// The values of the row, in the order of the subquery's columns.
     fn values(&self, columns: &[Output]) -> Result<Vec<Typed>, SqlError> {
         let value = |output: &Output| {
-            let plan = project(self.plan.clone(), vec![Expr::Column(output.column.clone())])?;
-            let expr = Expr::ScalarSubquery(subquery(plan));
+            let expr = one_value(&self.plan, Expr::Column(output.column.clone()))?;
             Ok(Typed { expr, nullable: true, ..output.typed() })
         };
         columns.iter().map(value).collect()
     }
 }
 
-fn single_row(plan: &LogicalPlan) -> Result<Option<SingleRow>, SqlError> {
+/// `scope`: that of the query around the subquery.
+fn single_row(plan: &LogicalPlan, scope: &Scope) -> Result<Option<SingleRow>, SqlError> {
     Ok(match plan {
         LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
             Some(SingleRow { plan: plan.clone(), condition: None })
         }
-        LogicalPlan::Filter(having) => match single_row(&having.input)? {
+        LogicalPlan::Filter(having) => match single_row(&having.input, scope)? {
             Some(SingleRow { plan, condition: None }) => {
-                let holds = vec![named(having.predicate.clone(), "__holds")];
-                let holds = Expr::ScalarSubquery(subquery(project(plan.clone(), holds)?));
+                let holds = match having.predicate.contains_outer() && !has_subquery(&having.predicate) {
+                    true => seen_from_outside(&having.predicate, &plan, scope)?,
+                    false => one_value(&plan, named(having.predicate.clone(), "__holds"))?,
+                };
                 Some(SingleRow { plan, condition: Some(holds.is_true()) })
             }
             _ => None,
         },
-        LogicalPlan::Projection(projection) => match single_row(&projection.input)? {
+        LogicalPlan::Projection(projection) => match single_row(&projection.input, scope)? {
             Some(single) => {
                 Some(SingleRow { plan: project(single.plan, projection.expr.clone())?, ..single })
             }
             None => None,
         },
-        LogicalPlan::SubqueryAlias(alias) => single_row(&alias.input)?
+        LogicalPlan::SubqueryAlias(alias) => single_row(&alias.input, scope)?
             .filter(|single| single.condition.is_none())
             .map(|single| SingleRow { plan: plan.clone(), ..single }),
         _ => None,
     })
+}
+
+/// `(SELECT value FROM plan)`
+fn one_value(plan: &LogicalPlan, value: Expr) -> Result<Expr, SqlError> {
+    Ok(Expr::ScalarSubquery(subquery(project(plan.clone(), vec![value])?)))
+}
+
+/// A condition on the only row of a subquery, and on the row of the query around it, as that query sees it: a scalar
+/// subquery may look outward in its WHERE alone.
+fn seen_from_outside(condition: &Expr, plan: &LogicalPlan, scope: &Scope) -> Result<Expr, SqlError> {
+    let seen = condition.clone().transform_down(|expr| match expr {
+        Expr::Column(column) => {
+            let value = one_value(plan, Expr::Column(column))
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
+        }
+        Expr::OuterReferenceColumn(_, column) if scope.of_plan(&column).is_some() => {
+            Ok(Transformed::yes(Expr::Column(column)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    });
+    seen.data().map_err(planning)
 }
 
 fn is_correlated(plan: &LogicalPlan) -> bool {
