@@ -12,12 +12,14 @@ use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
+use datafusion::physical_expr::split_conjunction;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{replace_children_if_necessary, reset_plan_states};
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
@@ -77,7 +79,28 @@ pub fn connect(plan: Arc<dyn ExecutionPlan>, options: &ConfigOptions) -> Result<
         pushing.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     }
     let plan = FilterPushdown::new_post_optimization().optimize(plan, &pushing)?;
+    let plan = without_filters_below_sorts(plan)?;
     align(build_keys::gather(without_barriers(plan, false)?)?, &mut HashSet::new())
+}
+
+/// Takes the filters that DataFusion puts between a sort and an input that takes none. That of a partitioned join
+/// looks for each row among the keys of the partition that DataFusion's own hash gives the row, which is not where our
+/// shuffles send it; scans know that ([`crate::scan`]), a filter does not.
+fn without_filters_below_sorts(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let Some(filter) =
+            node.downcast_ref::<SortExec>().and_then(|sort| sort.input().downcast_ref::<FilterExec>())
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let is_runtime = |part: &&Arc<dyn PhysicalExpr>| part.is::<DynamicFilterPhysicalExpr>();
+        if !split_conjunction(filter.predicate()).iter().all(is_runtime) {
+            return Ok(Transformed::no(node));
+        }
+        let input = filter.input().clone();
+        replace_children_if_necessary(node, vec![input]).map(Transformed::yes)
+    })
+    .data()
 }
 
 /// Takes the filter from joins whose partitions may not all be read.

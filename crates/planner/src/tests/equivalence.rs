@@ -259,6 +259,9 @@ pub(super) const QUERIES: &[&str] = &[
     "SELECT 'one', sum(k) FROM a UNION ALL SELECT 'two', count(*) FROM b UNION ALL SELECT s, g FROM c WHERE id < 9",
     "SELECT x.n, count(*) FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 2) x JOIN a ON a.g = x.n GROUP BY x.n",
     "SELECT k, g FROM a INTERSECT SELECT k, g FROM b",
+    // The sort comes to stand below the join that is shuffled.
+    "(SELECT k, g FROM a) INTERSECT (SELECT g, count(*) FROM c GROUP BY g) ORDER BY 2, 1",
+    "SELECT x.id, x.s FROM a x JOIN c y ON x.g = y.g AND x.s = y.s ORDER BY x.s NULLS FIRST, x.id",
     "SELECT k FROM a EXCEPT SELECT k FROM b",
     "SELECT min(t), 1 FROM a UNION SELECT min(t), 1 FROM b",
     "SELECT max(id) FROM a UNION ALL SELECT 7",
