@@ -222,9 +222,10 @@ class Sleeper(Statement):
             self.rows = self.cursor.fetchall()
 
 
-def killed(cursor, statement):
-    """Kills the statement; how long it took to end, and its rows."""
+def killed(cursor, statement, planned=lambda: True):
+    """Kills the statement; its error, and its rows."""
     until_running(cursor, statement)
+    until("it is planned", planned)
     begin = time.monotonic()
     cursor.execute(f"KILL QUERY {statement.id}")
     error = statement.end()
@@ -237,9 +238,11 @@ def killed(cursor, statement):
 
 def test_what_breaks_off_a_sleep_makes_it_one_where_nothing_else_is_asked(server, database, numbers, connection):
     cursor = connection.cursor()
-    assert killed(cursor, Sleeper(server, database, "SELECT SLEEP(100)")) == (None, ((1,),))
-    assert killed(cursor, Sleeper(server, database, "SELECT 7, SLEEP(100) + 1, IF(1, SLEEP(50), 2)")) == (
-        None, ((7, 2, 1),))
+    # Before that it is an error.
+    planned = lambda: server.metrics()["pando_queries_running"] == 1  # noqa: E731
+    assert killed(cursor, Sleeper(server, database, "SELECT SLEEP(100)"), planned) == (None, ((1,),))
+    sql = "SELECT 7, SLEEP(100) + 1, IF(1, SLEEP(50), 2)"
+    assert killed(cursor, Sleeper(server, database, sql), planned) == (None, ((7, 2, 1),))
     # With a table, or in a statement that writes, it is an error.
     assert killed(cursor, Sleeper(server, database, "SELECT SLEEP(100) FROM n"))[0] == 1317
     assert killed(cursor, Sleeper(server, database, "SELECT COUNT(*) FROM n WHERE SLEEP(0.1)"))[0] == 1317
