@@ -30,7 +30,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    fn operator(self) -> Operator {
+    pub(crate) fn operator(self) -> Operator {
         match self {
             Comparison::Equal => Operator::Eq,
             Comparison::NotEqual => Operator::NotEq,

@@ -17,7 +17,7 @@ use datafusion::common::{Column, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, Subquery, lit};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Subquery, lit};
 use sqlparser::ast::{self, BinaryOperator};
 use std::sync::Arc;
 use types::SqlError;
@@ -321,16 +321,11 @@ impl Binder<'_> {
             (BinaryOperator::NotEq, true) => return self.in_subquery(left, query, true, env),
             _ => {}
         }
-        let unsupported = || SqlError::unsupported(format_args!("{op} with ANY or ALL"));
-        let comparison = comparison_of(op).ok_or_else(unsupported)?;
-        let operator = match comparison {
-            Comparison::Equal => Operator::Eq,
-            Comparison::NotEqual => Operator::NotEq,
-            Comparison::Less => Operator::Lt,
-            Comparison::LessOrEqual => Operator::LtEq,
-            Comparison::Greater => Operator::Gt,
-            Comparison::GreaterOrEqual => Operator::GtEq,
-            _ => return Err(unsupported()),
+        let comparison = match comparison_of(op) {
+            None | Some(Comparison::NullSafeEqual) => {
+                return Err(SqlError::unsupported(format_args!("{op} with ANY or ALL")));
+            }
+            Some(comparison) => comparison,
         };
         let value = self.expr(left, env)?;
         let rows = self.inner(query, env)?;
@@ -343,7 +338,8 @@ impl Binder<'_> {
             return self.of_single_row(single.condition, compared, all, false);
         }
         let quantifier = if all { SetQuantifier::All } else { SetQuantifier::Any };
-        let comparison = SetComparison::new(Box::new(value.expr), subquery(rows.plan), operator, quantifier);
+        let comparison =
+            SetComparison::new(Box::new(value.expr), subquery(rows.plan), comparison.operator(), quantifier);
         Ok(Typed::boolean(Expr::SetComparison(comparison), true))
     }
 }
