@@ -4,6 +4,7 @@
 //! * [`channels`]: one pool of connections a process, by address; TLS between nodes.
 //! * [`server`]: the listening side of a process.
 //! * [`clocks`]: what messages tell of their senders' clocks.
+//! * `columns`: rows as bytes.
 //! * [`leaf`]: timestamps, writes and the ends of transactions at leaves.
 //! * [`error`]: a [`types::SqlError`] crosses the wire whole, in the details of a status; a
 //!   connection that fails becomes one that names the node.
@@ -13,6 +14,7 @@
 
 pub mod channels;
 pub mod clocks;
+mod columns;
 pub mod error;
 pub mod leaf;
 pub mod metadata;

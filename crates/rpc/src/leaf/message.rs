@@ -1,7 +1,6 @@
 //! Words of the code as messages, and back.
 
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use crate::columns::{Decoder, Encoder};
 use arrow::record_batch::RecordBatch;
 use columnstore::{
     Conflict, FewRead, FewRows, IfLocked, InsertedOrLocked, Inspect, KeyRead, KeyRow, LockRequest,
@@ -209,21 +208,13 @@ pub(super) fn take_report(report: wire::WaitReport) -> Result<WaitReport, Status
     Ok(WaitReport { leaf: NodeId(report.leaf), waits: waits.collect::<Result<_, Status>>()? })
 }
 
-/// A batch as an Arrow IPC stream.
 pub(super) fn put_rows(rows: &RecordBatch) -> Result<bytes::Bytes, SqlError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema()).map_err(SqlError::internal)?;
-    writer.write(rows).map_err(SqlError::internal)?;
-    writer.finish().map_err(SqlError::internal)?;
-    writer.into_inner().map(Into::into).map_err(SqlError::internal)
+    Encoder::default().encode(rows).map_err(SqlError::internal)
 }
 
 pub(super) fn take_rows(bytes: &bytes::Bytes) -> Result<RecordBatch, SqlError> {
     let malformed = |error| SqlError::internal(format!("the rows of a request cannot be read: {error}"));
-    let mut reader = StreamReader::try_new(bytes.as_ref(), None).map_err(malformed)?;
-    match reader.next() {
-        Some(batch) => batch.map_err(malformed),
-        None => Ok(RecordBatch::new_empty(reader.schema())),
-    }
+    Decoder::default().decode(bytes.clone()).map_err(malformed)
 }
 
 pub(super) fn put_key_read(target: &Target, read: &KeyRead) -> wire::GetRequest {

@@ -3,6 +3,7 @@
 use super::link::{Link, Opened};
 use super::{batches, convert};
 use crate::channels::Channels;
+use crate::columns::Decoder;
 use crate::error::{from_status, from_wire, unreachable};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -140,7 +141,7 @@ impl StageService for StagesClient {
 struct Reader {
     name: String,
     stream: Opened,
-    decoder: batches::Decoder,
+    decoder: Decoder,
     /// Bytes that were read and not yet granted anew.
     read: usize,
     ended: bool,
@@ -148,7 +149,7 @@ struct Reader {
 
 impl Reader {
     fn new(name: String, stream: Opened) -> Reader {
-        Reader { name, stream, decoder: batches::Decoder::default(), read: 0, ended: false }
+        Reader { name, stream, decoder: Decoder::default(), read: 0, ended: false }
     }
 
     fn rows(self) -> ExchangeReceiver {
@@ -172,7 +173,7 @@ impl Reader {
                 if self.read >= PULL_WINDOW / 4 {
                     self.stream.grant(std::mem::take(&mut self.read));
                 }
-                match self.decoder.decode(batch) {
+                match self.decoder.decode(batch.rows) {
                     Ok(batch) => return Some(Ok(batch)),
                     Err(error) => {
                         SqlError::internal(format!("rows from {} came damaged: {error}", self.name))

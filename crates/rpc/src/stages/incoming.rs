@@ -3,9 +3,9 @@
 //! them have at a time: producers end together, and a message alone costs as much as many rows.
 
 use super::{batches, convert};
+use crate::columns::Encoder;
 use crate::error::to_wire;
 use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
 use exec::stages::failed;
 use exec::{Heard, StageService, hear, to_sql_error};
@@ -154,8 +154,8 @@ struct Lane {
     credit: i64,
     rows: ExchangeReceiver,
     /// What is left of a batch.
-    pieces: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
-    encoder: batches::Encoder,
+    pieces: Box<dyn Iterator<Item = RecordBatch> + Send>,
+    encoder: Encoder,
     /// What goes with the next message.
     heard: Heard,
 }
@@ -238,7 +238,7 @@ impl Drop for Outgoing {
 impl Lane {
     fn new(number: u32, credit: i64, rows: ExchangeReceiver) -> Lane {
         let pieces = Box::new(std::iter::empty());
-        Lane { number, credit, rows, pieces, heard: Heard::default(), encoder: batches::Encoder::default() }
+        Lane { number, credit, rows, pieces, heard: Heard::default(), encoder: Encoder::default() }
     }
 
     /// The next message of the stream, as far as there are credits.
@@ -249,11 +249,11 @@ impl Lane {
                 return Poll::Pending;
             }
             if let Some(piece) = self.pieces.next() {
-                return Poll::Ready(match piece.and_then(|piece| self.encoder.encode(&piece)) {
-                    Ok(mut message) => {
-                        if !self.heard.is_empty() {
-                            message.heard = Some(convert::heard_to_wire(std::mem::take(&mut self.heard)));
-                        }
+                return Poll::Ready(match self.encoder.encode(&piece) {
+                    Ok(rows) => {
+                        let heard = std::mem::take(&mut self.heard);
+                        let heard = (!heard.is_empty()).then(|| convert::heard_to_wire(heard));
+                        let message = wire::Batch { rows, heard };
                         self.credit -= batches::size(&message) as i64;
                         Reply::Batch(message)
                     }
