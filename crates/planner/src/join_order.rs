@@ -11,32 +11,76 @@
 //!
 //! What is not an inner join (an outer join, an aggregation) is a relation of its own, with its own
 //! joins ordered before.
+//!
+//! Where a tree's rows are placed is a property of it, as their order is in other optimizers (Selinger et al.,
+//! "Access path selection", 1979): for each set the cheapest tree is kept for each class of columns that places the
+//! rows and that joins outside of the set compare, or that an aggregation above groups by, unless moving the rows of a cheaper one would cost less
+//! ([`crate::movement`]).
 
 use crate::cardinality::{Relation, estimate, join_rows, joined, semi_share};
+use crate::movement::{BUILD, PROBE, Side, Ways, placed_by};
+use crate::settings::Settings;
+use crate::sizes::width_of;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, JoinConstraint, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The most relations for which all orders are tried.
 const EXACT: usize = 10;
 
-/// What a row costs, in nanoseconds, roughly.
-const BUILD: f64 = 45.0;
-const PROBE: f64 = 20.0;
+/// What a row that a join yields costs, in nanoseconds, roughly.
 const OUTPUT: f64 = 15.0;
 
 /// A set of relations, by bits.
 type Set = u64;
 
-/// Orders the joins of a plan, and of its subqueries.
-pub(crate) fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Orders the joins of a plan, and of its subqueries. `partitions`: of its tables.
+pub(crate) fn order_joins(plan: LogicalPlan, settings: &Settings, partitions: usize) -> Result<LogicalPlan> {
+    let ways = Ways::new(settings, partitions);
+    let read = columns_read(&plan)?;
+    order(plan, &Around { ways, read })
+}
+
+/// What is known of a plan besides a tree of joins in it.
+struct Around {
+    ways: Ways,
+    /// Columns that some node's expressions name; others are not carried along.
+    read: HashSet<Column>,
+}
+
+fn columns_read(plan: &LogicalPlan) -> Result<HashSet<Column>> {
+    let mut read: HashSet<Column> = plan.schema().columns().into_iter().collect();
+    plan.apply_with_subqueries(|node| {
+        // What a scan filters by need not leave it.
+        if !matches!(node, LogicalPlan::TableScan(_)) {
+            node.apply_expressions(|expr| {
+                read.extend(expr.column_refs().into_iter().cloned());
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(read)
+}
+
+fn order(plan: LogicalPlan, around: &Around) -> Result<LogicalPlan> {
+    // The keys of the aggregation right above.
+    let mut grouped: Vec<Expr> = Vec::new();
     plan.transform_down_with_subqueries(|node| {
-        let Some(graph) = Graph::of(&node)? else { return Ok(Transformed::no(node)) };
+        let Some(graph) = Graph::of(&node, &grouped, around)? else {
+            match &node {
+                LogicalPlan::Aggregate(aggregate) => grouped = aggregate.group_expr.clone(),
+                LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {}
+                _ => grouped.clear(),
+            }
+            return Ok(Transformed::no(node));
+        };
+        grouped.clear();
         let schema = node.schema().clone();
         let ordered = graph.solve()?;
         // The columns come in the order of the new tree; the rest of the plan finds them by name,
@@ -73,7 +117,14 @@ struct Condition {
 }
 
 struct Graph {
+    ways: Ways,
     relations: Vec<(Arc<LogicalPlan>, Relation)>,
+    /// Bytes of a row of each relation.
+    widths: Vec<f64>,
+    /// The class of columns by which the rows of each relation are placed, if there is one.
+    placed: Vec<Option<usize>>,
+    /// By what the result is grouped; by nothing if this is empty.
+    grouped: Vec<Expr>,
     /// Columns that are equal: for each class, its columns with their relations.
     classes: Vec<Vec<(usize, Expr)>>,
     conditions: Vec<Condition>,
@@ -84,7 +135,11 @@ struct Graph {
 #[derive(Clone)]
 struct Tree {
     cost: f64,
-    relation: Relation,
+    relation: Arc<Relation>,
+    /// Bytes of a row.
+    width: f64,
+    /// The class of columns by which its rows are placed, if it matters.
+    placed: Option<usize>,
     /// Which of the graph's filters have been applied.
     filters: u64,
     shape: Shape,
@@ -96,6 +151,30 @@ enum Shape {
     /// Build side, probe side.
     Join(Arc<Tree>, Arc<Tree>),
     Filter(Arc<Tree>, usize),
+}
+
+/// The cheapest trees of one set: one for each choice of applied filters and each placement.
+#[derive(Default)]
+struct Cheapest(Vec<Tree>);
+
+impl Cheapest {
+    /// Whether there is none like that which costs as little.
+    fn has_none(&self, filters: u64, placed: Option<usize>, cost: f64) -> bool {
+        !self.0.iter().any(|tree| tree.filters == filters && tree.placed == placed && tree.cost <= cost)
+    }
+
+    fn take(&mut self, tree: &Tree) {
+        if self.has_none(tree.filters, tree.placed, tree.cost) {
+            self.0.retain(|other| other.filters != tree.filters || other.placed != tree.placed);
+            self.0.push(tree.clone());
+        }
+    }
+}
+
+impl Tree {
+    fn side(&self) -> Side {
+        Side { rows: self.relation.rows, width: self.width, placed: self.placed }
+    }
 }
 
 /// What the joins of a tree say, before it is known which relation each column is of.
@@ -145,7 +224,7 @@ fn is_inner_tree(plan: &LogicalPlan) -> bool {
 
 impl Graph {
     /// The graph of the tree of joins that this node is the root of, if it has something to order.
-    fn of(plan: &LogicalPlan) -> Result<Option<Graph>> {
+    fn of(plan: &LogicalPlan, grouped: &[Expr], around: &Around) -> Result<Option<Graph>> {
         if !is_inner_tree(plan) {
             return Ok(None);
         }
@@ -175,11 +254,21 @@ impl Graph {
 
         let mut relations = Vec::with_capacity(count);
         for relation in &parts.relations {
-            let plan = order_joins(relation.as_ref().clone())?;
+            let plan = order(relation.as_ref().clone(), around)?;
             let rows = estimate(&plan);
             relations.push((Arc::new(plan), rows));
         }
-        let mut graph = Graph { relations, classes: Vec::new(), conditions: Vec::new(), filters: Vec::new() };
+        let widths = parts.relations.iter().map(|relation| width(relation, &around.read)).collect();
+        let mut graph = Graph {
+            ways: around.ways,
+            relations,
+            widths,
+            placed: Vec::new(),
+            grouped: grouped.to_vec(),
+            classes: Vec::new(),
+            conditions: Vec::new(),
+            filters: Vec::new(),
+        };
         let mut equalities = Vec::new();
         for (left, right) in parts.equalities {
             match (needs(&left), needs(&right)) {
@@ -198,6 +287,7 @@ impl Graph {
             graph.conditions.push(Condition { expr: condition, needs });
         }
         graph.classes = classes(equalities, &graph.relations)?;
+        graph.placed = graph.placements();
         graph.equate_within_relations();
         for join in parts.filters {
             let on_left: Option<Set> = join.on.iter().try_fold(0, |set, (left, _)| Some(set | needs(left)?));
@@ -212,7 +302,7 @@ impl Graph {
             if ambiguous || on_left | in_filter == 0 {
                 return Ok(None);
             }
-            let plan = Arc::new(order_joins(join.right.as_ref().clone())?);
+            let plan = Arc::new(order(join.right.as_ref().clone(), around)?);
             let right = estimate(&plan);
             let owner = graph.relations[(on_left | in_filter).trailing_zeros() as usize].1.clone();
             let pairs: Vec<(&Expr, &Expr)> = join.on.iter().map(|(l, r)| (l, r)).collect();
@@ -233,6 +323,15 @@ impl Graph {
             });
         }
         Ok(Some(graph))
+    }
+
+    fn placements(&self) -> Vec<Option<usize>> {
+        let class_of = |at: usize, column: Column| {
+            let member = (at, Expr::Column(column));
+            self.classes.iter().position(|class| class.contains(&member))
+        };
+        let plans = self.relations.iter().map(|(plan, _)| placed_by(plan)).enumerate();
+        plans.map(|(at, column)| class_of(at, column?)).collect()
     }
 
     /// Columns of one relation that are in one class are equal, which no join says: a pair of the class
@@ -262,7 +361,7 @@ impl Graph {
         // Invariant: a graph has a relation.
         let (mut set, mut tree) = islands.next().unwrap_or_else(|| (1, Arc::new(self.leaf(0))));
         for (other_set, other) in islands {
-            tree = Arc::new(self.join(&tree, &other, set, other_set));
+            tree = Arc::new(self.join_cheaply(&tree, &other, set, other_set));
             set |= other_set;
         }
         // Filters that no smaller set could take.
@@ -316,67 +415,125 @@ impl Graph {
         })
     }
 
-    /// One pair of equal expressions for each class that has members on both sides.
-    fn pairs(&self, a: Set, b: Set) -> Vec<(&Expr, &Expr)> {
-        self.classes
-            .iter()
-            .filter_map(|class| {
-                let left = class.iter().find(|(r, _)| a & (1 << r) != 0)?;
-                let right = class.iter().find(|(r, _)| b & (1 << r) != 0)?;
-                Some((&left.1, &right.1))
-            })
-            .collect()
+    /// One pair of equal expressions for each class that has members on both sides, and the class.
+    fn pairs(&self, a: Set, b: Set) -> impl Iterator<Item = (usize, (&Expr, &Expr))> {
+        self.classes.iter().enumerate().filter_map(move |(at, class)| {
+            let left = class.iter().find(|(r, _)| a & (1 << r) != 0)?;
+            let right = class.iter().find(|(r, _)| b & (1 << r) != 0)?;
+            Some((at, (&left.1, &right.1)))
+        })
     }
 
     fn leaf(&self, at: usize) -> Tree {
-        Tree { cost: 0.0, relation: self.relations[at].1.clone(), filters: 0, shape: Shape::Relation(at) }
+        Tree {
+            cost: 0.0,
+            relation: Arc::new(self.relations[at].1.clone()),
+            width: self.widths[at],
+            placed: self.outside(self.placed[at], 1 << at),
+            filters: 0,
+            shape: Shape::Relation(at),
+        }
     }
 
-    fn join(&self, a: &Arc<Tree>, b: &Arc<Tree>, a_set: Set, b_set: Set) -> Tree {
-        let rows = join_rows(&a.relation, &b.relation, &self.pairs(a_set, b_set));
-        let mut relation = joined(&a.relation, &b.relation, rows);
+    /// The class if relations outside of the set are compared by it, or the result is grouped by it.
+    fn outside(&self, class: Option<usize>, set: Set) -> Option<usize> {
+        let compared = |class: &usize| self.classes[*class].iter().any(|(at, _)| set & (1 << at) == 0);
+        class.filter(|class| compared(class) || self.groups(*class))
+    }
+
+    fn groups(&self, class: usize) -> bool {
+        self.classes[class].iter().any(|(_, member)| self.grouped.contains(member))
+    }
+
+    /// What it costs to bring the groups of a whole tree's rows together.
+    fn grouping(&self, tree: &Tree) -> f64 {
+        if self.grouped.is_empty() || tree.placed.is_some_and(|class| self.groups(class)) {
+            return 0.0;
+        }
+        let groups: f64 = self.grouped.iter().map(|key| tree.relation.distinct(key)).product();
+        self.ways.moved(&Side { rows: groups.min(tree.relation.rows), ..tree.side() })
+    }
+
+    /// The cheapest way to join two trees.
+    fn join_cheaply(&self, a: &Arc<Tree>, b: &Arc<Tree>, a_set: Set, b_set: Set) -> Tree {
+        let trees = self.join(a, b, a_set, b_set, |_, _, _| true).into_iter();
+        // Invariant: each join has the way that collects its build side.
+        trees.min_by(|a, b| a.cost.total_cmp(&b.cost)).unwrap_or_else(|| a.as_ref().clone())
+    }
+
+    /// The ways to join two trees, as far as one of these filters, placement and cost is `wanted`.
+    fn join(
+        &self,
+        a: &Arc<Tree>,
+        b: &Arc<Tree>,
+        a_set: Set,
+        b_set: Set,
+        wanted: impl Fn(u64, Option<usize>, f64) -> bool,
+    ) -> Vec<Tree> {
+        let (compared, pairs): (Vec<usize>, Vec<_>) = self.pairs(a_set, b_set).unzip();
+        let (set, filters) = (a_set | b_set, a.filters | b.filters);
+        let mut rows = join_rows(&a.relation, &b.relation, &pairs);
+        // It has all columns of both, and most pairs of trees are not wanted.
+        let mut relation = None;
         for condition in &self.conditions {
-            let set = a_set | b_set;
             if condition.needs & !set == 0 && condition.needs & !a_set != 0 && condition.needs & !b_set != 0 {
+                let relation = relation.get_or_insert_with(|| joined(&a.relation, &b.relation, rows));
                 relation.rows *= relation.selectivity(&condition.expr);
+                rows = relation.rows;
             }
         }
+        let mut relation = relation.map(Arc::new);
         let (build, probe) = if a.relation.rows <= b.relation.rows { (a, b) } else { (b, a) };
-        let cost = a.cost
-            + b.cost
-            + build.relation.rows * BUILD
-            + probe.relation.rows * PROBE
-            + relation.rows * OUTPUT;
-        Tree {
-            cost,
-            relation,
-            filters: a.filters | b.filters,
-            shape: Shape::Join(build.clone(), probe.clone()),
+        let mut trees = Vec::new();
+        for way in self.ways.of(build.side(), probe.side(), &compared) {
+            let cost = a.cost + b.cost + way.cost + rows * OUTPUT;
+            let placed = self.outside(way.placed, set);
+            if !wanted(filters, placed, cost) {
+                continue;
+            }
+            let relation = relation.get_or_insert_with(|| Arc::new(joined(&a.relation, &b.relation, rows)));
+            trees.push(Tree {
+                cost,
+                relation: relation.clone(),
+                width: a.width + b.width,
+                placed,
+                filters,
+                shape: Shape::Join(build.clone(), probe.clone()),
+            });
         }
+        trees
     }
 
     fn filter(&self, tree: &Arc<Tree>, at: usize) -> Tree {
         let filter = &self.filters[at];
-        let mut relation = tree.relation.clone();
+        let mut relation = tree.relation.as_ref().clone();
         relation.rows = (relation.rows * filter.share).max(1.0);
         let (small, large) = (tree.relation.rows.min(filter.rows), tree.relation.rows.max(filter.rows));
         let cost = tree.cost + small * BUILD + large * PROBE + relation.rows * OUTPUT;
-        Tree { cost, relation, filters: tree.filters | 1 << at, shape: Shape::Filter(tree.clone(), at) }
+        let (width, placed) = (tree.width, tree.placed);
+        Tree {
+            cost,
+            relation: Arc::new(relation),
+            width,
+            placed,
+            filters: tree.filters | 1 << at,
+            shape: Shape::Filter(tree.clone(), at),
+        }
     }
 
     /// The tree and the trees with every choice of the filters that its set allows.
-    fn with_filters(&self, tree: Tree, set: Set, into: &mut Vec<Tree>) {
+    fn with_filters(&self, tree: Tree, set: Set, into: &mut Cheapest) {
         let open: Vec<usize> = (0..self.filters.len())
             .filter(|at| tree.filters & (1 << at) == 0 && self.filters[*at].needs & !set == 0)
             .collect();
-        into.push(tree.clone());
+        into.take(&tree);
         // Filters that are open at the same place are applied from the most selective one on.
         let mut open = open;
         open.sort_by(|a, b| self.filters[*a].share.total_cmp(&self.filters[*b].share));
         let mut tree = Arc::new(tree);
         for at in open {
             tree = Arc::new(self.filter(&tree, at));
-            into.push(tree.as_ref().clone());
+            into.take(&tree);
         }
     }
 
@@ -386,11 +543,11 @@ impl Graph {
         let set_of = |bits: usize| -> Set {
             (0..n).filter(|i| bits & (1 << i) != 0).fold(0, |set, i| set | 1 << relations[i])
         };
-        // For each subset: its cheapest tree for each choice of applied filters.
+        // For each subset: its cheapest tree for each choice of applied filters and each placement.
         let mut best: Vec<Vec<Arc<Tree>>> = vec![Vec::new(); 1 << n];
         for bits in 1usize..1 << n {
             let set = set_of(bits);
-            let mut found: Vec<Tree> = Vec::new();
+            let mut found = Cheapest::default();
             if bits.count_ones() == 1 {
                 self.with_filters(self.leaf(relations[bits.trailing_zeros() as usize]), set, &mut found);
             }
@@ -403,23 +560,17 @@ impl Graph {
                     if self.connected(a_set, b_set) {
                         for a in &best[part] {
                             for b in &best[rest] {
-                                let tree = self.join(a, b, a_set, b_set);
-                                self.with_filters(tree, set, &mut found);
+                                let wanted = |filters, placed, cost| found.has_none(filters, placed, cost);
+                                for tree in self.join(a, b, a_set, b_set, wanted) {
+                                    self.with_filters(tree, set, &mut found);
+                                }
                             }
                         }
                     }
                 }
                 part = (part - 1) & bits;
             }
-            let mut kept: Vec<Arc<Tree>> = Vec::new();
-            for tree in found {
-                match kept.iter_mut().find(|k| k.filters == tree.filters) {
-                    Some(k) if tree.cost < k.cost => *k = Arc::new(tree),
-                    Some(_) => {}
-                    None => kept.push(Arc::new(tree)),
-                }
-            }
-            best[bits] = kept;
+            best[bits] = self.worth(found);
         }
         let set = set_of((1 << n) - 1);
         // Filters that are still open are paid for at the end.
@@ -433,9 +584,20 @@ impl Graph {
             tree
         };
         let whole = best.pop().unwrap_or_default();
-        let tree = whole.iter().map(total).min_by(|a, b| a.cost.total_cmp(&b.cost));
+        let cost = |tree: &Arc<Tree>| tree.cost + self.grouping(tree);
+        let tree = whole.iter().map(total).min_by(|a, b| cost(a).total_cmp(&cost(b)));
         // Invariant: a connected set has a tree, since every split into connected halves is tried.
         (set, tree.unwrap_or_else(|| Arc::new(self.leaf(relations[0]))))
+    }
+
+    /// The trees of one set that may be part of the cheapest whole.
+    fn worth(&self, found: Cheapest) -> Vec<Arc<Tree>> {
+        let cheapest = |filters: u64| {
+            let costs = found.0.iter().filter(|tree| tree.filters == filters).map(|tree| tree.cost);
+            costs.fold(f64::INFINITY, f64::min)
+        };
+        let worth = |tree: &&Tree| tree.cost <= cheapest(tree.filters) + self.ways.moved(&tree.side());
+        found.0.iter().filter(worth).cloned().map(Arc::new).collect()
     }
 
     /// Joins the pair that yields the fewest rows, until one tree is left.
@@ -452,7 +614,7 @@ impl Graph {
             for i in 0..trees.len() {
                 for j in i + 1..trees.len() {
                     if self.connected(trees[i].0, trees[j].0) {
-                        let joined = self.join(&trees[i].1, &trees[j].1, trees[i].0, trees[j].0);
+                        let joined = self.join_cheaply(&trees[i].1, &trees[j].1, trees[i].0, trees[j].0);
                         let rows =
                             joined.relation.rows + (joined.cost - trees[i].1.cost - trees[j].1.cost) / 100.0;
                         if best.is_none_or(|(least, _, _)| rows < least) {
@@ -466,7 +628,7 @@ impl Graph {
             let (b_set, b) = trees.swap_remove(j);
             let (a_set, a) = trees.swap_remove(i);
             let set = a_set | b_set;
-            let tree = self.take_filters(Arc::new(self.join(&a, &b, a_set, b_set)), set);
+            let tree = self.take_filters(Arc::new(self.join_cheaply(&a, &b, a_set, b_set)), set);
             trees.push((set, tree));
         }
         trees.swap_remove(0)
@@ -498,11 +660,8 @@ impl Graph {
                 let (left, left_set) = self.build(left, used)?;
                 let (right, right_set) = self.build(right, used)?;
                 let set = left_set | right_set;
-                let on: Vec<(Expr, Expr)> = self
-                    .pairs(left_set, right_set)
-                    .into_iter()
-                    .map(|(l, r)| (l.clone(), r.clone()))
-                    .collect();
+                let on: Vec<(Expr, Expr)> =
+                    self.pairs(left_set, right_set).map(|(_, (l, r))| (l.clone(), r.clone())).collect();
                 let filter = conjunction(self.take_conditions(set, used));
                 let join = Join::try_new(
                     Arc::new(left),
@@ -544,6 +703,14 @@ impl Graph {
         }
         taken
     }
+}
+
+/// Bytes of a row, as far as it is read.
+fn width(plan: &LogicalPlan, read: &HashSet<Column>) -> f64 {
+    let columns = plan.schema().iter().filter(|(qualifier, field)| {
+        read.contains(&Column::new(qualifier.map(|qualifier| (*qualifier).clone()), field.name()))
+    });
+    columns.map(|(_, field)| width_of(field.data_type())).sum()
 }
 
 /// Expressions that are equal, by classes. An equality only joins a class if the types agree: equal

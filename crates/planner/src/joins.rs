@@ -1,6 +1,7 @@
 //! How each join runs: which side is built, whether it is collected for all partitions or the rows
 //! of both sides are brought together partition by partition.
 
+use crate::movement::{BUILD, PROBE, SMALL_BUILD, moved};
 use crate::placement::{Expr, covered, hash_alike, meet, partitions};
 use crate::settings::Settings;
 use crate::sizes::{Size, size};
@@ -9,12 +10,6 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use exec::{ExchangeExec, ExchangeKind};
 use std::sync::Arc;
-
-/// What a row costs, in nanoseconds of one core, roughly as measured.
-const BUILD: f64 = 45.0;
-const PROBE: f64 = 20.0;
-const SHUFFLE: f64 = 45.0;
-const SHUFFLE_BYTE: f64 = 0.3;
 
 /// Where each side's rows go before they are joined partition by partition.
 struct Meeting {
@@ -60,11 +55,11 @@ impl Meeting {
     }
 
     fn cost(&self, left: &Size, right: &Size) -> f64 {
-        let moved = |keys: &Option<Vec<Expr>>, size: &Size| match keys {
-            Some(_) => size.rows * SHUFFLE + size.bytes() * SHUFFLE_BYTE,
+        let cost = |keys: &Option<Vec<Expr>>, size: &Size| match keys {
+            Some(_) => moved(size.rows, size.width),
             None => 0.0,
         };
-        moved(&self.left, left) + moved(&self.right, right)
+        cost(&self.left, left) + cost(&self.right, right)
     }
 }
 
@@ -91,7 +86,7 @@ pub(crate) fn hash_join(
     let mut choices: Vec<(f64, Choice)> = Vec::new();
     let collect = |build: &Size, probe: &Size, probe_partitions: usize| {
         let gather = if build.bytes() > settings.large_build_bytes as f64 { f64::INFINITY } else { 0.0 };
-        let small = if build.rows <= settings.small_build_rows as f64 { 0.25 } else { 1.0 };
+        let small = if build.rows <= settings.small_build_rows as f64 { SMALL_BUILD } else { 1.0 };
         gather + build.rows * BUILD * small + probe.rows * PROBE / probe_partitions.max(1) as f64
     };
     // One that must know of NULLs on the whole other side never meets by partitions.

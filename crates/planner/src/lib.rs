@@ -22,6 +22,7 @@ mod group_keys;
 mod join_order;
 mod joins;
 mod logical;
+mod movement;
 mod outer_joins;
 mod physical;
 mod placement;

@@ -56,7 +56,7 @@ fn rewrite(
     check(&plan)?;
     let plan = rules::apply(&early, EARLY_PASSES, plan, &context, cancel)?;
     check(&plan)?;
-    let plan = order_joins(plan)?;
+    let plan = order_joins(plan, settings, partitions)?;
     let plan = rules::apply(&[null_safe_keys()], 1, plan, &context, cancel)?;
     // Last of what decides on keys: the rule before takes every equality for one.
     let plan = join_on_group_keys(plan)?;

@@ -1,6 +1,7 @@
 //! How large the output of a physical node is: rows, and different values of each column. DataFusion
 //! has estimates of its own, but they end at many operators, and take an anti join for empty.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::JoinType;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
@@ -31,12 +32,11 @@ pub(crate) struct Size {
 impl Size {
     fn new(plan: &Arc<dyn ExecutionPlan>, rows: f64, distinct: Vec<f64>) -> Size {
         let schema = plan.schema();
-        let width: usize =
-            schema.fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(24)).sum();
+        let width = schema.fields().iter().map(|field| width_of(field.data_type())).sum();
         let rows = rows.max(0.0);
         let mut distinct: Vec<f64> = distinct.into_iter().map(|d| d.min(rows).max(1.0)).collect();
         distinct.resize(schema.fields().len(), rows.max(1.0));
-        Size { rows, distinct, width: width as f64 }
+        Size { rows, distinct, width }
     }
 
     pub(crate) fn bytes(&self) -> f64 {
@@ -60,7 +60,8 @@ impl Size {
         of_children.min(self.rows).max(1.0)
     }
 
-    fn together<'a>(&self, keys: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> f64 {
+    /// Different values of some together.
+    pub(crate) fn together<'a>(&self, keys: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>) -> f64 {
         keys.map(|key| self.of(key)).product::<f64>().min(self.rows.max(1.0))
     }
 
@@ -76,6 +77,11 @@ impl Size {
             })
             .product()
     }
+}
+
+/// Bytes of a value of the type, roughly.
+pub(crate) fn width_of(ty: &DataType) -> f64 {
+    ty.primitive_width().unwrap_or(24) as f64
 }
 
 /// How many of `distinct` values are left if a share of the rows is.
