@@ -47,7 +47,7 @@ pub(crate) struct Distribute {
 
 impl PhysicalOptimizerRule for Distribute {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.place(plan)?;
+        let plan = self.place(plan, &[])?;
         let plan = gather(&plan);
         order(plan)
     }
@@ -62,16 +62,21 @@ impl PhysicalOptimizerRule for Distribute {
 }
 
 impl Distribute {
-    fn place(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    /// `grouped`: the columns by which an aggregation above groups the rows of this one, if they are not yet.
+    fn place(&self, plan: Arc<dyn ExecutionPlan>, grouped: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         self.cancel.check()?;
         if plan.is::<RecursiveQueryExec>() {
             return place_locally(plan);
         }
-        let children =
-            plan.children().into_iter().map(|child| self.place(child.clone())).collect::<Result<Vec<_>>>()?;
+        let below = grouped_below(&plan);
+        let children = plan
+            .children()
+            .into_iter()
+            .map(|child| self.place(child.clone(), &below))
+            .collect::<Result<Vec<_>>>()?;
         let plan = replace_children_if_necessary(plan, children)?;
         let plan = self.choose(plan)?;
-        self.satisfy(plan)
+        self.satisfy(plan, grouped)
     }
 
     fn choose(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -103,12 +108,12 @@ impl Distribute {
 
     /// Moves the rows of each child that are not where the node needs them. Below a node that `choose`
     /// has just swapped there may be a projection on top; its join is satisfied too.
-    fn satisfy(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn satisfy(&self, plan: Arc<dyn ExecutionPlan>, grouped: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         // A swap leaves a projection that puts the columns back in order.
         if let Some(projection) = plan.downcast_ref::<datafusion::physical_plan::projection::ProjectionExec>()
             && is_join(projection.input())
         {
-            let input = self.satisfy(projection.input().clone())?;
+            let input = self.satisfy(projection.input().clone(), &[])?;
             return replace_children_if_necessary(plan, vec![input]);
         }
         let requirements = plan.input_distribution_requirements().into_per_child();
@@ -118,6 +123,8 @@ impl Distribute {
             .downcast_ref::<HashJoinExec>()
             .is_some_and(|join| *join.partition_mode() == PartitionMode::Partitioned);
         let subqueries = plan.is::<ScalarSubqueryExec>();
+        // The first columns of an aggregation are its keys; of others they are something else.
+        let grouped = if plan.is::<AggregateExec>() { grouped } else { &[] };
         let mut children = Vec::new();
         for (at, child) in plan.children().into_iter().enumerate() {
             let requirement = requirements.get(at).cloned().unwrap_or(Distribution::UnspecifiedDistribution);
@@ -133,7 +140,7 @@ impl Distribute {
                 Distribution::KeyPartitioned(keys) | Distribution::HashPartitioned(keys) => {
                     if partitions(child) == 1 || keeps_groups(child, &keys) {
                         child.clone()
-                    } else if let Some(keys) = shuffle_keys(child, &keys, self.partitions) {
+                    } else if let Some(keys) = shuffle_keys(child, &keys, grouped, self.partitions) {
                         shuffle(child, keys, self.partitions)
                     } else {
                         merge(child, needs_order)
@@ -237,11 +244,21 @@ fn alike(children: &[Arc<dyn ExecutionPlan>], requirements: &[Distribution]) -> 
         || (places.iter().all(Option::is_some) && places.windows(2).all(|w| w[0] == w[1]))
 }
 
+/// The columns of the child's output by which an aggregation groups it, where nothing else is a key.
+fn grouped_below(plan: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
+    let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return Vec::new() };
+    let groups = aggregate.group_expr();
+    let columns = groups.expr().iter().map(|(expr, _)| Some(expr.downcast_ref::<Column>()?.index()));
+    if groups.is_single() { columns.collect::<Option<_>>().unwrap_or_default() } else { Vec::new() }
+}
+
 /// Which of the keys that must stay together to shuffle by: one with many values is enough, and
-/// cheaper to hash than all; numbers before strings.
+/// cheaper to hash than all; numbers before strings. If what comes out is grouped again, by fewer keys
+/// (`COUNT(DISTINCT a) .. GROUP BY b` groups by a and b first), then by those, so that it is moved once.
 fn shuffle_keys(
     child: &Arc<dyn ExecutionPlan>,
     keys: &[Arc<dyn PhysicalExpr>],
+    grouped: &[usize],
     partitions: usize,
 ) -> Option<Vec<Arc<dyn PhysicalExpr>>> {
     let schema = child.schema();
@@ -253,6 +270,12 @@ fn shuffle_keys(
     if keys.len() > 1 && !is_grouping_set(keys) {
         let size = size(child);
         let enough = 1_000.0 * partitions as f64;
+        if !grouped.is_empty() && grouped.iter().all(|at| usable.contains(at)) {
+            let again: Vec<_> = grouped.iter().map(|at| keys[*at].clone()).collect();
+            if size.together(again.iter()) >= enough {
+                return Some(again);
+            }
+        }
         let rank = |at: &usize| (types[*at].is_integer(), types[*at].is_primitive(), size.of(&keys[*at]));
         let best = usable
             .iter()
