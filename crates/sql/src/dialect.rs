@@ -1,11 +1,11 @@
 //! sqlparser's MySQL dialect with MySQL's own precedences and the expressions that it lacks.
 //!
 //! From loose to tight: `OR`, `XOR`, `AND`, `NOT`, comparisons and `IS`, the predicates `IN`, `BETWEEN`,
-//! `LIKE`, `REGEXP`, then `|`, `&`, shifts, `+ -`, `* / % DIV MOD`, `^`, unary operators, `->`.
+//! `LIKE`, `REGEXP`, then `|`, `&`, shifts, `+ -`, `* / % DIV MOD`, `^`, unary operators, `::`, `->`.
 
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value,
 };
 use sqlparser::dialect::{Dialect, MySqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
@@ -245,6 +245,7 @@ impl Dialect for PandoDialect {
             Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq => {
                 return quantified(parser, left);
             }
+            Token::DoubleColon => return Some(json_key(parser, left)),
             _ => return None,
         };
         parser.advance_token();
@@ -306,6 +307,34 @@ fn quantified(parser: &mut Parser, left: &Expr) -> Option<Result<Expr, ParserErr
         Keyword::ALL => Expr::AllOp { left, compare_op, right },
         _ => Expr::AnyOp { left, compare_op, right, is_some: keyword == Keyword::SOME },
     }))
+}
+
+/// `document::name`, `document::$name` for a text and `document::%name` for a number: calls of JSON_EXTRACT_JSON and
+/// its kin, of which one takes all names of a chain.
+fn json_key(parser: &mut Parser, left: &Expr) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    let number = parser.consume_token(&Token::Mod);
+    let mut function = if number { "JSON_EXTRACT_DOUBLE" } else { "JSON_EXTRACT_JSON" };
+    let mut key = parser.parse_identifier()?;
+    if key.quote_style.is_none()
+        && !number
+        && let Some(name) = key.value.strip_prefix('$')
+    {
+        function = "JSON_EXTRACT_STRING";
+        key = if name.is_empty() { parser.parse_identifier()? } else { Ident::new(name) };
+    }
+    let (document, mut args) = match left {
+        Expr::Function(chain) if chain.name.to_string() == "JSON_EXTRACT_JSON" => match &chain.args {
+            FunctionArguments::List(list) => (None, list.args.clone()),
+            _ => (Some(left.clone()), Vec::new()),
+        },
+        other => (Some(other.clone()), Vec::new()),
+    };
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    args.extend(document.map(argument));
+    args.push(argument(Expr::value(Value::SingleQuotedString(key.value))));
+    let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+    Ok(call_of(ObjectName::from(vec![Ident::new(function)]), FunctionArguments::List(list)))
 }
 
 /// All operands of a chain of one of AND, OR and XOR. These may be grouped in any way.
@@ -653,5 +682,11 @@ mod tests {
         assert_eq!(expr("a = all ((select 1) union (select 2))"), "a = ALL((SELECT 1) UNION (SELECT 2))");
         assert_eq!(expr("a < any (select 1) and b"), "[a < ANY(SELECT 1) AND b]");
         assert_eq!(expr("mod(5, 2) mod 3"), "[mod(5, 2) % 3]");
+        assert_eq!(expr("a::b::`0`::$c + 1"), "[JSON_EXTRACT_STRING(a, 'b', '0', 'c') + 1]");
+        assert_eq!(expr("-t.a::%b"), "-[JSON_EXTRACT_DOUBLE(t.a, 'b')]");
+        assert_eq!(
+            expr("a::$`x y` = a::`$x`"),
+            "[JSON_EXTRACT_STRING(a, 'x y') = JSON_EXTRACT_JSON(a, '$x')]"
+        );
     }
 }

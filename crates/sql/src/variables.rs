@@ -6,6 +6,7 @@
 mod table;
 
 use crate::charset::{self, Known};
+use crate::functions::encryption::Mode;
 use crate::statement::Scope;
 use crate::temporal::Zone;
 use std::collections::HashMap;
@@ -285,6 +286,16 @@ impl Variable {
                 }
             }
             Kind::SqlMode => sql_mode(self, value),
+            Kind::BlockEncryption => {
+                let name = self.text_of(value)?.to_ascii_lowercase();
+                match Mode::of(&name) {
+                    Some(_) => Ok(Value::Text(name)),
+                    None if is_other_block_mode(&name) => {
+                        Err(SqlError::unsupported(format!("the block_encryption_mode {name}")))
+                    }
+                    None => Err(wrong_value(self, &name)),
+                }
+            }
         }
     }
 
@@ -315,6 +326,12 @@ impl Variable {
             _ => Err(wrong_type(self)),
         }
     }
+}
+
+/// Whether MySQL has this block_encryption_mode, and Pando does not.
+fn is_other_block_mode(name: &str) -> bool {
+    let mode = ["aes-128-", "aes-192-", "aes-256-"].iter().find_map(|size| name.strip_prefix(size));
+    mode.is_some_and(|mode| matches!(mode, "cfb1" | "cfb8" | "cfb128" | "ofb"))
 }
 
 const TRADITIONAL: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\

@@ -162,6 +162,9 @@ kinds! {
     WrongNumberOfArguments = 1582, "42000";
     InvalidDateTime = 1525, "HY000";
     NumericOverflow = 1690, "22003";
+    OptionIgnored = 1618, "HY000";
+    UnknownLocale = 1649, "HY000";
+    ShortInitializationVector = 1882, "HY000";
     TooManyTables = 1116, "HY000";
     /// A statement nests too deeply.
     StackOverrun = 1436, "HY000";

@@ -10,7 +10,7 @@ use super::typed::{
 };
 use super::unify::{common_type, decimal_of};
 use super::{Collated, Family, Typed};
-use crate::functions::cast as casts;
+use crate::functions::{byte_texts, cast as casts};
 use crate::query::{Modes, Momentary};
 use crate::temporal::{MICROS_PER_DAY, Zone};
 use arrow::datatypes::DataType;
@@ -285,6 +285,26 @@ impl Rules {
             _ => SqlType::Blob(types::sql_type::LobSize::Long),
         };
         Ok(cast(text, DataType::BinaryView, ty))
+    }
+
+    /// A text with a character for each byte of the value, compared by them.
+    pub(crate) fn bytes_as_text(&self, value: Typed) -> Result<Typed, SqlError> {
+        let bytes = self.string(value)?;
+        let length = match bytes.family() {
+            Family::Binary => bytes.characters(),
+            _ => bytes.characters().saturating_mul(4),
+        };
+        let text = call(byte_texts::bytes_as_text(), vec![bytes], text_type(length))?;
+        Ok(Typed { collation: Collated::explicit(Collation::Bytes), ..text })
+    }
+
+    /// The bytes that such a text stands for.
+    pub(crate) fn text_as_bytes(&self, text: Typed) -> Result<Typed, SqlError> {
+        let ty = match u32::try_from(text.characters()) {
+            Ok(length @ ..=65_535) => SqlType::VarBinary(length),
+            _ => SqlType::Blob(types::sql_type::LobSize::Long),
+        };
+        call(byte_texts::text_as_bytes(), vec![text], ty)
     }
 
     /// Text or binary as it is, anything else as text.

@@ -95,6 +95,21 @@ functions! {
             Ok(Unit::parse(unit).and_then(|unit| truncated(micros, unit)))
         })
     };
+    /// time_bucket(datetime, microseconds, datetime): the beginning of the bucket of that width that the moment lies
+    /// in, where one begins at the second moment.
+    time_bucket, "time_bucket", DATETIME, Always, |args| {
+        let (values, widths) = (args.numbers::<TimestampMicrosecondType>(0)?, args.numbers::<Int64Type>(1)?);
+        let origins = args.numbers::<TimestampMicrosecondType>(2)?;
+        build_numbers::<TimestampMicrosecondType>(args, |row| {
+            let (Some(value), Some(width), Some(origin)) = (values.get(row), widths.get(row), origins.get(row))
+            else {
+                return Ok(None);
+            };
+            let past = value.checked_sub(origin).and_then(|from| from.checked_rem_euclid(width));
+            let begin = past.map(|past| value - past);
+            Ok(begin.filter(|begin| day_in_range(i64::from(split_datetime(*begin).0)).is_some()))
+        })
+    };
     /// makedate(year, day of the year)
     make_date, "makedate", DATE, Always, |args| {
         let (years, days) = (args.numbers::<Int64Type>(0)?, args.numbers::<Int64Type>(1)?);

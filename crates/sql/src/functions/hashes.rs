@@ -1,15 +1,19 @@
 //! Digests and identifiers.
 
-use super::kernel::{Arguments, Function, Nulls, Returns, build_binary, build_text, functions};
+use super::kernel::{
+    Arguments, Function, Nulls, Returns, build_binary, build_numbers, build_text, functions,
+};
 use super::text::write_hex;
 use super::uuid::write_uuid;
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 use types::{ErrorKind, SqlError};
 
 const TEXT: Returns = Returns::Type(DataType::Utf8View);
@@ -74,6 +78,26 @@ pub(crate) fn uuid() -> Arc<ScalarUDF> {
             })
         })
         .udf()
+    });
+    Arc::clone(&UDF)
+}
+
+/// UUID_SHORT(): by a random byte and the time of the process's start, so that no other has it, and counted on.
+pub(crate) fn uuid_short() -> Arc<ScalarUDF> {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        AtomicU64::new(u64::from(rand::random::<u8>()) << 56 | (started & 0xffff_ffff) << 24)
+    });
+    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let mut function = Function::volatile("uuid_short", Returns::Type(DataType::UInt64), |args| {
+            let mut next = NEXT.fetch_add(args.rows as u64, Ordering::Relaxed);
+            build_numbers::<UInt64Type>(args, |_| {
+                next += 1;
+                Ok(Some(next - 1))
+            })
+        });
+        function.nulls = Nulls::Never;
+        function.udf()
     });
     Arc::clone(&UDF)
 }

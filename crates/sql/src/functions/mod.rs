@@ -6,21 +6,27 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod bits;
+pub(crate) mod byte_texts;
 pub(crate) mod calendar;
 pub(crate) mod cast;
 pub(crate) mod collate;
 pub(crate) mod compress;
 pub(crate) mod date_format;
 pub(crate) mod datetime;
+pub(crate) mod encryption;
 pub(crate) mod failure;
 pub(crate) mod hashes;
 pub(crate) mod interval;
 pub(crate) mod json;
+pub(crate) mod json_keys;
 pub(crate) mod kernel;
 pub(crate) mod list;
+pub(crate) mod locale;
 pub(crate) mod math;
 pub(crate) mod network;
 pub(crate) mod numerals;
+pub(crate) mod percentile;
+pub(crate) mod random;
 pub(crate) mod regexp;
 pub(crate) mod row_key;
 pub(crate) mod sets;
@@ -39,20 +45,33 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     [
         arithmetic::all(),
         bits::all(),
+        byte_texts::all(),
         cast::all(),
         collate::all(),
         compress::all(),
         datetime::all(),
+        encryption::all(),
         hashes::all(),
         json::all(),
+        json_keys::all(),
         list::all(),
+        locale::all(),
         math::all(),
         network::all(),
         regexp::all(),
         sets::all(),
         text::all(),
         uuid::all(),
-        vec![math::rand(), hashes::uuid(), hashes::random_bytes(), row_key::row_key(), sleep::sleep()],
+        vec![
+            math::rand(),
+            random::rand_of(),
+            random::rand_sequence(),
+            hashes::uuid(),
+            hashes::uuid_short(),
+            hashes::random_bytes(),
+            row_key::row_key(),
+            sleep::sleep(),
+        ],
     ]
     .into_iter()
     .flatten()
@@ -65,12 +84,15 @@ pub fn scalar_functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     SCALARS.values()
 }
 
-/// The scalar function of this name in plans.
+/// The scalar function of this name in plans. One that has a state is another each time.
 pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
-    SCALARS.get(name).cloned()
+    match name {
+        random::SEQUENCE => Some(random::rand_sequence()),
+        _ => SCALARS.get(name).cloned(),
+    }
 }
 
 /// Every aggregate function of ours; the others in plans are DataFusion's.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![sum::sum(), single_value::single_value()]
+    vec![percentile::percentile_disc(), sum::sum(), single_value::single_value()]
 }

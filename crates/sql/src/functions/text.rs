@@ -119,15 +119,6 @@ functions! {
             Ok(left.get(row).zip(right.get(row)).map(|(left, right)| left.cmp(right) as i64))
         })
     };
-    /// format(number as text with all its digits, decimals)
-    format_number, "format_number", TEXT, Propagate, |args| {
-        let (numbers, decimals) = (args.texts(0)?, args.numbers::<Int64Type>(1)?);
-        build_text(args.rows, |row, out| {
-            Ok(numbers.get(row).zip(decimals.get(row)).map(|(number, decimals)| {
-                write_grouped(out, number, decimals.clamp(0, 30) as usize);
-            }))
-        })
-    };
     /// insert(text, position, length, new)
     insert, "insert", TEXT, Propagate, |args| {
         let (texts, new) = (args.texts(0)?, args.texts(3)?);
@@ -529,27 +520,6 @@ fn part_before<'a>(text: &'a str, separator: &str, count: i64) -> &'a str {
             Some(at) => &text[ends[at]..],
             None => text,
         }
-    }
-}
-
-/// FORMAT: rounded to `decimals`, thousands parted by commas.
-fn write_grouped(out: &mut String, number: &str, decimals: usize) {
-    let rounded = super::numerals::round_decimal_text(number, decimals);
-    let (sign, digits) = match rounded.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", rounded.as_str()),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    out.push_str(sign);
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    if !fraction.is_empty() {
-        out.push('.');
-        out.push_str(fraction);
     }
 }
 

@@ -69,6 +69,10 @@ const AGGREGATES: &[&str] = &[
     "JSON_ARRAYAGG",
     "JSON_OBJECTAGG",
     "MEDIAN",
+    "PERCENTILE_CONT",
+    "PERCENTILE_DISC",
+    "FIRST",
+    "LAST",
     "GROUPING",
 ];
 
@@ -95,15 +99,15 @@ pub(super) fn is_window_only(name: &str) -> bool {
 }
 
 /// How an aggregate of some arguments is computed: over groups or over a window.
-struct Frame {
-    distinct: bool,
-    /// ORDER BY within GROUP_CONCAT.
-    order: Vec<SortExpr>,
-    window: Option<Window>,
+pub(super) struct Frame {
+    pub(super) distinct: bool,
+    /// ORDER BY within GROUP_CONCAT; the time of FIRST and LAST.
+    pub(super) order: Vec<SortExpr>,
+    pub(super) window: Option<Window>,
 }
 
 impl Frame {
-    fn aggregate(&self, func: Arc<AggregateUDF>, args: Vec<Expr>) -> Result<Expr, SqlError> {
+    pub(super) fn aggregate(&self, func: Arc<AggregateUDF>, args: Vec<Expr>) -> Result<Expr, SqlError> {
         match &self.window {
             None => Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
                 func,
@@ -124,15 +128,17 @@ impl Binder<'_> {
         &mut self,
         name: &str,
         list: Option<&ast::FunctionArgumentList>,
+        within: &[ast::OrderByExpr],
         env: Env<'_>,
     ) -> Result<Typed, SqlError> {
-        self.aggregate_over(name, list, None, env)
+        self.aggregate_over(name, list, within, None, env)
     }
 
     fn aggregate_over(
         &mut self,
         name: &str,
         list: Option<&ast::FunctionArgumentList>,
+        within: &[ast::OrderByExpr],
         window: Option<Window>,
         env: Env<'_>,
     ) -> Result<Typed, SqlError> {
@@ -174,6 +180,12 @@ impl Binder<'_> {
         }
         if name == "JSON_ARRAYAGG" || name == "JSON_OBJECTAGG" {
             return self.json_aggregate(name, args, frame);
+        }
+        if super::percentile::is_percentile(name) {
+            return self.percentile(name, args, within, frame, inner);
+        }
+        if name == "FIRST" || name == "LAST" {
+            return self.edge_in_time(name, args, frame);
         }
         let wrong = || wrong_count(name);
         if name == "GROUPING" {
@@ -323,7 +335,7 @@ impl Binder<'_> {
         self.native_call("COALESCE", vec![value, Typed::uint(empty)])
     }
 
-    fn moment_of_doubles(
+    pub(super) fn moment_of_doubles(
         &mut self,
         func: Arc<AggregateUDF>,
         arg: Typed,
@@ -519,7 +531,7 @@ impl Binder<'_> {
         let inner = Env { windows: false, ..env };
         let window = self.window(over, inner)?;
         if is_aggregate(name) {
-            return self.aggregate_over(name, list, Some(window), env);
+            return self.aggregate_over(name, list, &function.within_group, Some(window), env);
         }
         if !is_window_only(name) {
             return Err(SqlError::new(ErrorKind::ParseError, format!("'{name}' takes no OVER clause")));
@@ -636,7 +648,7 @@ impl Binder<'_> {
 }
 
 /// Aggregate functions are part of MySQL's grammar: 1064.
-fn wrong_count(name: &str) -> SqlError {
+pub(super) fn wrong_count(name: &str) -> SqlError {
     SqlError::new(ErrorKind::ParseError, format!("Incorrect parameter count in the call to '{name}'"))
 }
 

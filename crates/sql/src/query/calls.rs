@@ -15,6 +15,7 @@ use std::sync::Arc;
 use types::{ErrorKind, SqlError, SqlType};
 
 /// The arguments of a call, counted.
+#[derive(Clone)]
 pub(super) struct Args {
     pub(super) name: String,
     values: Vec<Typed>,
@@ -74,8 +75,8 @@ impl Binder<'_> {
         if function.filter.is_some() {
             return Err(SqlError::unsupported("FILTER (WHERE ..)"));
         }
-        if !function.within_group.is_empty() {
-            return Err(SqlError::unsupported("WITHIN GROUP"));
+        if !function.within_group.is_empty() && !super::percentile::is_percentile(&name) {
+            return Err(SqlError::unsupported(format_args!("WITHIN GROUP of {name}")));
         }
         let list = match &function.args {
             ast::FunctionArguments::None => None,
@@ -99,7 +100,7 @@ impl Binder<'_> {
                 }
                 return Err(error);
             }
-            return self.aggregate_function(&name, list, env);
+            return self.aggregate_function(&name, list, &function.within_group, env);
         }
         if super::aggregates::is_window_only(&name) {
             return Err(SqlError::new(
@@ -174,6 +175,10 @@ impl Binder<'_> {
             Ok(value) => return Ok(value),
             Err(args) => args,
         };
+        let args = match self.series_call(args)? {
+            Ok(value) => return Ok(value),
+            Err(args) => args,
+        };
         let args = match self.session_call(args)? {
             Ok(value) => return Ok(value),
             Err(args) => args,
@@ -212,6 +217,9 @@ impl Binder<'_> {
                 ErrorKind::ParseError,
                 format!("{name} takes a date and an interval: {name}(date, INTERVAL 1 DAY)"),
             )),
+            ("TIME_BUCKET", [ast::Expr::Interval(interval), values @ ..]) => {
+                self.interval_bucket(interval, values, env).map(Some)
+            }
             ("DEFAULT", [column]) => self.default_value(column, env).map(Some),
             ("TIMESTAMPDIFF" | "TIMESTAMPADD", [unit, first, second]) => {
                 let unit = unit_name(unit)?;

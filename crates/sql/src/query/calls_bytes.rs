@@ -1,14 +1,20 @@
-//! Functions of bytes: digests, UUIDs, compression, addresses of the Internet.
+//! Functions of bytes: digests, encryption, UUIDs, compression, addresses of the Internet.
 
 use super::binder::Binder;
 use super::calls::Args;
-use crate::analyzer::Typed;
-use crate::analyzer::typed::{BIGINT, text_type};
-use crate::functions::{compress, hashes, math, network, uuid};
+use super::context::VariableScope;
+use crate::analyzer::fold::call;
+use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED, text_type};
+use crate::analyzer::{Family, Typed};
+use crate::functions::encryption::{BLOCK, Mode};
+use crate::functions::{compress, encryption, hashes, math, network, uuid, warnings};
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
 use types::sql_type::LobSize;
-use types::{SqlError, SqlType};
+use types::{ErrorKind, SqlError, SqlType, Value};
+
+/// MySQL's default of block_encryption_mode.
+const DEFAULT_MODE: &str = "aes-128-ecb";
 
 impl Binder<'_> {
     pub(super) fn bytes_call(&mut self, args: Args) -> Result<Result<Typed, Args>, SqlError> {
@@ -21,6 +27,7 @@ impl Binder<'_> {
                 let values = vec![rules.string(value)?, rules.signed(bits)?];
                 self.kernel(hashes::sha2(), values, SqlType::VarChar(128))
             }
+            "AES_ENCRYPT" | "AES_DECRYPT" => self.encryption(args).map(Ok),
             "CRC32" => self.of_bytes(math::crc32(), args, BIGINT),
             "RANDOM_BYTES" => {
                 let [length] = args.exactly()?;
@@ -29,6 +36,10 @@ impl Binder<'_> {
             "UUID" => {
                 args.count(0, 0)?;
                 self.kernel(hashes::uuid(), Vec::new(), SqlType::VarChar(36))
+            }
+            "UUID_SHORT" => {
+                args.count(0, 0)?;
+                self.kernel(hashes::uuid_short(), Vec::new(), BIGINT_UNSIGNED)
             }
             "IS_UUID" => {
                 let [value] = args.exactly()?;
@@ -74,6 +85,46 @@ impl Binder<'_> {
             "IS_IPV4_MAPPED" => self.of_bytes(network::is_ipv4_mapped(), args, BIGINT),
             _ => Ok(Err(args)),
         }
+    }
+
+    /// AES_ENCRYPT and AES_DECRYPT, in the session's block_encryption_mode.
+    fn encryption(&mut self, args: Args) -> Result<Typed, SqlError> {
+        args.count(2, 6)?;
+        if args.len() > 3 {
+            return Err(SqlError::unsupported(format_args!("{} with a key derivation function", args.name)));
+        }
+        let name = match self.ctx.session.variables.system(VariableScope::Any, "block_encryption_mode") {
+            Ok(Value::Text(name)) => name,
+            _ => DEFAULT_MODE.to_string(),
+        };
+        let mode = Mode::of(&name)
+            .ok_or_else(|| SqlError::unsupported(format_args!("block_encryption_mode = '{name}'")))?;
+        if mode.chained {
+            args.count(3, 3)?;
+        } else if args.len() == 3 {
+            warnings::warn(ErrorKind::OptionIgnored, || "<IV> option ignored".to_string());
+        }
+        let value = self.rules.string(args.or(0, Typed::null()))?;
+        let key = self.rules.string(args.or(1, Typed::null()))?;
+        let bytes = match value.family() {
+            Family::Text => value.characters().saturating_mul(4),
+            _ => value.characters(),
+        };
+        let (udf, bytes) = match args.name.as_str() {
+            "AES_ENCRYPT" => {
+                (encryption::aes_encrypt(), (bytes / BLOCK as u64 + 1).saturating_mul(BLOCK as u64))
+            }
+            _ => (encryption::aes_decrypt(), bytes),
+        };
+        let ty = match u32::try_from(bytes) {
+            Ok(bytes @ ..=65_535) => SqlType::VarBinary(bytes),
+            _ => SqlType::Blob(LobSize::Long),
+        };
+        let mut values = vec![value, key, Typed::text(name)];
+        if mode.chained {
+            values.push(self.rules.string(args.or(2, Typed::null()))?);
+        }
+        call(udf, values, ty)
     }
 
     /// A function of one text or binary value.

@@ -5,7 +5,7 @@ use super::calls::Args;
 use crate::analyzer::fold::{call, cast};
 use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED, is_unsigned, text_type};
 use crate::analyzer::{Family, Typed};
-use crate::functions::json;
+use crate::functions::{json, json_keys};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use std::sync::Arc;
@@ -121,6 +121,17 @@ impl Binder<'_> {
                 }
                 self.json_built(json::json_object(), values, "{}")?
             }
+            "JSON_EXTRACT_JSON" | "JSON_EXTRACT_STRING" | "JSON_EXTRACT_DOUBLE" | "JSON_EXTRACT_BIGINT" => {
+                args.count(1, usize::MAX)?;
+                let long = SqlType::Text(types::sql_type::LobSize::Long);
+                let (udf, ty) = match args.name.as_str() {
+                    "JSON_EXTRACT_JSON" => (json_keys::json_at(), SqlType::Json),
+                    "JSON_EXTRACT_STRING" => (json_keys::text_at(), long),
+                    "JSON_EXTRACT_DOUBLE" => (json_keys::double_at(), SqlType::Double),
+                    _ => (json_keys::integer_at(), BIGINT),
+                };
+                self.json_of_document(udf, args, ty)?
+            }
             "JSON_QUOTE" => {
                 let [value] = args.exactly()?;
                 let value = rules.text(value)?;
@@ -152,6 +163,20 @@ impl Binder<'_> {
     pub(super) fn json_unquoted(&mut self, value: Typed) -> Result<Typed, SqlError> {
         let value = self.rules.text(value)?;
         call(json::json_unquote(), vec![value], SqlType::Text(types::sql_type::LobSize::Long))
+    }
+
+    /// `value MEMBER OF(document)`: whether it is an element of the array, or all that the document is.
+    pub(super) fn member_of(&mut self, value: Typed, document: Typed) -> Result<Typed, SqlError> {
+        let document = self.json_document(document, 2, "member of")?;
+        let is_null = Typed::boolean(Expr::IsNull(Box::new(self.rules.copy(&value)?.expr)), false);
+        let nullable = value.nullable;
+        let element = self.json_value(value)?;
+        let list = call(json::json_array(), vec![element], SqlType::Json)?;
+        let found = call(json::json_overlaps(), vec![document, list], BIGINT)?;
+        if !nullable {
+            return Ok(found);
+        }
+        self.choose(vec![is_null], vec![Typed::null(), found])
     }
 
     /// `document -> 'path'`.

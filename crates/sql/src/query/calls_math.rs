@@ -7,7 +7,7 @@ use crate::analyzer::fold::call;
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Family, Typed};
 use crate::functions::arithmetic::Operation;
-use crate::functions::math;
+use crate::functions::{math, random};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
@@ -79,10 +79,16 @@ impl Binder<'_> {
             }
             "RAND" => {
                 args.count(0, 1)?;
-                if args.len() == 1 {
-                    return Err(SqlError::unsupported("RAND with a seed"));
+                let Some(seed) = args.get(0).cloned() else {
+                    return self.kernel(math::rand(), Vec::new(), SqlType::Double);
+                };
+                let seed = rules.signed(seed)?;
+                if seed.as_literal().is_none() {
+                    return self.kernel(random::rand_of(), vec![seed], SqlType::Double);
                 }
-                self.kernel(math::rand(), Vec::new(), SqlType::Double)
+                // A plan with it runs once: it knows how far the sequence has come.
+                super::note_momentary();
+                self.kernel(random::rand_sequence(), vec![seed], SqlType::Double)
             }
             "CONV" => {
                 let [value, from, to] = args.exactly()?;

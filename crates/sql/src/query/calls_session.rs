@@ -56,8 +56,7 @@ impl Binder<'_> {
                 let seconds = self.rules.double(seconds)?;
                 return self.kernel(sleep::sleep(), vec![seconds, Typed::int(i64::from(strict))], BIGINT);
             }
-            "BENCHMARK" => return Err(SqlError::unsupported(format_args!("{name}()"))),
-            "GET_LOCK" | "RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK" | "RELEASE_ALL_LOCKS" => {
+            name if super::function_names::is_not_yet(name) => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
             }
             "PS_CURRENT_THREAD_ID" => Typed::literal(

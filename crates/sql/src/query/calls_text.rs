@@ -5,7 +5,7 @@ use super::calls::Args;
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::typed::{BIGINT, text_type};
 use crate::analyzer::{Family, Typed};
-use crate::functions::{bits, cast, collate, math, sets, text};
+use crate::functions::{bits, cast, collate, locale, math, sets, text};
 use datafusion::common::ScalarValue;
 use sqlparser::ast;
 use types::{SqlError, SqlType};
@@ -28,6 +28,9 @@ impl Binder<'_> {
             }
             _ => args,
         };
+        if let Some(bytes) = self.on_bytes(&args)? {
+            return Ok(Ok(bytes));
+        }
         match args.name.as_str() {
             "CONCAT" => {
                 args.count(1, usize::MAX)?;
@@ -218,10 +221,8 @@ impl Binder<'_> {
             }
             "FORMAT" => {
                 args.count(2, 3)?;
-                if args.len() == 3 {
-                    return Err(SqlError::unsupported("FORMAT with a locale"));
-                }
-                let [value, digits] = args.exactly()?;
+                let locale = rules.text(args.or(2, Typed::text("en_US")))?;
+                let (value, digits) = (args.or(0, Typed::null()), args.or(1, Typed::null()));
                 let number = match value.family() {
                     Family::Integer | Family::Boolean | Family::Decimal => rules.decimal(value)?,
                     _ => {
@@ -230,8 +231,8 @@ impl Binder<'_> {
                     }
                 };
                 let ty = text_type(number.characters() * 4 / 3 + 32);
-                let values = vec![rules.text(number)?, rules.signed(digits)?];
-                self.kernel(text::format_number(), values, ty)
+                let values = vec![rules.text(number)?, rules.signed(digits)?, locale];
+                self.kernel(locale::format_number(), values, ty)
             }
             "INSERT" => {
                 let [value, at, length, new] = args.exactly()?;
@@ -299,8 +300,36 @@ impl Binder<'_> {
         }
     }
 
+    /// A function of texts where one of them is bytes: it works on the bytes of all.
+    fn on_bytes(&mut self, args: &Args) -> Result<Option<Typed>, SqlError> {
+        let (is_string, gives_bytes): (fn(usize) -> bool, bool) = match args.name.as_str() {
+            "CONCAT_WS" | "REPLACE" | "QUOTE" => (|_| true, true),
+            "LPAD" | "RPAD" => (|at| at != 1, true),
+            "REPEAT" => (|at| at == 0, true),
+            "INSERT" => (|at| at == 0 || at == 3, true),
+            "SUBSTRING_INDEX" => (|at| at < 2, true),
+            "ELT" | "MAKE_SET" => (|at| at > 0, true),
+            "EXPORT_SET" => (|at| (1..4).contains(&at), true),
+            "LOCATE" => (|at| at < 2, false),
+            "INSTR" | "ORD" | "STRCMP" | "FIND_IN_SET" => (|_| true, false),
+            _ => return Ok(None),
+        };
+        let is_binary =
+            |at| args.get(at).is_some_and(|value| value.family() == Family::Binary || value.is_bits());
+        if !(0..args.len()).any(|at| is_string(at) && is_binary(at)) {
+            return Ok(None);
+        }
+        let rules = self.rules.clone();
+        let args = args
+            .clone()
+            .try_map(|at, value| if is_string(at) { rules.bytes_as_text(value) } else { Ok(value) })?;
+        let name = args.name.clone();
+        let result = self.native_call(&name, args.all())?;
+        if gives_bytes { rules.text_as_bytes(result).map(Some) } else { Ok(Some(result)) }
+    }
+
     /// LOCATE of texts, and perhaps a place to begin at.
-    pub(super) fn locate(&mut self, mut values: Vec<Typed>) -> Result<Typed, SqlError> {
+    fn locate(&mut self, mut values: Vec<Typed>) -> Result<Typed, SqlError> {
         let collation = self.rules.common_collation("locate", &[&values[0], &values[1]])?;
         if collation.is_bytes() {
             return crate::analyzer::fold::call(text::locate(), values, BIGINT);
@@ -381,6 +410,11 @@ impl Binder<'_> {
         value: Typed,
         what: Typed,
     ) -> Result<Typed, SqlError> {
+        if value.family() == Family::Binary || what.family() == Family::Binary {
+            let (value, what) = (self.rules.bytes_as_text(value)?, self.rules.bytes_as_text(what)?);
+            let trimmed = self.trim(side, value, what)?;
+            return self.rules.text_as_bytes(trimmed);
+        }
         let (value, what) = (self.rules.text(value)?, self.rules.text(what)?);
         let udf = match side {
             None | Some(ast::TrimWhereField::Both) => text::trim_both(),
@@ -422,6 +456,10 @@ impl Binder<'_> {
     /// FIELD compares as text if all are text, else as numbers.
     fn field(&mut self, values: Vec<Typed>) -> Result<Typed, SqlError> {
         let textual = values.iter().all(|value| value.family().is_string() || value.family() == Family::Null);
+        if textual && values.iter().any(|value| value.family() == Family::Binary) {
+            let values = values.into_iter().map(|value| self.rules.bytes_as_text(value));
+            return self.field(values.collect::<Result<_, _>>()?);
+        }
         if textual && !self.rules.common_collation("field", &values.iter().collect::<Vec<_>>())?.is_bytes() {
             let mut values = values.into_iter();
             let wanted = values.next().unwrap_or_else(Typed::null);

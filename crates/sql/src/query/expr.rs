@@ -97,6 +97,10 @@ impl Binder<'_> {
                 let matched = self.regexp(value, pattern)?;
                 if *negated { self.rules.not(matched) } else { Ok(matched) }
             }
+            E::MemberOf(member) => {
+                let (value, document) = (self.expr(&member.value, env)?, self.expr(&member.array, env)?);
+                self.member_of(value, document)
+            }
             E::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), env)
             }
@@ -131,8 +135,7 @@ impl Binder<'_> {
             }
             E::Position { expr, r#in } => {
                 let (wanted, value) = (self.expr(expr, env)?, self.expr(r#in, env)?);
-                let args = vec![self.rules.text(wanted)?, self.rules.text(value)?];
-                self.locate(args)
+                self.native_call("LOCATE", vec![wanted, value])
             }
             E::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expr(expr, env)?];
@@ -609,7 +612,11 @@ impl Binder<'_> {
             }
         };
         let (value, pattern) = (self.expr(expr, env)?, self.expr(pattern, env)?);
-        let (value, pattern) = (self.rules.text(value)?, self.rules.text(pattern)?);
+        let (value, pattern) = if value.family() == Family::Binary || pattern.family() == Family::Binary {
+            (self.rules.bytes_as_text(value)?, self.rules.bytes_as_text(pattern)?)
+        } else {
+            (self.rules.text(value)?, self.rules.text(pattern)?)
+        };
         let nullable = value.nullable || pattern.nullable;
         let collation = self.rules.common_collation("like", &[&value, &pattern])?;
         if !collation.is_bytes() {

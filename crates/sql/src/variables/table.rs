@@ -6,7 +6,10 @@ use super::SERVER_VERSION;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Bool,
-    Integer { min: u64, max: u64 },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     Enum(&'static [&'static str]),
     Text,
     Charset,
@@ -14,6 +17,8 @@ pub enum Kind {
     TimeZone,
     Isolation,
     SqlMode,
+    /// How AES_ENCRYPT works.
+    BlockEncryption,
 }
 
 /// Where a variable has a value.
@@ -76,6 +81,7 @@ pub const VARIABLES: &[Variable] = &[
     read("basedir", "/", Kind::Text),
     both("big_tables", "OFF", Kind::Bool),
     read("bind_address", "*", Kind::Text),
+    both("block_encryption_mode", "aes-128-ecb", Kind::BlockEncryption),
     both("bulk_insert_buffer_size", "8388608", ANY),
     both("character_set_client", "utf8mb4", Kind::Charset),
     both("character_set_connection", "utf8mb4", Kind::Charset),
