@@ -19,7 +19,7 @@ mod wrong;
 use crate::temporal::Zone;
 use types::{ColumnDef, Result, Value};
 
-pub use crate::functions::warnings::{Heard, Warning, gather};
+pub use crate::functions::warnings::{Heard, Warning, gather, hear_all};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
 pub use defaults::{DefaultValue, convert_default, default_value};

@@ -14,6 +14,7 @@ use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use types::{ErrorKind, Result, SqlError, TableDef, Timestamp, Value};
 
@@ -101,7 +102,11 @@ pub(crate) struct State {
     /// What the rows of the statement's query warn of, while they come.
     pub(crate) ear: Option<Ear>,
     pub(crate) last_insert_id: u64,
+    /// What the statement gave LAST_INSERT_ID(..), which its answer says.
+    pub(crate) told_insert_id: Option<u64>,
     pub(crate) row_count: i64,
+    /// The rows of the last result, while they come.
+    pub(crate) found_rows: Arc<AtomicU64>,
     pub(crate) prepared: HashMap<u32, PreparedStatement>,
     pub(crate) named: HashMap<String, PreparedStatement>,
     pub(crate) next_prepared: u32,
@@ -165,6 +170,8 @@ impl State {
             more_messages: 0,
             ear: None,
             last_insert_id: 0,
+            told_insert_id: None,
+            found_rows: Arc::default(),
             row_count: -1,
             prepared: HashMap::new(),
             named: HashMap::new(),
@@ -304,8 +311,12 @@ impl State {
         }
     }
 
-    /// Makes messages of what rows warned of.
+    /// Makes messages of what rows warned of, and keeps what they gave LAST_INSERT_ID(..).
     pub(crate) fn note(&mut self, heard: Heard) {
+        if let Some(id) = heard.insert_id {
+            self.last_insert_id = id;
+            self.told_insert_id = Some(id);
+        }
         self.note_warnings(&heard.warnings);
         let divisions = if self.warns_of_divisions() { heard.more_divisions } else { 0 };
         self.count_messages(heard.more + divisions);

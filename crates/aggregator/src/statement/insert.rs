@@ -73,8 +73,12 @@ impl State {
             InsertSource::Query(_) => true,
         };
         let Counts { written, seen, first_generated } = self.end_statement(result).await?;
-        if let Some(first) = first_generated {
+        // A number that no row took, since all of them were there, gives way to what LAST_INSERT_ID(..) was given.
+        if let Some(first) = first_generated
+            && (written.inserted > 0 || self.told_insert_id.is_none())
+        {
             self.last_insert_id = first;
+            self.told_insert_id = None;
         }
         let info = if several {
             let warnings = self.warning_count();

@@ -125,8 +125,8 @@ impl State {
             return Some(self.select_kept(&kept, plan).await);
         }
         self.begin_messages(false);
-        let answer = self.select_kept(&kept, plan).await.map_err(|error| self.with_known_names(error));
-        self.note_answer(&answer);
+        let mut answer = self.select_kept(&kept, plan).await.map_err(|error| self.with_known_names(error));
+        self.note_answer(&mut answer);
         self.drop_gone().await;
         Some(answer)
     }

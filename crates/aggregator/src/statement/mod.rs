@@ -31,11 +31,15 @@ mod views;
 mod write;
 
 use crate::session::{Level, State};
+use arrow::array::RecordBatch;
 use change::Changed;
 use exec::counting_naps;
+use futures::{StreamExt, TryStreamExt};
 use mysql_protocol::{OkInfo, Response};
 use query::Parameters;
 use sql::statement::{Begin, ShowWhat, Statement};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use types::{Result, Value};
 
@@ -82,8 +86,8 @@ impl State {
         if owed > Duration::ZERO {
             let _ = self.wait_out(owed).await;
         }
-        let answer = answer.map_err(|error| self.with_known_names(error));
-        self.note_answer(&answer);
+        let mut answer = answer.map_err(|error| self.with_known_names(error));
+        self.note_answer(&mut answer);
         self.drop_gone().await;
         answer
     }
@@ -98,9 +102,24 @@ impl State {
     }
 
     /// What the session remembers of a statement's end.
-    pub(crate) fn note_answer(&mut self, answer: &Result<Answer>) {
+    pub(crate) fn note_answer(&mut self, answer: &mut Result<Answer>) {
         match answer {
-            Ok(Answer::Response(Response::Ok(ok))) => self.row_count = ok.affected_rows as i64,
+            Ok(Answer::Response(Response::Ok(ok))) => {
+                self.row_count = ok.affected_rows as i64;
+                if let Some(id) = self.told_insert_id {
+                    ok.last_insert_id = id;
+                }
+            }
+            Ok(Answer::Response(Response::Rows(rows))) => {
+                self.row_count = -1;
+                self.found_rows = Arc::default();
+                let found = Arc::clone(&self.found_rows);
+                let batches = std::mem::replace(&mut rows.batches, futures::stream::empty().boxed());
+                let count = move |batch: &RecordBatch| {
+                    found.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                };
+                rows.batches = batches.inspect_ok(count).boxed();
+            }
             Ok(_) => self.row_count = -1,
             Err(error) => {
                 self.row_count = -1;
@@ -112,6 +131,7 @@ impl State {
     /// Clears the messages of the statement before, which the variables still show.
     pub(crate) fn begin_messages(&mut self, keep: bool) {
         self.note_heard();
+        self.told_insert_id = None;
         let errors = self.messages.iter().filter(|message| message.level == Level::Error).count();
         self.variables.note(self.last_insert_id, self.message_count(), errors as u64);
         if !keep {

@@ -83,9 +83,9 @@ impl State {
     async fn run_shortly(&mut self, ready: Ready, text: &str) -> Option<Result<Answer>> {
         self.begin_messages(false);
         let answer = self.run_ready(ready, text).await.transpose()?;
-        let answer = answer.map_err(|error| self.with_known_names(error));
+        let mut answer = answer.map_err(|error| self.with_known_names(error));
         self.aggregator.templates.unplanned.fetch_add(1, Ordering::Relaxed);
-        self.note_answer(&answer);
+        self.note_answer(&mut answer);
         Some(answer)
     }
 

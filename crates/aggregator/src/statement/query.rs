@@ -39,6 +39,7 @@ use sql::temporal::Zone;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use types::{
     ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value,
@@ -209,8 +210,8 @@ impl State {
 
     /// Keeps the warnings that `body` raises for SHOW WARNINGS.
     pub(crate) fn hearing<T>(&mut self, body: impl FnOnce(&Self) -> T) -> T {
-        let (result, warnings) = sql::convert::gather(|| body(self));
-        self.note_warnings(&warnings);
+        let (result, heard) = sql::convert::hear_all(|| body(self));
+        self.note(heard);
         result
     }
 
@@ -310,7 +311,7 @@ impl State {
                 connection_id: self.connection_id.into(),
                 last_insert_id: self.last_insert_id.into(),
                 row_count: self.row_count.into(),
-                found_rows: 0.into(),
+                found_rows: self.found_rows.load(Ordering::Relaxed).into(),
                 version: sql::variables::SERVER_VERSION,
                 now: self.now.into(),
                 zone: self.variables.zone(),

@@ -17,12 +17,22 @@ fn missing(what: &str) -> SqlError {
 pub(super) fn heard_to_wire(heard: Heard) -> wire::End {
     let warnings =
         heard.warnings.into_iter().map(|Warning { kind, message }| to_wire(&SqlError::new(kind, message)));
-    wire::End { warnings: warnings.collect(), more_divisions: heard.more_divisions, more: heard.more }
+    wire::End {
+        warnings: warnings.collect(),
+        more_divisions: heard.more_divisions,
+        more: heard.more,
+        insert_id: heard.insert_id,
+    }
 }
 
 /// A warning with a number that this node does not know is counted.
 pub(super) fn heard(end: wire::End) -> Heard {
-    let mut heard = Heard { warnings: Vec::new(), more_divisions: end.more_divisions, more: end.more };
+    let mut heard = Heard {
+        warnings: Vec::new(),
+        more_divisions: end.more_divisions,
+        more: end.more,
+        insert_id: end.insert_id,
+    };
     for warning in end.warnings {
         match from_wire(warning) {
             Some(SqlError { kind, message, .. }) => heard.warnings.push(Warning { kind, message }),
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn warnings_come_as_they_were_sent() {
         let warning = Warning { kind: ErrorKind::WrongValue, message: "Truncated".to_string() };
-        let sent = Heard { warnings: vec![warning], more_divisions: 3, more: 4 };
+        let sent = Heard { warnings: vec![warning], more_divisions: 3, more: 4, insert_id: Some(5) };
         assert_eq!(heard(heard_to_wire(sent.clone())), sent);
         let mut unknown = heard_to_wire(sent);
         unknown.warnings[0].errno = 65_535;

@@ -16,6 +16,7 @@ pub(crate) mod datetime;
 pub(crate) mod encryption;
 pub(crate) mod failure;
 pub(crate) mod hashes;
+pub(crate) mod insert_id;
 pub(crate) mod interval;
 pub(crate) mod json;
 pub(crate) mod json_keys;
@@ -69,6 +70,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
             hashes::uuid(),
             hashes::uuid_short(),
             hashes::random_bytes(),
+            insert_id::last_insert_id(),
             row_key::row_key(),
             sleep::sleep(),
         ],

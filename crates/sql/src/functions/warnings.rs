@@ -24,6 +24,8 @@ pub struct Heard {
     pub more_divisions: u64,
     /// Others past those.
     pub more: u64,
+    /// What LAST_INSERT_ID(..) was given last.
+    pub insert_id: Option<u64>,
 }
 
 impl Heard {
@@ -59,6 +61,7 @@ impl Heard {
         }
         self.more += other.more;
         self.more_divisions += other.more_divisions;
+        self.insert_id = other.insert_id.or(self.insert_id);
     }
 }
 
@@ -81,8 +84,13 @@ fn gathering<T>(most: usize, body: impl FnOnce() -> T) -> (T, Heard) {
 
 /// Runs `body` and takes the warnings that it raises.
 pub fn gather<T>(body: impl FnOnce() -> T) -> (T, Vec<Warning>) {
-    let (result, heard) = gathering(usize::MAX, body);
+    let (result, heard) = hear_all(body);
     (result, heard.warnings)
+}
+
+/// Runs `body` and takes all that is heard of it.
+pub fn hear_all<T>(body: impl FnOnce() -> T) -> (T, Heard) {
+    gathering(usize::MAX, body)
 }
 
 /// Runs a part of a query, and takes the warnings that it raises, up to [`MOST`] of them.
@@ -108,6 +116,15 @@ pub(crate) fn warn(kind: ErrorKind, message: impl FnOnce() -> String) {
     GATHERED.with(|gathered| {
         if let Some(gathered) = gathered.borrow_mut().as_mut() {
             gathered.heard.add(gathered.most, kind, message);
+        }
+    });
+}
+
+/// Tells the session what LAST_INSERT_ID() is from now on.
+pub(crate) fn tell_insert_id(id: u64) {
+    GATHERED.with(|gathered| {
+        if let Some(gathered) = gathered.borrow_mut().as_mut() {
+            gathered.heard.insert_id = Some(id);
         }
     });
 }

@@ -2,9 +2,9 @@
 
 use super::binder::Binder;
 use super::calls::Args;
-use crate::analyzer::typed::BIGINT;
+use crate::analyzer::typed::{BIGINT, BIGINT_UNSIGNED};
 use crate::analyzer::{Collated, Family, Typed};
-use crate::functions::sleep;
+use crate::functions::{insert_id, sleep};
 use arrow::datatypes::DataType;
 use types::sql_type::LobSize;
 use types::{SqlError, SqlType};
@@ -24,7 +24,9 @@ impl Binder<'_> {
             "VERSION" => Typed::text(session.version),
             "CONNECTION_ID" => Typed::uint(session.connection_id.get()),
             "LAST_INSERT_ID" if args.len() == 1 => {
-                return Err(SqlError::unsupported("LAST_INSERT_ID with an argument"));
+                let [id] = args.exactly()?;
+                let id = self.rules.unsigned(id)?;
+                return self.kernel(insert_id::last_insert_id(), vec![id], BIGINT_UNSIGNED);
             }
             "LAST_INSERT_ID" => Typed::uint(session.last_insert_id.get()),
             "ROW_COUNT" => Typed::int(session.row_count.get()),
