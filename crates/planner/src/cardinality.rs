@@ -59,7 +59,7 @@ impl Relation {
 
     /// The share of rows for which a condition is TRUE.
     pub(crate) fn selectivity(&self, expr: &Expr) -> f64 {
-        match expr {
+        let share = match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
                 Operator::And => self.selectivity(left) * self.selectivity(right),
                 Operator::Or => 1.0 - (1.0 - self.selectivity(left)) * (1.0 - self.selectivity(right)),
@@ -94,8 +94,9 @@ impl Relation {
             }
             Expr::Literal(ScalarValue::Boolean(value), _) => f64::from(u8::from(*value == Some(true))),
             _ => 0.3,
-        }
-        .clamp(0.0, 1.0)
+        };
+        // Ranges of a DOUBLE may be as wide as no number is.
+        if share.is_nan() { 0.3 } else { share.clamp(0.0, 1.0) }
     }
 
     /// The share of rows with `small < large`, if one is a column with a known range, the other a constant.

@@ -456,23 +456,24 @@ impl Graph {
 
     /// The cheapest way to join two trees.
     fn join_cheaply(&self, a: &Arc<Tree>, b: &Arc<Tree>, a_set: Set, b_set: Set) -> Tree {
-        let trees = self.join(a, b, a_set, b_set, |_, _, _| true).into_iter();
+        let (compared, pairs): (Vec<usize>, Vec<_>) = self.pairs(a_set, b_set).unzip();
+        let trees = self.join((a, a_set), (b, b_set), &compared, &pairs, |_, _, _| true).into_iter();
         // Invariant: each join has the way that collects its build side.
         trees.min_by(|a, b| a.cost.total_cmp(&b.cost)).unwrap_or_else(|| a.as_ref().clone())
     }
 
-    /// The ways to join two trees, as far as one of these filters, placement and cost is `wanted`.
+    /// The ways to join two trees on pairs of these classes, as far as one of these filters, placement and cost is
+    /// `wanted`.
     fn join(
         &self,
-        a: &Arc<Tree>,
-        b: &Arc<Tree>,
-        a_set: Set,
-        b_set: Set,
+        (a, a_set): (&Arc<Tree>, Set),
+        (b, b_set): (&Arc<Tree>, Set),
+        compared: &[usize],
+        pairs: &[(&Expr, &Expr)],
         wanted: impl Fn(u64, Option<usize>, f64) -> bool,
     ) -> Vec<Tree> {
-        let (compared, pairs): (Vec<usize>, Vec<_>) = self.pairs(a_set, b_set).unzip();
         let (set, filters) = (a_set | b_set, a.filters | b.filters);
-        let mut rows = join_rows(&a.relation, &b.relation, &pairs);
+        let mut rows = join_rows(&a.relation, &b.relation, pairs);
         // It has all columns of both, and most pairs of trees are not wanted.
         let mut relation = None;
         for condition in &self.conditions {
@@ -485,7 +486,7 @@ impl Graph {
         let mut relation = relation.map(Arc::new);
         let (build, probe) = if a.relation.rows <= b.relation.rows { (a, b) } else { (b, a) };
         let mut trees = Vec::new();
-        for way in self.ways.of(build.side(), probe.side(), &compared) {
+        for way in self.ways.of(build.side(), probe.side(), compared) {
             let cost = a.cost + b.cost + way.cost + rows * OUTPUT;
             let placed = self.outside(way.placed, set);
             if !wanted(filters, placed, cost) {
@@ -557,11 +558,12 @@ impl Graph {
                 // Each split once.
                 if part > rest && !best[part].is_empty() && !best[rest].is_empty() {
                     let (a_set, b_set) = (set_of(part), set_of(rest));
-                    if self.connected(a_set, b_set) {
+                    let (compared, pairs): (Vec<usize>, Vec<_>) = self.pairs(a_set, b_set).unzip();
+                    if !pairs.is_empty() {
                         for a in &best[part] {
                             for b in &best[rest] {
                                 let wanted = |filters, placed, cost| found.has_none(filters, placed, cost);
-                                for tree in self.join(a, b, a_set, b_set, wanted) {
+                                for tree in self.join((a, a_set), (b, b_set), &compared, &pairs, wanted) {
                                     self.with_filters(tree, set, &mut found);
                                 }
                             }
@@ -596,7 +598,10 @@ impl Graph {
             let costs = found.0.iter().filter(|tree| tree.filters == filters).map(|tree| tree.cost);
             costs.fold(f64::INFINITY, f64::min)
         };
-        let worth = |tree: &&Tree| tree.cost <= cheapest(tree.filters) + self.ways.moved(&tree.side());
+        let worth = |tree: &&Tree| {
+            let moved = if tree.placed.is_some() { self.ways.moved(&tree.side()) } else { 0.0 };
+            tree.cost <= cheapest(tree.filters) + moved
+        };
         found.0.iter().filter(worth).cloned().map(Arc::new).collect()
     }
 

@@ -45,7 +45,7 @@ use std::sync::Arc;
 type Result<T> = std::result::Result<T, ArrowError>;
 
 /// Bytes that the rows of one message may take once they are decoded.
-const LARGEST: usize = 4 << 30;
+const LARGEST: usize = 1 << 30;
 
 /// Writes the batches of one stream.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn unsupported(ty: &DataType) -> ArrowError {
 }
 
 fn write_count(count: usize, out: &mut Vec<u8>) -> Result<()> {
-    let count = u32::try_from(count).map_err(|_| damaged("more than 4 G rows in one batch"))?;
+    let count = u32::try_from(count).map_err(|_| damaged("more than 4 G of rows or bytes in one batch"))?;
     out.extend_from_slice(&count.to_le_bytes());
     Ok(())
 }

@@ -100,6 +100,7 @@ fn write_field(field: &Field, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn read_field(depth: usize, cursor: &mut Cursor) -> Result<Field> {
+    cursor.room(size_of::<Field>())?;
     let name = read_text(cursor)?;
     let nullable = cursor.u8()? == 1;
     let ty = read_type(depth, cursor)?;
@@ -207,6 +208,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) -> Result<()> {
 
 fn read_text(cursor: &mut Cursor) -> Result<String> {
     let size = cursor.count()?;
+    cursor.room(size_of::<String>() + size)?;
     let bytes = cursor.take(size)?.to_vec();
     String::from_utf8(bytes).map_err(|_| damaged("a name that is not UTF-8"))
 }

@@ -7,9 +7,12 @@ use proto::stages as wire;
 /// that nobody reads has a few of them under way at both ends.
 const PIECE: usize = 256 << 10;
 
-/// Bytes that a message takes on the wire, roughly.
+/// What a message takes beside its rows, roughly: on the wire, and where it waits. Rows may take none.
+const MESSAGE: usize = 256;
+
+/// Bytes that a message takes, roughly.
 pub(super) fn size(batch: &wire::Batch) -> usize {
-    batch.rows.len()
+    batch.rows.len() + MESSAGE
 }
 
 /// The batch in pieces.
