@@ -17,7 +17,7 @@ impl State {
                     self.set_system(*scope, name, value, parameters).await?;
                 }
                 SetItem::User { name, value } => {
-                    let value = self.evaluate(value, parameters)?;
+                    let value = self.hearing(|state| state.evaluate(value, parameters))?;
                     self.variables.set_user(name, value);
                 }
                 SetItem::Names { charset, collation } => {

@@ -401,11 +401,7 @@ impl State {
         exprs: &[sqlparser::ast::Expr],
         parameters: Parameters<'_>,
     ) -> Result<Answer> {
-        let tables = self.tables();
-        let context = self.bind_context(&tables, &parameters);
-        for expr in exprs {
-            sql::query::evaluate(expr, &context)?;
-        }
+        self.hearing(|state| exprs.iter().try_for_each(|expr| state.evaluate(expr, parameters).map(drop)))?;
         Ok(done())
     }
 }

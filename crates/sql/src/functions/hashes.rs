@@ -13,7 +13,6 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 use types::{ErrorKind, SqlError};
 
 const TEXT: Returns = Returns::Type(DataType::Utf8View);
@@ -82,12 +81,9 @@ pub(crate) fn uuid() -> Arc<ScalarUDF> {
     Arc::clone(&UDF)
 }
 
-/// UUID_SHORT(): by a random byte and the time of the process's start, so that no other has it, and counted on.
+/// UUID_SHORT(): counted on from a random number of 40 bits, so that another process hardly has it.
 pub(crate) fn uuid_short() -> Arc<ScalarUDF> {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        AtomicU64::new(u64::from(rand::random::<u8>()) << 56 | (started & 0xffff_ffff) << 24)
-    });
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new((rand::random::<u64>() >> 24) << 24));
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         let mut function = Function::volatile("uuid_short", Returns::Type(DataType::UInt64), |args| {
             let mut next = NEXT.fetch_add(args.rows as u64, Ordering::Relaxed);

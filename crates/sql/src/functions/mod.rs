@@ -96,5 +96,10 @@ pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
 
 /// Every aggregate function of ours; the others in plans are DataFusion's.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![percentile::percentile_disc(), sum::sum(), single_value::single_value()]
+    vec![
+        percentile::percentile_cont(),
+        percentile::percentile_disc(),
+        sum::sum(),
+        single_value::single_value(),
+    ]
 }

@@ -1,8 +1,9 @@
-//! PERCENTILE_DISC: the value at a fraction of the way through all values in order. It is one of them.
+//! PERCENTILE_DISC: the value at a fraction of the way through all values in order, which is one of them.
+//! PERCENTILE_CONT: what lies there between two of them.
 
-use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
-use arrow::compute::{SortOptions, concat, filter, is_not_null, sort_to_indices};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_empty_array};
+use arrow::compute::{SortOptions, concat, filter, is_not_null, sort_to_indices, take};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -13,22 +14,32 @@ use datafusion::physical_expr::expressions::Literal;
 use std::sync::{Arc, LazyLock};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PercentileDisc {
+struct Percentile {
+    continuous: bool,
     signature: Signature,
 }
 
 /// percentile_disc(value, constant fraction, whether from the greatest down)
 pub(crate) fn percentile_disc() -> Arc<AggregateUDF> {
-    static UDF: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-        let signature = Signature::any(3, Volatility::Immutable);
-        Arc::new(AggregateUDF::new_from_impl(PercentileDisc { signature }))
-    });
+    static UDF: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| percentile(false));
     Arc::clone(&UDF)
 }
 
-impl AggregateUDFImpl for PercentileDisc {
+/// percentile_between(value, constant fraction, whether from the greatest down); values are DOUBLE.
+pub(crate) fn percentile_cont() -> Arc<AggregateUDF> {
+    static UDF: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| percentile(true));
+    Arc::clone(&UDF)
+}
+
+fn percentile(continuous: bool) -> Arc<AggregateUDF> {
+    let signature = Signature::any(3, Volatility::Immutable);
+    Arc::new(AggregateUDF::new_from_impl(Percentile { continuous, signature }))
+}
+
+impl AggregateUDFImpl for Percentile {
+    /// Not DataFusion's `percentile_cont`, which is another function.
     fn name(&self) -> &str {
-        "percentile_disc"
+        if self.continuous { "percentile_between" } else { "percentile_disc" }
     }
 
     fn signature(&self) -> &Signature {
@@ -58,7 +69,8 @@ impl AggregateUDFImpl for PercentileDisc {
             return Err(DataFusionError::Internal("percentile_disc takes constants".into()));
         };
         let ty = args.return_field.data_type().clone();
-        Ok(Box::new(Values { ty, fraction, descending, parts: Vec::new() }))
+        let continuous = self.continuous;
+        Ok(Box::new(Values { ty, continuous, fraction, descending, parts: Vec::new() }))
     }
 }
 
@@ -72,6 +84,7 @@ const PARTS: usize = 64;
 #[derive(Debug)]
 struct Values {
     ty: DataType,
+    continuous: bool,
     fraction: f64,
     descending: bool,
     /// Without NULLs.
@@ -80,8 +93,11 @@ struct Values {
 
 impl Values {
     fn add(&mut self, array: &ArrayRef) -> Result<()> {
-        let part =
-            if array.null_count() > 0 { filter(array, &is_not_null(array)?)? } else { Arc::clone(array) };
+        // A copy: an array may be a small part of one of which other groups hold the rest.
+        let part = match array.null_count() {
+            0 => take(array, &UInt32Array::from_iter_values(0..array.len() as u32), None)?,
+            _ => filter(array, &is_not_null(array)?)?,
+        };
         if part.is_empty() {
             return Ok(());
         }
@@ -90,6 +106,19 @@ impl Values {
             self.parts = vec![self.together()?];
         }
         Ok(())
+    }
+
+    /// What lies between the two of these numbers that are next to the fraction; there are some.
+    fn between(&self, values: &ArrayRef) -> f64 {
+        let mut values = values.as_primitive::<Float64Type>().values().to_vec();
+        values.sort_unstable_by(f64::total_cmp);
+        if self.descending {
+            values.reverse();
+        }
+        let at = self.fraction * (values.len() - 1) as f64;
+        let (low, high) = (at.floor(), at.ceil());
+        let (before, after) = (values[low as usize], values[high as usize]);
+        if low == high { before } else { (high - at) * before + (at - low) * after }
     }
 
     /// All values as one array that holds nothing else.
@@ -129,8 +158,14 @@ impl Accumulator for Values {
         if values.is_empty() {
             return ScalarValue::try_from(&self.ty);
         }
-        // The first value that so large a part of all is not after.
-        let place = ((self.fraction * values.len() as f64).ceil() as usize).clamp(1, values.len());
+        if self.continuous {
+            return Ok(ScalarValue::Float64(Some(self.between(&values))));
+        }
+        // The first value that so large a part of all is not after. The product may be a little too great.
+        let mut place = ((self.fraction * values.len() as f64).ceil() as usize).clamp(1, values.len());
+        if place > 1 && (place - 1) as f64 / values.len() as f64 >= self.fraction {
+            place -= 1;
+        }
         let options = SortOptions { descending: self.descending, nulls_first: false };
         let order = sort_to_indices(&values, Some(options), Some(place))?;
         ScalarValue::try_from_array(&values, order.value(place - 1) as usize)
@@ -148,8 +183,8 @@ mod tests {
 
     fn of(fraction: f64, descending: bool, arrays: &[ArrayRef]) -> ScalarValue {
         let ty = arrays[0].data_type().clone();
-        let mut first = Values { ty: ty.clone(), fraction, descending, parts: Vec::new() };
-        let mut second = Values { ty, fraction, descending, parts: Vec::new() };
+        let mut first = Values { ty: ty.clone(), continuous: false, fraction, descending, parts: Vec::new() };
+        let mut second = Values { ty, continuous: false, fraction, descending, parts: Vec::new() };
         for array in arrays {
             first.update_batch(std::slice::from_ref(array)).unwrap();
         }

@@ -8,7 +8,7 @@ use crate::analyzer::fold::call;
 use crate::analyzer::{Family, Typed};
 use crate::functions::datetime;
 use crate::functions::interval::Unit;
-use crate::temporal::{MICROS_PER_DAY, days_from_civil};
+use crate::temporal::{MICROS_PER_DAY, MICROS_PER_SECOND, days_from_civil};
 use sqlparser::ast;
 use types::{ErrorKind, SqlError};
 
@@ -70,16 +70,20 @@ fn date_format_of(function: &str, format: &str) -> Result<String, SqlError> {
 fn width_of(text: &str) -> Option<i64> {
     let text = text.trim().to_ascii_uppercase();
     let mut rest = text.strip_prefix('P').unwrap_or(&text);
+    // P1M is a month.
+    let mut of_time = rest.len() == text.len();
     let mut width: i64 = 0;
     while !rest.is_empty() {
-        rest = rest.strip_prefix('T').unwrap_or(rest);
+        if let Some(time) = rest.strip_prefix('T') {
+            (rest, of_time) = (time, true);
+        }
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let amount: i64 = rest[..digits].parse().ok()?;
         let unit = match rest.as_bytes().get(digits)? {
             b'W' => Unit::Week,
             b'D' => Unit::Day,
             b'H' => Unit::Hour,
-            b'M' => Unit::Minute,
+            b'M' if of_time => Unit::Minute,
             b'S' => Unit::Second,
             _ => return None,
         };
@@ -175,7 +179,10 @@ impl Binder<'_> {
         if values.next().is_some() {
             return Err(wrong_arguments("TIME_BUCKET"));
         }
-        let moment = self.rules.datetime(moment)?;
+        let moment = match width % MICROS_PER_SECOND {
+            0 => self.rules.datetime(moment)?,
+            _ => self.rules.datetime_as(moment, 6)?,
+        };
         let ty = moment.ty;
         call(datetime::time_bucket(), vec![moment, Typed::int(width), origin], ty)
     }

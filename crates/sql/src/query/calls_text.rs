@@ -153,6 +153,9 @@ impl Binder<'_> {
             }
             "ORD" => {
                 let [value] = args.exactly()?;
+                if value.family() == Family::Binary {
+                    return self.kernel(text::ascii(), vec![rules.string(value)?], BIGINT);
+                }
                 self.kernel(text::ord(), vec![rules.text(value)?], BIGINT)
             }
             "CHAR" => {
@@ -311,7 +314,7 @@ impl Binder<'_> {
             "ELT" | "MAKE_SET" => (|at| at > 0, true),
             "EXPORT_SET" => (|at| (1..4).contains(&at), true),
             "LOCATE" => (|at| at < 2, false),
-            "INSTR" | "ORD" | "STRCMP" | "FIND_IN_SET" => (|_| true, false),
+            "INSTR" | "STRCMP" | "FIND_IN_SET" => (|_| true, false),
             _ => return Ok(None),
         };
         let is_binary =

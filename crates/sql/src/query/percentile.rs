@@ -4,12 +4,11 @@ use super::aggregates::{Frame, wrong_count};
 use super::binder::{Binder, Env};
 use crate::analyzer::collated::by_key;
 use crate::analyzer::{Collated, Family, Typed};
-use crate::functions::percentile::percentile_disc;
+use crate::functions::percentile::{percentile_cont, percentile_disc};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::first_last::{first_value_udaf, last_value_udaf};
-use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
-use datafusion::logical_expr::{Expr, SortExpr};
+use datafusion::logical_expr::{Expr, SortExpr, WindowFrame};
 use sqlparser::ast;
 use types::{ErrorKind, SqlError, SqlType};
 
@@ -40,6 +39,9 @@ impl Binder<'_> {
         if frame.window.as_ref().is_some_and(|window| !window.order_by.is_empty()) {
             return Err(SqlError::unsupported(format_args!("ORDER BY in the window of {name}")));
         }
+        if frame.window.as_ref().is_some_and(|window| window.frame != WindowFrame::new(None)) {
+            return Err(SqlError::unsupported(format_args!("a frame in the window of {name}")));
+        }
         super::select::refuse_order_options(key)?;
         let fraction = match self.rules.double(fraction)?.as_literal() {
             Some(ScalarValue::Float64(Some(fraction))) if (0.0..=1.0).contains(fraction) => *fraction,
@@ -55,14 +57,15 @@ impl Binder<'_> {
         };
         let constant = |value| Expr::Literal(ScalarValue::Float64(Some(value)), None);
         let ascending = key.options.asc.unwrap_or(true);
+        let descending = Expr::Literal(ScalarValue::Boolean(Some(!ascending)), None);
         let value = self.expr(&key.expr, env)?;
         if name == "PERCENTILE_CONT" {
             if !value.family().is_numeric() && value.family() != Family::Null {
                 return Err(SqlError::unsupported("PERCENTILE_CONT of values that are no numbers"));
             }
             let value = self.rules.double(value)?;
-            let from_least = if ascending { fraction } else { 1.0 - fraction };
-            let expr = frame.aggregate(percentile_cont_udaf(), vec![value.expr, constant(from_least)])?;
+            let expr =
+                frame.aggregate(percentile_cont(), vec![value.expr, constant(fraction), descending])?;
             return Ok(Typed {
                 expr,
                 ty: SqlType::Double,
@@ -79,7 +82,6 @@ impl Binder<'_> {
         if by_key(&value.arrow, value.ty, collation) || value.ty.labels().is_some() {
             return Err(SqlError::unsupported("PERCENTILE_DISC of texts in an order of their own"));
         }
-        let descending = Expr::Literal(ScalarValue::Boolean(Some(!ascending)), None);
         let args = vec![value.expr.clone(), constant(fraction), descending];
         let expr = frame.aggregate(percentile_disc(), args)?;
         Ok(Typed { expr, nullable: true, ..value })
