@@ -55,11 +55,12 @@ pub(crate) fn rand_of() -> Arc<ScalarUDF> {
 
 pub(crate) const SEQUENCE: &str = "rand_sequence";
 
-/// rand_sequence(constant seed): for each row the next number of the seed's sequence. Another one each time that this
-/// is asked for.
+/// rand_sequence(constant seed, a value that is no constant and is not looked at): for each row the next number of the
+/// seed's sequence. Another one each time that this is asked for. DataFusion takes what all arguments of are constants
+/// for a constant, volatile or not, and so would not order by it.
 pub(crate) fn rand_sequence() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(RandSequence {
-        signature: Signature::any(1, Volatility::Volatile),
+        signature: Signature::any(2, Volatility::Volatile),
         at: Mutex::new(None),
     }))
 }

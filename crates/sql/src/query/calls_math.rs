@@ -88,7 +88,8 @@ impl Binder<'_> {
                 }
                 // A plan with it runs once: it knows how far the sequence has come.
                 super::note_momentary();
-                self.kernel(random::rand_sequence(), vec![seed], SqlType::Double)
+                let no_constant = call(math::rand(), Vec::new(), SqlType::Double)?;
+                self.kernel(random::rand_sequence(), vec![seed, no_constant], SqlType::Double)
             }
             "CONV" => {
                 let [value, from, to] = args.exactly()?;
