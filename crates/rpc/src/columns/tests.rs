@@ -30,7 +30,7 @@ fn columns(rows: usize, spread: u32, nulls: bool) -> Vec<ArrayRef> {
     let mut numbers = Numbers(rows as u64 + u64::from(spread));
     let there: Vec<bool> = (0..rows).map(|_| !nulls || numbers.next(3) > 0).collect();
     let bits: Vec<u64> = (0..rows)
-        .map(|_| (numbers.next(1 << 31) << 33 | numbers.next(1 << 31) << 2) >> (64 - spread).min(63))
+        .map(|_| ((numbers.next(1 << 31) << 33) | (numbers.next(1 << 31) << 2)) >> (64 - spread).min(63))
         .collect();
     let values = || there.iter().zip(&bits).map(|(there, bits)| there.then_some(*bits));
     let text = |bits: u64| "ab\u{e9}c".repeat(bits as usize % 7);
@@ -138,7 +138,7 @@ fn numbers_are_as_narrow_as_what_lies_between_them() {
     assert_eq!(of_ints((0..1000).map(|i| -30_000 + i * 60).collect()), 2 + 8 + 2000);
     assert_eq!(of_ints((0..1000).map(|i| i << 20).collect()), 2 + 8 + 4000);
     assert_eq!(of_ints(vec![i64::MIN, i64::MAX]), 2 + 16);
-    let amounts = Decimal128Array::from_iter_values((0..1000).map(|i| 1 << 90 | i * 1000));
+    let amounts = Decimal128Array::from_iter_values((0..1000).map(|i| (1 << 90) | (i * 1000)));
     assert_eq!(size(Arc::new(amounts)), 2 + 16 + 4000);
     assert_eq!(size(Arc::new(Decimal128Array::from(vec![i128::MIN, i128::MAX]))), 2 + 32);
     // What stands where there is NULL does not count.
