@@ -36,10 +36,11 @@ use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, NullArray, RecordBatch, RecordBatchOptions, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{BinaryType, DataType, FieldRef, LargeBinaryType, LargeUtf8Type, SchemaRef, Utf8Type};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use cursor::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, ArrowError>;
@@ -167,10 +168,10 @@ fn read(ty: &DataType, rows: usize, cursor: &mut Cursor) -> Result<ArrayRef> {
         DataType::Boolean => Arc::new(BooleanArray::new(read_bits(rows, cursor)?, nulls)),
         DataType::Utf8View => strings::read_text_views(rows, nulls, cursor)?,
         DataType::BinaryView => strings::read_binary_views(rows, nulls, cursor)?,
-        DataType::Utf8 => strings::read_text::<i32>(rows, nulls, cursor)?,
-        DataType::LargeUtf8 => strings::read_text::<i64>(rows, nulls, cursor)?,
-        DataType::Binary => strings::read_binary::<i32>(rows, nulls, cursor)?,
-        DataType::LargeBinary => strings::read_binary::<i64>(rows, nulls, cursor)?,
+        DataType::Utf8 => strings::read::<Utf8Type>(rows, nulls, cursor)?,
+        DataType::LargeUtf8 => strings::read::<LargeUtf8Type>(rows, nulls, cursor)?,
+        DataType::Binary => strings::read::<BinaryType>(rows, nulls, cursor)?,
+        DataType::LargeBinary => strings::read::<LargeBinaryType>(rows, nulls, cursor)?,
         DataType::List(element) => read_list::<i32>(element, rows, nulls, cursor)?,
         DataType::LargeList(element) => read_list::<i64>(element, rows, nulls, cursor)?,
         DataType::Struct(fields) => {
@@ -242,11 +243,8 @@ fn write_list<O: arrow::array::OffsetSizeTrait>(
     elements: &ArrayRef,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let lengths: Vec<u64> = offsets.lengths().map(|length| length as u64).collect();
-    numbers::write(&lengths, out);
-    let from = offsets[0].as_usize();
-    let count = offsets[offsets.len() - 1].as_usize() - from;
-    write(elements.slice(from, count).as_ref(), out)
+    let places = write_offsets(offsets, out);
+    write(elements.slice(places.start, places.len()).as_ref(), out)
 }
 
 fn read_list<O: arrow::array::OffsetSizeTrait>(
@@ -259,6 +257,16 @@ fn read_list<O: arrow::array::OffsetSizeTrait>(
     let elements = read(element.data_type(), count, cursor)?;
     let list = arrow::array::GenericListArray::<O>::try_new(element.clone(), offsets, elements, nulls)?;
     Ok(Arc::new(list))
+}
+
+/// Offsets as lengths; the places between the first and the last.
+fn write_offsets<O: arrow::array::OffsetSizeTrait>(
+    offsets: &OffsetBuffer<O>,
+    out: &mut Vec<u8>,
+) -> Range<usize> {
+    let lengths: Vec<u64> = offsets.lengths().map(|length| length as u64).collect();
+    numbers::write(&lengths, out);
+    offsets[0].as_usize()..offsets[offsets.len() - 1].as_usize()
 }
 
 /// Offsets from lengths; the last of them.

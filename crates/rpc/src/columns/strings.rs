@@ -9,13 +9,12 @@
 //! each row to see whether there are few. What is read as views points into the message.
 
 use super::cursor::Cursor;
-use super::{Result, damaged, numbers, read_offsets, write_count};
+use super::{Result, damaged, numbers, read_offsets, write_count, write_offsets};
 use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, GenericByteArray, GenericByteViewArray, OffsetSizeTrait,
-    StringViewArray, make_view,
+    ArrayRef, BinaryViewArray, GenericByteArray, GenericByteViewArray, StringViewArray, make_view,
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowNativeType, ByteArrayType, ByteViewType, GenericBinaryType, GenericStringType};
+use arrow::datatypes::{ByteArrayType, ByteViewType};
 use std::sync::Arc;
 
 const LISTED: u8 = 0;
@@ -207,33 +206,17 @@ fn read_listed(rows: usize, cursor: &mut Cursor) -> Result<Views> {
 }
 
 pub(super) fn write<T: ByteArrayType>(column: &GenericByteArray<T>, out: &mut Vec<u8>) -> Result<()> {
-    let offsets = column.offsets();
-    let lengths: Vec<u64> = offsets.lengths().map(|length| length as u64).collect();
-    numbers::write(&lengths, out);
-    let from = offsets[0].as_usize();
-    let size = offsets[column.len()].as_usize() - from;
-    write_count(size, out)?;
-    out.extend_from_slice(&column.value_data()[from..from + size]);
+    let values = write_offsets(column.offsets(), out);
+    write_count(values.len(), out)?;
+    out.extend_from_slice(&column.value_data()[values]);
     Ok(())
 }
 
-pub(super) fn read_text<O: OffsetSizeTrait>(
+pub(super) fn read<T: ByteArrayType>(
     rows: usize,
     nulls: Option<NullBuffer>,
     cursor: &mut Cursor,
 ) -> Result<ArrayRef> {
-    read::<GenericStringType<O>>(rows, nulls, cursor)
-}
-
-pub(super) fn read_binary<O: OffsetSizeTrait>(
-    rows: usize,
-    nulls: Option<NullBuffer>,
-    cursor: &mut Cursor,
-) -> Result<ArrayRef> {
-    read::<GenericBinaryType<O>>(rows, nulls, cursor)
-}
-
-fn read<T: ByteArrayType>(rows: usize, nulls: Option<NullBuffer>, cursor: &mut Cursor) -> Result<ArrayRef> {
     let (offsets, end) = read_offsets::<T::Offset>(rows, cursor)?;
     let size = cursor.count()?;
     if size != end {
