@@ -99,7 +99,7 @@ fn plain(expr: &Expr) -> Option<&Column> {
     }
 }
 
-fn unaliased(expr: &Expr) -> &Expr {
+pub(crate) fn unaliased(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => unaliased(&alias.expr),
         other => other,

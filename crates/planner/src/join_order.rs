@@ -14,8 +14,8 @@
 //!
 //! Where a tree's rows are placed is a property of it, as their order is in other optimizers (Selinger et al.,
 //! "Access path selection", 1979): for each set the cheapest tree is kept for each class of columns that places the
-//! rows and that joins outside of the set compare, or that an aggregation above groups by, unless moving the rows of a cheaper one would cost less
-//! ([`crate::movement`]).
+//! rows and that joins outside of the set compare, or that an aggregation above groups by, unless moving the rows of a
+//! cheaper one would cost less ([`crate::movement`]).
 
 use crate::cardinality::{Relation, estimate, join_rows, joined, semi_share};
 use crate::movement::{BUILD, PROBE, Side, Ways, placed_by};

@@ -1,7 +1,7 @@
 //! How each join runs: which side is built, whether it is collected for all partitions or the rows
 //! of both sides are brought together partition by partition.
 
-use crate::movement::{BUILD, PROBE, SMALL_BUILD, moved};
+use crate::movement::{BUILD, PROBE, Ways, moved};
 use crate::placement::{Expr, covered, hash_alike, meet, partitions};
 use crate::settings::Settings;
 use crate::sizes::{Size, size};
@@ -84,10 +84,9 @@ pub(crate) fn hash_join(
     let parallel = partitions(left).max(partitions(right)).max(1) as f64;
 
     let mut choices: Vec<(f64, Choice)> = Vec::new();
+    let ways = Ways::new(settings, n);
     let collect = |build: &Size, probe: &Size, probe_partitions: usize| {
-        let gather = if build.bytes() > settings.large_build_bytes as f64 { f64::INFINITY } else { 0.0 };
-        let small = if build.rows <= settings.small_build_rows as f64 { SMALL_BUILD } else { 1.0 };
-        gather + build.rows * BUILD * small + probe.rows * PROBE / probe_partitions.max(1) as f64
+        ways.collected(build.rows, build.width) + probe.rows * PROBE / probe_partitions.max(1) as f64
     };
     // One that must know of NULLs on the whole other side never meets by partitions.
     if may_collect(*join.join_type()) {

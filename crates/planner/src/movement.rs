@@ -2,6 +2,7 @@
 //!
 //! Which way a join goes is decided later, for each by itself ([`crate::joins`]), with the same costs.
 
+use crate::group_keys::unaliased;
 use crate::settings::Settings;
 use datafusion::common::Column;
 use datafusion::datasource::source_as_provider;
@@ -14,8 +15,8 @@ pub(crate) const BUILD: f64 = 45.0;
 pub(crate) const PROBE: f64 = 20.0;
 const SHUFFLE: f64 = 45.0;
 const SHUFFLE_BYTE: f64 = 0.3;
-/// The share of that for rows that fit in a core's cache.
-pub(crate) const SMALL_BUILD: f64 = 0.25;
+/// The share of `BUILD` for rows that fit in a core's cache.
+const SMALL_BUILD: f64 = 0.25;
 
 /// What it costs to move so many rows of so many bytes each.
 pub(crate) fn moved(rows: f64, width: f64) -> f64 {
@@ -61,14 +62,18 @@ impl Ways {
         if self.partitions > 1.0 { moved(side.rows, side.width) } else { 0.0 }
     }
 
+    /// What it costs each partition that waits for it to collect a build side; without end if it is too large.
+    pub(crate) fn collected(&self, rows: f64, width: f64) -> f64 {
+        let small = if rows <= self.small_build_rows { SMALL_BUILD } else { 1.0 };
+        if rows * width > self.large_build_bytes { f64::INFINITY } else { rows * BUILD * small }
+    }
+
     /// The ways to join two sides on these classes: to collect the build side for every partition, or to bring
     /// both sides together partition by partition, moving those that are not placed so yet. The first is always
     /// there.
     pub(crate) fn of(&self, build: Side, probe: Side, compared: &[usize]) -> impl Iterator<Item = Way> {
         let probing = probe.rows * PROBE;
-        let small = if build.rows <= self.small_build_rows { SMALL_BUILD } else { 1.0 };
-        let too_large = build.rows * build.width > self.large_build_bytes;
-        let collecting = if too_large { f64::INFINITY } else { build.rows * BUILD * small * self.partitions };
+        let collecting = self.collected(build.rows, build.width) * self.partitions;
         let collected = Way { cost: collecting + probing, placed: probe.placed };
 
         let placed = |side: Side| side.placed.filter(|class| compared.contains(class));
@@ -110,9 +115,7 @@ pub(crate) fn placed_by(plan: &LogicalPlan) -> Option<Column> {
             Some(Column::from(alias.schema.qualified_field(at)))
         }
         LogicalPlan::Projection(projection) => {
-            let column = placed_by(&projection.input)?;
-            let is_it = |expr: &Expr| matches!(plain(expr), Expr::Column(own) if *own == column);
-            let at = projection.expr.iter().position(is_it)?;
+            let at = place(&projection.expr, &placed_by(&projection.input)?)?;
             Some(Column::from(projection.schema.qualified_field(at)))
         }
         LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
@@ -120,9 +123,7 @@ pub(crate) fn placed_by(plan: &LogicalPlan) -> Option<Column> {
             // Its groups are brought together if they are not.
             [_] => Some(Column::from(aggregate.schema.qualified_field(0))),
             groups => {
-                let column = placed_by(&aggregate.input)?;
-                let is_it = |expr: &Expr| matches!(plain(expr), Expr::Column(own) if *own == column);
-                let at = groups.iter().position(is_it)?;
+                let at = place(groups, &placed_by(&aggregate.input)?)?;
                 Some(Column::from(aggregate.schema.qualified_field(at)))
             }
         },
@@ -131,11 +132,9 @@ pub(crate) fn placed_by(plan: &LogicalPlan) -> Option<Column> {
     }
 }
 
-fn plain(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Alias(alias) => plain(&alias.expr),
-        other => other,
-    }
+/// Which of the expressions is the column.
+fn place(expressions: &[Expr], column: &Column) -> Option<usize> {
+    expressions.iter().position(|expr| matches!(unaliased(expr), Expr::Column(own) if own == column))
 }
 
 #[cfg(test)]

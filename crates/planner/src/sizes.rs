@@ -39,10 +39,6 @@ impl Size {
         Size { rows, distinct, width }
     }
 
-    pub(crate) fn bytes(&self) -> f64 {
-        self.rows * self.width
-    }
-
     /// Different values of an expression over this output.
     pub(crate) fn of(&self, expr: &Arc<dyn PhysicalExpr>) -> f64 {
         if let Some(column) = expr.downcast_ref::<Column>() {
