@@ -297,24 +297,24 @@ impl StageNode {
         }))
     }
 
-    /// The part that feeds an exchange, if it is here; `None` while it may still come.
-    fn found(&self, pull: Pull) -> Option<Result<Arc<Part>>> {
+    /// The part of a query that is wanted, if it is here; `None` while it may still come.
+    fn found(&self, query: QueryId, wanted: impl Fn(&Part) -> bool) -> Option<Result<Arc<Part>>> {
         let queries = self.queries.lock();
-        if let Some(query) = queries.live.get(&pull.query) {
-            let part = query.parts.iter().find(|part| part.channels.feeds(pull.exchange));
+        if let Some(query) = queries.live.get(&query) {
+            let part = query.parts.iter().find(|part| wanted(part));
             return part.map(|part| Ok(part.clone()));
         }
-        let ended = queries.ended.iter().find(|(query, _)| *query == pull.query);
+        let ended = queries.ended.iter().find(|(ended, _)| *ended == query);
         ended.map(|(_, why)| Err(why.clone()))
     }
 
-    /// The part that feeds an exchange, once it is here.
-    async fn feeding(&self, pull: Pull) -> Result<Arc<Part>> {
+    /// The part of a query that is wanted, once it is here.
+    async fn awaited(&self, query: QueryId, wanted: impl Fn(&Part) -> bool) -> Result<Arc<Part>> {
         let wait = async {
             loop {
                 let mut arrived = std::pin::pin!(self.arrived.notified());
                 arrived.as_mut().enable();
-                if let Some(found) = self.found(pull) {
+                if let Some(found) = self.found(query, &wanted) {
                     return found;
                 }
                 arrived.await;
@@ -322,8 +322,13 @@ impl StageNode {
         };
         tokio::time::timeout(ARRIVAL, wait).await.unwrap_or_else(|_| {
             let name = self.nodes.name(self.id);
-            Err(SqlError::internal(format!("query {} did not come to {name}", pull.query)))
+            Err(SqlError::internal(format!("query {query} did not come to {name}")))
         })
+    }
+
+    /// The part that feeds an exchange, once it is here.
+    async fn feeding(&self, pull: Pull) -> Result<Arc<Part>> {
+        self.awaited(pull.query, |part| part.channels.feeds(pull.exchange)).await
     }
 
     async fn open(self: Arc<Self>, pull: Pull) -> DataFusionResult<ExchangeReceiver> {
@@ -427,13 +432,21 @@ impl StageService for StageNode {
     }
 
     fn tell(&self, query: QueryId, part: u32, told: ToldKeys) {
-        let found = {
-            let queries = self.queries.lock();
-            let parts = queries.live.get(&query).map_or(&[][..], |query| &query.parts);
-            parts.iter().find(|found| found.number == part).cloned()
-        };
-        if let Some(part) = found {
-            part.state.hear_keys(&told);
+        let wanted = move |found: &Part| found.number == part;
+        match self.found(query, wanted) {
+            Some(Ok(part)) => part.state.hear_keys(&told),
+            // Its end was faster.
+            Some(Err(_)) => {}
+            // The part has begun on the node that tells, and not yet here.
+            None => {
+                let Ok(node) = self.own() else { return };
+                self.executor.handle().spawn(async move {
+                    match node.awaited(query, wanted).await {
+                        Ok(part) => part.state.hear_keys(&told),
+                        Err(error) => tracing::debug!(%error, "keys of a join came for no query"),
+                    }
+                });
+            }
         }
     }
 
@@ -519,5 +532,45 @@ impl StageNodes for LocalNodes {
             Some(found) => Ok(found),
             None => Err(SqlError::new(ErrorKind::ServerOffline, format!("{} is not there", self.name(node)))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared_keys::KeyRoute;
+    use crate::testing::{TestNode, test_read};
+
+    /// The nodes of a part begin at their own times: one may have read its build sides before another has heard of
+    /// the query.
+    #[tokio::test]
+    async fn keys_that_are_told_before_the_query_has_come_are_heard() {
+        const NUMBER: u32 = 3;
+        let folder = tempfile::tempdir().unwrap();
+        let leaf = TestNode::new(NodeId(2), LocalNodes::new(), None, folder.path(), |_| {});
+        let query = QueryId { node: NodeId(1), number: 7 };
+        let told = |number| ToldKeys { number, from: NodeId(3), sets: vec![None] };
+        leaf.node.tell(query, 1, told(NUMBER));
+        let request = StageRequest {
+            query,
+            part: 1,
+            catalog: 1,
+            view: test_read().view,
+            partitions: Vec::new(),
+            options: Vec::new(),
+            memory: None,
+            deadline: None,
+            stages: Vec::new(),
+            sources: Vec::new(),
+            keys: vec![KeyRoute { number: NUMBER, from: vec![NodeId(3)], to: vec![NodeId(2)] }],
+        };
+        let control = leaf.node.start(request).await.unwrap();
+        let part = leaf.node.awaited(query, |part| part.number == 1).await.unwrap();
+        let keys = part.state.shared_keys(NUMBER).unwrap();
+        let begin = Instant::now();
+        keys.known().await;
+        assert!(keys.all().is_some(), "given up after {:?}", begin.elapsed());
+        drop((keys, part, control));
+        assert_eq!(leaf.idle(), Ok(()));
     }
 }
