@@ -236,6 +236,19 @@ def killed(cursor, statement, planned=lambda: True):
     return error, statement.rows
 
 
+def test_a_sleep_is_shown_as_one(server, database, numbers, connection):
+    cursor = connection.cursor()
+    for sql in ["SELECT SLEEP(100)", "DO SLEEP(100)", "SELECT id, SLEEP(100) FROM n WHERE id = 3"]:
+        statement = Sleeper(server, database, sql)
+        until("it sleeps", lambda: lines(cursor)[statement.id][6] == "User sleep")
+        assert lines(cursor)[statement.id][4] == "Query"
+        cursor.execute(f"KILL QUERY {statement.id}")
+        statement.end()
+        statement.cursor.execute("SELECT 1")
+        assert lines(cursor)[statement.id][6] == ""
+        statement.connection.close()
+
+
 def test_what_breaks_off_a_sleep_makes_it_one_where_nothing_else_is_asked(server, database, numbers, connection):
     cursor = connection.cursor()
     # Before that it is an error.

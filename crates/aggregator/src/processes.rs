@@ -54,6 +54,8 @@ pub(crate) enum Stage {
     /// It waits for admission.
     Queued,
     Executing,
+    /// It waits in SLEEP(), here at least.
+    UserSleep,
     /// Its rows go to the client, perhaps while they are found.
     Sending,
     /// The client's file is coming.
@@ -70,6 +72,7 @@ impl Stage {
             Stage::Planning => "optimizing",
             Stage::Queued => "Waiting for admission",
             Stage::Executing => "executing",
+            Stage::UserSleep => "User sleep",
             Stage::Sending => "Sending to client",
             Stage::Loading => "Reading from net",
             Stage::Committing => "waiting for handler commit",
@@ -90,6 +93,15 @@ struct Now {
 }
 
 impl Now {
+    fn shown_stage(&self) -> Stage {
+        match self.stage {
+            Stage::Executing | Stage::Sending if self.cancel.as_ref().is_some_and(Cancel::is_napping) => {
+                Stage::UserSleep
+            }
+            stage => stage,
+        }
+    }
+
     fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {
             timer.abort();
@@ -237,7 +249,7 @@ impl Process {
             host: self.host.clone(),
             database: now.database.clone(),
             activity: now.activity,
-            stage: now.stage,
+            stage: now.shown_stage(),
             statement: now.statement.clone(),
             seconds: now.since.elapsed().as_secs(),
         }

@@ -189,7 +189,7 @@ impl Executor {
         let task = self.handle().spawn(async move {
             let work = async {
                 let goes_on = goes_on_interrupted(&root);
-                let mut stream = Napping::new(root.execute(0, context.clone())?);
+                let mut stream = Napping::new(root.execute(0, context.clone())?, cancel.clone());
                 loop {
                     let next = tokio::select! {
                         biased;

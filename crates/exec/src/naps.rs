@@ -4,6 +4,7 @@
 //! holds back what came of a poll for as long as the calls in it asked to wait. The wait is one of a timer, so it keeps
 //! no thread, and it ends with its query.
 
+use crate::query::{Cancel, Nap};
 use futures::{Stream, StreamExt};
 use sql::functions::sleep::owing;
 use std::pin::Pin;
@@ -14,14 +15,16 @@ use tokio::time::Sleep;
 /// A stream, or a future, that waits as what it polls asks for.
 pub(crate) struct Napping<S, T> {
     inner: S,
-    nap: Option<Pin<Box<Sleep>>>,
+    nap: Option<(Pin<Box<Sleep>>, Nap)>,
+    /// Of the query, which shows that it waits.
+    cancel: Cancel,
     /// What is seen once the nap is over, if anything came.
     held: Option<T>,
 }
 
 impl<S, T> Napping<S, T> {
-    pub(crate) fn new(inner: S) -> Napping<S, T> {
-        Napping { inner, nap: None, held: None }
+    pub(crate) fn new(inner: S, cancel: Cancel) -> Napping<S, T> {
+        Napping { inner, nap: None, cancel, held: None }
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -34,7 +37,7 @@ impl<S, T> Napping<S, T> {
         mut poll: impl FnMut(&mut S, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         loop {
-            if let Some(nap) = &mut self.nap {
+            if let Some((nap, _)) = &mut self.nap {
                 ready!(nap.as_mut().poll(context));
                 self.nap = None;
             }
@@ -45,7 +48,7 @@ impl<S, T> Napping<S, T> {
             if owed == Duration::ZERO {
                 return polled;
             }
-            self.nap = Some(Box::pin(tokio::time::sleep(owed)));
+            self.nap = Some((Box::pin(tokio::time::sleep(owed)), self.cancel.nap()));
             if let Poll::Ready(done) = polled {
                 self.held = Some(done);
             }
@@ -65,9 +68,9 @@ where
 }
 
 /// Work of a query that has a task of its own.
-pub(crate) async fn napping<F: Future>(work: F) -> F::Output {
+pub(crate) async fn napping<F: Future>(work: F, cancel: Cancel) -> F::Output {
     let mut work = std::pin::pin!(work);
-    let mut napping = Napping::new(());
+    let mut napping = Napping::new((), cancel);
     std::future::poll_fn(|context| napping.poll_by(context, |(), context| work.as_mut().poll(context))).await
 }
 
@@ -86,19 +89,23 @@ pub async fn counting_naps<F: Future>(work: F) -> (F::Output, Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::stream;
+    use futures::{FutureExt, stream};
     use sql::functions::sleep::wait;
     use tokio::time::Instant;
 
     #[tokio::test]
     async fn what_came_is_held_back_for_as_long_as_was_asked() {
         let began = Instant::now();
-        let mut rows = Napping::new(stream::iter([0.02, 0.0, 0.03]).map(|seconds| {
+        let rows = stream::iter([0.02, 0.0, 0.03]).map(|seconds| {
             wait(seconds);
             seconds
-        }));
+        });
+        let query = Cancel::new();
+        let mut rows = Napping::new(rows, query.child());
+        assert!(rows.next().now_or_never().is_none() && query.is_napping());
         let mut seen = Vec::new();
         while let Some(seconds) = rows.next().await {
+            assert!(!query.is_napping());
             seen.push((seconds, began.elapsed()));
         }
         assert_eq!(seen.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>(), [0.02, 0.0, 0.03]);
@@ -116,7 +123,7 @@ mod tests {
             wait(0.03);
             between
         };
-        assert!(napping(twice).await >= Duration::from_millis(20));
+        assert!(napping(twice, Cancel::new()).await >= Duration::from_millis(20));
         assert!(began.elapsed() >= Duration::from_millis(50));
         let counted = counting_naps(async {
             wait(1000.0);

@@ -20,7 +20,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -37,6 +37,18 @@ struct CancelState {
     notify: Notify,
     /// Stops this one too.
     parent: Option<Cancel>,
+    /// How many of its tasks wait in SLEEP().
+    naps: AtomicUsize,
+}
+
+/// A wait in SLEEP(), until this is dropped.
+#[derive(Debug)]
+pub struct Nap(Cancel);
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        self.0.count_naps(|naps| naps.fetch_sub(1, Ordering::Relaxed));
+    }
 }
 
 impl Cancel {
@@ -54,6 +66,25 @@ impl Cancel {
         self.0.reason.lock().get_or_insert(reason);
         self.0.cancelled.store(true, Ordering::Release);
         self.0.notify.notify_waiters();
+    }
+
+    /// Says that a wait in SLEEP() begins.
+    pub fn nap(&self) -> Nap {
+        self.count_naps(|naps| naps.fetch_add(1, Ordering::Relaxed));
+        Nap(self.clone())
+    }
+
+    /// Whether it waits in SLEEP(), here or in what stops with it.
+    pub fn is_napping(&self) -> bool {
+        self.0.naps.load(Ordering::Relaxed) > 0
+    }
+
+    fn count_naps(&self, count: impl Fn(&AtomicUsize) -> usize) {
+        let mut next = Some(self);
+        while let Some(cancel) = next {
+            count(&cancel.0.naps);
+            next = cancel.0.parent.as_ref();
+        }
     }
 
     pub fn is_cancelled(&self) -> bool {
@@ -313,7 +344,7 @@ async fn run_task(
     let LocalStage { exchange, plan, output, streams, .. } = stage;
     let work = async {
         let input = plan.execute(partition, context)?;
-        run_producer(input, &output, task, streams, batch_size, sender.as_mut()).await
+        run_producer(input, &output, task, streams, batch_size, sender.as_mut(), query.cancel()).await
     };
     let sent = AssertUnwindSafe(query.ear.listen_to(work))
         .catch_unwind()

@@ -94,6 +94,7 @@ impl State {
 
     /// Waits so long, or until the statement is cancelled, which is an error.
     pub(super) async fn wait_out(&self, owed: Duration) -> Result<()> {
+        let _nap = self.cancel.nap();
         tokio::select! {
             biased;
             reason = self.cancel.cancelled() => Err(reason),

@@ -2,6 +2,7 @@
 
 use super::{ExchangeKind, ExchangeSender, Sent};
 use crate::naps::Napping;
+use crate::query::Cancel;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
@@ -21,9 +22,10 @@ pub(crate) async fn run_producer(
     streams: usize,
     batch_size: usize,
     sender: &mut dyn ExchangeSender,
+    cancel: &Cancel,
 ) -> Result<()> {
     let schema = input.schema();
-    let mut input = Napping::new(input);
+    let mut input = Napping::new(input, cancel.clone());
     match kind {
         ExchangeKind::Shuffle { keys, partitions } if *partitions > 1 => {
             let mut router = Router::new(schema, keys.clone(), *partitions, batch_size);

@@ -270,8 +270,11 @@ impl SpillingJoinExec {
         let mut output = RecordBatchReceiverStream::builder(schema.clone(), 2);
         let sink = Sink::new(output.tx(), run.fed.plan().fetch(), rows);
         let ordering = run.fed.plan().properties().output_ordering().cloned();
-        let ear = QueryState::of(&context).map(|query| query.ear().clone()).unwrap_or_default();
-        output.spawn(async move { ear.listen_to(napping(grace(run, build, probe, env, sink))).await });
+        let query = QueryState::of(&context);
+        let ear = query.as_ref().map(|query| query.ear().clone()).unwrap_or_default();
+        let cancel = query.map(|query| query.cancel().clone()).unwrap_or_default();
+        output
+            .spawn(async move { ear.listen_to(napping(grace(run, build, probe, env, sink), cancel)).await });
         let output = output.build();
         let Some(ordering) = ordering else { return Ok(output) };
         // The rows were counted when the pairs yielded them.
