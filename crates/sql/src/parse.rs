@@ -7,6 +7,7 @@ mod chains;
 mod cluster;
 mod create;
 mod data;
+mod diagnostics;
 pub mod lexer;
 mod outfile;
 pub(crate) mod reader;

@@ -39,6 +39,12 @@ pub enum Statement {
     DeleteJoined(Box<DeleteJoined>),
     LoadData(Box<LoadData>),
     SelectInto(Box<SelectInto>),
+    /// SELECT .. INTO @a, @b: the variables without their `@`, in lower case.
+    SelectIntoVariables {
+        query: Box<ast::Query>,
+        variables: Vec<String>,
+    },
+    GetDiagnostics(Diagnostics),
     /// DO: evaluate and forget.
     Do(Vec<ast::Expr>),
     Truncate(TableName),
@@ -277,6 +283,34 @@ pub struct SelectInto {
     pub query: Box<ast::Query>,
     pub file: String,
     pub format: FileFormat,
+}
+
+/// What GET DIAGNOSTICS puts into which user variables, which are without their `@` and in lower case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Diagnostics {
+    Statement(Vec<(String, StatementItem)>),
+    /// Of the message of this number, from 1.
+    Condition {
+        number: Box<ast::Expr>,
+        items: Vec<(String, ConditionItem)>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementItem {
+    Number,
+    RowCount,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionItem {
+    ClassOrigin,
+    SubclassOrigin,
+    ReturnedSqlstate,
+    MessageText,
+    MysqlErrno,
+    /// What no message says anything of, such as a name.
+    Empty,
 }
 
 /// What a file of rows looks like.

@@ -186,6 +186,9 @@ kinds! {
     FileExists = 1086, "HY000";
     OptionPreventsStatement = 1290, "HY000";
     WrongNumberOfColumns = 1222, "21000";
+    TooManyRows = 1172, "42000";
+    NoData = 1329, "02000";
+    InvalidConditionNumber = 1758, "35000";
     NoTablesUsed = 1096, "HY000";
     WrongColumnList = 1353, "HY000";
     IllegalValueForType = 1367, "22007";

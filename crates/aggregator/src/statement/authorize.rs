@@ -20,7 +20,8 @@ impl State {
         let of_users = "CREATE USER";
         match statement {
             // Every table is checked where it is bound.
-            Statement::Query(_) | Statement::Do(_) => Ok(()),
+            Statement::Query(_) | Statement::SelectIntoVariables { .. } | Statement::Do(_) => Ok(()),
+            Statement::GetDiagnostics(_) => Ok(()),
             Statement::Insert(insert) => self.may_insert(insert),
             Statement::Update(update) => {
                 self.may(Update, "UPDATE", &update.table)?;

@@ -7,10 +7,12 @@ mod change;
 mod cluster;
 mod create_as;
 mod ddl;
+mod diagnostics;
 mod duplicates;
 mod explain;
 mod grid;
 mod insert;
+mod into_variables;
 mod kept_plans;
 mod kill;
 mod leaves;
@@ -76,8 +78,11 @@ impl State {
         values: &[Value],
     ) -> Result<Answer> {
         let parameters = Parameters { values, text };
-        let keeps_messages =
-            matches!(statement, Statement::Show(show) if show::is_about_messages(&show.what));
+        let keeps_messages = match statement {
+            Statement::Show(show) => show::is_about_messages(&show.what),
+            Statement::GetDiagnostics(_) => true,
+            _ => false,
+        };
         self.begin_messages(keeps_messages);
         self.see_catalog();
         self.now = chrono::Utc::now().timestamp_micros();
@@ -165,7 +170,16 @@ impl State {
             Statement::DeleteJoined(delete) => Ok(deleted(self.delete_joined(delete, parameters).await?)),
             Statement::LoadData(load) => self.load_data(load).await,
             Statement::SelectInto(into) => self.select_into(into, parameters).await,
-            Statement::Do(exprs) => self.evaluate_and_forget(exprs, parameters),
+            Statement::SelectIntoVariables { query, variables } => {
+                self.select_into_variables(query, variables, parameters).await
+            }
+            Statement::GetDiagnostics(of) => self.get_diagnostics(of, parameters),
+            Statement::Do(exprs) => {
+                for expr in exprs {
+                    self.evaluate_with_queries(expr, parameters).await?;
+                }
+                Ok(done())
+            }
             Statement::Truncate(table) => self.truncate(table).await,
 
             Statement::CreateDatabase(create) => self.create_database(create).await,

@@ -17,7 +17,7 @@ impl State {
                     self.set_system(*scope, name, value, parameters).await?;
                 }
                 SetItem::User { name, value } => {
-                    let value = self.hearing(|state| state.evaluate(value, parameters))?;
+                    let value = self.evaluate_with_queries(value, parameters).await?;
                     self.variables.set_user(name, value);
                 }
                 SetItem::Names { charset, collation } => {
@@ -67,7 +67,7 @@ impl State {
                     ast::Expr::Identifier(word) if !word.value.starts_with('@') => {
                         Value::Text(word.value.clone())
                     }
-                    expr => self.evaluate(expr, parameters)?,
+                    expr => self.evaluate_with_queries(expr, parameters).await?,
                 };
                 self.variables.set(scope, name, &value)?
             }

@@ -2,7 +2,7 @@
 
 use super::grid::{Cell, Grid};
 use super::query::{Parameters, rows_answer};
-use super::{Answer, done};
+use super::Answer;
 use crate::session::{Level as MessageLevel, State};
 use crate::system_schemas::{self, ENGINE, ENGINE_COMMENT, system_schema};
 use catalog::{Level, Privilege};
@@ -394,16 +394,6 @@ impl State {
             })
             .collect())
     }
-
-    /// DO: the expressions are evaluated, the values dropped.
-    pub(crate) fn evaluate_and_forget(
-        &mut self,
-        exprs: &[sqlparser::ast::Expr],
-        parameters: Parameters<'_>,
-    ) -> Result<Answer> {
-        self.hearing(|state| exprs.iter().try_for_each(|expr| state.evaluate(expr, parameters).map(drop)))?;
-        Ok(done())
-    }
 }
 
 /// SHOW PROCESSLIST without FULL cuts statements to so many characters.
@@ -474,9 +464,11 @@ fn columns_titles(full: bool) -> Grid {
     }
 }
 
-fn columns_grid(def: &TableDef, full: bool) -> Grid {
+/// `words`: what may be done with a column; none: it is not shown.
+fn columns_grid(def: &TableDef, full: bool, words: impl Fn(&str) -> Option<String>) -> Grid {
     let mut grid = columns_titles(full);
     for (row, column) in sql::ddl::columns_rows(def).into_iter().zip(&def.columns) {
+        let Some(words) = words(&column.name) else { continue };
         let mut cells: Vec<Cell> = vec![row.field.into(), row.ty.into()];
         if full {
             cells.push(row.collation.into());

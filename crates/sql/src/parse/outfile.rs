@@ -1,4 +1,4 @@
-//! SELECT .. INTO OUTFILE.
+//! SELECT .. INTO OUTFILE and INTO @variable.
 //!
 //! MySQL takes the clause before FROM as well as at the end of a query. It holds no word that another
 //! clause of a query begins with, so it is cut out of the tokens before the query is read.
@@ -14,7 +14,11 @@ fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }
 
-/// Cuts `INTO OUTFILE ..` or `INTO DUMPFILE ..` of the outermost query out of a statement's tokens.
+fn is_variable(token: &Token) -> bool {
+    matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.starts_with('@'))
+}
+
+/// Cuts `INTO OUTFILE ..`, `INTO DUMPFILE ..` or `INTO @variable, ..` of the outermost query out of a statement's tokens.
 pub(super) fn cut(tokens: &mut Vec<TokenWithSpan>) -> Option<Vec<TokenWithSpan>> {
     let first = &tokens.first()?.token;
     if !["SELECT", "WITH", "TABLE", "VALUES"].iter().any(|word| is_word(first, word))
@@ -31,9 +35,10 @@ pub(super) fn cut(tokens: &mut Vec<TokenWithSpan>) -> Option<Vec<TokenWithSpan>>
             _ if depth > 0 => {}
             _ if from.is_none() => {
                 let next = tokens.get(at + 1).map(|next| &next.token);
-                let names_file =
-                    next.is_some_and(|next| is_word(next, "OUTFILE") || is_word(next, "DUMPFILE"));
-                if is_word(token, "INTO") && names_file {
+                let names_target = next.is_some_and(|next| {
+                    is_word(next, "OUTFILE") || is_word(next, "DUMPFILE") || is_variable(next)
+                });
+                if is_word(token, "INTO") && names_target {
                     from = Some(at);
                 }
             }
@@ -52,6 +57,13 @@ impl Reader<'_> {
     pub fn outfile_clause(&mut self, statement: Statement) -> Read<Statement> {
         self.expect("INTO")?;
         let Statement::Query(query) = statement else { return self.expected("a query before INTO") };
+        if !self.is("OUTFILE") && !self.is("DUMPFILE") {
+            let variables = self.list(|r| match r.user_variable() {
+                Some(variable) => Ok(variable),
+                None => r.expected("a user variable"),
+            })?;
+            return Ok(Statement::SelectIntoVariables { query, variables });
+        }
         if self.eat("DUMPFILE") {
             return unsupported("SELECT .. INTO DUMPFILE");
         }

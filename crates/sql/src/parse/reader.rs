@@ -368,12 +368,13 @@ impl<'a> Reader<'a> {
             "FLUSH" => self.flush(),
             "GRANT" => self.grant(),
             "REVOKE" => self.revoke(),
+            "GET" => self.get_diagnostics(),
             "LOCK" => self.lock_tables(),
             "UNLOCK" => self.unlock_tables(),
             "REPAIR" => unsupported(&format!("{word} TABLE")),
             "HANDLER" | "CALL" | "XA" | "RESET" | "SIGNAL" | "RESIGNAL" | "INSTALL" | "UNINSTALL"
             | "CACHE" | "PURGE" | "CHANGE" | "STOP" | "BACKUP" | "RESTORE" | "REBALANCE" | "BINLOG"
-            | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" | "GET" => unsupported(&word),
+            | "SHUTDOWN" | "CLONE" | "IMPORT" | "HELP" => unsupported(&word),
             _ => self.expected(&format!("a statement{}", misspelt(&word, STATEMENTS))),
         }
     }

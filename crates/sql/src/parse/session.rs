@@ -174,7 +174,7 @@ impl Reader<'_> {
         Ok(SetItem::System { scope, name, value })
     }
 
-    fn assign_sign(&mut self) -> Read<()> {
+    pub(super) fn assign_sign(&mut self) -> Read<()> {
         if self.eat_token(&Token::Assignment) { Ok(()) } else { self.expect_token(&Token::Eq) }
     }
 
@@ -242,7 +242,7 @@ impl Reader<'_> {
     }
 
     /// `@name`, without its `@` and in lower case.
-    fn user_variable(&mut self) -> Option<String> {
+    pub(super) fn user_variable(&mut self) -> Option<String> {
         let Token::Word(word) = self.peek() else { return None };
         let name = word.value.strip_prefix('@').filter(|n| !n.starts_with('@'))?.to_lowercase();
         self.parser.advance_token();
