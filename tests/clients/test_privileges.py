@@ -257,6 +257,49 @@ def test_accounts_are_renamed_and_locked(server, admin, ann):
         admin.execute("DROP USER eve")
 
 
+def test_wrong_passwords_lock_an_account_for_a_time(server, admin, ann):
+    def log_in(password="pw", on=server):
+        try:
+            on.connect(user="ann", password=password).close()
+        except pymysql.err.MySQLError as error:
+            return error.args
+        return None
+
+    def blocked(days, left, attempts):
+        return (
+            3955,
+            f"Access denied for user 'ann'@'localhost'. Account is blocked for {days} day(s) ({left} day(s) remaining) "
+            f"due to {attempts} consecutive failed logins.",
+        )
+
+    # One of the two alone locks nothing.
+    admin.execute("ALTER USER ann FAILED_LOGIN_ATTEMPTS 2")
+    assert [log_in("no")[0] for _ in range(3)] == [1045] * 3 and log_in() is None
+    admin.execute("ALTER USER ann PASSWORD_LOCK_TIME 3")
+    text = rows(admin, "SHOW CREATE USER ann")[0][0]
+    assert text.endswith(" ACCOUNT UNLOCK FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME 3")
+    assert log_in("no")[0] == 1045 and log_in() is None
+    assert log_in("no")[0] == 1045 and log_in("no") == blocked(3, 3, 2)
+    assert log_in() == blocked(3, 3, 2)
+    # A session that is open goes on.
+    assert rows(ann, "SELECT 1") == ((1,),)
+    admin.execute("ALTER USER ann ACCOUNT UNLOCK")
+    assert log_in() is None
+    admin.execute("ALTER USER ann FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED")
+    assert rows(admin, "SHOW CREATE USER ann")[0][0].endswith(" FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME UNBOUNDED")
+    assert log_in("no") == blocked("unlimited", "unlimited", 1) == log_in()
+    with server.connect(autocommit=True) as connection:
+        connection.cursor().execute("FLUSH PRIVILEGES")
+    assert log_in() is None
+    assert log_in("no")[0] == 3955
+    admin.execute("DROP USER ann")
+    admin.execute("CREATE USER ann IDENTIFIED BY 'pw' FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1")
+    assert log_in() is None
+    admin.execute("ALTER USER ann FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0")
+    assert log_in("no")[0] == 1045 and log_in() is None
+    assert refused(admin, "CREATE USER x FAILED_LOGIN_ATTEMPTS 40000")[0] == 1064
+
+
 def test_who_may_kill_whom(server, admin, ann):
     # An aggregator knows its own sessions.
     with server.elsewhere.connect(user="ann", password="pw") as other:

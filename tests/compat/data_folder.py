@@ -61,6 +61,8 @@ STATEMENTS = [
     "GRANT SELECT ON shop.* TO reader",
     "CREATE ROLE clerk",
     "GRANT INSERT ON shop.log TO clerk",
+    "CREATE USER keeper FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 2",
+    "GRANT SELECT (line, at), DELETE ON shop.log TO keeper",
     # What is left open is not there afterwards.
     "START TRANSACTION",
     "INSERT INTO log (line) VALUES ('never committed')",
@@ -87,6 +89,8 @@ QUESTIONS = [
     "SELECT @@GLOBAL.max_connections",
     "SHOW GRANTS FOR reader",
     "SHOW GRANTS FOR clerk",
+    "SHOW GRANTS FOR keeper",
+    "SHOW CREATE USER keeper",
 ]
 
 

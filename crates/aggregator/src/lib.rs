@@ -20,6 +20,7 @@ mod admission;
 mod aside;
 mod commit;
 mod estimates;
+mod failed_logins;
 mod files;
 mod ids;
 mod large_texts;

@@ -3,6 +3,7 @@
 use crate::admission::Admission;
 use crate::aside::Aside;
 use crate::estimates::Estimates;
+use crate::failed_logins::FailedLogins;
 use crate::files::FileAccess;
 use crate::ids::AutoIncrement;
 use crate::leases::OpenTransactions;
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use types::{NodeId, Result};
+use types::{NodeId, Result, SqlError};
 
 /// The user that is there without being made: the administrator of a new cluster.
 pub(crate) const ROOT: &str = "root";
@@ -60,6 +61,7 @@ pub struct Aggregator {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: Arc<dyn Links>,
+    pub(crate) failed_logins: FailedLogins,
     /// The server's variables, by the version of the catalog that they were made from.
     variables: Mutex<Option<(u64, Variables)>>,
     next_spread: AtomicU32,
@@ -100,6 +102,7 @@ impl Aggregator {
             admission: Admission::new(),
             counters: Arc::default(),
             links,
+            failed_logins: FailedLogins::default(),
             variables: Mutex::default(),
             next_spread: AtomicU32::new(0),
             temporary_prefix,
@@ -255,6 +258,14 @@ impl mysql_protocol::Server for AggregatorServer {
     fn max_connections(&self) -> Option<usize> {
         let variables = self.0.server_variables(&self.0.metadata.snapshot());
         variables.number("max_connections").ok().and_then(|most| usize::try_from(most).ok())
+    }
+
+    async fn refused(&self, user: &str, peer: &SocketAddr) -> Option<SqlError> {
+        let catalog = self.0.metadata.snapshot();
+        let hosts = host_names(peer);
+        let spellings: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let account = catalog.user_for_login(user, &spellings)?;
+        self.0.failed_logins.wrong(&catalog, account, (user, spellings[0]), Instant::now())
     }
 
     async fn open(&self, login: Login) -> Result<Session> {

@@ -1,6 +1,9 @@
 //! What can be done to the catalog, and what comes of it.
 
-use crate::{AccountOptions, Database, Level, NodeRole, NodeState, PrivilegeSet, UserName, View, shared};
+use crate::{
+    AccountOptions, ColumnPrivileges, Database, Level, LockTime, NodeRole, NodeState, PrivilegeSet, UserName,
+    View, shared,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -121,11 +124,15 @@ pub enum Command {
         from: UserName,
         to: UserName,
     },
-    /// ACCOUNT LOCK and REQUIRE SSL; none: as it was.
+    /// What ALTER USER says beside the proof; none: as it was.
     SetAccount {
         user: UserName,
         locked: Option<bool>,
         requires_tls: Option<bool>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed_login_attempts: Option<u16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password_lock_time: Option<LockTime>,
         if_exists: bool,
     },
     /// A role is an account that is locked and has no password.
@@ -152,15 +159,21 @@ pub enum Command {
         user: UserName,
         roles: Vec<UserName>,
     },
+    /// `columns`: beside `privileges`, which hold on the whole level.
     Grant {
         user: UserName,
         level: Level,
         privileges: PrivilegeSet,
+        #[serde(default, skip_serializing_if = "ColumnPrivileges::is_empty")]
+        columns: ColumnPrivileges,
     },
+    /// `privileges` go from all columns, too.
     Revoke {
         user: UserName,
         level: Level,
         privileges: PrivilegeSet,
+        #[serde(default, skip_serializing_if = "ColumnPrivileges::is_empty")]
+        columns: ColumnPrivileges,
     },
     /// REVOKE ALL PRIVILEGES, GRANT OPTION: everything, on all levels.
     RevokeAll {

@@ -1,8 +1,8 @@
 //! The stored forms, for the metadata log and its snapshots. Both are JSON.
 //!
-//! A command: `{"format":5,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
+//! A command: `{"format":6,"id":{"node":1,"number":7},"command":{"drop_database":{..}}}`.
 //!
-//! A snapshot: `{"format":5,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"views":[..],"next_values":{"3":1001},
+//! A snapshot: `{"format":6,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"views":[..],"next_values":{"3":1001},
 //! "users":[..],
 //! "nodes":[..],"variables":{..},"windows":[{"node":1,"floor":0,"applied":[..]}]}`, lists by name or
 //! id, so that equal states give equal bytes.
@@ -11,7 +11,7 @@
 //! guessed would no longer hold the same state as the others. Old formats stay readable;
 //! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`, format 2 no
 //! `views`, and no `options`, `roles` and `default_roles` of users; format 3 no `replacement` of tables, format 4 no `reference` of
-//! them, and no BIT.
+//! them, and no BIT; format 5 no `columns` of grants, and no limits of wrong passwords in `options`.
 
 use crate::state::NextIds;
 use crate::window::{Applied, Window};
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use types::{NodeId, TableDef, TableId};
 
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 
 /// Why stored metadata cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

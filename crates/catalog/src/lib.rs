@@ -31,9 +31,9 @@ pub use format::FormatError;
 pub use metadata::Metadata;
 pub use node::{Node, NodeRole, NodeState, address};
 pub use placement::MAX_PARTITIONS;
-pub use privilege::{Grants, Level, Privilege, PrivilegeSet, matches_pattern};
+pub use privilege::{ColumnPrivileges, Grants, Level, Privilege, PrivilegeSet, matches_pattern};
 pub use state::{Catalog, Database, Partition, is_system_database};
-pub use user::{AccountOptions, GrantedRole, User, UserName};
+pub use user::{AccountChange, AccountOptions, GrantedRole, LockTime, User, UserName};
 pub use view::{View, ViewAlgorithm, ViewSecurity};
 pub use voter::{
     FOLLOW_LIMIT, Identity, MAX_VOTERS, NotLeader, REPORT_INTERVAL, Refused, Registration, Report, Voter,

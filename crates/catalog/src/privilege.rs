@@ -1,7 +1,7 @@
-//! Privileges as MySQL names them, on three levels: everything, databases, tables.
+//! Privileges as MySQL names them, on three levels: everything, databases, tables; and on columns of tables.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use types::{ErrorKind, SqlError};
 
@@ -120,6 +120,9 @@ impl<'de> Deserialize<'de> for PrivilegeSet {
     }
 }
 
+/// Privileges on columns of one table, by the name as the table spells it.
+pub type ColumnPrivileges = BTreeMap<String, PrivilegeSet>;
+
 /// Where a privilege holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -151,15 +154,30 @@ impl Level {
             return Ok(());
         }
         Err(match self {
-            Level::Table { .. } => SqlError::new(
-                ErrorKind::IllegalGrantForTable,
-                "Illegal GRANT/REVOKE command; please consult the manual to see which privileges can be used",
-            ),
+            Level::Table { .. } => illegal_grant(),
             Level::Global | Level::Database(_) => {
                 SqlError::new(ErrorKind::WrongUsage, "Incorrect usage of DB GRANT and GLOBAL PRIVILEGES")
             }
         })
     }
+}
+
+impl Level {
+    /// An error, as MySQL gives it, if columns do not have these privileges, or this level has no columns.
+    pub(crate) fn check_columns(&self, columns: &ColumnPrivileges) -> Result<(), SqlError> {
+        let known = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::References];
+        let known: PrivilegeSet = known.into_iter().collect();
+        let are_known = columns.values().all(|privileges| known.contains_all(*privileges));
+        let is_table = matches!(self, Level::Table { .. });
+        if columns.is_empty() || (is_table && are_known) { Ok(()) } else { Err(illegal_grant()) }
+    }
+}
+
+fn illegal_grant() -> SqlError {
+    SqlError::new(
+        ErrorKind::IllegalGrantForTable,
+        "Illegal GRANT/REVOKE command; please consult the manual to see which privileges can be used",
+    )
 }
 
 impl fmt::Display for Level {
@@ -183,6 +201,9 @@ pub struct Grants {
     pub databases: BTreeMap<String, PrivilegeSet>,
     /// By database, then by table.
     pub tables: BTreeMap<String, BTreeMap<String, PrivilegeSet>>,
+    /// By database, then by table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, BTreeMap<String, ColumnPrivileges>>,
 }
 
 impl Grants {
@@ -203,6 +224,20 @@ impl Grants {
         self.global.intersects(everything)
             || !self.on_database(database).is_empty()
             || self.tables.contains_key(database)
+            || self.columns.contains_key(database)
+    }
+
+    /// What is granted on columns of a table; `None`: nothing.
+    pub fn on_columns(&self, database: &str, table: &str) -> Option<&ColumnPrivileges> {
+        self.columns.get(database)?.get(table)
+    }
+
+    /// The same by level: only tables have columns.
+    pub fn columns_at(&self, level: &Level) -> Option<&ColumnPrivileges> {
+        match level {
+            Level::Table { database, table } => self.on_columns(database, table),
+            Level::Global | Level::Database(_) => None,
+        }
     }
 
     /// What is granted at exactly this level.
@@ -216,13 +251,17 @@ impl Grants {
         }
     }
 
-    /// Every level on which something is granted, broadest first: the lines of SHOW GRANTS.
+    /// Every level on which something is granted, broadest first: the lines of SHOW GRANTS. A table with
+    /// privileges on columns alone is among them, with an empty set.
     pub fn levels(&self) -> impl Iterator<Item = (Level, PrivilegeSet)> + '_ {
         let databases = self.databases.iter().map(|(name, p)| (Level::Database(name.clone()), *p));
-        let tables = self.tables.iter().flat_map(|(database, tables)| {
-            tables
-                .iter()
-                .map(|(table, p)| (Level::Table { database: database.clone(), table: table.clone() }, *p))
+        let of_tables = self.tables.iter().flat_map(|(d, tables)| tables.keys().map(move |t| (d, t)));
+        let of_columns = self.columns.iter().flat_map(|(d, tables)| tables.keys().map(move |t| (d, t)));
+        let names: BTreeSet<(&String, &String)> = of_tables.chain(of_columns).collect();
+        let tables = names.into_iter().map(|(database, table)| {
+            let level = Level::Table { database: database.clone(), table: table.clone() };
+            let granted = self.at(&level);
+            (level, granted)
         });
         std::iter::once((Level::Global, self.global)).chain(databases).chain(tables)
     }
@@ -249,6 +288,39 @@ impl Grants {
                 }
             }
         }
+    }
+
+    /// Adds privileges on columns, whose names are spelled as the table does.
+    pub(crate) fn add_columns(&mut self, database: &str, table: &str, columns: &ColumnPrivileges) {
+        if columns.is_empty() {
+            return;
+        }
+        let tables = self.columns.entry(database.to_string()).or_default();
+        let known = tables.entry(table.to_string()).or_default();
+        for (column, privileges) in columns {
+            let held = known.entry(column.clone()).or_default();
+            *held = held.union(*privileges);
+        }
+    }
+
+    /// Takes privileges on columns away: `privileges` from all of the table, and those of `columns`, named in
+    /// any case.
+    pub(crate) fn take_columns(
+        &mut self,
+        database: &str,
+        table: &str,
+        privileges: PrivilegeSet,
+        columns: &ColumnPrivileges,
+    ) {
+        let Some(tables) = self.columns.get_mut(database) else { return };
+        let Some(known) = tables.get_mut(table) else { return };
+        for (name, held) in known.iter_mut() {
+            let own = columns.iter().filter(|(column, _)| column.eq_ignore_ascii_case(name));
+            *held = own.fold(held.minus(privileges), |held, (_, taken)| held.minus(*taken));
+        }
+        known.retain(|_, held| !held.is_empty());
+        tables.retain(|_, columns| !columns.is_empty());
+        self.columns.retain(|_, tables| !tables.is_empty());
     }
 
     fn on_database(&self, database: &str) -> PrivilegeSet {
@@ -354,5 +426,27 @@ mod tests {
         assert!(grants.tables.is_empty());
         assert!(Level::Database("d".into()).check(PrivilegeSet::NONE.with(Privilege::Super)).is_err());
         assert!(Level::Global.check(Level::Global.all_privileges().with(Privilege::GrantOption)).is_ok());
+    }
+
+    #[test]
+    fn grants_on_columns_make_a_table_a_level_of_its_own() {
+        let select = PrivilegeSet::NONE.with(Privilege::Select);
+        let columns = |names: &[&str]| -> ColumnPrivileges {
+            names.iter().map(|name| (name.to_string(), select)).collect()
+        };
+        let mut grants = Grants::default();
+        grants.add_columns("hr", "staff", &columns(&["name", "Room"]));
+        assert!(!grants.allow(Privilege::Select, Some("hr"), Some("staff")) && grants.touch("hr"));
+        let levels: Vec<String> = grants.levels().map(|(level, _)| level.to_string()).collect();
+        assert_eq!(levels, ["*.*", "`hr`.`staff`"]);
+        grants.take_columns("hr", "staff", PrivilegeSet::NONE, &columns(&["room"]));
+        assert_eq!(grants.on_columns("hr", "staff"), Some(&columns(&["name"])));
+        grants.take_columns("hr", "staff", select, &ColumnPrivileges::new());
+        assert_eq!(grants, Grants::default());
+        let table = Level::Table { database: "hr".into(), table: "staff".into() };
+        assert!(table.check_columns(&columns(&["name"])).is_ok());
+        assert!(Level::Global.check_columns(&columns(&["name"])).is_err());
+        let delete = PrivilegeSet::NONE.with(Privilege::Delete);
+        assert!(table.check_columns(&[("name".to_string(), delete)].into()).is_err());
     }
 }

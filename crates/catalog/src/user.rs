@@ -48,11 +48,74 @@ pub struct AccountOptions {
     pub locked: bool,
     /// REQUIRE SSL.
     pub requires_tls: bool,
+    /// FAILED_LOGIN_ATTEMPTS: so many wrong passwords, one after another, lock the account for a time. 0: none do.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_login_attempts: u16,
+    #[serde(default, skip_serializing_if = "LockTime::is_none")]
+    pub password_lock_time: LockTime,
+    /// The version of the catalog by which wrong passwords so far were forgotten: what was counted before it
+    /// counts no more. 0 while no wrong passwords lock the account.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counts_since: u64,
+}
+
+fn is_zero<N: PartialEq + Default>(number: &N) -> bool {
+    *number == N::default()
+}
+
+/// PASSWORD_LOCK_TIME: for how long too many wrong passwords lock an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockTime {
+    /// 0: they do not.
+    Days(u16),
+    /// Until somebody unlocks it.
+    Unbounded,
+}
+
+impl Default for LockTime {
+    fn default() -> LockTime {
+        LockTime::Days(0)
+    }
+}
+
+impl LockTime {
+    fn is_none(&self) -> bool {
+        *self == LockTime::Days(0)
+    }
+}
+
+/// What ALTER USER changes of the options; none: as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AccountChange {
+    pub locked: Option<bool>,
+    pub requires_tls: Option<bool>,
+    pub failed_login_attempts: Option<u16>,
+    pub password_lock_time: Option<LockTime>,
 }
 
 impl AccountOptions {
     pub(crate) fn is_default(&self) -> bool {
         *self == AccountOptions::default()
+    }
+
+    /// Whether too many wrong passwords lock the account.
+    pub fn limits_attempts(&self) -> bool {
+        self.failed_login_attempts > 0 && !self.password_lock_time.is_none()
+    }
+
+    /// Makes a change, at a version of the catalog.
+    pub(crate) fn change(&mut self, change: AccountChange, version: u64) {
+        let AccountChange { locked, requires_tls, failed_login_attempts, password_lock_time } = change;
+        self.locked = locked.unwrap_or(self.locked);
+        self.requires_tls = requires_tls.unwrap_or(self.requires_tls);
+        self.failed_login_attempts = failed_login_attempts.unwrap_or(self.failed_login_attempts);
+        self.password_lock_time = password_lock_time.unwrap_or(self.password_lock_time);
+        if !self.limits_attempts() {
+            self.counts_since = 0;
+        } else if locked == Some(false) || failed_login_attempts.is_some() || password_lock_time.is_some() {
+            self.counts_since = version;
+        }
     }
 }
 

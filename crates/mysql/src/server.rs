@@ -29,6 +29,11 @@ pub trait Server: Send + Sync + 'static {
         None
     }
 
+    /// Hears that someone has not proved to be this user. Gives what to tell them instead of error 1045.
+    async fn refused(&self, _user: &str, _peer: &SocketAddr) -> Option<SqlError> {
+        None
+    }
+
     /// Opens a session for a user that has proved itself. An error ends the connection.
     async fn open(&self, login: Login) -> Result<Self::Session, SqlError>;
 }

@@ -704,6 +704,10 @@ pub struct UserOptions {
     pub locked: Option<bool>,
     /// REQUIRE SSL or NONE.
     pub requires_tls: Option<bool>,
+    /// FAILED_LOGIN_ATTEMPTS.
+    pub failed_login_attempts: Option<u16>,
+    /// PASSWORD_LOCK_TIME, in days; `Some(None)`: UNBOUNDED.
+    pub password_lock_time: Option<Option<u16>>,
 }
 
 /// Which roles SET ROLE and SET DEFAULT ROLE take.
@@ -721,6 +725,8 @@ pub enum RoleChoice {
 pub struct Grant {
     /// Upper case, ALL for ALL PRIVILEGES, words parted by one space.
     pub privileges: Vec<String>,
+    /// Those that are of some columns of the table only.
+    pub columns: Vec<(String, Vec<String>)>,
     pub level: GrantLevel,
     pub users: Vec<UserSpec>,
     pub with_grant_option: bool,

@@ -224,6 +224,8 @@ kinds! {
     NoOpenCursor = 1421, "HY000";
     KillDenied = 1095, "HY000";
     TableAccessDenied = 1142, "42000";
+    ColumnAccessDenied = 1143, "42000";
+    AccountBlocked = 3955, "HY000";
     SpecificAccessDenied = 1227, "42000";
     SessionVariableIsReadOnly = 1621, "HY000";
     SecureTransportRequired = 3159, "HY000";

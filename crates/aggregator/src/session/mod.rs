@@ -32,7 +32,7 @@ use mysql_protocol::{
 use sql::statement::Statement;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use types::{ErrorKind, Result, SqlError, Value};
 
@@ -92,6 +92,10 @@ impl Session {
         let hosts = host_names(&login.peer);
         let spellings: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let account = aggregator.metadata.snapshot().user_for_login(&login.user, &spellings).cloned();
+        if let Some(account) = &account {
+            let from = (login.user.as_str(), spellings[0]);
+            aggregator.failed_logins.right(account, from, Instant::now())?;
+        }
         check_account(account.as_deref(), &login)?;
         // Invariant: host_names names at least the address.
         let host = spellings[0].to_string();

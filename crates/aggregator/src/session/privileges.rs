@@ -1,7 +1,8 @@
 //! What a session's account may do, and MySQL's words where it may not.
 
 use crate::system_schemas::system_schema;
-use catalog::{Catalog, Level, Privilege, PrivilegeSet, User, UserName};
+use catalog::{Catalog, ColumnPrivileges, Grants, Level, Privilege, PrivilegeSet, User, UserName};
+use sql::query::ReadableColumns;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError};
@@ -108,6 +109,88 @@ impl Privileges {
         }
     }
 
+    /// What was granted, if that is what counts.
+    fn grants(&self) -> impl Iterator<Item = &Grants> {
+        let (own, roles) = match &self.rights {
+            Rights::Granted(user, roles) => (Some(user), roles.as_slice()),
+            Rights::Everything | Rights::Nothing => (None, [].as_slice()),
+        };
+        own.into_iter().chain(roles).map(|user| &user.grants)
+    }
+
+    /// Whether `privilege` holds on a column, by itself or with its table.
+    pub(crate) fn allow_column(
+        &self,
+        privilege: Privilege,
+        database: &str,
+        table: &str,
+        column: &str,
+    ) -> bool {
+        self.allow(privilege, Some(database), Some(table))
+            || self.columns_with(privilege, database, table).any(|own| own.eq_ignore_ascii_case(column))
+    }
+
+    /// What is said of the columns of a table where they are listed: which of the privileges that MySQL knows for
+    /// columns the session has; none: the column is not shown.
+    pub(crate) fn words_on_columns<'a>(
+        &'a self,
+        database: &'a str,
+        table: &'a str,
+    ) -> impl Fn(&str) -> Option<String> + 'a {
+        const KNOWN: [Privilege; 4] =
+            [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::References];
+        let on_table: PrivilegeSet =
+            KNOWN.into_iter().filter(|p| self.allow(*p, Some(database), Some(table))).collect();
+        let are_all_shown = self.touch_whole_table(database, table);
+        move |column| {
+            let own = self.on_columns(database, table).filter(|(name, _)| name.eq_ignore_ascii_case(column));
+            let own = own.fold(PrivilegeSet::NONE, |all, (_, held)| all.union(*held));
+            if own.is_empty() && !are_all_shown {
+                return None;
+            }
+            let held = KNOWN.iter().filter(|privilege| on_table.union(own).contains(**privilege));
+            Some(held.map(|privilege| privilege.name().to_lowercase()).collect::<Vec<_>>().join(","))
+        }
+    }
+
+    /// What is granted on single columns of a table.
+    fn on_columns(&self, database: &str, table: &str) -> impl Iterator<Item = (&String, &PrivilegeSet)> {
+        self.grants().filter_map(move |grants| grants.on_columns(database, table)).flatten()
+    }
+
+    fn columns_with(
+        &self,
+        privilege: Privilege,
+        database: &str,
+        table: &str,
+    ) -> impl Iterator<Item = &String> {
+        let granted = self.on_columns(database, table);
+        granted.filter(move |(_, held)| held.contains(privilege)).map(|(column, _)| column)
+    }
+
+    /// The columns that may be read of a table, where that is not all, nor none.
+    pub(crate) fn readable_columns(&self, database: &str, table: &str) -> Option<ReadableColumns> {
+        if self.allow(Privilege::Select, Some(database), Some(table)) {
+            return None;
+        }
+        let columns: Vec<String> = self.columns_with(Privilege::Select, database, table).cloned().collect();
+        let Identity { user, host, .. } = &*self.identity;
+        (!columns.is_empty()).then(|| ReadableColumns {
+            table: table.to_string(),
+            columns,
+            user: user.clone(),
+            host: host.clone(),
+        })
+    }
+
+    /// That a table, or some of its columns, may be read; which ones, binding sees to. Errors: 1142, 1044.
+    pub(crate) fn require_readable(&self, database: &str, table: &str) -> Result<()> {
+        if self.columns_with(Privilege::Select, database, table).next().is_some() {
+            return Ok(());
+        }
+        self.require_on_table(Privilege::Select, "SELECT", database, table)
+    }
+
     pub(crate) fn allow_globally(&self, privilege: Privilege) -> bool {
         self.allow(privilege, None, None)
     }
@@ -126,8 +209,13 @@ impl Privileges {
         }
     }
 
-    /// Whether anything at all is allowed on a table.
+    /// Whether anything at all is allowed on a table, or on a column of it.
     pub(crate) fn touch_table(&self, database: &str, table: &str) -> bool {
+        self.touch_whole_table(database, table) || self.on_columns(database, table).next().is_some()
+    }
+
+    /// Whether anything at all is allowed on a table, and not on columns alone.
+    pub(crate) fn touch_whole_table(&self, database: &str, table: &str) -> bool {
         let level = Level::Table { database: database.to_string(), table: table.to_string() };
         level.all_privileges().iter().any(|privilege| self.allow(privilege, Some(database), Some(table)))
     }
@@ -194,7 +282,12 @@ impl Privileges {
 
     /// That these privileges may be given to and taken from others: only those that one has, and with
     /// GRANT OPTION. Errors: 1045, 1044, 1142.
-    pub(crate) fn require_to_grant(&self, privileges: PrivilegeSet, level: &Level) -> Result<()> {
+    pub(crate) fn require_to_grant(
+        &self,
+        privileges: PrivilegeSet,
+        columns: &ColumnPrivileges,
+        level: &Level,
+    ) -> Result<()> {
         let (database, table) = match level {
             Level::Global => (None, None),
             Level::Database(name) => (Some(name.as_str()), None),
@@ -204,6 +297,11 @@ impl Privileges {
             .with(Privilege::GrantOption)
             .iter()
             .all(|privilege| self.allow(privilege, database, table));
+        let allowed = allowed
+            && columns.iter().all(|(column, wanted)| {
+                let (database, table) = (database.unwrap_or_default(), table.unwrap_or_default());
+                wanted.iter().all(|privilege| self.allow_column(privilege, database, table, column))
+            });
         match (allowed, database, table) {
             (true, ..) => Ok(()),
             (false, _, Some(table)) => Err(self.denied_on_table("GRANT", table)),
@@ -271,10 +369,17 @@ mod tests {
             )
         );
         let select = PrivilegeSet::NONE.with(Privilege::Select);
-        assert_eq!(message(dropped.require_to_grant(select, &Level::Global)).0, 1045);
-        assert_eq!(message(dropped.require_to_grant(select, &Level::Database("d".into()))).0, 1044);
+        assert_eq!(
+            message(dropped.require_to_grant(select, &ColumnPrivileges::new(), &Level::Global)).0,
+            1045
+        );
+        assert_eq!(
+            message(dropped.require_to_grant(select, &ColumnPrivileges::new(), &Level::Database("d".into())))
+                .0,
+            1044
+        );
         let table = Level::Table { database: "d".into(), table: "t".into() };
-        assert_eq!(message(dropped.require_to_grant(select, &table)).0, 1142);
-        assert!(root.require_to_grant(select, &table).is_ok());
+        assert_eq!(message(dropped.require_to_grant(select, &ColumnPrivileges::new(), &table)).0, 1142);
+        assert!(root.require_to_grant(select, &ColumnPrivileges::new(), &table).is_ok());
     }
 }

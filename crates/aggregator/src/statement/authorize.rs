@@ -3,7 +3,7 @@
 
 use crate::session::State;
 use crate::statement::query::for_each_table;
-use catalog::Privilege;
+use catalog::{Database, Privilege};
 use datafusion::logical_expr::LogicalPlan;
 use sql::query::BoundChange;
 use sql::statement::{
@@ -28,12 +28,12 @@ impl State {
                 let reads = update.selection.is_some()
                     || !update.order_by.is_empty()
                     || update.assignments.iter().any(|a| !is_constant(&a.value));
-                if reads { self.may(Select, "SELECT", &update.table) } else { Ok(()) }
+                if reads { self.may_read_some(&update.table) } else { Ok(()) }
             }
             Statement::Delete(delete) => {
                 self.may(Delete, "DELETE", &delete.table)?;
                 let reads = delete.selection.is_some() || !delete.order_by.is_empty();
-                if reads { self.may(Select, "SELECT", &delete.table) } else { Ok(()) }
+                if reads { self.may_read_some(&delete.table) } else { Ok(()) }
             }
             // Which tables these change is known once they are bound: see `may_change`.
             Statement::UpdateJoined(_) | Statement::DeleteJoined(_) => Ok(()),
@@ -152,6 +152,12 @@ impl State {
         self.privileges.require_on_table(privilege, command, database, &table.name)
     }
 
+    /// Whether columns of a table may be read: which ones, binding checks.
+    fn may_read_some(&self, table: &TableName) -> Result<()> {
+        let database = self.database_name(table.database.as_deref())?;
+        self.privileges.require_readable(database, &table.name)
+    }
+
     /// Whether a bound UPDATE or DELETE of a join may change its tables, and read what it joins.
     pub(super) fn may_change(&self, privilege: Privilege, command: &str, change: &BoundChange) -> Result<()> {
         change
@@ -165,15 +171,18 @@ impl State {
     pub(super) fn may_read(&self, plan: &LogicalPlan) -> Result<()> {
         let mut tables = Vec::new();
         for_each_table(plan, |table| tables.push(table.def().clone()))?;
-        tables.iter().try_for_each(|def| self.may_on_definition(Privilege::Select, "SELECT", def))
+        tables
+            .iter()
+            .try_for_each(|def| self.privileges.require_readable(&self.database_of(def)?.name, &def.name))
     }
 
     fn may_on_definition(&self, privilege: Privilege, command: &str, def: &TableDef) -> Result<()> {
-        let database = self
-            .catalog
-            .database_by_id(def.database)
-            .ok_or_else(|| SqlError::new(ErrorKind::NoSuchTable, format!("Table '{}' is gone", def.name)))?;
-        self.privileges.require_on_table(privilege, command, &database.name, &def.name)
+        self.privileges.require_on_table(privilege, command, &self.database_of(def)?.name, &def.name)
+    }
+
+    fn database_of(&self, def: &TableDef) -> Result<&Database> {
+        let database = self.catalog.database_by_id(def.database).map(|database| &**database);
+        database.ok_or_else(|| SqlError::new(ErrorKind::NoSuchTable, format!("Table '{}' is gone", def.name)))
     }
 
     /// To see a table's definition, any privilege on it will do.
@@ -233,10 +242,16 @@ impl State {
             | ShowWhat::OpenTables { database }
             | ShowWhat::Partitions { database } => in_database(database),
             ShowWhat::CreateDatabase { name, .. } => self.privileges.require_touch(name),
-            ShowWhat::Columns { table, .. }
-            | ShowWhat::Index { table }
-            | ShowWhat::CreateTable(table)
-            | ShowWhat::CreateView(table) => self.may_see(table),
+            ShowWhat::Columns { table, .. } | ShowWhat::Index { table } | ShowWhat::CreateView(table) => {
+                self.may_see(table)
+            }
+            ShowWhat::CreateTable(table) => {
+                let database = self.database_name(table.database.as_deref())?;
+                if self.privileges.touch_whole_table(database, &table.name) {
+                    return Ok(());
+                }
+                Err(self.privileges.denied_on_table("SHOW", &table.name))
+            }
             ShowWhat::Grants(Some(account)) | ShowWhat::CreateUser(account) if !self.is_own(account) => {
                 // As in MySQL, whose accounts are rows of tables of this database.
                 self.privileges.require_on_database(Privilege::Select, "mysql")

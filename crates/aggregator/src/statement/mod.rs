@@ -250,7 +250,12 @@ impl State {
             Statement::UnlockTables => self.unlock_tables().await,
             Statement::AddLeaf(leaf) => self.add_leaf(leaf).await,
             Statement::RemoveLeaf(leaf) => self.remove_leaf(leaf).await,
-            Statement::Flush(_) => Ok(done()),
+            Statement::Flush(words) => {
+                if words.iter().any(|word| word == "PRIVILEGES") {
+                    self.aggregator.failed_logins.forget_all();
+                }
+                Ok(done())
+            }
             Statement::CreateUser { users, if_not_exists, options } => {
                 self.create_users(users, *if_not_exists, *options).await
             }

@@ -165,6 +165,11 @@ impl State {
         };
         let point = bound.point.as_ref()?;
         let may = |privilege| self.privileges.allow(privilege, Some(database), Some(&table.name));
+        // Which columns may be read and written is looked at where the statement is planned.
+        let finds = matches!(point, PointStatement::Update(_) | PointStatement::Delete(_));
+        if finds && !may(Privilege::Select) {
+            return None;
+        }
         let (def, context) = (&bound.def, self.convert_context());
         let work = match (point, &**statement) {
             (PointStatement::Select(select), _) => {

@@ -16,7 +16,7 @@ use crate::transaction::{Transaction, is_seen};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use catalog::{Catalog, Privilege};
+use catalog::Catalog;
 use columnstore::ReadView;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -33,7 +33,8 @@ use parking_lot::Mutex;
 use planner::Planner;
 use sql::ddl::KeyMark;
 use sql::query::{
-    BindContext, BoundQuery, Momentary, OutputColumn, SessionView, Tables, momentary, note_momentary,
+    BindContext, BoundQuery, Momentary, OutputColumn, ReadableColumns, SessionView, Tables, momentary,
+    note_momentary,
 };
 use sql::temporal::Zone;
 use sqlparser::ast;
@@ -153,7 +154,7 @@ impl Tables for CatalogTables {
     /// A table that is read.
     fn table(&self, database: Option<&str>, name: &str) -> Result<Arc<dyn TableSource>> {
         let schema = self.database(database)?;
-        self.privileges.require_on_table(Privilege::Select, "SELECT", schema, name)?;
+        self.privileges.require_readable(schema, name)?;
         if let Some(schema) = system_schema(schema) {
             note_momentary();
             let table = system_schemas::source(system_schemas::find(schema, name)?, self.clone());
@@ -173,7 +174,7 @@ impl Tables for CatalogTables {
         let Some(view) = self.catalog.view(database, name) else { return Ok(None) };
         // What it reads, and with whose rights, is found anew each time.
         note_momentary();
-        self.privileges.require_on_table(Privilege::Select, "SELECT", database, name)?;
+        self.privileges.require_readable(database, name)?;
         self.view_source(database, view).map(Some)
     }
 
@@ -187,6 +188,10 @@ impl Tables for CatalogTables {
             return Err(self.privileges.denied_on_table("SELECT", name));
         }
         self.find(database, name).map(Some)
+    }
+
+    fn readable(&self, database: Option<&str>, name: &str) -> Result<Option<ReadableColumns>> {
+        Ok(self.privileges.readable_columns(self.database(database)?, name))
     }
 
     fn check_wanted(&self) -> Result<()> {

@@ -1,8 +1,8 @@
 //! SHOW and DESCRIBE.
 
+use super::Answer;
 use super::grid::{Cell, Grid};
 use super::query::{Parameters, rows_answer};
-use super::Answer;
 use crate::session::{Level as MessageLevel, State};
 use crate::system_schemas::{self, ENGINE, ENGINE_COMMENT, system_schema};
 use catalog::{Level, Privilege};
@@ -196,11 +196,15 @@ impl State {
 
     /// The columns of a table or view.
     fn columns_of(&self, table: &TableName, full: bool) -> Result<Grid> {
+        let database = self.database_name(table.database.as_deref())?;
         let Some(view) = self.named_view(table)? else {
-            return Ok(columns_grid(&*self.shown_table(table)?, full));
+            let words = self.privileges.words_on_columns(database, &table.name);
+            return Ok(columns_grid(&*self.shown_table(table)?, full, words));
         };
+        let words = self.privileges.words_on_columns(database, &table.name);
         let mut grid = columns_titles(full);
         for column in self.view_columns(&view)? {
+            let Some(words) = words(&column.name) else { continue };
             let null = if column.nullable { "YES" } else { "NO" };
             let mut cells: Vec<Cell> = vec![column.name.into(), column.ty.to_string().into()];
             if full {
@@ -208,7 +212,7 @@ impl State {
             }
             cells.extend([null.into(), "".into(), Cell::Null, "".into()]);
             if full {
-                cells.extend(["select,insert,update,references".into(), "".into()]);
+                cells.extend([words.into(), "".into()]);
             }
             grid.push(cells);
         }
@@ -374,9 +378,11 @@ impl State {
         if !self.privileges.touch_table(database, table) {
             return Err(self.privileges.denied_on_table("SELECT", table));
         }
+        let words = self.privileges.words_on_columns(database, table);
         if let Some(view) = self.named_view(&name)? {
             let columns = self.view_columns(&view)?.into_iter();
             return Ok(columns
+                .filter(|column| words(&column.name).is_some())
                 .filter(|column| pattern.is_empty() || sql::like::like(&column.name, pattern))
                 .map(|column| ListedField { column: super::query::column_meta(&column), default: None })
                 .collect());
@@ -384,6 +390,7 @@ impl State {
         let def = self.shown_table(&name)?;
         let fields = sql::ddl::columns_rows(&def).into_iter().zip(&def.columns);
         Ok(fields
+            .filter(|(_, column)| words(&column.name).is_some())
             .filter(|(_, column)| pattern.is_empty() || sql::like::like(&column.name, pattern))
             .map(|(row, column)| {
                 let mut meta =
@@ -475,7 +482,7 @@ fn columns_grid(def: &TableDef, full: bool, words: impl Fn(&str) -> Option<Strin
         }
         cells.extend([row.null.into(), row.key.into(), row.default.into(), row.extra.into()]);
         if full {
-            cells.extend(["select,insert,update,references".into(), column.comment.as_str().into()]);
+            cells.extend([words.into(), column.comment.as_str().into()]);
         }
         grid.push(cells);
     }

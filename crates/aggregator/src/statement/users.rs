@@ -9,7 +9,8 @@ use super::{Answer, done};
 use crate::server::ROOT;
 use crate::session::{Level, State};
 use catalog::{
-    AccountOptions, Command, Level as GrantedOn, Outcome, Privilege, PrivilegeSet, User, UserName,
+    AccountOptions, ColumnPrivileges, Command, Level as GrantedOn, LockTime, Outcome, Privilege,
+    PrivilegeSet, User, UserName,
 };
 use mysql_protocol::{Plugin, make_stored};
 use sql::statement::{Account, Grant, GrantLevel, Password, UserOptions, UserSpec};
@@ -33,6 +34,9 @@ impl State {
         let options = AccountOptions {
             locked: options.locked.unwrap_or(false),
             requires_tls: options.requires_tls.unwrap_or(false),
+            failed_login_attempts: options.failed_login_attempts.unwrap_or(0),
+            password_lock_time: options.password_lock_time.map(lock_time).unwrap_or_default(),
+            counts_since: 0,
         };
         for spec in users {
             let (plugin, authentication) = proof(spec)?;
@@ -58,7 +62,8 @@ impl State {
         if is_first_root {
             let level = GrantedOn::Global;
             let privileges = level.all_privileges().with(Privilege::GrantOption);
-            self.change_catalog(Command::Grant { user: name, level, privileges }).await?;
+            let columns = ColumnPrivileges::new();
+            self.change_catalog(Command::Grant { user: name, level, privileges, columns }).await?;
         }
         Ok(())
     }
@@ -80,9 +85,14 @@ impl State {
         for spec in users {
             let user = self.user_name(&spec.account);
             if options != UserOptions::default() {
-                let UserOptions { locked, requires_tls } = options;
-                let user = user.clone();
-                let command = Command::SetAccount { user, locked, requires_tls, if_exists };
+                let command = Command::SetAccount {
+                    user: user.clone(),
+                    locked: options.locked,
+                    requires_tls: options.requires_tls,
+                    failed_login_attempts: options.failed_login_attempts,
+                    password_lock_time: options.password_lock_time.map(lock_time),
+                    if_exists,
+                };
                 self.change_user_catalog(command).await?;
                 if spec.plugin.is_none() && spec.password.is_none() {
                     continue;
@@ -143,10 +153,12 @@ impl State {
         if grant.with_grant_option {
             privileges = privileges.with(Privilege::GrantOption);
         }
-        self.privileges.require_to_grant(privileges, &level)?;
+        let columns = column_privileges(&grant.columns)?;
+        self.privileges.require_to_grant(privileges, &columns, &level)?;
         for spec in &grant.users {
             let user = self.user_name(&spec.account);
-            self.change_catalog(Command::Grant { user, level: level.clone(), privileges }).await?;
+            let (level, columns) = (level.clone(), columns.clone());
+            self.change_catalog(Command::Grant { user, level, privileges, columns }).await?;
         }
         Ok(done())
     }
@@ -162,10 +174,12 @@ impl State {
         }
         let level = self.grant_level(&revoke.level)?;
         let privileges = privileges(&revoke.privileges, &level)?;
-        self.privileges.require_to_grant(privileges, &level)?;
+        let columns = column_privileges(&revoke.columns)?;
+        self.privileges.require_to_grant(privileges, &columns, &level)?;
         for spec in &revoke.users {
             let user = self.user_name(&spec.account);
-            self.change_catalog(Command::Revoke { user, level: level.clone(), privileges }).await?;
+            let (level, columns) = (level.clone(), columns.clone());
+            self.change_catalog(Command::Revoke { user, level, privileges, columns }).await?;
         }
         Ok(done())
     }
@@ -178,7 +192,8 @@ impl State {
         match self.catalog.user(&name) {
             Some(user) => {
                 for (level, granted) in user.grants.levels() {
-                    grid.push(vec![grant_text(&level, granted, &name).into()]);
+                    let columns = user.grants.columns_at(&level);
+                    grid.push(vec![grant_text(&level, granted, columns, &name).into()]);
                 }
                 for line in super::roles::grant_lines(user) {
                     grid.push(vec![line.into()]);
@@ -187,7 +202,7 @@ impl State {
             None if own_without_account => {
                 let level = GrantedOn::Global;
                 let all = level.all_privileges().with(Privilege::GrantOption);
-                grid.push(vec![grant_text(&level, all, &name).into()]);
+                grid.push(vec![grant_text(&level, all, None, &name).into()]);
             }
             None => {
                 return Err(SqlError::new(
@@ -215,25 +230,54 @@ impl State {
         let tls = if user.options.requires_tls { "SSL" } else { "NONE" };
         let lock = if user.options.locked { "LOCK" } else { "UNLOCK" };
         let text = format!(
-            "CREATE USER {} IDENTIFIED WITH '{}'{proof} REQUIRE {tls} ACCOUNT {lock}",
+            "CREATE USER {} IDENTIFIED WITH '{}'{proof} REQUIRE {tls} ACCOUNT {lock}{}",
             quoted(&name),
-            user.plugin
+            user.plugin,
+            limit_text(&user.options)
         );
         grid.push(vec![text.into()]);
         Ok(grid)
     }
 }
 
+/// What SHOW CREATE USER says of wrong passwords, once one of the two options was set.
+fn limit_text(options: &AccountOptions) -> String {
+    let attempts = options.failed_login_attempts;
+    let attempts = (attempts > 0).then(|| format!(" FAILED_LOGIN_ATTEMPTS {attempts}"));
+    let time = match options.password_lock_time {
+        LockTime::Days(0) => None,
+        LockTime::Days(days) => Some(format!(" PASSWORD_LOCK_TIME {days}")),
+        LockTime::Unbounded => Some(" PASSWORD_LOCK_TIME UNBOUNDED".to_string()),
+    };
+    [attempts, time].into_iter().flatten().collect()
+}
+
+fn lock_time(days: Option<u16>) -> LockTime {
+    days.map_or(LockTime::Unbounded, LockTime::Days)
+}
+
 /// One line of SHOW GRANTS.
-fn grant_text(level: &GrantedOn, granted: PrivilegeSet, user: &UserName) -> String {
+fn grant_text(
+    level: &GrantedOn,
+    granted: PrivilegeSet,
+    columns: Option<&ColumnPrivileges>,
+    user: &UserName,
+) -> String {
     let all = level.all_privileges();
     let plain = granted.minus(PrivilegeSet::NONE.with(Privilege::GrantOption));
-    let words = if plain.is_empty() {
-        "USAGE".to_string()
-    } else if plain.contains_all(all) {
+    let words = if plain.contains_all(all) {
         "ALL PRIVILEGES".to_string()
+    } else if plain.is_empty() && columns.is_none() {
+        "USAGE".to_string()
     } else {
-        plain.iter().map(Privilege::name).collect::<Vec<_>>().join(", ")
+        let words = Privilege::ALL.iter().flat_map(|privilege| {
+            let whole = plain.contains(*privilege).then(|| privilege.name().to_string());
+            let held = columns.into_iter().flatten().filter(|(_, held)| held.contains(*privilege));
+            let names: Vec<String> = held.map(|(name, _)| sql::ddl::quote_name(name)).collect();
+            let some = (!names.is_empty()).then(|| format!("{} ({})", privilege.name(), names.join(", ")));
+            whole.into_iter().chain(some)
+        });
+        words.collect::<Vec<_>>().join(", ")
     };
     let option = if granted.contains(Privilege::GrantOption) { " WITH GRANT OPTION" } else { "" };
     format!("GRANT {words} ON {level} TO {}{option}", quoted(user))
@@ -254,6 +298,22 @@ fn privileges(words: &[String], level: &GrantedOn) -> Result<PrivilegeSet> {
             None => Err(SqlError::unsupported(format_args!("the privilege {name}"))),
         },
     })
+}
+
+/// The privileges that words name on columns: reading them is all that can be granted so far.
+fn column_privileges(columns: &[(String, Vec<String>)]) -> Result<ColumnPrivileges> {
+    let mut all = ColumnPrivileges::new();
+    for (word, names) in columns {
+        let privilege = match Privilege::named(word) {
+            Some(Privilege::Select) => Privilege::Select,
+            _ => return Err(SqlError::unsupported(format_args!("{word} on columns: only SELECT is"))),
+        };
+        for name in names {
+            let held = all.entry(name.clone()).or_default();
+            *held = held.with(privilege);
+        }
+    }
+    Ok(all)
 }
 
 fn plugin_of(user: &User) -> Result<Plugin> {
@@ -316,8 +376,20 @@ mod tests {
             if option {
                 set = set.with(Privilege::GrantOption);
             }
-            assert_eq!(grant_text(&level, set, &user), expected);
+            assert_eq!(grant_text(&level, set, None, &user), expected);
         }
+        let columns = column_privileges(&[("SELECT".into(), words(&["a", "b`c"]))]).unwrap();
+        let table = GrantedOn::Table { database: "shop".into(), table: "t".into() };
+        for (granted, expected) in [
+            (&["USAGE"][..], "GRANT SELECT (`a`, `b``c`) ON `shop`.`t` TO `ann`@`%`"),
+            (&["DELETE"], "GRANT SELECT (`a`, `b``c`), DELETE ON `shop`.`t` TO `ann`@`%`"),
+            (&["SELECT"], "GRANT SELECT, SELECT (`a`, `b``c`) ON `shop`.`t` TO `ann`@`%`"),
+        ] {
+            let set = privileges(&words(granted), &table).unwrap();
+            assert_eq!(grant_text(&table, set, Some(&columns), &user), expected);
+        }
+        let insert = column_privileges(&[("INSERT".into(), words(&["a"]))]);
+        assert_eq!(insert.unwrap_err().kind.errno(), 1235);
         assert_eq!(privileges(&words(&["EXECUTE"]), &database).unwrap_err().kind.errno(), 1235);
     }
 }

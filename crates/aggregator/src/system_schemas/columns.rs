@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::statement::Cell;
-use catalog::Privilege;
 use sql::charset::DEFAULT_CHARSET;
 
 pub(super) const TABLES: &[SystemTable] = &[SystemTable {
@@ -38,28 +37,31 @@ pub(super) const TABLES: &[SystemTable] = &[SystemTable {
 fn columns(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     let names = (1, 2);
     for (schema, def) in facts.visible_tables(wanted, names) {
-        push_table(schema, def, &facts.privileges_on(schema, &def.name), grid);
+        push_table(schema, def, facts.tables.privileges.words_on_columns(schema, &def.name), grid);
     }
     for (schema, view) in facts.visible_views(wanted, names) {
         // One that cannot be used any more has no columns that could be named.
         let Ok(found) = facts.tables.view_columns(schema, view) else { continue };
-        let granted = facts.privileges_on(schema, &view.name);
+        let words = facts.tables.privileges.words_on_columns(schema, &view.name);
         for (at, column) in (1..).zip(found) {
+            let Some(granted) = words(&column.name) else { continue };
             let mut row = vec![CATALOG.into(), schema.into(), view.name.as_str().into()];
             row.extend([column.name.into(), Cell::UInt(at), Cell::Null, yes_no(column.nullable)]);
             row.extend(of_type(column.ty, column.collation));
-            row.extend(["".into(), "".into(), granted.as_str().into(), "".into(), "".into(), Cell::Null]);
+            row.extend(["".into(), "".into(), granted.into(), "".into(), "".into(), Cell::Null]);
             grid.push(row);
         }
     }
     for table in facts.system_tables(wanted, names) {
-        push_table(table.schema, &table.definition(), "select", grid);
+        push_table(table.schema, &table.definition(), |_| Some("select".to_string()), grid);
     }
     Ok(())
 }
 
-fn push_table(schema: &str, def: &TableDef, granted: &str, grid: &mut Grid) {
+/// `words`: what may be done with a column; none: it is not shown.
+fn push_table(schema: &str, def: &TableDef, words: impl Fn(&str) -> Option<String>, grid: &mut Grid) {
     for (at, (shown, column)) in (1..).zip(sql::ddl::columns_rows(def).into_iter().zip(&def.columns)) {
+        let Some(granted) = words(&column.name) else { continue };
         let generated = match &column.default {
             ColumnDefault::Generated { expression, .. } => expression.as_str(),
             _ => "",
@@ -81,15 +83,6 @@ fn push_table(schema: &str, def: &TableDef, granted: &str, grid: &mut Grid) {
 
 fn yes_no(yes: bool) -> Cell {
     (if yes { "YES" } else { "NO" }).into()
-}
-
-impl Facts {
-    /// The privileges that MySQL knows for columns, as far as the session has them on the table.
-    fn privileges_on(&self, schema: &str, table: &str) -> String {
-        let known = [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::References];
-        let held = known.iter().filter(|p| self.tables.privileges.allow(**p, Some(schema), Some(table)));
-        held.map(|privilege| privilege.name().to_lowercase()).collect::<Vec<_>>().join(",")
-    }
 }
 
 /// From DATA_TYPE to COLUMN_TYPE.

@@ -2,7 +2,7 @@
 //! privilege. Everybody sees what is granted to themselves; who may read `mysql` sees everything.
 
 use super::*;
-use catalog::{Level, Privilege, PrivilegeSet, UserName};
+use catalog::{Level, Privilege, PrivilegeSet, User, UserName};
 
 const GRANTEE: Column = text("GRANTEE", 292);
 const OF_CATALOG: Column = text("TABLE_CATALOG", 512);
@@ -34,7 +34,7 @@ pub(super) const TABLES: &[SystemTable] = &[
         schema: INFORMATION_SCHEMA,
         name: "COLUMN_PRIVILEGES",
         columns: &[GRANTEE, OF_CATALOG, OF_SCHEMA, OF_TABLE, text("COLUMN_NAME", 64), PRIVILEGE, GRANTABLE],
-        source: Source::Empty,
+        source: Source::Here(of_columns),
     },
 ];
 
@@ -42,7 +42,6 @@ impl Facts {
     /// The grants that the session may see: to whom, where, what.
     fn grants(&self) -> Vec<(UserName, Level, PrivilegeSet)> {
         let privileges = &self.tables.privileges;
-        let sees_all = privileges.allow(Privilege::Select, Some("mysql"), None);
         let own = privileges.identity().account_name();
         let mut all = Vec::new();
         if self.tables.catalog.user(&own).is_none() && privileges.identity().account.is_none() {
@@ -50,10 +49,19 @@ impl Facts {
             let everything = Level::Global.all_privileges().with(Privilege::GrantOption);
             all.push((own.clone(), Level::Global, everything));
         }
-        for user in self.tables.catalog.users().filter(|user| sees_all || user.user == own) {
+        for user in self.accounts() {
             all.extend(user.grants.levels().map(|(level, granted)| (user.user.clone(), level, granted)));
         }
         all
+    }
+
+    /// The accounts whose grants the session may see.
+    fn accounts(&self) -> impl Iterator<Item = &User> {
+        let privileges = &self.tables.privileges;
+        let sees_all = privileges.allow(Privilege::Select, Some("mysql"), None);
+        let own = privileges.identity().account_name();
+        let users = self.tables.catalog.users().map(|user| &**user);
+        users.filter(move |user| sees_all || user.user == own)
     }
 }
 
@@ -100,6 +108,24 @@ fn of_tables(facts: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
     for (grantee, level, granted) in facts.grants() {
         let Level::Table { database, table } = level else { continue };
         each(granted).for_each(|privilege| push(grid, &grantee, &[&database, &table], privilege));
+    }
+    Ok(())
+}
+
+fn of_columns(facts: &Facts, _: &Wanted, grid: &mut Grid) -> Result<()> {
+    for user in facts.accounts() {
+        for (level, granted) in user.grants.levels() {
+            let (Level::Table { database, table }, Some(columns)) = (&level, user.grants.columns_at(&level))
+            else {
+                continue;
+            };
+            let option = PrivilegeSet::NONE.with(Privilege::GrantOption);
+            let option = if granted.contains(Privilege::GrantOption) { option } else { PrivilegeSet::NONE };
+            for (column, held) in columns {
+                let place = [database.as_str(), table, column];
+                each(held.union(option)).for_each(|privilege| push(grid, &user.user, &place, privilege));
+            }
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ mod views;
 pub use tables::definition_changed;
 
 use crate::window::fingerprint;
-use crate::{Catalog, Command, CommandId, Node, NodeState, Outcome, is_system_database};
+use crate::{AccountChange, Catalog, Command, CommandId, Node, NodeState, Outcome, is_system_database};
 use std::sync::Arc;
 use types::{ErrorKind, NodeId, SqlError};
 
@@ -66,16 +66,33 @@ impl Catalog {
             }
             Command::DropUser { user, if_exists } => self.drop_user(user, *if_exists),
             Command::RenameUser { from, to } => self.rename_user(from, to),
-            Command::SetAccount { user, locked, requires_tls, if_exists } => {
-                self.set_account(user, *locked, *requires_tls, *if_exists)
+            Command::SetAccount {
+                user,
+                locked,
+                requires_tls,
+                failed_login_attempts,
+                password_lock_time,
+                if_exists,
+            } => {
+                let change = AccountChange {
+                    locked: *locked,
+                    requires_tls: *requires_tls,
+                    failed_login_attempts: *failed_login_attempts,
+                    password_lock_time: *password_lock_time,
+                };
+                self.set_account(user, change, *if_exists)
             }
             Command::CreateRole { role, if_not_exists } => self.create_role(role, *if_not_exists),
             Command::DropRole { role, if_exists } => self.drop_role(role, *if_exists),
             Command::GrantRole { user, role, admin } => self.grant_role(user, role, *admin),
             Command::RevokeRole { user, role } => self.revoke_role(user, role),
             Command::SetDefaultRoles { user, roles } => self.set_default_roles(user, roles),
-            Command::Grant { user, level, privileges } => self.grant(user, level, *privileges),
-            Command::Revoke { user, level, privileges } => self.revoke(user, level, *privileges),
+            Command::Grant { user, level, privileges, columns } => {
+                self.grant(user, level, *privileges, columns)
+            }
+            Command::Revoke { user, level, privileges, columns } => {
+                self.revoke(user, level, *privileges, columns)
+            }
             Command::RevokeAll { user } => self.revoke_all(user),
             Command::SetGlobalVariable { name, value } => {
                 let variables = Arc::make_mut(&mut self.variables);

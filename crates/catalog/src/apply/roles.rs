@@ -22,7 +22,7 @@ impl Catalog {
             let error = failed("CREATE ROLE", &role);
             return if if_not_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
         }
-        self.insert_user(role, NO_PLUGIN, "", AccountOptions { locked: true, requires_tls: false })
+        self.insert_user(role, NO_PLUGIN, "", AccountOptions { locked: true, ..AccountOptions::default() })
     }
 
     pub(super) fn drop_role(&mut self, role: &UserName, if_exists: bool) -> Result<Outcome, SqlError> {

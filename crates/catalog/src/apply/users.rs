@@ -2,7 +2,10 @@
 //! name, as in MySQL.
 
 use crate::state::no_such_table;
-use crate::{AccountOptions, Catalog, Grants, Level, Outcome, Privilege, PrivilegeSet, User, UserName};
+use crate::{
+    AccountChange, AccountOptions, Catalog, ColumnPrivileges, Grants, Level, Outcome, Privilege,
+    PrivilegeSet, User, UserName,
+};
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
 
@@ -36,6 +39,8 @@ impl Catalog {
     ) -> Result<Outcome, SqlError> {
         check_account(&user)?;
         let (plugin, authentication) = (plugin.to_string(), authentication.to_string());
+        let counts_since = if options.limits_attempts() { self.version + 1 } else { 0 };
+        let options = AccountOptions { counts_since, ..options };
         let entry = User {
             user: user.clone(),
             plugin,
@@ -102,15 +107,14 @@ impl Catalog {
     pub(super) fn set_account(
         &mut self,
         user: &UserName,
-        locked: Option<bool>,
-        requires_tls: Option<bool>,
+        change: AccountChange,
         if_exists: bool,
     ) -> Result<Outcome, SqlError> {
         let user = normal(user);
+        let version = self.version + 1;
         match self.user_mut(&user) {
             Some(User { options, .. }) => {
-                options.locked = locked.unwrap_or(options.locked);
-                options.requires_tls = requires_tls.unwrap_or(options.requires_tls);
+                options.change(change, version);
                 Ok(Outcome::Done)
             }
             None if if_exists => Ok(Outcome::Unchanged(failed("ALTER USER", &user))),
@@ -123,16 +127,21 @@ impl Catalog {
         user: &UserName,
         level: &Level,
         privileges: PrivilegeSet,
+        columns: &ColumnPrivileges,
     ) -> Result<Outcome, SqlError> {
         level.check(privileges)?;
+        level.check_columns(columns)?;
         let user = normal(user);
-        if let Level::Table { database, table } = level
-            && self.table(database, table).is_none()
-            && self.view(database, table).is_none()
-            && !privileges.contains(Privilege::Create)
-        {
-            return Err(no_such_table(database, table));
-        }
+        let columns = match level {
+            Level::Table { database, table } => {
+                let known = self.column_names(database, table);
+                if known.is_none() && (!privileges.contains(Privilege::Create) || !columns.is_empty()) {
+                    return Err(no_such_table(database, table));
+                }
+                as_spelled(columns, &known.unwrap_or_default(), table)?
+            }
+            Level::Global | Level::Database(_) => ColumnPrivileges::new(),
+        };
         let Some(entry) = self.user_mut(&user) else {
             return Err(SqlError::new(
                 ErrorKind::CannotCreateUserWithGrant,
@@ -141,7 +150,25 @@ impl Catalog {
         };
         let granted = entry.grants.at(level).union(privileges);
         entry.grants.set(level, granted);
+        if let Level::Table { database, table } = level {
+            entry.grants.add_columns(database, table, &columns);
+        }
         Ok(Outcome::Done)
+    }
+
+    /// The columns of a table or view; `None`: there is neither.
+    fn column_names(&self, database: &str, table: &str) -> Option<Vec<&str>> {
+        if let Some(view) = self.view(database, table) {
+            return Some(view.columns.iter().map(String::as_str).collect());
+        }
+        let def = self.table(database, table)?;
+        Some(
+            def.columns
+                .iter()
+                .filter(|column| !column.is_hidden())
+                .map(|column| column.name.as_str())
+                .collect(),
+        )
     }
 
     pub(super) fn revoke(
@@ -149,26 +176,40 @@ impl Catalog {
         user: &UserName,
         level: &Level,
         privileges: PrivilegeSet,
+        columns: &ColumnPrivileges,
     ) -> Result<Outcome, SqlError> {
         level.check(privileges)?;
+        level.check_columns(columns)?;
         let user = normal(user);
-        let granted = self.users.get(&user).map(|entry| entry.grants.at(level));
+        let grants = self.users.get(&user).map(|entry| &entry.grants);
+        let granted = grants.map(|grants| grants.at(level));
         match (level, granted) {
-            (Level::Table { table, .. }, None | Some(PrivilegeSet::NONE)) => Err(SqlError::new(
-                ErrorKind::NoSuchTableGrant,
-                format!(
-                    "There is no such grant defined for user '{}' on host '{}' on table '{table}'",
-                    user.name, user.host
-                ),
-            )),
-            (_, None) | (Level::Database(_), Some(PrivilegeSet::NONE)) => Err(no_such_grant(&user)),
-            (_, Some(granted)) => {
-                if let Some(entry) = self.user_mut(&user) {
-                    entry.grants.set(level, granted.minus(privileges));
+            (Level::Table { table, .. }, granted) => {
+                let held = grants.and_then(|grants| grants.columns_at(level));
+                let is_held = |column: &String| {
+                    held.is_some_and(|held| held.keys().any(|own| own.eq_ignore_ascii_case(column)))
+                };
+                let nothing = granted.unwrap_or_default().is_empty() && held.is_none();
+                if nothing || !columns.keys().all(is_held) {
+                    return Err(SqlError::new(
+                        ErrorKind::NoSuchTableGrant,
+                        format!(
+                            "There is no such grant defined for user '{}' on host '{}' on table '{table}'",
+                            user.name, user.host
+                        ),
+                    ));
                 }
-                Ok(Outcome::Done)
+            }
+            (_, None) | (Level::Database(_), Some(PrivilegeSet::NONE)) => return Err(no_such_grant(&user)),
+            (_, Some(_)) => {}
+        }
+        if let Some(entry) = self.user_mut(&user) {
+            entry.grants.set(level, granted.unwrap_or_default().minus(privileges));
+            if let Level::Table { database, table } = level {
+                entry.grants.take_columns(database, table, privileges, columns);
             }
         }
+        Ok(Outcome::Done)
     }
 
     pub(super) fn revoke_all(&mut self, user: &UserName) -> Result<Outcome, SqlError> {
@@ -199,6 +240,19 @@ pub(super) fn normal(user: &UserName) -> UserName {
 
 pub(super) fn failed(operation: &str, user: &UserName) -> SqlError {
     SqlError::new(ErrorKind::CannotUser, format!("Operation {operation} failed for {user}"))
+}
+
+/// Columns by the names that their table, or view, knows. Error: 1054.
+fn as_spelled(columns: &ColumnPrivileges, known: &[&str], table: &str) -> Result<ColumnPrivileges, SqlError> {
+    let mut spelled = ColumnPrivileges::new();
+    for (name, privileges) in columns {
+        let own = known.iter().find(|own| own.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            SqlError::new(ErrorKind::UnknownColumn, format!("Unknown column '{name}' in '{table}'"))
+        })?;
+        let held = spelled.entry((*own).to_string()).or_default();
+        *held = held.union(*privileges);
+    }
+    Ok(spelled)
 }
 
 fn no_such_grant(user: &UserName) -> SqlError {

@@ -2,7 +2,7 @@
 //! files.
 
 use super::*;
-use crate::{FormatError, Level, NodeState, Privilege, PrivilegeSet};
+use crate::{ColumnPrivileges, FormatError, Level, LockTime, NodeState, Privilege, PrivilegeSet};
 use types::KeyDef;
 
 const COMMANDS_1: &str = include_str!("../../testdata/commands-1.json");
@@ -13,8 +13,10 @@ const COMMANDS_3: &str = include_str!("../../testdata/commands-3.json");
 const SNAPSHOT_3: &str = include_str!("../../testdata/snapshot-3.json");
 const COMMANDS_4: &str = include_str!("../../testdata/commands-4.json");
 const SNAPSHOT_4: &str = include_str!("../../testdata/snapshot-4.json");
-const COMMANDS: &str = include_str!("../../testdata/commands-5.json");
-const SNAPSHOT: &str = include_str!("../../testdata/snapshot-5.json");
+const COMMANDS_5: &str = include_str!("../../testdata/commands-5.json");
+const SNAPSHOT_5: &str = include_str!("../../testdata/snapshot-5.json");
+const COMMANDS: &str = include_str!("../../testdata/commands-6.json");
+const SNAPSHOT: &str = include_str!("../../testdata/snapshot-6.json");
 
 /// One of each kind that the format knows; those before the failures make a state that has something
 /// of everything.
@@ -43,6 +45,9 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
         def.columns[1].default = ColumnDefault::Literal("6".into());
         commands.push(Command::CreateTable { database: "shop".into(), def, if_not_exists: false });
     }
+    if format >= 6 {
+        commands.extend(commands_new_in_format_6());
+    }
     commands
 }
 
@@ -57,10 +62,17 @@ fn commands_new_in_format_3() -> Vec<Command> {
             plugin: "caching_sha2_password".into(),
             authentication: String::new(),
             if_not_exists: true,
-            options: AccountOptions { locked: false, requires_tls: true },
+            options: AccountOptions { requires_tls: true, ..AccountOptions::default() },
         },
         Command::RenameUser { from: UserName::new("bob", "%"), to: UserName::new("rob", "%") },
-        Command::SetAccount { user: ann.clone(), locked: Some(true), requires_tls: None, if_exists: false },
+        Command::SetAccount {
+            user: ann.clone(),
+            locked: Some(true),
+            requires_tls: None,
+            failed_login_attempts: None,
+            password_lock_time: None,
+            if_exists: false,
+        },
         Command::CreateRole { role: role.clone(), if_not_exists: false },
         Command::CreateRole { role: UserName::new("gone", "%"), if_not_exists: false },
         Command::GrantRole { user: ann.clone(), role: role.clone(), admin: true },
@@ -92,6 +104,56 @@ fn commands_new_in_format_4() -> Vec<Command> {
         },
         create("newer"),
         Command::AlterTable { def: waiting(4, "all_orders", 5), expected_version: 2 },
+    ]
+}
+
+fn commands_new_in_format_6() -> Vec<Command> {
+    let (ann, rob) = (UserName::new("ann", "10.%"), UserName::new("rob", "%"));
+    let level = Level::Table { database: "shop".into(), table: "all_orders".into() };
+    let columns = |names: &[&str]| -> ColumnPrivileges {
+        let select = PrivilegeSet::NONE.with(Privilege::Select);
+        names.iter().map(|name| (name.to_string(), select)).collect()
+    };
+    vec![
+        Command::Grant {
+            user: rob.clone(),
+            level: level.clone(),
+            privileges: PrivilegeSet::NONE.with(Privilege::Delete),
+            columns: columns(&["a", "B"]),
+        },
+        Command::Revoke {
+            user: rob.clone(),
+            level,
+            privileges: PrivilegeSet::NONE,
+            columns: columns(&["b"]),
+        },
+        Command::SetAccount {
+            user: rob,
+            locked: None,
+            requires_tls: None,
+            failed_login_attempts: Some(3),
+            password_lock_time: Some(LockTime::Days(2)),
+            if_exists: false,
+        },
+        Command::CreateUser {
+            user: UserName::new("eve", "%"),
+            plugin: "caching_sha2_password".into(),
+            authentication: String::new(),
+            if_not_exists: false,
+            options: AccountOptions {
+                failed_login_attempts: 1,
+                password_lock_time: LockTime::Unbounded,
+                ..AccountOptions::default()
+            },
+        },
+        Command::SetAccount {
+            user: ann,
+            locked: Some(false),
+            requires_tls: None,
+            failed_login_attempts: None,
+            password_lock_time: None,
+            if_exists: false,
+        },
     ]
 }
 
@@ -141,21 +203,25 @@ fn commands_of_format_1() -> Vec<Command> {
             user: user.clone(),
             level: Level::Global,
             privileges: Privilege::ALL.iter().copied().collect(),
+            columns: ColumnPrivileges::new(),
         },
         Command::Revoke {
             user: user.clone(),
             level: Level::Global,
             privileges: PrivilegeSet::NONE.with(Privilege::Super).with(Privilege::GrantOption),
+            columns: ColumnPrivileges::new(),
         },
         Command::Grant {
             user: user.clone(),
             level: Level::Table { database: "shop".into(), table: "orders".into() },
             privileges: PrivilegeSet::NONE.with(Privilege::Select),
+            columns: ColumnPrivileges::new(),
         },
         Command::Grant {
             user: user.clone(),
             level: Level::Database("shop\\_%".into()),
             privileges: PrivilegeSet::NONE.with(Privilege::Select).with(Privilege::Insert),
+            columns: ColumnPrivileges::new(),
         },
         Command::RevokeAll { user: UserName::new("nobody", "%") },
         Command::DropUser { user: UserName::new("nobody", "%"), if_exists: true },
@@ -165,7 +231,7 @@ fn commands_of_format_1() -> Vec<Command> {
 }
 
 fn stored_commands() -> String {
-    let lines = (1..).zip(commands(5)).map(|(number, command)| {
+    let lines = (1..).zip(commands(6)).map(|(number, command)| {
         String::from_utf8(command.encode(CommandId { node: NodeId(1), number })).unwrap() + "\n"
     });
     lines.collect()
@@ -183,7 +249,7 @@ fn state(format: u32) -> Catalog {
 #[test]
 fn bytes_are_those_of_the_fixtures() {
     assert_eq!(stored_commands(), COMMANDS);
-    assert_eq!(String::from_utf8(state(5).encode()).unwrap() + "\n", SNAPSHOT);
+    assert_eq!(String::from_utf8(state(6).encode()).unwrap() + "\n", SNAPSHOT);
 }
 
 /// Writes the fixtures of a new format: `cargo test -p pando-catalog write_fixtures -- --ignored`.
@@ -191,10 +257,10 @@ fn bytes_are_those_of_the_fixtures() {
 #[ignore = "writes files"]
 fn write_fixtures() {
     let folder = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata");
-    std::fs::write(folder.join("commands-5.json"), stored_commands()).unwrap();
+    std::fs::write(folder.join("commands-6.json"), stored_commands()).unwrap();
     std::fs::write(
-        folder.join("snapshot-5.json"),
-        state(5).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
+        folder.join("snapshot-6.json"),
+        state(6).encode().into_iter().chain([b'\n']).collect::<Vec<_>>(),
     )
     .unwrap();
 }
@@ -206,7 +272,8 @@ fn fixtures_are_read_back() {
         (2, COMMANDS_2, SNAPSHOT_2),
         (3, COMMANDS_3, SNAPSHOT_3),
         (4, COMMANDS_4, SNAPSHOT_4),
-        (5, COMMANDS, SNAPSHOT),
+        (5, COMMANDS_5, SNAPSHOT_5),
+        (6, COMMANDS, SNAPSHOT),
     ] {
         assert_eq!(stored.lines().count(), commands(format).len());
         for ((number, command), line) in (1..).zip(commands(format)).zip(stored.lines()) {
@@ -219,12 +286,12 @@ fn fixtures_are_read_back() {
 
 #[test]
 fn unknown_formats_and_damage_are_refused() {
-    let later = SNAPSHOT.replacen("\"format\":5", "\"format\":6", 1);
+    let later = SNAPSHOT.replacen("\"format\":6", "\"format\":7", 1);
     let error = Catalog::decode(later.as_bytes()).unwrap_err();
-    assert_eq!(error, FormatError::UnknownFormat { found: 6 });
-    assert_eq!(error.to_string(), "the metadata is of format 6, and this version of Pando knows only 1 to 5");
+    assert_eq!(error, FormatError::UnknownFormat { found: 7 });
+    assert_eq!(error.to_string(), "the metadata is of format 7, and this version of Pando knows only 1 to 6");
     let line = COMMANDS.lines().next().unwrap();
-    let later = line.replacen("\"format\":5", "\"format\":9,\"new\":0", 1);
+    let later = line.replacen("\"format\":6", "\"format\":9,\"new\":0", 1);
     assert_eq!(Command::decode(later.as_bytes()), Err(FormatError::UnknownFormat { found: 9 }));
 
     let cut = &SNAPSHOT.as_bytes()[..SNAPSHOT.len() / 2];
@@ -232,7 +299,7 @@ fn unknown_formats_and_damage_are_refused() {
         cut.to_vec(),
         vec![],
         b"{}".to_vec(),
-        SNAPSHOT.replacen("\"format\":5", "\"format\":5,\"more\":2", 1).into_bytes(),
+        SNAPSHOT.replacen("\"format\":6", "\"format\":6,\"more\":2", 1).into_bytes(),
         SNAPSHOT
             .replacen("\"database\":1,\"name\":\"newer\"", "\"database\":8,\"name\":\"newer\"", 1)
             .into_bytes(),

@@ -1,7 +1,7 @@
 //! Roles, RENAME USER and the options of accounts.
 
 use super::*;
-use crate::{GrantedRole, Level, Privilege, PrivilegeSet};
+use crate::{ColumnPrivileges, GrantedRole, Level, LockTime, Privilege, PrivilegeSet};
 
 fn name(name: &str) -> UserName {
     UserName::new(name, "%")
@@ -29,7 +29,14 @@ fn roles_are_locked_accounts_without_circles() {
     driver.run(grant("writer", "boss")).unwrap();
     driver.run(grant("boss", "ann")).unwrap();
     let select = PrivilegeSet::NONE.with(Privilege::Select);
-    driver.run(Command::Grant { user: name("reader"), level: Level::Global, privileges: select }).unwrap();
+    driver
+        .run(Command::Grant {
+            user: name("reader"),
+            level: Level::Global,
+            privileges: select,
+            columns: ColumnPrivileges::new(),
+        })
+        .unwrap();
     assert_eq!(names(&driver.catalog.roles_of([&name("boss")])), ["boss", "reader", "writer"]);
     assert_eq!(names(&driver.catalog.roles_of([&name("nobody")])), [""; 0]);
     for (command, error) in [
@@ -89,12 +96,40 @@ fn accounts_are_renamed_and_locked() {
         user: name("eve"),
         locked,
         requires_tls,
+        failed_login_attempts: None,
+        password_lock_time: None,
         if_exists: false,
     };
     driver.run(set(Some(true), None)).unwrap();
     driver.run(set(None, Some(true))).unwrap();
     assert_eq!(
         driver.catalog.user(&name("eve")).unwrap().options,
-        AccountOptions { locked: true, requires_tls: true }
+        AccountOptions { locked: true, requires_tls: true, ..AccountOptions::default() }
     );
+}
+
+#[test]
+fn wrong_passwords_count_anew_from_each_change_of_their_limit_and_each_unlock() {
+    let mut driver = Driver::default();
+    driver.run(create_user("ann")).unwrap();
+    let mut set = |locked, attempts, time| {
+        let command = Command::SetAccount {
+            user: name("ann"),
+            locked,
+            requires_tls: None,
+            failed_login_attempts: attempts,
+            password_lock_time: time,
+            if_exists: false,
+        };
+        driver.run(command).unwrap();
+        let catalog = &driver.catalog;
+        (catalog.user(&name("ann")).unwrap().options.counts_since, catalog.version())
+    };
+    assert_eq!(set(None, Some(3), None).0, 0, "no time to lock it for");
+    let (since, version) = set(None, None, Some(LockTime::Unbounded));
+    assert_eq!(since, version);
+    assert_eq!(set(Some(true), None, None).0, since);
+    let (unlocked, version) = set(Some(false), None, None);
+    assert_eq!(unlocked, version);
+    assert_eq!(set(None, Some(0), None).0, 0);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Level, NodeState, Privilege, PrivilegeSet, WINDOW};
+use crate::{ColumnPrivileges, Level, NodeState, Privilege, PrivilegeSet, WINDOW};
 use std::collections::HashMap;
 use types::{ErrorKind, KeyDef};
 
@@ -287,11 +287,13 @@ fn users_and_grants() {
         user: user.clone(),
         level: level.clone(),
         privileges,
+        columns: ColumnPrivileges::new(),
     };
     let revoke = |user: &UserName, level: &Level, privileges| Command::Revoke {
         user: user.clone(),
         level: level.clone(),
         privileges,
+        columns: ColumnPrivileges::new(),
     };
     let alter = |user: &UserName, if_exists| Command::AlterUser {
         user: user.clone(),
@@ -536,4 +538,52 @@ fn a_clone_does_not_change() {
     driver.run(drop_database("d")).unwrap();
     assert!(before.database("d").is_some() && before.table("d", "t").is_none());
     assert_eq!(driver.catalog.version(), before.version() + 2);
+}
+
+#[test]
+fn grants_on_columns_are_of_columns_that_are_there() {
+    let mut driver = Driver::with_leaves();
+    driver.run(create_database("d", Some(1))).unwrap();
+    driver.run(create_table("d", "t")).unwrap();
+    driver.run(create_user("ann")).unwrap();
+    let ann = UserName::new("ann", "%");
+    let select = PrivilegeSet::NONE.with(Privilege::Select);
+    let on = |table: &str| Level::Table { database: "d".into(), table: table.into() };
+    let of = |names: &[&str]| -> ColumnPrivileges {
+        names.iter().map(|name| (name.to_string(), select)).collect()
+    };
+    let grant = |level, columns| Command::Grant {
+        user: ann.clone(),
+        level,
+        privileges: PrivilegeSet::NONE,
+        columns: of(columns),
+    };
+    let revoke = |privileges, columns: &[&str]| Command::Revoke {
+        user: ann.clone(),
+        level: on("t"),
+        privileges,
+        columns: of(columns),
+    };
+    let none = PrivilegeSet::NONE;
+    let nothing =
+        "ERROR 1147 (42000): There is no such grant defined for user 'ann' on host '%' on table 't'";
+    for (command, error) in [
+        (grant(on("t"), &["a", "z"]), "ERROR 1054 (42S22): Unknown column 'z' in 't'"),
+        (grant(on("u"), &["a"]), "ERROR 1146 (42S02): Table 'd.u' doesn't exist"),
+        (
+            grant(Level::Global, &["a"]),
+            "ERROR 1144 (42000): Illegal GRANT/REVOKE command; please consult the manual to see which privileges can be used",
+        ),
+        (revoke(none, &["a"]), nothing),
+    ] {
+        assert_eq!(driver.fails(command), error);
+    }
+    driver.run(grant(on("t"), &["A", "b"])).unwrap();
+    let held = |driver: &Driver| driver.catalog.user(&ann).unwrap().grants.on_columns("d", "t").cloned();
+    assert_eq!(held(&driver), Some(of(&["a", "b"])));
+    driver.run(revoke(none, &["B"])).unwrap();
+    assert_eq!(held(&driver), Some(of(&["a"])));
+    assert_eq!(driver.fails(revoke(none, &["b"])), nothing);
+    driver.run(revoke(select, &[])).unwrap();
+    assert_eq!(held(&driver), None);
 }

@@ -189,7 +189,7 @@ fn damage_is_refused() {
         (
             "snapshot_data",
             &b"{\"format\":7}"[..],
-            "the metadata is of format 7, and this version of Pando knows only 1 to 5",
+            "the metadata is of format 7, and this version of Pando knows only 1 to 6",
         ),
         (
             "format",

@@ -129,15 +129,18 @@ async fn enter<S: Server>(
         AuthError::Sql(error) => End::Fatal(error),
     })?;
     if let Verdict::Denied { password_used } = verdict {
-        return Err(End::Fatal(SqlError::new(
-            ErrorKind::AccessDenied,
-            format!(
-                "Access denied for user '{}'@'{}' (using password: {})",
-                introduction.user,
-                who.peer.ip().to_canonical(),
-                if password_used { "YES" } else { "NO" }
-            ),
-        )));
+        let told = shared.server.refused(&introduction.user, &who.peer).await;
+        return Err(End::Fatal(told.unwrap_or_else(|| {
+            SqlError::new(
+                ErrorKind::AccessDenied,
+                format!(
+                    "Access denied for user '{}'@'{}' (using password: {})",
+                    introduction.user,
+                    who.peer.ip().to_canonical(),
+                    if password_used { "YES" } else { "NO" }
+                ),
+            )
+        })));
     }
     let login = Login {
         user: introduction.user,

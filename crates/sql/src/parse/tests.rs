@@ -529,7 +529,31 @@ fn roles_and_options_of_users() {
         matches!(one("RENAME USER a TO b, c TO d@e"), Statement::RenameUsers(renames) if renames.len() == 2)
     );
     let Statement::AlterUser { options, .. } = one("ALTER USER a REQUIRE SSL ACCOUNT LOCK") else { panic!() };
-    assert_eq!(options, UserOptions { locked: Some(true), requires_tls: Some(true) });
+    assert_eq!(
+        options,
+        UserOptions { locked: Some(true), requires_tls: Some(true), ..UserOptions::default() }
+    );
+    let Statement::CreateUser { options, .. } =
+        one("CREATE USER a FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME UNBOUNDED ACCOUNT UNLOCK")
+    else {
+        panic!()
+    };
+    assert_eq!((options.failed_login_attempts, options.password_lock_time), (Some(3), Some(None)));
+    assert!(parse_one("ALTER USER a PASSWORD_LOCK_TIME 32768").is_err());
+    // As MySQL writes accounts.
+    one("CREATE USER a REQUIRE NONE PASSWORD EXPIRE DEFAULT ACCOUNT UNLOCK PASSWORD HISTORY DEFAULT \
+         PASSWORD REUSE INTERVAL DEFAULT PASSWORD REQUIRE CURRENT DEFAULT");
+    assert_eq!(parse_one("ALTER USER a PASSWORD EXPIRE").unwrap_err().kind.errno(), 1235);
+    let Statement::Grant(grant) = one("GRANT SELECT (a, `b c`), INSERT, UPDATE (a) ON d.t TO u") else {
+        panic!()
+    };
+    assert_eq!(grant.privileges, ["INSERT"]);
+    let columns = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        grant.columns,
+        [("SELECT".to_string(), columns(&["a", "b c"])), ("UPDATE".to_string(), columns(&["a"]))]
+    );
+    assert!(parse_one("GRANT DELETE (a) ON d.t TO u").is_err());
 }
 
 #[test]

@@ -40,6 +40,16 @@ const PRIVILEGES: &[&[&str]] = &[
     &["USAGE"],
 ];
 
+/// What FAILED_LOGIN_ATTEMPTS and PASSWORD_LOCK_TIME may be at most, as in MySQL.
+const MOST_DAYS_OR_ATTEMPTS: u16 = 32767;
+
+/// What GRANT and REVOKE name before ON.
+#[derive(Default)]
+struct NamedPrivileges {
+    words: Vec<String>,
+    of_columns: Vec<(String, Vec<String>)>,
+}
+
 impl Reader<'_> {
     /// 'user'@'host', user, CURRENT_USER[()].
     pub(super) fn account(&mut self) -> Read<Account> {
@@ -99,7 +109,7 @@ impl Reader<'_> {
         Ok(spec)
     }
 
-    /// REQUIRE and ACCOUNT, behind the accounts that they are about.
+    /// REQUIRE, ACCOUNT and the limits of wrong passwords, behind the accounts that they are about.
     fn user_options(&mut self) -> Read<UserOptions> {
         let mut options = UserOptions::default();
         loop {
@@ -116,10 +126,49 @@ impl Reader<'_> {
                     Some(word) => Some(word == "LOCK"),
                     None => return self.expected("LOCK or UNLOCK"),
                 };
+            } else if self.eat("FAILED_LOGIN_ATTEMPTS") {
+                options.failed_login_attempts = Some(self.days_or_attempts()?);
+            } else if self.eat("PASSWORD_LOCK_TIME") {
+                let is_unbounded = self.eat("UNBOUNDED");
+                let days = if is_unbounded { None } else { Some(self.days_or_attempts()?) };
+                options.password_lock_time = Some(days);
+            } else if self.eat("PASSWORD") {
+                self.password_rule()?;
             } else {
                 self.no_user_options()?;
                 return Ok(options);
             }
+        }
+    }
+
+    /// A rule of passwords, after PASSWORD: taken where it says what holds anyway, that there is none.
+    fn password_rule(&mut self) -> Read<()> {
+        const NO_RULES: &[&[&str]] = &[
+            &["EXPIRE", "DEFAULT"],
+            &["EXPIRE", "NEVER"],
+            &["HISTORY", "DEFAULT"],
+            &["REUSE", "INTERVAL", "DEFAULT"],
+            &["REQUIRE", "CURRENT", "DEFAULT"],
+            &["REQUIRE", "CURRENT", "OPTIONAL"],
+        ];
+        if NO_RULES.iter().any(|words| self.eat_all(words)) {
+            return Ok(());
+        }
+        match self.any_word() {
+            Ok(word) => unsupported(&format!("PASSWORD {}", word.to_ascii_uppercase())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A number as far as MySQL lets these options go.
+    fn days_or_attempts(&mut self) -> Read<u16> {
+        let Token::Number(digits, _) = self.peek() else { return self.expected("an integer") };
+        match digits.parse::<u16>().ok().filter(|number| *number <= MOST_DAYS_OR_ATTEMPTS) {
+            Some(number) => {
+                self.parser.advance_token();
+                Ok(number)
+            }
+            None => self.expected(&format!("a number up to {MOST_DAYS_OR_ATTEMPTS}")),
         }
     }
 
@@ -128,15 +177,9 @@ impl Reader<'_> {
             Token::Word(word) => {
                 let word = word.value.to_ascii_uppercase();
                 match word.as_str() {
-                    "WITH"
-                    | "PASSWORD"
-                    | "FAILED_LOGIN_ATTEMPTS"
-                    | "COMMENT"
-                    | "ATTRIBUTE"
-                    | "DEFAULT"
-                    | "DISCARD"
-                    | "PASSWORD_LOCK_TIME"
-                    | "AND" => unsupported(&format!("the user option {word}")),
+                    "WITH" | "COMMENT" | "ATTRIBUTE" | "DEFAULT" | "DISCARD" | "AND" => {
+                        unsupported(&format!("the user option {word}"))
+                    }
                     _ => self.expected("the end of the statement"),
                 }
             }
@@ -183,14 +226,14 @@ impl Reader<'_> {
             let admin = self.eat_all(&["WITH", "ADMIN", "OPTION"]);
             return Ok(Statement::GrantRoles { roles, users, admin });
         }
-        let (privileges, level) = self.privileges_on()?;
+        let (NamedPrivileges { words: privileges, of_columns: columns }, level) = self.privileges_on()?;
         self.expect("TO")?;
         let users = self.list(Self::user_spec)?;
         let with_grant_option = self.eat_all(&["WITH", "GRANT", "OPTION"]);
         if self.is("WITH") || self.is("REQUIRE") || self.is("AS") {
             return unsupported("these options of GRANT");
         }
-        Ok(Statement::Grant(Box::new(Grant { privileges, level, users, with_grant_option })))
+        Ok(Statement::Grant(Box::new(Grant { privileges, columns, level, users, with_grant_option })))
     }
 
     pub(super) fn revoke(&mut self) -> Read<Statement> {
@@ -203,14 +246,21 @@ impl Reader<'_> {
             self.expect("FROM")?;
             return Ok(Statement::RevokeRoles { roles, users: self.list(Self::account)? });
         }
-        let (privileges, level) = if self.all_with_grant_option() {
-            (vec!["ALL".to_string(), "GRANT OPTION".to_string()], GrantLevel::Everywhere)
+        let (named, level) = if self.all_with_grant_option() {
+            let words = vec!["ALL".to_string(), "GRANT OPTION".to_string()];
+            (NamedPrivileges { words, of_columns: Vec::new() }, GrantLevel::Everywhere)
         } else {
             self.privileges_on()?
         };
         self.expect("FROM")?;
         let users = self.list(|r| Ok(UserSpec { account: r.account()?, plugin: None, password: None }))?;
-        Ok(Statement::Revoke(Box::new(Grant { privileges, level, users, with_grant_option: false })))
+        Ok(Statement::Revoke(Box::new(Grant {
+            privileges: named.words,
+            columns: named.of_columns,
+            level,
+            users,
+            with_grant_option: false,
+        })))
     }
 
     /// REVOKE ALL [PRIVILEGES], GRANT OPTION FROM ..: everything everywhere.
@@ -299,11 +349,13 @@ impl Reader<'_> {
         self.list(Self::account).map(RoleChoice::Named)
     }
 
-    fn privileges_on(&mut self) -> Read<(Vec<String>, GrantLevel)> {
-        let privileges = self.list(|r| {
+    fn privileges_on(&mut self) -> Read<(NamedPrivileges, GrantLevel)> {
+        let mut named = NamedPrivileges::default();
+        self.list(|r| {
             if r.eat("ALL") {
                 r.eat("PRIVILEGES");
-                return Ok("ALL".to_string());
+                named.words.push("ALL".to_string());
+                return Ok(());
             }
             let Some(words) = PRIVILEGES.iter().find(|words| r.are(words)) else {
                 // A role, or one of MySQL's dynamic privileges.
@@ -313,17 +365,22 @@ impl Reader<'_> {
                 };
             };
             r.eat_all(words);
-            if *r.peek() == Token::LParen {
-                return unsupported("privileges on columns");
+            let word = words.join(" ");
+            match word.as_str() {
+                "SELECT" | "INSERT" | "UPDATE" | "REFERENCES" if *r.peek() == Token::LParen => {
+                    let columns = r.parenthesised(|r| r.list(Self::name))?;
+                    named.of_columns.push((word, columns));
+                }
+                _ => named.words.push(word),
             }
-            Ok(words.join(" "))
+            Ok(())
         })?;
         self.expect("ON")?;
         if self.is("FUNCTION") || self.is("PROCEDURE") {
             return unsupported("privileges on routines");
         }
         self.eat("TABLE");
-        Ok((privileges, self.grant_level()?))
+        Ok((named, self.grant_level()?))
     }
 
     fn grant_level(&mut self) -> Read<GrantLevel> {

@@ -358,7 +358,7 @@ pub(super) fn assigned_column(assignment: &Assignment, scope: &Scope) -> Result<
         }
         _ => return Err(planning_bug("an assignment without a column")),
     };
-    let Some(column) = scope.find(name, Clause::FieldList)? else {
+    let Some(column) = scope.find_unread(name, Clause::FieldList)? else {
         return Err(scope.unknown(name, Clause::FieldList));
     };
     // Invariant: `find` gives a column of this scope.

@@ -1,6 +1,7 @@
 //! What binding needs from outside: the tables, the session and the parameters.
 
 use super::momentary::Momentary;
+use super::readable::ReadableColumns;
 use crate::temporal::Zone;
 use datafusion::logical_expr::TableSource;
 use std::sync::Arc;
@@ -26,6 +27,11 @@ pub trait Tables: Send + Sync {
 
     /// The definition; `None` for what has none, such as a view of information_schema.
     fn definition(&self, database: Option<&str>, name: &str) -> Result<Option<Arc<TableDef>>, SqlError>;
+
+    /// Which columns of a table or view may be read, where these are not all of them.
+    fn readable(&self, _database: Option<&str>, _name: &str) -> Result<Option<ReadableColumns>, SqlError> {
+        Ok(None)
+    }
 
     /// An error once nobody wants the statement any more. Binding asks this at each level of its way.
     fn check_wanted(&self) -> Result<(), SqlError> {

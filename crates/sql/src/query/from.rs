@@ -197,6 +197,7 @@ impl Binder<'_> {
         alias: Option<&str>,
     ) -> Result<Source, SqlError> {
         let shown = alias.unwrap_or(table);
+        let readable = self.ctx.tables.readable(database, table)?.map(Arc::new);
         let relation = self.relation_name(shown);
         let schema = source.schema();
         let database = database.or(self.ctx.session.database);
@@ -234,6 +235,7 @@ impl Binder<'_> {
                         _ => ColumnMarks::default(),
                     },
                 })),
+                readable: readable.clone(),
                 visible: true,
                 ordinal,
             });
@@ -318,6 +320,7 @@ impl Binder<'_> {
                 nullable: column.nullable,
                 collation: column.collation,
                 origin: column.origin.clone(),
+                readable: None,
                 visible: true,
                 ordinal,
             })

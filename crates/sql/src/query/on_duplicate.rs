@@ -130,6 +130,7 @@ pub(super) fn row_scope(definition: &TableDef, relation: &str, shown: &str, data
         nullable: column.nullable,
         collation: Collated::column(column.collation),
         origin: None,
+        readable: None,
         visible: true,
         ordinal,
     });

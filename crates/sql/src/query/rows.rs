@@ -167,6 +167,7 @@ impl Binder<'_> {
             index_hints: Vec::new(),
         };
         let source = self.from(&[ast::TableWithJoins { relation: factor, joins: Vec::new() }])?;
+        Scope::check_star(source.scope.columns.iter())?;
         let columns = source.scope.columns.iter().map(|column| Output {
             name: column.name.clone(),
             column: column.column.clone(),

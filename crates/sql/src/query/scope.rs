@@ -2,6 +2,7 @@
 
 use super::ColumnMarks;
 use super::errors::{Clause, ambiguous_column, unknown_column};
+use super::readable::ReadableColumns;
 use crate::analyzer::{Collated, Typed};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Column;
@@ -33,6 +34,8 @@ pub(super) struct ScopeColumn {
     pub(super) nullable: bool,
     pub(super) collation: Collated,
     pub(super) origin: Option<Arc<Origin>>,
+    /// What may be read of its table, if that is not every column.
+    pub(super) readable: Option<Arc<ReadableColumns>>,
     /// False for the second of two columns that USING or NATURAL made one: only a qualified name
     /// means it.
     pub(super) visible: bool,
@@ -106,8 +109,21 @@ impl ScopeColumn {
 }
 
 impl Scope {
-    /// The column that a name means; `None` if there is none.
+    /// The column that a name means, which is read; `None` if there is none. Error: 1143 if it may not be.
     pub(super) fn find(
+        &self,
+        name: ColumnName<'_>,
+        clause: Clause,
+    ) -> Result<Option<&ScopeColumn>, SqlError> {
+        let found = self.find_unread(name, clause)?;
+        if let Some(ScopeColumn { name, readable: Some(readable), .. }) = found {
+            readable.check(name)?;
+        }
+        Ok(found)
+    }
+
+    /// The column that a name means, whether or not it may be read: one that is written.
+    pub(super) fn find_unread(
         &self,
         name: ColumnName<'_>,
         clause: Clause,
@@ -138,6 +154,22 @@ impl Scope {
     /// The columns of `*`.
     pub(super) fn all(&self) -> impl Iterator<Item = &ScopeColumn> {
         self.columns.iter().filter(|column| column.visible)
+    }
+
+    /// That all columns of a `*` may be read. Errors: 1142, 1143.
+    pub(super) fn check_star<'c>(columns: impl Iterator<Item = &'c ScopeColumn>) -> Result<(), SqlError> {
+        let mut passed: Vec<&Arc<ReadableColumns>> = Vec::new();
+        for column in columns {
+            let Some(readable) = &column.readable else { continue };
+            let others_passed = passed.iter().any(|other| Arc::ptr_eq(other, readable));
+            if readable.check(&column.name).is_err() {
+                return Err(readable.denied_of_star(&column.name, others_passed));
+            }
+            if !others_passed {
+                passed.push(readable);
+            }
+        }
+        Ok(())
     }
 
     /// The column that stands in the plan as `column`.

@@ -169,6 +169,7 @@ impl Binder<'_> {
                         let star = options.wildcard_token.0.span;
                         rewrites.star(star.start, star, env.scope.all());
                     }
+                    Scope::check_star(env.scope.all())?;
                     items.extend(env.scope.all().map(star_item));
                 }
                 ast::SelectItem::QualifiedWildcard(kind, options) => {
@@ -188,6 +189,7 @@ impl Binder<'_> {
                         let star = options.wildcard_token.0.span;
                         rewrites.star(name.span().start, star, columns.iter().copied());
                     }
+                    Scope::check_star(columns.iter().copied())?;
                     items.extend(columns.into_iter().map(star_item));
                 }
                 other => return Err(SqlError::unsupported(other)),
@@ -330,6 +332,7 @@ pub(super) fn output_scope(rows: &Rows) -> Scope {
         nullable: output.nullable,
         collation: output.collation,
         origin: output.origin.clone(),
+        readable: None,
         visible: true,
         ordinal,
     });

@@ -192,7 +192,14 @@ impl Binder<'_> {
             return Err(SqlError::unsupported("FOR UPDATE and FOR SHARE of the rows of a view"));
         }
         let rows = self.view_rows(&view)?;
-        self.rows_as(rows, shown, &[])
+        let mut source = self.rows_as(rows, shown, &[])?;
+        if let Some(readable) = self.ctx.tables.readable(Some(&view.database), &view.name)? {
+            let readable = Arc::new(readable);
+            for column in &mut source.scope.columns {
+                column.readable = Some(readable.clone());
+            }
+        }
+        Ok(source)
     }
 
     fn view_rows(&mut self, view: &View) -> Result<Rows, SqlError> {
@@ -271,6 +278,7 @@ fn hide(view: &View, error: SqlError) -> SqlError {
         | ErrorKind::AmbiguousColumn
         | ErrorKind::FunctionDoesNotExist
         | ErrorKind::TableAccessDenied
+        | ErrorKind::ColumnAccessDenied
         | ErrorKind::AccessDeniedDb
         | ErrorKind::WrongNumberOfColumns => invalid(view),
         _ => error,
