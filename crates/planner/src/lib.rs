@@ -29,6 +29,7 @@ mod placement;
 mod repeat;
 mod rules;
 mod settings;
+mod short_circuit;
 mod sizes;
 mod sorted;
 mod stages;

@@ -5,6 +5,7 @@ use crate::distribute::Distribute;
 use crate::outer_joins::hide_constants;
 use crate::repeat;
 use crate::settings::Settings;
+use crate::short_circuit::short_circuit;
 use crate::sorted::sorted_as_required;
 use crate::stages::{insert_gathers, separate_scans};
 use crate::unique_keys::forget_moved_keys;
@@ -130,7 +131,7 @@ pub(crate) fn prepare(
         cancel.check()?;
         plan = rule.optimize_with_context(plan, &context).map_err(|error| error.context(rule.name()))?;
     }
-    let plan = separate_scans(insert_gathers(sorted_as_required(plan)?)?)?;
+    let plan = short_circuit(separate_scans(insert_gathers(sorted_as_required(plan)?)?)?)?;
     cancel.check()?;
     check_distribution(&plan)?;
     Ok(Prepared { plan, options })

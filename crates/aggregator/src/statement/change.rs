@@ -20,7 +20,7 @@ use arrow::record_batch::RecordBatch;
 use catalog::Privilege;
 use columnstore::{LockRequest, OnDuplicate};
 use datafusion::logical_expr::LogicalPlan;
-use exec::DistributedPlan;
+use exec::{DistributedPlan, Heard};
 use sql::convert::Context;
 use sql::query::{BoundChange, ChangedTable};
 use sql::statement::{Delete, DeleteJoined, Update, UpdateJoined};
@@ -107,7 +107,7 @@ impl State {
 
     pub(crate) async fn delete(&mut self, delete: &Delete, parameters: Parameters<'_>) -> Result<u64> {
         let bound = self.bind_delete(delete, parameters).await?;
-        self.run_delete(bound).await
+        self.run_delete(bound, delete.ignore).await
     }
 
     pub(super) async fn bind_delete(
@@ -128,7 +128,7 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<u64> {
         let bound = self.bind_delete_joined(delete, parameters).await?;
-        self.run_delete(bound).await
+        self.run_delete(bound, delete.ignore).await
     }
 
     pub(super) async fn bind_delete_joined(
@@ -145,9 +145,9 @@ impl State {
         Ok(bound)
     }
 
-    async fn run_delete(&mut self, bound: BoundChange) -> Result<u64> {
+    async fn run_delete(&mut self, bound: BoundChange, ignore: bool) -> Result<u64> {
         self.start_statement()?;
-        let result = self.delete_rows(bound).await;
+        let result = self.delete_rows(bound, ignore).await;
         self.end_statement(result).await
     }
 
@@ -168,17 +168,18 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<u64> {
         let bound = self.bind_delete(delete, parameters).await?;
-        self.delete_rows(bound).await
+        self.delete_rows(bound, delete.ignore).await
     }
 
     /// `ignore`: values are brought to their columns, and a row whose new key is another's stays as it is.
     async fn update_rows(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
-        self.note_warnings(&bound.warnings);
+        self.judge(ignore, bound.warnings.into())?;
         let tables = bound.tables;
         let plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
-        let found = self.find_and_lock(plan, bound.plan, &tables).await?;
+        let (found, heard) = self.find_and_lock(plan, bound.plan, &tables).await?;
         let mut done = Changed::default();
+        let mut changed = Vec::with_capacity(tables.len());
         for (table, found) in tables.iter().zip(found) {
             let def = &table.definition;
             let mut changes = Vec::new();
@@ -188,8 +189,9 @@ impl State {
                 let before = done.matched;
                 done.matched += found.refs.len() as u64;
                 let context = self.assign_context(ignore);
-                let new =
-                    self.hearing(|state| state.convert_rows(def, &rows, table.first + 2, before, &context))?;
+                let new = self.judging(ignore, |state| {
+                    state.convert_rows(def, &rows, table.first + 2, before, &context)
+                })?;
                 let mut differ = BooleanArray::from(vec![false; new.num_rows()]);
                 for (at, place) in table.assigned.iter().enumerate() {
                     let old = rows.column(table.first + 2 + width + at);
@@ -199,6 +201,15 @@ impl State {
                 done.changed += refs.len() as u64;
                 changes.push((partition, refs, new));
             }
+            changed.push((table, changes));
+        }
+        // What a column does not take of a value is an error before what the value itself warns of.
+        self.judge(ignore, heard)?;
+        if done.matched > 0 {
+            self.judge(ignore, bound.of_assigned.into())?;
+        }
+        for (table, changes) in changed {
+            let def = &table.definition;
             if ignore && may_take_keys(def, &table.assigned) {
                 done.changed -= self.write_changed_ignoring(def, changes).await?;
             } else {
@@ -235,13 +246,14 @@ impl State {
         Ok(stayed)
     }
 
-    async fn delete_rows(&mut self, bound: BoundChange) -> Result<u64> {
-        self.note_warnings(&bound.warnings);
+    async fn delete_rows(&mut self, bound: BoundChange, ignore: bool) -> Result<u64> {
+        self.judge(ignore, bound.warnings.into())?;
         let tables = bound.tables;
         let mut deleted = 0;
         let plan = self.plan(bound.plan.clone()).await?;
         let _admitted = self.admit_plan(&plan).await?;
-        let found = self.find_and_lock(plan, bound.plan, &tables).await?;
+        let (found, heard) = self.find_and_lock(plan, bound.plan, &tables).await?;
+        self.judge(ignore, heard)?;
         for (table, found) in tables.iter().zip(found) {
             for (partition, found) in found {
                 deleted += found.refs.len() as u64;
@@ -348,14 +360,14 @@ impl State {
         leaf.delete(target, ctx, refs).await
     }
 
-    /// Runs the query and locks what it finds of each table, until both agree. `first` is its plan for
-    /// the first time.
+    /// Runs the query and locks what it finds of each table, until both agree; also what it warned of then.
+    /// `first` is its plan for the first time.
     async fn find_and_lock(
         &mut self,
         first: Arc<DistributedPlan>,
         query: LogicalPlan,
         tables: &[ChangedTable],
-    ) -> Result<Vec<FoundRows>> {
+    ) -> Result<(Vec<FoundRows>, Heard)> {
         let partitions = partitions_read(&query)?;
         let mut plan = first;
         for round in 0..ROUNDS {
@@ -373,8 +385,7 @@ impl State {
                 all.push(found);
             }
             if !changed {
-                self.note(heard);
-                return Ok(all);
+                return Ok((all, heard));
             }
         }
         Err(rows_kept_changing())

@@ -27,8 +27,8 @@ pub(crate) enum Duplicates {
     Ignore,
     /// The rows that have its keys give way to it.
     Replace,
-    /// The row that has its key is changed.
-    Update(Arc<OnDuplicateUpdate>),
+    /// The row that has its key is changed; `ignore`: values are brought to their columns.
+    Update { update: Arc<OnDuplicateUpdate>, ignore: bool },
 }
 
 impl Duplicates {
@@ -124,7 +124,7 @@ impl State {
         let on_duplicate = match duplicates {
             Duplicates::Error => OnDuplicate::Error,
             Duplicates::Ignore => OnDuplicate::Ignore,
-            Duplicates::Replace | Duplicates::Update(_) => {
+            Duplicates::Replace | Duplicates::Update { .. } => {
                 return self.insert_or_change(def, rows, duplicates).await;
             }
         };
@@ -153,8 +153,8 @@ impl State {
                 written.inserted += done.inserted;
                 let in_the_way = sort_out(&done.conflicts, &mut done.again);
                 written.add(match duplicates {
-                    Duplicates::Update(update) => {
-                        self.update_met(def, partition, update, &part, &done, in_the_way).await?
+                    Duplicates::Update { update, ignore } => {
+                        self.update_met(def, partition, (update, *ignore), &part, &done, in_the_way).await?
                     }
                     _ => self.replace_met(def, partition, &part, &done, in_the_way).await?,
                 });
@@ -169,7 +169,7 @@ impl State {
         &mut self,
         def: &Arc<TableDef>,
         partition: PartitionId,
-        update: &OnDuplicateUpdate,
+        (update, ignore): (&OnDuplicateUpdate, bool),
         new: &RecordBatch,
         met: &InsertedOrLocked,
         in_the_way: InTheWay,
@@ -178,7 +178,11 @@ impl State {
         let old = take(&met.existing, firsts().map(|at| at as u32).collect())?;
         let new = take(new, in_the_way.keys().copied().collect())?;
         let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
-        let changed = self.hearing(|state| update.apply(&old, &new, &state.assign_context(false)))?;
+        let changed =
+            self.judging(ignore, |state| update.apply(&old, &new, &state.assign_context(ignore)))?;
+        if !refs.is_empty() {
+            self.judge(ignore, update.warnings.clone().into())?;
+        }
         let differ = rows_differ(&old, &changed)?;
         let (kept, changed) = only(&refs, changed, &differ)?;
         let updated = kept.len() as u64;

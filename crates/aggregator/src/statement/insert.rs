@@ -37,7 +37,8 @@ impl State {
         let duplicates = if !insert.replace && !insert.on_duplicate.is_empty() {
             let tables = self.tables();
             let context = self.bind_context(&tables, &parameters);
-            Duplicates::Update(Arc::new(sql::query::bind_on_duplicate(insert, &def, &context)?))
+            let update = sql::query::bind_on_duplicate(insert, &def, &context)?;
+            Duplicates::Update { update: Arc::new(update), ignore: insert.ignore }
         } else {
             Duplicates::of(insert)
         };
@@ -103,7 +104,7 @@ impl State {
     ) -> Result<Counts> {
         let _admitted = self.admit(Class::Light).await?;
         let (rows, owed) = owing(|| {
-            self.hearing(|state| {
+            self.judging(insert.ignore, |state| {
                 let tables = state.tables();
                 let context = state.bind_context(&tables, &parameters);
                 let conversion = state.assign_context(insert.ignore);
@@ -111,7 +112,8 @@ impl State {
                     match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
                         Some(rows) => Ok(rows),
                         None => evaluated_rows(insert, def, &conversion, |expr| {
-                            sql::query::evaluate_assigned(expr, &context).map(|(value, _)| value)
+                            sql::query::evaluate_assigned(expr, &context, insert.ignore)
+                                .map(|(value, _)| value)
                         }),
                     }
                 })
@@ -136,7 +138,7 @@ impl State {
         let on_duplicate = match duplicates {
             Duplicates::Error => Some(OnDuplicate::Error),
             Duplicates::Ignore => Some(OnDuplicate::Ignore),
-            Duplicates::Replace | Duplicates::Update(_) => None,
+            Duplicates::Replace | Duplicates::Update { .. } => None,
         };
         let written = match on_duplicate {
             Some(on_duplicate) => self.write_last_rows(def, rows, on_duplicate).await?.into(),
@@ -155,7 +157,7 @@ impl State {
     ) -> Result<Counts> {
         let context = self.assign_context(insert.ignore);
         let names = insert.columns.iter().map(|column| column.value.as_str());
-        let target = self.hearing(|_| Target::new(def.clone(), names, &context))?;
+        let target = self.judging(insert.ignore, |_| Target::new(def.clone(), names, &context))?;
         target.refuse_generated()?;
         let bound = self.bind(query, parameters).await?;
         if bound.columns.len() != target.listed.len() {
@@ -164,7 +166,7 @@ impl State {
                 "Column count doesn't match value count at row 1",
             ));
         }
-        self.note_warnings(&bound.warnings);
+        self.judge(insert.ignore, bound.warnings.into())?;
         let read = partitions_read(&bound.plan)?;
         let plan = self.plan(bound.plan).await?;
         let _admitted = self.admit_plan(&plan).await?;
@@ -178,7 +180,9 @@ impl State {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let rows = self.hearing(|_| complete(&target, &batch, &context, counts.seen + 1))?;
+            self.judge(insert.ignore, ear.take())?;
+            let rows =
+                self.judging(insert.ignore, |_| complete(&target, &batch, &context, counts.seen + 1))?;
             counts.seen += batch.num_rows() as u64;
             let first = self.next_numbers(def, &rows).await?;
             counts.first_generated = counts.first_generated.or(first);
@@ -189,7 +193,7 @@ impl State {
             }
             writers.append(self, rows).await?;
         }
-        self.note(ear.take());
+        self.judge(insert.ignore, ear.take())?;
         counts.written.inserted += writers.finish().await?;
         Ok(counts)
     }

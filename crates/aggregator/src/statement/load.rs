@@ -45,7 +45,8 @@ impl State {
         let input = match &load.format {
             FileFormat::Text(format) => {
                 let context = self.assign_context(is_lenient);
-                let parser = self.hearing(|_| LoadParser::new(def.clone(), &columns, format, context))?;
+                let parser =
+                    self.judging(is_lenient, |_| LoadParser::new(def.clone(), &columns, format, context))?;
                 Input::Text(TextInput::new(parser))
             }
             FileFormat::Parquet => {

@@ -24,7 +24,7 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use exec::scan::{OpenValues, Told};
 use exec::{
     Cancel, DistributedPlan, Ear, Heard, Locations, QueryContext, Read, ResultStream, ShardedTable,
-    Snapshots, TableEstimate,
+    Snapshots, TableEstimate, Warning,
 };
 use futures::StreamExt;
 use futures::future::try_join_all;
@@ -207,10 +207,8 @@ impl State {
 
     /// The same for values that a statement assigns, by the mode of the session. `ignore`: it says IGNORE.
     pub(crate) fn assign_context(&self, ignore: bool) -> sql::convert::Context {
-        let modes = self.variables.text("sql_mode").unwrap_or_default();
-        let is_strict =
-            modes.split(',').any(|mode| matches!(mode, "STRICT_TRANS_TABLES" | "STRICT_ALL_TABLES"));
-        sql::convert::Context { lenient: ignore || !is_strict, ignore, ..self.convert_context() }
+        let lenient = ignore || !self.modes().strict;
+        sql::convert::Context { lenient, ignore, ..self.convert_context() }
     }
 
     /// Keeps the warnings that `body` raises for SHOW WARNINGS.
@@ -218,6 +216,28 @@ impl State {
         let (result, heard) = sql::convert::hear_all(|| body(self));
         self.note(heard);
         result
+    }
+
+    /// Runs a part of a statement that writes to a table, by [`State::judge`] of what it warns of.
+    pub(crate) fn judging<T>(&mut self, ignore: bool, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let (result, heard) = sql::convert::hear_all(|| body(self));
+        let result = result?;
+        self.judge(ignore, heard)?;
+        Ok(result)
+    }
+
+    /// What values warn of in a statement that writes to a table: in the strict modes the first of it is the
+    /// statement's error, elsewhere and under IGNORE they are messages.
+    pub(crate) fn judge(&mut self, ignore: bool, heard: Heard) -> Result<()> {
+        if !ignore && self.modes().strict {
+            let divisions = self.warns_of_divisions();
+            let counts = |warning: &Warning| divisions || warning.kind != ErrorKind::DivisionByZero;
+            if let Some(Warning { kind, message }) = heard.warnings.iter().find(|warning| counts(warning)) {
+                return Err(SqlError::new(*kind, message.clone()));
+            }
+        }
+        self.note(heard);
+        Ok(())
     }
 
     fn modes(&self) -> sql::query::Modes {

@@ -172,7 +172,7 @@ impl State {
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;
         let context = self.assign_context(false);
         let places = rebuild.copied.iter().map(|copied| copied.place).collect();
-        let target = self.hearing(|_| Target::of_places(rebuild.filled.clone(), places, &context))?;
+        let target = self.judging(false, |_| Target::of_places(rebuild.filled.clone(), places, &context))?;
         let mut writers = BulkWriters::new(self, rebuild.filled.clone());
         let (mut seen, mut greatest) = (0, None);
         while let Some(batch) = stream.next().await {
@@ -183,7 +183,7 @@ impl State {
             if let Some(refused) = &rebuild.refused {
                 return Err(refused.clone());
             }
-            let rows = self.hearing(|_| complete(&target, &batch, &context, seen + 1))?;
+            let rows = self.judging(false, |_| complete(&target, &batch, &context, seen + 1))?;
             seen += batch.num_rows() as u64;
             greatest = greatest.max(rows.greatest_given(new));
             let rows = self.number_rows(&rebuild.filled, rows).await?;

@@ -28,6 +28,12 @@ pub struct Heard {
     pub insert_id: Option<u64>,
 }
 
+impl From<Vec<Warning>> for Heard {
+    fn from(warnings: Vec<Warning>) -> Heard {
+        Heard { warnings, ..Heard::default() }
+    }
+}
+
 impl Heard {
     pub fn is_empty(&self) -> bool {
         *self == Heard::default()
@@ -44,6 +50,13 @@ impl Heard {
         if self.warnings.len() < most {
             self.warnings.push(Warning { kind, message: message() });
         } else if kind == ErrorKind::DivisionByZero {
+            self.more_divisions += 1;
+        } else if let Some(last) = self.warnings.last_mut()
+            && self.more == 0
+            && last.kind == ErrorKind::DivisionByZero
+        {
+            // If there is one that counts in every mode, one is among those that are kept.
+            *last = Warning { kind, message: message() };
             self.more_divisions += 1;
         } else {
             self.more += 1;
@@ -152,6 +165,25 @@ pub(crate) fn cut_list(kept: &str, separator: &str) {
         let whole = if separator.is_empty() { 0 } else { kept.matches(separator).count() };
         format!("Row {} was cut by GROUP_CONCAT()", whole + 1)
     });
+}
+
+/// What a function warns of among its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarnsOf {
+    /// A zero, which is the second argument.
+    Zero,
+    /// A text that is no value of another type, which is the first.
+    Text,
+}
+
+/// What the function of this name in plans warns of.
+pub fn warns_of(function: &str) -> Option<WarnsOf> {
+    match function {
+        "divide" | "div" | "modulo" | "divide_strict" | "div_strict" | "modulo_strict" => Some(WarnsOf::Zero),
+        "to_double" | "to_signed" | "to_unsigned" | "to_decimal" | "to_date" | "to_datetime" | "to_time"
+        | "text_add" | "text_sub" => Some(WarnsOf::Text),
+        _ => None,
+    }
 }
 
 /// As much of a value as a message shows.

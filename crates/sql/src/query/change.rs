@@ -11,6 +11,7 @@ use super::select::{Key, refuse_order_options, sort};
 use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
+use crate::functions::warnings;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -107,6 +108,7 @@ impl Binder<'_> {
     ) -> Result<BoundChange, SqlError> {
         let scope = source.scope.clone();
         let mut values: Vec<Option<Typed>> = vec![None; scope.columns.len()];
+        let mut of_assigned = Vec::new();
         // For each table its assigned columns, as places in the scope.
         let mut assigned: Vec<Vec<usize>> = vec![Vec::new(); tables.len()];
         for assignment in assignments {
@@ -122,10 +124,13 @@ impl Binder<'_> {
                 }
                 return Err(crate::ddl::errors::generated_value(definition, place));
             }
-            let value = self.assigned_value(assignment, &scope, at, Some(definition))?;
-            // An assignment sees what those before it assigned.
-            let value = self.with_new_values(value, &scope, &values)?;
-            values[at] = Some(value);
+            let (value, raised) = warnings::gather(|| {
+                let value = self.assigned_value(assignment, &scope, at, Some(definition))?;
+                // An assignment sees what those before it assigned.
+                self.with_new_values(value, &scope, &values)
+            });
+            values[at] = Some(value?);
+            of_assigned.extend(raised);
             if !assigned[of].contains(&at) {
                 assigned[of].push(at);
             }
@@ -133,7 +138,9 @@ impl Binder<'_> {
         for (table, assigned) in tables.iter().zip(&mut assigned).filter(|(_, assigned)| !assigned.is_empty())
         {
             let own = |at: usize| is_of(&scope.columns[at], table);
-            for (at, value) in self.clock_columns(&scope, &table.definition, &values, own)? {
+            // The columns speak for themselves of the values that they are compared with here.
+            let clocks = warnings::gather(|| self.clock_columns(&scope, &table.definition, &values, own)).0;
+            for (at, value) in clocks? {
                 values[at] = Some(value);
                 assigned.push(at);
             }
@@ -177,7 +184,12 @@ impl Binder<'_> {
             let assigned = assigned.into_iter().map(|at| places[at]).collect();
             changed.push(ChangedTable { definition: Arc::clone(&table.definition), first, assigned });
         }
-        Ok(BoundChange { plan: project(source.plan, exprs)?, tables: changed, warnings: Vec::new() })
+        Ok(BoundChange {
+            plan: project(source.plan, exprs)?,
+            tables: changed,
+            warnings: Vec::new(),
+            of_assigned,
+        })
     }
 
     /// The value of an assignment to the column at this place of the scope.
@@ -338,7 +350,7 @@ fn places_only(source: Source, tables: &[LocatedTable]) -> Result<BoundChange, S
         assigned: Vec::new(),
     });
     let plan = project(source.plan, place_columns(tables.iter()))?;
-    Ok(BoundChange { plan, tables: changed.collect(), warnings: Vec::new() })
+    Ok(BoundChange { plan, tables: changed.collect(), warnings: Vec::new(), of_assigned: Vec::new() })
 }
 
 fn not_updatable(table: &str, statement: &str) -> SqlError {

@@ -124,6 +124,8 @@ pub struct BoundChange {
     pub tables: Vec<ChangedTable>,
     /// What its constants raised.
     pub warnings: Vec<Warning>,
+    /// What those in assigned values did, which counts where there is a row to change.
+    pub of_assigned: Vec<Warning>,
 }
 
 /// A table's part of the plan of a [`BoundChange`].
@@ -181,9 +183,14 @@ pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlTy
 }
 
 /// The same for what is written to a table, INSERT .. VALUES: a division by zero may be an error there.
-pub fn evaluate_assigned(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlType), SqlError> {
+/// `ignore`: it is not.
+pub fn evaluate_assigned(
+    expr: &ast::Expr,
+    ctx: &BindContext<'_>,
+    ignore: bool,
+) -> Result<(Value, SqlType), SqlError> {
     let mut binder = Binder::new(ctx);
-    binder.rules.strict_division = ctx.session.modes.strict_division;
+    binder.rules.strict_division = !ignore && ctx.session.modes.strict_division;
     evaluate_by(binder, expr)
 }
 
@@ -203,7 +210,7 @@ fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlTy
 /// assigned: their value is now where another assigned column changes.
 pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     let mut binder = Binder::new(ctx);
-    binder.rules.strict_division = ctx.session.modes.strict_division;
+    binder.rules.strict_division = !update.ignore && ctx.session.modes.strict_division;
     warned(|| binder.update(update))
 }
 

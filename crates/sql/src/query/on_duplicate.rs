@@ -14,6 +14,7 @@ use super::row_rules::{Compiled, RowRules, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::{Collated, Typed};
 use crate::convert::Context;
+use crate::functions::warnings::{self, Warning};
 use crate::statement::{Insert, InsertValue};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
@@ -39,6 +40,8 @@ struct Change {
 pub struct OnDuplicateUpdate {
     definition: Arc<TableDef>,
     changes: Vec<Change>,
+    /// What constants in the assignments raised, which counts where a row is changed.
+    pub warnings: Vec<Warning>,
 }
 
 impl OnDuplicateUpdate {
@@ -84,6 +87,7 @@ pub fn bind_on_duplicate(
     let mut binder = Binder::new(ctx);
     binder.inserted = Some(inserted.clone());
     let mut values: Vec<Option<Typed>> = vec![None; scope.columns.len()];
+    let mut of_constants = Vec::new();
     for assignment in &insert.on_duplicate {
         let at = assigned_column(assignment, &scope)?;
         if at >= width {
@@ -98,12 +102,16 @@ pub fn bind_on_duplicate(
             }
             return Err(crate::ddl::errors::generated_value(definition, at));
         }
-        let value = binder.assigned_value(assignment, &scope, at, Some(definition))?;
-        if has_subquery(&value.expr) {
-            return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
-        }
-        // An assignment sees what those before it assigned.
-        values[at] = Some(binder.with_new_values(value, &scope, &values)?);
+        let (value, raised) = warnings::gather(|| {
+            let value = binder.assigned_value(assignment, &scope, at, Some(definition))?;
+            if has_subquery(&value.expr) {
+                return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
+            }
+            // An assignment sees what those before it assigned.
+            binder.with_new_values(value, &scope, &values)
+        });
+        values[at] = Some(value?);
+        of_constants.extend(raised);
     }
     for (at, value) in binder.clock_columns(&scope, definition, &values, |at| at < width)? {
         values[at] = Some(value);
@@ -115,7 +123,7 @@ pub fn bind_on_duplicate(
         let Some(value) = value else { continue };
         changes.push(Change { place, value: compiled(&value, &schema)? });
     }
-    Ok(OnDuplicateUpdate { definition: Arc::clone(definition), changes })
+    Ok(OnDuplicateUpdate { definition: Arc::clone(definition), changes, warnings: of_constants })
 }
 
 /// The columns of a row of the table.
