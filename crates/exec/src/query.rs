@@ -311,8 +311,11 @@ impl QueryState {
                 running.tasks.spawn_on(work, &self.runtime);
             }
         } else if let Some(launcher) = self.launcher() {
-            for work in launcher.launch(exchange, &self.stop.cancel) {
-                running.tasks.spawn_on(work, &self.runtime);
+            for mut work in launcher.launch(exchange, &self.stop.cancel) {
+                // Begun at once, it leaves before what asks for the rows, and perhaps with it.
+                if (&mut work).now_or_never().is_none() {
+                    running.tasks.spawn_on(work, &self.runtime);
+                }
             }
         }
         Ok(())

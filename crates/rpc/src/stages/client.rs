@@ -1,6 +1,6 @@
 //! Another node's stages.
 
-use super::link::{Link, Opened};
+use super::link::{Arrived, Link, Opened};
 use super::{batches, convert};
 use crate::channels::Channels;
 use crate::columns::Decoder;
@@ -17,8 +17,6 @@ use proto::stages::stages_client::StagesClient as Client;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use types::SqlError;
 
@@ -73,47 +71,28 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 /// What went wrong on the node, or that it is lost.
-fn failure(name: &str, event: Result<Option<wire::Taken>, tonic::Status>) -> SqlError {
-    match event {
-        Ok(Some(_)) => SqlError::internal(format!("{name} answered out of turn")),
-        Ok(None) => unreachable(name, "the connection was closed"),
-        Err(status) => from_status(name, &status),
+fn failure(name: &str, arrived: Option<Arrived>) -> SqlError {
+    match arrived {
+        Some(Ok(Reply::Failed(error))) => from_wire(error)
+            .unwrap_or_else(|| SqlError::internal(format!("{name} failed for an unknown reason"))),
+        Some(Ok(_)) => SqlError::internal(format!("{name} answered out of turn")),
+        Some(Err(status)) => from_status(name, &status),
+        None => unreachable(name, "the connection was closed"),
     }
 }
 
 #[async_trait]
 impl StageService for StagesClient {
     async fn start(&self, request: StageRequest) -> Result<StageControl, SqlError> {
-        let mut client = self.client.clone();
-        let request = convert::request_to_wire(request);
-        let mut events = self
-            .call(async move {
-                let mut events = client.start(request).await?.into_inner();
-                let first = events.message().await?;
-                Ok((first, events))
-            })
-            .await
-            .and_then(|(first, events)| match first {
-                Some(wire::Taken {}) => Ok(events),
-                None => Err(failure(&self.name, Ok(None))),
-            })?;
-        let (failures, control) = mpsc::unbounded_channel();
+        let mut part = self.link.start(convert::request_to_wire(request));
         let name = self.name.clone();
-        self.runtime.spawn(async move {
-            // The call ends when the control is dropped.
-            tokio::select! {
-                event = events.message() => {
-                    let _ = failures.send(failure(&name, event));
-                    failures.closed().await;
-                }
-                _ = failures.closed() => {}
-            }
-        });
-        Ok(UnboundedReceiverStream::new(control).boxed())
+        // The part ends when the control is dropped.
+        let failed = stream::once(async move { failure(&name, part.queue.recv().await) });
+        Ok(failed.chain(stream::pending()).boxed())
     }
 
     fn pull(&self, query: QueryId, exchange: ExchangeId, streams: &[usize]) -> Vec<ExchangeReceiver> {
-        let opened = self.link.open(query, exchange, streams).into_iter();
+        let opened = self.link.pull(query, exchange, streams).into_iter();
         opened.map(|stream| Reader::new(self.name.clone(), stream).rows()).collect()
     }
 
@@ -185,10 +164,7 @@ impl Reader {
                 self.ended = true;
                 return None;
             }
-            Some(Ok(Reply::Failed(error))) => from_wire(error)
-                .unwrap_or_else(|| SqlError::internal(format!("{} failed for an unknown reason", self.name))),
-            Some(Err(status)) => from_status(&self.name, &status),
-            None => unreachable(&self.name, "a stream of rows broke off"),
+            other => failure(&self.name, other),
         };
         self.ended = true;
         Some(Err(error))

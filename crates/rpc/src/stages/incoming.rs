@@ -1,6 +1,7 @@
-//! The answering end of the call that carries all streams between two processes (see [`super::link`]): a
-//! task that takes requests, and one for the streams that were asked for together. That one sends what all of
-//! them have at a time: producers end together, and a message alone costs as much as many rows.
+//! The answering end of the call that carries parts of queries and all streams between two processes (see
+//! [`super::link`]): a task that takes requests, one for each part, and one for the streams that were asked for
+//! together. That one sends what all of them have at a time: producers end together, and a message alone costs as
+//! much as many rows.
 
 use super::{batches, convert};
 use crate::columns::Encoder;
@@ -33,16 +34,16 @@ pub(super) struct Incoming {
     pub(super) streams: Arc<Streams>,
 }
 
-/// The streams that are open.
+/// The streams that are open, and the parts of queries that were started.
 #[derive(Default)]
 pub(super) struct Streams {
-    /// What the reader says of a stream goes to its task by these; the task ends when all of its own are gone.
+    /// What the caller says of one goes to its task by these; the task ends when all of its own are gone.
     readers: Mutex<HashMap<u32, mpsc::UnboundedSender<(u32, Said)>>>,
     /// One has ended.
     ended: Notify,
 }
 
-/// What the reader of a stream says.
+/// What the caller says of a stream or a part.
 enum Said {
     /// So many bytes more may be sent.
     Credit(u64),
@@ -87,6 +88,7 @@ impl Incoming {
     fn take(&self, request: wire::ExchangeRequest) {
         let number = request.number;
         match request.request {
+            Some(Request::Start(part)) => self.start(number, part),
             Some(Request::Open(open)) => self.open(number, open),
             Some(Request::Credit(bytes)) => {
                 // The stream may have ended.
@@ -119,6 +121,37 @@ impl Incoming {
         }
     }
 
+    /// Takes a part of a query.
+    fn start(&self, number: u32, part: wire::StartRequest) {
+        let (caller, mut said) = mpsc::unbounded_channel();
+        self.streams.readers.lock().insert(number, caller);
+        let (stages, replies) = (self.stages.clone(), self.replies.clone());
+        let listed = Listed { number, streams: self.streams.clone() };
+        tokio::spawn(async move {
+            let fails = async {
+                let control = match convert::request(part) {
+                    Ok(part) => stages.start(part).await,
+                    Err(error) => Err(error),
+                };
+                match control {
+                    Ok(mut control) => control.next().await,
+                    Err(error) => Some(error),
+                }
+            };
+            tokio::select! {
+                error = fails => {
+                    let error = error.unwrap_or_else(|| SqlError::internal("a part of a query was lost"));
+                    let reply = wire::ExchangeReply { number, reply: Some(Reply::Failed(to_wire(&error))) };
+                    // When the caller has gone, nobody wants to know.
+                    let _ = replies.send(Ok(reply)).await;
+                }
+                // It is closed, or the call has ended; a part has no credits.
+                _ = said.recv() => {}
+            }
+            drop(listed);
+        });
+    }
+
     /// Begins to send streams of which the first has the number.
     fn open(&self, first: u32, open: wire::Open) {
         let (reader, said) = mpsc::unbounded_channel();
@@ -132,6 +165,19 @@ impl Incoming {
         let lanes = numbers().zip(streams).map(|(number, rows)| Lane::new(number, credit, rows)).collect();
         let outgoing = Outgoing { lanes, said, replies: self.replies.clone(), streams: self.streams.clone() };
         tokio::spawn(outgoing.send());
+    }
+}
+
+/// A part in the list of its call.
+struct Listed {
+    number: u32,
+    streams: Arc<Streams>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.streams.readers.lock().remove(&self.number);
+        self.streams.ended.notify_one();
     }
 }
 

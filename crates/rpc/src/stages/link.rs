@@ -1,11 +1,12 @@
-//! The caller's end of the one call that carries all streams between two processes.
+//! The caller's end of the one call that carries parts of queries and all streams between two processes.
 //!
 //! A query pulls hundreds of short streams, most of a batch or none. A call for each would cost more than its
 //! rows: headers, trailers and several changes of threads. So a [`Link`] opens one call to each process, when
-//! the first stream is asked for, and numbers the streams in it. What comes is handed at once to the stream it
-//! belongs to, whose credits bound what may lie there (see [`super`]); so no stream holds up another.
+//! it is first needed, and numbers the streams in it. What comes is handed at once to the stream it
+//! belongs to, whose credits bound what may lie there (see [`super`]); so no stream holds up another. A part of a
+//! query has a number too, and what goes wrong in it comes as the one answer to that.
 //!
-//! When the call breaks, every stream in it fails, and the next one to be opened begins a new call.
+//! When the call breaks, everything in it fails, and the next stream to be opened begins a new call.
 
 use super::convert;
 use exec::exchange::ExchangeId;
@@ -46,7 +47,7 @@ struct Streams {
     ended: bool,
 }
 
-/// A stream that was opened. Dropping it tells the other process that no more is wanted.
+/// A stream that was opened, or a part that was started. Dropping it tells the other process that no more is wanted.
 pub(super) struct Opened {
     pub(super) queue: mpsc::UnboundedReceiver<Arrived>,
     number: u32,
@@ -59,9 +60,31 @@ impl Link {
     }
 
     /// Asks for streams of one exchange. That the process cannot be reached shows in each.
-    pub(super) fn open(&self, query: QueryId, exchange: ExchangeId, wanted: &[usize]) -> Vec<Opened> {
-        let (queues, arrivals): (Vec<_>, Vec<_>) = wanted.iter().map(|_| mpsc::unbounded_channel()).unzip();
-        let count = wanted.len() as u32;
+    pub(super) fn pull(&self, query: QueryId, exchange: ExchangeId, wanted: &[usize]) -> Vec<Opened> {
+        let open = wire::Open {
+            query: Some(convert::query_to_wire(query)),
+            exchange: exchange.0,
+            streams: wanted.iter().map(|stream| *stream as u32).collect(),
+            credit: PULL_WINDOW as u64,
+        };
+        self.open(wanted.len(), wire::exchange_request::Request::Open(open)).collect()
+    }
+
+    /// Starts a part of a query, which ends when this is dropped. That the process cannot be reached shows here too.
+    pub(super) fn start(&self, part: wire::StartRequest) -> Opened {
+        let mut opened = self.open(1, wire::exchange_request::Request::Start(part));
+        // Invariant: as many are opened as were asked for.
+        opened.next().expect("one was opened")
+    }
+
+    /// Gives the request that opens them and so many numbers to the call.
+    fn open(
+        &self,
+        count: usize,
+        request: wire::exchange_request::Request,
+    ) -> impl Iterator<Item = Opened> + use<> {
+        let (queues, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let count = count as u32;
         let (first, call) = self.with_call(|call| {
             let mut streams = call.streams.lock();
             // A call whose numbers are used up gives way to a new one.
@@ -71,15 +94,8 @@ impl Link {
             streams.open.extend((first..).zip(queues.iter().cloned()));
             Some((first, call.clone()))
         });
-        let open = wire::Open {
-            query: Some(convert::query_to_wire(query)),
-            exchange: exchange.0,
-            streams: wanted.iter().map(|stream| *stream as u32).collect(),
-            credit: PULL_WINDOW as u64,
-        };
-        call.send(first, wire::exchange_request::Request::Open(open));
-        let opened = |(number, queue)| Opened { queue, number, call: call.clone() };
-        (first..).zip(arrivals).map(opened).collect()
+        call.send(first, request);
+        (first..).zip(arrivals).map(move |(number, queue)| Opened { queue, number, call: call.clone() })
     }
 
     /// Says that a stream will not be asked for.

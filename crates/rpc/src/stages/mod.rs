@@ -10,8 +10,8 @@
 //! Ok(Arc::new(StagesClient::new(name, &channels, address, runtime.clone())?))
 //! ```
 //!
-//! **One call.** All streams that a process pulls from another go through one call, each with a number (see
-//! `link`); parts of queries have calls of their own.
+//! **One call.** The parts of queries that a process starts on another, and all streams that it pulls from there, go
+//! through one call, each with a number (see `link`).
 //!
 //! **Credits.** The consumer of a stream grants bytes; the producer's node sends while it has some left (the
 //! last batch may go beyond). The consumer's side always takes what comes off the connection at once and keeps

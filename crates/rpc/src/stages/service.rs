@@ -4,7 +4,6 @@ use super::convert;
 use super::incoming::{Incoming, REPLIES};
 use crate::error::to_status;
 use exec::StageService;
-use futures::stream::{self, BoxStream, StreamExt};
 use proto::stages as wire;
 use proto::stages::stages_server::{Stages, StagesServer};
 use std::sync::Arc;
@@ -25,21 +24,10 @@ struct Service {
     stop: watch::Receiver<bool>,
 }
 
-type Events = BoxStream<'static, Result<wire::Taken, Status>>;
 type Replies = ReceiverStream<Result<wire::ExchangeReply, Status>>;
 
 #[tonic::async_trait]
 impl Stages for Service {
-    type StartStream = Events;
-
-    async fn start(&self, request: Request<wire::StartRequest>) -> Result<Response<Events>, Status> {
-        let request = convert::request(request.into_inner()).map_err(to_status)?;
-        let control = self.stages.start(request).await.map_err(to_status)?;
-        let taken = Ok(wire::Taken {});
-        let failures = control.map(|error| Err(to_status(error)));
-        Ok(Response::new(stream::iter([taken]).chain(failures).boxed()))
-    }
-
     type ExchangeStream = Replies;
 
     async fn exchange(
