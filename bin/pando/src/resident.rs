@@ -10,9 +10,11 @@
 
 use env::MemoryBudget;
 use std::cell::Cell;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 /// Between two looks. In this time a query frees and takes some tens of megabytes.
@@ -75,10 +77,14 @@ fn is_near(resident: u64, limit: usize) -> bool {
 
 /// The memory of this process in RAM, as the kernel counts it.
 pub fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
+    // It costs a tenth of reading /proc/self/status anew each time.
+    static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
+    let mut text = [0; 128];
+    let length = STATM.as_ref()?.read_at(&mut text, 0).ok()?;
+    let pages = std::str::from_utf8(text.get(..length)?).ok()?.split(' ').nth(1)?;
+    // SAFETY: it reads a constant of the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.parse::<u64>().ok()?.checked_mul(u64::try_from(page).ok()?)
 }
 
 #[cfg(test)]
