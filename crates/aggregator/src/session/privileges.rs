@@ -168,19 +168,14 @@ impl Privileges {
         granted.filter(move |(_, held)| held.contains(privilege)).map(|(column, _)| column)
     }
 
-    /// The columns that may be read of a table, where that is not all, nor none.
+    /// The columns that may be read of a table, where that is not all.
     pub(crate) fn readable_columns(&self, database: &str, table: &str) -> Option<ReadableColumns> {
         if self.allow(Privilege::Select, Some(database), Some(table)) {
             return None;
         }
         let columns: Vec<String> = self.columns_with(Privilege::Select, database, table).cloned().collect();
         let Identity { user, host, .. } = &*self.identity;
-        (!columns.is_empty()).then(|| ReadableColumns {
-            table: table.to_string(),
-            columns,
-            user: user.clone(),
-            host: host.clone(),
-        })
+        Some(ReadableColumns { table: table.to_string(), columns, user: user.clone(), host: host.clone() })
     }
 
     /// That a table, or some of its columns, may be read; which ones, binding sees to. Errors: 1142, 1044.

@@ -104,6 +104,14 @@ impl SessionVariables {
         self.user.insert(name.to_ascii_lowercase(), value);
     }
 
+    pub(crate) fn user_values(&self) -> &HashMap<String, Value> {
+        &self.user
+    }
+
+    pub(crate) fn set_user_values(&mut self, values: HashMap<String, Value>) {
+        self.user = values;
+    }
+
     pub(crate) fn user_value(&self, name: &str) -> Value {
         self.user.get(&name.to_ascii_lowercase()).cloned().unwrap_or(Value::Null)
     }

@@ -13,13 +13,15 @@ use types::{ErrorKind, Result, SqlError, SqlType, Value};
 
 impl State {
     /// The one row of a query becomes the values of user variables; of no row, which is warned of, they keep
-    /// theirs. Errors: 1172 for more rows, 1222.
+    /// theirs. Errors: 1172 for more rows, of which they have the first, 1222.
     pub(crate) async fn select_into_variables(
         &mut self,
         query: &ast::Query,
         variables: &[String],
         parameters: Parameters<'_>,
     ) -> Result<Answer> {
+        // A plan that is kept by its text would send rows: this text does not mean the query alone.
+        let parameters = Parameters { text: "", ..parameters };
         let Answer::Response(Response::Rows(mut set)) = self.select(query, parameters).await? else {
             return Err(SqlError::internal("a query without rows"));
         };
@@ -29,36 +31,32 @@ impl State {
                 "The used SELECT statements have a different number of columns",
             ));
         }
-        let mut row: Option<Vec<Value>> = None;
+        let mut found = false;
         while let Some(batch) = set.batches.next().await {
             let batch = batch?;
             match batch.num_rows() {
                 0 => {}
-                1 if row.is_none() => {
-                    let columns = set.columns.iter().zip(batch.columns());
-                    row = Some(
-                        columns.map(|(meta, array)| variable_value(array, meta.ty)).collect::<Result<_>>()?,
-                    );
+                rows if !found => {
+                    found = true;
+                    for ((meta, array), variable) in set.columns.iter().zip(batch.columns()).zip(variables) {
+                        self.variables.set_user(variable, variable_value(array, meta.ty)?);
+                    }
+                    if rows > 1 {
+                        return Err(more_than_one_row());
+                    }
                 }
-                _ => {
-                    return Err(SqlError::new(
-                        ErrorKind::TooManyRows,
-                        "Result consisted of more than one row",
-                    ));
-                }
+                _ => return Err(more_than_one_row()),
             }
         }
         drop(set);
-        let Some(row) = row else {
+        self.note_heard();
+        if !found {
             self.add_message(
                 Level::Warning,
                 ErrorKind::NoData.errno(),
                 "No data - zero rows fetched, selected, or processed",
             );
             return Ok(OkInfo::default().into());
-        };
-        for (variable, value) in variables.iter().zip(row) {
-            self.variables.set_user(variable, value);
         }
         Ok(OkInfo { affected_rows: 1, ..OkInfo::default() }.into())
     }
@@ -79,13 +77,17 @@ impl State {
         let ty = bound.columns.first().map(|column| column.ty);
         let mut rows = self.start_reading(bound).await?;
         let zone = self.variables.zone();
+        let mut value = None;
+        // To the end, where it is known what all parts of the query have warned of.
         while let Some(batch) = rows.next().await {
             let batch = in_zone(batch?, zone)?;
             if let (Some(ty), Some(array), 1) = (ty, batch.columns().first(), batch.num_rows()) {
-                return variable_value(array, ty);
+                value = Some(variable_value(array, ty)?);
             }
         }
-        Err(SqlError::internal("an expression without a value"))
+        drop(rows);
+        self.note_heard();
+        value.ok_or_else(|| SqlError::internal("an expression without a value"))
     }
 }
 
@@ -105,6 +107,10 @@ fn variable_value(array: &ArrayRef, ty: SqlType) -> Result<Value> {
         }
         (value, _) => value,
     })
+}
+
+fn more_than_one_row() -> SqlError {
+    SqlError::new(ErrorKind::TooManyRows, "Result consisted of more than one row")
 }
 
 fn has_query(expr: &ast::Expr) -> bool {

@@ -10,7 +10,17 @@ use sqlparser::ast;
 use types::{Result, SqlError, Value};
 
 impl State {
+    /// If an item fails, user variables are as they were before.
     pub(crate) async fn set(&mut self, items: &[SetItem], parameters: Parameters<'_>) -> Result<Answer> {
+        let before = (items.len() > 1).then(|| self.variables.user_values().clone());
+        let result = self.set_each(items, parameters).await;
+        if let (Err(_), Some(before)) = (&result, before) {
+            self.variables.set_user_values(before);
+        }
+        result
+    }
+
+    async fn set_each(&mut self, items: &[SetItem], parameters: Parameters<'_>) -> Result<Answer> {
         for item in items {
             match item {
                 SetItem::System { scope, name, value } => {

@@ -37,7 +37,7 @@ impl State {
     pub(super) fn may_lock_tables(&self, tables: &[TableName]) -> Result<()> {
         tables.iter().try_for_each(|table| {
             let database = self.database_name(table.database.as_deref())?;
-            self.privileges.require_on_table(Privilege::Select, "SELECT", database, &table.name)?;
+            self.privileges.require_readable(database, &table.name)?;
             if crate::system_schemas::system_schema(database).is_some() {
                 return Ok(());
             }

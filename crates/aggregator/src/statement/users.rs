@@ -84,9 +84,22 @@ impl State {
     ) -> Result<Answer> {
         for spec in users {
             let user = self.user_name(&spec.account);
-            if options != UserOptions::default() {
+            let changes_options = options != UserOptions::default();
+            // What proves the account comes first: it may not be known, and the root may have no account yet.
+            if spec.plugin.is_some() || spec.password.is_some() {
+                let (plugin, authentication) = proof(spec)?;
+                self.set_proof(user.clone(), plugin, authentication, if_exists).await?;
+            } else if !changes_options {
+                // Nothing to change, but the account must be there.
+                let (plugin, authentication) = match self.catalog.user(&user) {
+                    Some(known) => (plugin_of(known)?, known.authentication.clone()),
+                    None => (Plugin::default(), String::new()),
+                };
+                self.set_proof(user.clone(), plugin, authentication, if_exists).await?;
+            }
+            if changes_options {
                 let command = Command::SetAccount {
-                    user: user.clone(),
+                    user,
                     locked: options.locked,
                     requires_tls: options.requires_tls,
                     failed_login_attempts: options.failed_login_attempts,
@@ -94,20 +107,7 @@ impl State {
                     if_exists,
                 };
                 self.change_user_catalog(command).await?;
-                if spec.plugin.is_none() && spec.password.is_none() {
-                    continue;
-                }
             }
-            let (plugin, authentication) = if spec.plugin.is_some() || spec.password.is_some() {
-                proof(spec)?
-            } else {
-                // Nothing to change, but the account must be there.
-                match self.catalog.user(&user) {
-                    Some(known) => (plugin_of(known)?, known.authentication.clone()),
-                    None => (Plugin::default(), String::new()),
-                }
-            };
-            self.set_proof(user, plugin, authentication, if_exists).await?;
         }
         Ok(done())
     }

@@ -78,6 +78,9 @@ pub fn bind_on_duplicate(
     let database = insert.table.database.as_deref().or(ctx.session.database);
     let name = &insert.table.name;
     let mut scope = row_scope(definition, name, name, database);
+    if let Some(readable) = ctx.tables.readable(database, name)?.map(Arc::new) {
+        scope.columns.iter_mut().for_each(|column| column.readable = Some(readable.clone()));
+    }
     let width = scope.columns.len();
     let mut inserted = row_scope(definition, NEW_ROW, NEW_ROW, None);
     if let Some((alias, columns)) = &insert.row_alias {
