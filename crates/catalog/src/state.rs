@@ -185,6 +185,12 @@ impl Catalog {
         tables.into_iter().flat_map(|tables| tables.values())
     }
 
+    /// Whether databases, partitions and tables are those of another state, as far as that is seen at once: what
+    /// changes others of its parts, such as AUTO_INCREMENT values, does so often.
+    pub fn shares_tables_with(&self, other: &Catalog) -> bool {
+        Arc::ptr_eq(&self.databases, &other.databases) && Arc::ptr_eq(&self.tables, &other.tables)
+    }
+
     /// The tables that are there for everybody.
     pub fn listed_tables(&self, database: &str) -> impl Iterator<Item = &Arc<TableDef>> {
         self.tables(database).filter(|def| !def.is_temporary())

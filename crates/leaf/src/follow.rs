@@ -1,7 +1,7 @@
 //! The store's layout follows the catalog.
 
 use crate::layout::{self, Change, Held};
-use catalog::Metadata;
+use catalog::{Catalog, Metadata};
 use columnstore::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +19,14 @@ pub(crate) struct Follower {
     followed: AtomicU64,
     /// What the store holds; locked while it changes.
     held: parking_lot::Mutex<Held>,
+    /// The last catalog that the store was brought to.
+    last: parking_lot::Mutex<Option<Arc<Catalog>>>,
 }
 
 impl Follower {
     pub(crate) fn new(node: NodeId, store: Arc<Store>, metadata: Arc<dyn Metadata>) -> Follower {
         let held = parking_lot::Mutex::new(store.layout());
-        Follower { node, store, metadata, followed: AtomicU64::new(0), held }
+        Follower { node, store, metadata, followed: AtomicU64::new(0), held, last: Default::default() }
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -59,7 +61,9 @@ impl Follower {
         if self.version() >= catalog.version() {
             return Ok(());
         }
-        for change in layout::plan(&catalog, self.node, &held) {
+        let is_same = self.last.lock().as_ref().is_some_and(|last| last.shares_tables_with(&catalog));
+        let changes = if is_same { Vec::new() } else { layout::plan(&catalog, self.node, &held) };
+        for change in changes {
             self.carry_out(&change)?;
             match change {
                 Change::CreatePartition(partition) => {
@@ -77,6 +81,7 @@ impl Follower {
             }
         }
         self.followed.store(catalog.version(), Ordering::Release);
+        *self.last.lock() = Some(catalog);
         Ok(())
     }
 
