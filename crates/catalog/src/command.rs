@@ -1,8 +1,8 @@
 //! What can be done to the catalog, and what comes of it.
 
 use crate::{
-    AccountOptions, ColumnPrivileges, Database, Level, LockTime, NodeRole, NodeState, PrivilegeSet, UserName,
-    View, shared,
+    AccountOptions, ColumnPrivileges, Database, Level, LockHolder, LockTime, NodeRole, NodeState,
+    PrivilegeSet, UserName, View, shared,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -216,6 +216,28 @@ pub enum Command {
     FoundCluster {
         id: u64,
     },
+    /// GET_LOCK(), once: it does not wait. `waits`: the session is going to; error 3058 if it would wait for itself.
+    TakeLock {
+        name: String,
+        holder: LockHolder,
+        waits: bool,
+    },
+    /// The session waits no longer, without the lock.
+    EndLockWait {
+        holder: LockHolder,
+    },
+    ReleaseLock {
+        name: String,
+        holder: LockHolder,
+    },
+    /// All locks of a session.
+    ReleaseLocks {
+        holder: LockHolder,
+    },
+    /// Who holds a lock after all that was done before; changes nothing.
+    FindLock {
+        name: String,
+    },
 }
 
 impl Command {
@@ -226,7 +248,12 @@ impl Command {
             | Command::RaiseIds { .. }
             | Command::RegisterNode { .. }
             | Command::SetNodeState { .. }
-            | Command::FoundCluster { .. } => false,
+            | Command::FoundCluster { .. }
+            | Command::TakeLock { .. }
+            | Command::EndLockWait { .. }
+            | Command::ReleaseLock { .. }
+            | Command::ReleaseLocks { .. }
+            | Command::FindLock { .. } => false,
             Command::CreateDatabase { .. }
             | Command::DropDatabase { .. }
             | Command::CreateTable { .. }
@@ -283,8 +310,37 @@ pub enum Outcome {
         first: u64,
     },
     NodeRegistered(NodeId),
+    LockTaken,
+    /// Nothing that others see.
+    LockWaitEnded,
+    /// Nothing was to be done: another session holds the lock.
+    LockHeld(LockHolder),
+    /// Nothing was to be done: nobody holds the lock.
+    LockFree,
+    LockReleased {
+        /// How often its holder still has it.
+        left: u64,
+    },
+    LocksReleased {
+        /// A lock that was taken several times counts as often.
+        count: u64,
+    },
     /// Nothing was to be done, by IF EXISTS or IF NOT EXISTS; MySQL shows this as a note.
     Unchanged(#[serde(with = "crate::format::error")] SqlError),
     /// Done, with nothing to tell.
     Done,
+}
+
+impl Outcome {
+    /// Whether those who follow the catalog have nothing to learn of it.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        matches!(
+            self,
+            Outcome::Unchanged(_)
+                | Outcome::LockHeld(_)
+                | Outcome::LockFree
+                | Outcome::LocksReleased { count: 0 }
+                | Outcome::LockWaitEnded
+        )
+    }
 }

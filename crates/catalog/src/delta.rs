@@ -3,14 +3,14 @@
 //! A delta: `{"format":3,"from":7,"to":9,"next":{..},"databases":{"put":[..],"gone":[..]},..}`, lists of
 //! `[key, value]` by key. It is made of the entries that are not shared between the two states, so it
 //! costs time and bytes in proportion to what changed and to the number of entries of the maps that
-//! changed, and it may span any number of commands. What is remembered of commands is left out:
-//! followers do not need it ([`Catalog::to_follow`]).
+//! changed, and it may span any number of commands. What is remembered of commands and of waits for
+//! user-level locks is left out: followers do not need it ([`Catalog::to_follow`]).
 //!
 //! Invariant: `old.to_follow()` with the delta from `old` to `new` is `new.to_follow()`.
 
 use crate::format::{FORMAT, read, write};
 use crate::state::NextIds;
-use crate::{Catalog, Database, FormatError, Node, User, UserName, View};
+use crate::{Catalog, Database, FormatError, Node, User, UserLock, UserName, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ struct DeltaFile {
     users: Changes<UserName, User>,
     nodes: Changes<NodeId, Node>,
     variables: Changes<String, String>,
+    user_locks: Changes<String, UserLock>,
 }
 
 /// What one map got and lost.
@@ -92,6 +93,7 @@ impl Catalog {
             users: Changes::between(&self.users, &new.users, |u| User::clone(u)),
             nodes: Changes::between(&self.nodes, &new.nodes, |n| Node::clone(n)),
             variables: Changes::between(&self.variables, &new.variables, String::clone),
+            user_locks: Changes::between(&self.user_locks, &new.user_locks, |lock| *lock),
         })
     }
 
@@ -110,6 +112,7 @@ impl Catalog {
         delta.users.apply(&mut new.users, Arc::new);
         delta.nodes.apply(&mut new.nodes, Arc::new);
         delta.variables.apply(&mut new.variables, |v| v);
+        delta.user_locks.apply(&mut new.user_locks, |lock| lock);
         if !delta.databases.is_empty() || !delta.tables.is_empty() {
             let (mut databases, mut tables) = (new.database_ids, new.table_ids);
             delta.databases.apply(&mut databases, Arc::new);

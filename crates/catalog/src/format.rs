@@ -4,18 +4,19 @@
 //!
 //! A snapshot: `{"format":6,"version":..,"cluster":..,"next":{..},"databases":[..],"tables":[..],"views":[..],"next_values":{"3":1001},
 //! "users":[..],
-//! "nodes":[..],"variables":{..},"windows":[{"node":1,"floor":0,"applied":[..]}]}`, lists by name or
-//! id, so that equal states give equal bytes.
+//! "nodes":[..],"variables":{..},"user_locks":{..},"lock_waits":[..],"windows":[{"node":1,"floor":0,"applied":[..]}]}`,
+//! lists by name or id, so that equal states give equal bytes.
 //!
 //! A reader refuses a `format` that it does not know and fields that it does not know: a voter that
 //! guessed would no longer hold the same state as the others. Old formats stay readable;
 //! `testdata/` pins the bytes. Format 1 has no `cluster` and no `mysql_port`, format 2 no
 //! `views`, and no `options`, `roles` and `default_roles` of users; format 3 no `replacement` of tables, format 4 no `reference` of
-//! them, and no BIT; format 5 no `columns` of grants, and no limits of wrong passwords in `options`.
+//! them, and no BIT; format 5 no `columns` of grants, no limits of wrong passwords in `options`, and no
+//! user-level locks.
 
 use crate::state::NextIds;
 use crate::window::{Applied, Window};
-use crate::{Catalog, Command, CommandId, Database, Node, Outcome, User, View};
+use crate::{Catalog, Command, CommandId, Database, LockHolder, Node, Outcome, User, UserLock, View};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -68,6 +69,10 @@ struct SnapshotFile {
     users: Vec<User>,
     nodes: Vec<Node>,
     variables: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    user_locks: BTreeMap<String, UserLock>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lock_waits: Vec<(LockHolder, String)>,
     windows: Vec<WindowFile>,
 }
 
@@ -117,10 +122,10 @@ impl Outcome {
 }
 
 impl Catalog {
-    /// This state for a process that only follows it: without what is remembered of commands,
-    /// which only voters need.
+    /// This state for a process that only follows it: without what is remembered of commands and of
+    /// waits for user-level locks, which only voters need.
     pub fn to_follow(&self) -> Catalog {
-        Catalog { windows: Arc::default(), ..self.clone() }
+        Catalog { windows: Arc::default(), lock_waits: Arc::default(), ..self.clone() }
     }
 
     /// The stored form of the whole state.
@@ -137,6 +142,8 @@ impl Catalog {
             users: self.users.values().map(|u| User::clone(u)).collect(),
             nodes: self.nodes.values().map(|n| Node::clone(n)).collect(),
             variables: BTreeMap::clone(&self.variables),
+            user_locks: BTreeMap::clone(&self.user_locks),
+            lock_waits: self.lock_waits.iter().map(|(holder, name)| (*holder, name.clone())).collect(),
             windows: self
                 .windows
                 .iter()
@@ -166,6 +173,8 @@ impl Catalog {
         catalog.nodes = Arc::new(file.nodes.into_iter().map(|n| (n.id, Arc::new(n))).collect());
         catalog.next_values = Arc::new(file.next_values);
         catalog.variables = Arc::new(file.variables);
+        catalog.user_locks = Arc::new(file.user_locks);
+        catalog.lock_waits = Arc::new(file.lock_waits.into_iter().collect());
         catalog.windows = Arc::new(
             file.windows
                 .into_iter()

@@ -1,4 +1,5 @@
-//! The metadata of a cluster: databases, partitions, tables, users, nodes, global variables.
+//! The metadata of a cluster: databases, partitions, tables, users, nodes, global variables,
+//! and the user-level locks of its sessions.
 //!
 //! [`Catalog`] is a pure state machine: [`Catalog::apply`] takes a [`Command`] to an [`Outcome`] and
 //! a new state, and depends on nothing else, so every voter that applies the same commands in the
@@ -21,6 +22,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod user;
+mod user_lock;
 mod view;
 mod voter;
 mod window;
@@ -34,6 +36,7 @@ pub use placement::MAX_PARTITIONS;
 pub use privilege::{ColumnPrivileges, Grants, Level, Privilege, PrivilegeSet, matches_pattern};
 pub use state::{Catalog, Database, Partition, is_system_database};
 pub use user::{AccountChange, AccountOptions, GrantedRole, LockTime, User, UserName};
+pub use user_lock::{DETACHED_LOCKS_LIMIT, LOST_AGGREGATOR_LIMIT, LockHolder, UserLock};
 pub use view::{View, ViewAlgorithm, ViewSecurity};
 pub use voter::{
     FOLLOW_LIMIT, Identity, MAX_VOTERS, NotLeader, REPORT_INTERVAL, Refused, Registration, Report, Voter,

@@ -19,4 +19,9 @@ pub trait Metadata: Send + Sync {
     /// Waits for a state with a version above `after`. An error means that the metadata service
     /// of this process has stopped.
     async fn changed(&self, after: u64) -> Result<Arc<Catalog>, SqlError>;
+
+    /// Whether the leader of the metadata can be reached now, as far as this process knows.
+    fn is_attached(&self) -> bool {
+        true
+    }
 }

@@ -5,7 +5,7 @@
 //! (some 100 us for 10,000 tables); lookups never wait.
 
 use crate::window::Window;
-use crate::{Node, User, UserName, View};
+use crate::{LockHolder, Node, User, UserLock, UserName, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,6 +70,10 @@ pub struct Catalog {
     pub(crate) users: Arc<BTreeMap<UserName, Arc<User>>>,
     pub(crate) nodes: Arc<BTreeMap<NodeId, Arc<Node>>>,
     pub(crate) variables: Arc<BTreeMap<String, String>>,
+    /// By name, in lower case.
+    pub(crate) user_locks: Arc<BTreeMap<String, UserLock>>,
+    /// Holders of locks, and the names of those that they wait for. Only voters know them.
+    pub(crate) lock_waits: Arc<BTreeMap<LockHolder, String>>,
     pub(crate) windows: Arc<BTreeMap<NodeId, Arc<Window>>>,
     /// Tables that one session sees before others of their names, see [`Catalog::with_shadows`]. Empty but in
     /// what a session sees.
@@ -99,6 +103,8 @@ impl Catalog {
             users: Arc::default(),
             nodes: Arc::default(),
             variables: Arc::default(),
+            user_locks: Arc::default(),
+            lock_waits: Arc::default(),
             windows: Arc::default(),
             shadows: Arc::default(),
         }
@@ -186,7 +192,7 @@ impl Catalog {
     }
 
     /// Whether databases, partitions and tables are those of another state, as far as that is seen at once: what
-    /// changes others of its parts, such as AUTO_INCREMENT values, does so often.
+    /// changes others of its parts, such as AUTO_INCREMENT values and user-level locks, does so often.
     pub fn shares_tables_with(&self, other: &Catalog) -> bool {
         Arc::ptr_eq(&self.databases, &other.databases) && Arc::ptr_eq(&self.tables, &other.tables)
     }
@@ -262,6 +268,16 @@ impl Catalog {
     /// All global variables that were set, by their names in lower case.
     pub fn global_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The lock of this name, in lower case, if it is held.
+    pub fn user_lock(&self, name: &str) -> Option<&UserLock> {
+        self.user_locks.get(name)
+    }
+
+    /// Every session that holds user-level locks, perhaps more than once.
+    pub fn lock_holders(&self) -> impl Iterator<Item = LockHolder> {
+        self.user_locks.values().map(|lock| lock.holder)
     }
 
     /// The greatest command number of a node that was applied; 0: none.

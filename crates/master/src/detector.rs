@@ -6,9 +6,12 @@
 //! does at once when the process dies) and no other was opened for [`DETACHED_LIMIT`]. It is online
 //! again with the first report of an open stream. A new leader has seen nothing yet, so it counts from
 //! the moment that it began to lead: nobody is marked for the silence of the last leader.
+//!
+//! The user-level locks of an aggregator's sessions are released later, when nothing came from it for
+//! [`LOST_AGGREGATOR_LIMIT`]: by then it has ended these sessions itself, if it lives.
 
-use catalog::{Catalog, Command, NodeState};
-use std::collections::BTreeMap;
+use catalog::{Catalog, Command, LOST_AGGREGATOR_LIMIT, LockHolder, NodeState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use types::NodeId;
 
@@ -34,7 +37,7 @@ pub struct Observations {
     pub nodes: BTreeMap<NodeId, Seen>,
 }
 
-/// The nodes whose state is not what was seen of them.
+/// The nodes whose state is not what was seen of them, and the sessions whose locks go with their aggregators.
 pub fn plan(catalog: &Catalog, observations: &Observations, now: Duration) -> Vec<Command> {
     let mut commands = Vec::new();
     for node in catalog.nodes().filter(|node| node.state != NodeState::Removed) {
@@ -52,6 +55,12 @@ pub fn plan(catalog: &Catalog, observations: &Observations, now: Duration) -> Ve
             commands.push(Command::SetNodeState { node: node.id, state });
         }
     }
+    let is_lost = |holder: &LockHolder| {
+        let last = observations.nodes.get(&holder.node).map(|seen| seen.last);
+        now.saturating_sub(last.unwrap_or_default().max(observations.since)) >= LOST_AGGREGATOR_LIMIT
+    };
+    let lost: BTreeSet<LockHolder> = catalog.lock_holders().filter(is_lost).collect();
+    commands.extend(lost.into_iter().map(|holder| Command::ReleaseLocks { holder }));
     commands
 }
 
@@ -126,6 +135,32 @@ mod tests {
                 expected
             };
             assert_eq!(found, expected, "{was_offline} {since:?} {n1:?}");
+        }
+    }
+
+    #[test]
+    fn locks_go_with_their_aggregator_once_it_is_silent_for_long() {
+        let mut catalog = cluster(&[1]);
+        let of = |node, session| LockHolder { node: NodeId(node), start: 7, session };
+        for (number, (name, holder)) in
+            (10..).zip([("a", of(1, 3)), ("b", of(1, 3)), ("c", of(1, 4)), ("d", of(2, 3))])
+        {
+            let take = Command::TakeLock { name: name.into(), holder, waits: false };
+            catalog.apply(CommandId { node: NodeId(9), number }, &take).unwrap();
+        }
+        let gone: Vec<Command> =
+            [of(1, 3), of(1, 4)].map(|holder| Command::ReleaseLocks { holder }).into_iter().collect();
+        let now = 100 * S;
+        for (since, n1, expected) in [
+            (S, Some((11 * S, false)), vec![]),
+            (S, Some((12 * S, false)), gone.clone()),
+            (S, None, gone.clone()),
+            // A new leader waits as long.
+            (89 * S, Some((50 * S, false)), vec![]),
+            (89 * S, None, vec![]),
+            (88 * S, None, gone),
+        ] {
+            assert_eq!(plan(&catalog, &at(now, since, n1), now), expected, "{since:?} {n1:?}");
         }
     }
 }

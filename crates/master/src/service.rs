@@ -63,7 +63,7 @@ impl MasterService {
             let now = service.started.elapsed();
             let observations = service.observations(*since.get_or_insert(now));
             for command in plan(&service.master.snapshot(), &observations, now) {
-                tracing::info!(?command, "a node changed its state");
+                tracing::info!(?command, "a node came or went");
                 if let Err(error) = service.master.propose(command).await {
                     tracing::warn!(%error, "the state of a node could not be told");
                 }

@@ -230,6 +230,8 @@ kinds! {
     SessionVariableIsReadOnly = 1621, "HY000";
     SecureTransportRequired = 3159, "HY000";
     ClientInteractionTimeout = 4031, "HY000";
+    UserLockWrongName = 3057, "42000";
+    UserLockDeadlock = 3058, "HY000";
 }
 
 /// An error that reaches a client. `message` says what happened and, where it can, what to do.

@@ -7,6 +7,7 @@ mod databases;
 mod nodes;
 mod roles;
 mod tables;
+mod user_locks;
 mod users;
 mod views;
 
@@ -29,7 +30,7 @@ impl Catalog {
             return known;
         }
         let result = self.execute(command);
-        if !matches!(result, Err(_) | Ok(Outcome::Unchanged(_))) {
+        if result.as_ref().is_ok_and(|outcome| !outcome.changes_nothing()) {
             self.version += 1;
         }
         let window = Arc::make_mut(&mut self.windows).entry(id.node).or_default();
@@ -122,6 +123,14 @@ impl Catalog {
                 self.cluster.get_or_insert(*id);
                 Ok(Outcome::Done)
             }
+            Command::TakeLock { name, holder, waits } => self.take_lock(name, *holder, *waits),
+            Command::EndLockWait { holder } => {
+                self.end_lock_wait(*holder);
+                Ok(Outcome::LockWaitEnded)
+            }
+            Command::ReleaseLock { name, holder } => Ok(self.release_lock(name, *holder)),
+            Command::ReleaseLocks { holder } => Ok(self.release_locks(*holder)),
+            Command::FindLock { name } => Ok(self.find_lock(name)),
         }
     }
 }

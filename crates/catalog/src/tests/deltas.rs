@@ -7,7 +7,7 @@ use crate::FormatError;
 fn deltas_lead_from_any_state_to_any_later_one() {
     let mut driver = Driver::default();
     let mut states = vec![driver.catalog.clone()];
-    for command in super::formats::commands(4) {
+    for command in super::formats::commands(6) {
         // Some fail, and change nothing.
         let _ = driver.run(command);
         states.push(driver.catalog.clone());

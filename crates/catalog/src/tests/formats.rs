@@ -2,7 +2,7 @@
 //! files.
 
 use super::*;
-use crate::{ColumnPrivileges, FormatError, Level, LockTime, NodeState, Privilege, PrivilegeSet};
+use crate::{ColumnPrivileges, FormatError, Level, LockHolder, LockTime, NodeState, Privilege, PrivilegeSet};
 use types::KeyDef;
 
 const COMMANDS_1: &str = include_str!("../../testdata/commands-1.json");
@@ -47,6 +47,7 @@ pub(super) fn commands(format: u32) -> Vec<Command> {
     }
     if format >= 6 {
         commands.extend(commands_new_in_format_6());
+        commands.extend(lock_commands());
     }
     commands
 }
@@ -154,6 +155,26 @@ fn commands_new_in_format_6() -> Vec<Command> {
             password_lock_time: None,
             if_exists: false,
         },
+    ]
+}
+
+fn lock_commands() -> Vec<Command> {
+    let of = |session| LockHolder { node: NodeId(4), start: 7, session };
+    let take =
+        |name: &str, session, waits| Command::TakeLock { name: name.into(), holder: of(session), waits };
+    vec![
+        take("deploy", 1, true),
+        take("deploy", 1, false),
+        take("migrate", 2, true),
+        take("migrate", 1, true),
+        take("deploy", 2, true),
+        Command::ReleaseLock { name: "deploy".into(), holder: of(2) },
+        Command::FindLock { name: "free".into() },
+        take("gone", 3, false),
+        Command::ReleaseLock { name: "gone".into(), holder: of(3) },
+        take("gone", 3, false),
+        Command::ReleaseLocks { holder: of(3) },
+        Command::EndLockWait { holder: of(3) },
     ]
 }
 

@@ -5,6 +5,7 @@ mod formats;
 mod model;
 mod roles;
 mod transcripts;
+mod user_locks;
 mod views;
 
 use crate::{

@@ -83,11 +83,6 @@ impl RemoteMetadata {
         });
     }
 
-    /// Whether the leader can be reached now.
-    pub fn is_attached(&self) -> bool {
-        *self.inner.attached.borrow()
-    }
-
     pub fn identity(&self) -> Identity {
         self.inner.identity
     }
@@ -247,5 +242,9 @@ impl Metadata for RemoteMetadata {
             Ok(catalog) => Ok(catalog.clone()),
             Err(_) => Err(SqlError::new(ErrorKind::ShuttingDown, "Server shutdown in progress")),
         }
+    }
+
+    fn is_attached(&self) -> bool {
+        *self.inner.attached.borrow()
     }
 }
