@@ -2,6 +2,7 @@
 
 use crate::leaves::online_leaves;
 use crate::server::Aggregator;
+use catalog::Command;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -76,7 +77,8 @@ impl Drop for HeldSnapshot {
 
 impl Aggregator {
     /// Renews this aggregator's leases for as long as it lives. Run it beside the sessions: without it
-    /// the leaves take back what stays open for longer than a lease.
+    /// the leaves take back what stays open for longer than a lease. Releases the user-level locks of sessions that
+    /// are no more, too.
     pub async fn keep_leases(aggregator: Weak<Aggregator>) {
         let mut tick = tokio::time::interval(Duration::from_millis(RENEW_MILLIS));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,6 +92,17 @@ impl Aggregator {
                 is_clean = matches!(cleaned, Ok(Ok(())));
             }
             while under_way.try_join_next().is_some() {}
+            for holder in aggregator.user_locks.compare(&*aggregator.metadata, &aggregator.processes) {
+                let metadata = aggregator.metadata.clone();
+                let release = async move { metadata.propose(Command::ReleaseLocks { holder }).await };
+                under_way.spawn(async move {
+                    match tokio::time::timeout(RENEWAL_TIMEOUT, release).await {
+                        Ok(Ok(_)) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "user-level locks were not released"),
+                        Err(_) => tracing::debug!("user-level locks were not released in time"),
+                    }
+                });
+            }
             let renewal = Arc::new(aggregator.open.renewal());
             for node in online_leaves(&aggregator.metadata.snapshot()) {
                 let Ok(leaf) = aggregator.leaves.leaf(node) else { continue };

@@ -9,7 +9,7 @@
 //! * `templates` keeps what is known of statements on one row, so that they need no plan again.
 //! * `transaction` numbers statements and remembers where they wrote; `route` finds the partition of
 //!   a row, `leaves` the leaf of a partition; `files` reads and writes files that statements name; `leases` tells the leaves what is open; `estimates` keeps
-//!   what they say of their tables; `ids` hands out AUTO_INCREMENT values; `admission` bounds how many
+//!   what they say of their tables; `ids` hands out AUTO_INCREMENT values; `user_locks` compares what sessions believe to hold with the catalog; `admission` bounds how many
 //!   statements run at the same time.
 //!
 //! An aggregator keeps no user data: everything durable is asked of the catalog ([`catalog::Metadata`])
@@ -36,6 +36,7 @@ mod statement;
 mod system_schemas;
 mod templates;
 mod transaction;
+mod user_locks;
 
 pub use files::FileAccess;
 pub use links::{Link, Links, NoLinks};

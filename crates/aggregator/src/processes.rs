@@ -56,6 +56,8 @@ pub(crate) enum Stage {
     Executing,
     /// It waits in SLEEP(), here at least.
     UserSleep,
+    /// It waits in GET_LOCK().
+    UserLock,
     /// Its rows go to the client, perhaps while they are found.
     Sending,
     /// The client's file is coming.
@@ -73,6 +75,7 @@ impl Stage {
             Stage::Queued => "Waiting for admission",
             Stage::Executing => "executing",
             Stage::UserSleep => "User sleep",
+            Stage::UserLock => "User lock",
             Stage::Sending => "Sending to client",
             Stage::Loading => "Reading from net",
             Stage::Committing => "waiting for handler commit",

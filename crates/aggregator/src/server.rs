@@ -12,6 +12,7 @@ use crate::plans::Plans;
 use crate::processes::Processes;
 use crate::session::{Session, server_variables, temporary};
 use crate::templates::Templates;
+use crate::user_locks::UserLocks;
 use async_trait::async_trait;
 use catalog::{Catalog, Metadata};
 use env::MemoryBudget;
@@ -62,6 +63,7 @@ pub struct Aggregator {
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: Arc<dyn Links>,
     pub(crate) failed_logins: FailedLogins,
+    pub(crate) user_locks: UserLocks,
     /// The server's variables, by the version of the catalog that they were made from.
     variables: Mutex<Option<(u64, Variables)>>,
     next_spread: AtomicU32,
@@ -87,6 +89,7 @@ impl Aggregator {
         let temporary_prefix = temporary::prefix(options.node, now);
         Arc::new(Aggregator {
             open: OpenTransactions::new(options.node, now),
+            user_locks: UserLocks::new(options.node, now),
             estimates: Estimates::default(),
             templates: Templates::default(),
             plans: Plans::new(&memory),

@@ -49,7 +49,7 @@ impl State {
             ErrorKind::NoSuchTable => error.retryable,
             _ => false,
         };
-        if !is_other || self.check_cancelled().is_err() {
+        if !is_other || self.is_once || self.check_cancelled().is_err() {
             return Ok(false);
         }
         let newest_seen = self.catalog.version();

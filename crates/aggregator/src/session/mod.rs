@@ -2,7 +2,7 @@
 //!
 //! Each statement holds the state's lock. If the client goes away, the protocol drops its future: the
 //! statement moves to a task of its own, is cancelled, and ends where it next looks; closing the session,
-//! which waits for the lock, rolls back.
+//! which waits for the lock, rolls back and releases its user-level locks.
 
 mod again;
 mod privileges;
@@ -132,6 +132,7 @@ impl Session {
         let cancel = Cancel::new();
         state.cancel = cancel.clone();
         state.deadline = None;
+        state.is_once = false;
         let held = hold_for(work.text(&state), &state.aggregator.memory);
         let is_large = is_large_text(work.text(&state));
         state.is_large = is_large;
@@ -405,6 +406,7 @@ impl mysql_protocol::Session for Session {
         let mut state = self.state.lock().await;
         state.rollback().await;
         state.drop_all_temporary().await;
+        state.drop_user_locks().await;
         let fresh = State::new(
             state.aggregator.clone(),
             state.identity.clone(),
@@ -449,6 +451,7 @@ impl mysql_protocol::Session for Session {
         let mut state = self.state.lock().await;
         state.rollback().await;
         state.drop_all_temporary().await;
+        state.drop_user_locks().await;
     }
 }
 

@@ -119,6 +119,8 @@ pub(crate) struct State {
     pub(crate) cancel: Cancel,
     /// The current statement has a large text ([`crate::aside`]).
     pub(crate) is_large: bool,
+    /// The current statement has done what would be done twice if it began again.
+    pub(crate) is_once: bool,
     /// When the current statement ends by itself, if it does.
     pub(crate) deadline: Option<Instant>,
     /// What changed in the session and the client was not told yet.
@@ -181,6 +183,7 @@ impl State {
             process,
             cancel: Cancel::new(),
             is_large: false,
+            is_once: false,
             deadline: None,
             changes: Vec::new(),
         };

@@ -61,12 +61,14 @@ impl State {
         Ok(OkInfo { affected_rows: 1, ..OkInfo::default() }.into())
     }
 
-    /// The value of an expression, whose subqueries are run.
+    /// The value of an expression, whose subqueries are run and whose early calls are carried out.
     pub(crate) async fn evaluate_with_queries(
         &mut self,
         expr: &ast::Expr,
         parameters: Parameters<'_>,
     ) -> Result<Value> {
+        let after_calls = self.after_calls(expr, parameters).await?;
+        let expr = after_calls.as_ref().unwrap_or(expr);
         if !has_query(expr) {
             return self.hearing(|state| state.evaluate(expr, parameters));
         }
@@ -113,7 +115,7 @@ fn more_than_one_row() -> SqlError {
     SqlError::new(ErrorKind::TooManyRows, "Result consisted of more than one row")
 }
 
-fn has_query(expr: &ast::Expr) -> bool {
+pub(super) fn has_query(expr: &ast::Expr) -> bool {
     struct Finder;
     impl Visitor for Finder {
         type Break = ();

@@ -39,6 +39,8 @@ impl State {
         let Statement::Query(query) = &*prepared.statement else { return Ok(Vec::new()) };
         let values = vec![Value::Null; prepared.parameters];
         let parameters = Parameters { values: &values, text: &prepared.text };
+        let described = sql::query::without_early_calls(query);
+        let query = described.as_ref().unwrap_or(query);
         let bound = self.bind_perhaps_locking(query, parameters).await?;
         Ok(bound.columns.iter().map(column_meta).collect())
     }

@@ -372,6 +372,12 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         self.limit_time();
+        if let Some(query) = self.after_calls_of_query(query, parameters).await? {
+            let bound = self.bind(&query, parameters).await?;
+            let columns = bound.columns.iter().map(column_meta).collect();
+            let rows = self.start_reading(bound).await?;
+            return Ok(self.rows_of(rows, columns));
+        }
         if let Some(answer) = self.select_open(query, parameters).await? {
             return Ok(answer);
         }

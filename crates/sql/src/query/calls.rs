@@ -31,10 +31,7 @@ impl Args {
         if (least..=most).contains(&self.values.len()) {
             return Ok(());
         }
-        Err(SqlError::new(
-            ErrorKind::WrongNumberOfArguments,
-            format!("Incorrect parameter count in the call to native function '{}'", self.name),
-        ))
+        Err(wrong_count(&self.name))
     }
 
     /// All arguments, of which there must be `N`.
@@ -372,6 +369,13 @@ fn get_format(kind: &str, name: &str) -> Result<Typed, SqlError> {
 }
 
 /// The expression of an argument; `*` and named arguments are none.
+pub(super) fn wrong_count(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::WrongNumberOfArguments,
+        format!("Incorrect parameter count in the call to native function '{name}'"),
+    )
+}
+
 pub(super) fn plain_argument(arg: &ast::FunctionArg) -> Result<&ast::Expr, SqlError> {
     match arg {
         ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Ok(expr),

@@ -61,6 +61,7 @@ impl Binder<'_> {
             name if super::function_names::is_not_yet(name) => {
                 return Err(SqlError::unsupported(format_args!("{name}()")));
             }
+            name if super::early::is_early(name) => return Err(super::early::refused(name)),
             "PS_CURRENT_THREAD_ID" => Typed::literal(
                 datafusion::common::ScalarValue::UInt64(Some(session.connection_id.get())),
                 BIGINT,

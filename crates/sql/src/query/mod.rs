@@ -21,6 +21,7 @@ mod calls_time;
 mod change;
 mod context;
 mod distinct;
+mod early;
 mod errors;
 mod expr;
 mod from;
@@ -46,6 +47,10 @@ mod window;
 pub use crate::functions::warnings::Warning;
 pub use context::{
     BindContext, Modes, PARTITION_COLUMN, ROW_COLUMN, SessionView, Tables, VariableScope, Variables, View,
+};
+pub use early::{
+    EarlyCall, early_calls, early_calls_of_query, early_result, has_early_calls, may_have_early_calls,
+    without_early_calls,
 };
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};

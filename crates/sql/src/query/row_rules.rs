@@ -304,6 +304,7 @@ const OF_SESSION: &[&str] = &[
     "IS_USED_LOCK",
     "LAST_INSERT_ID",
     "LOAD_FILE",
+    "RELEASE_ALL_LOCKS",
     "RELEASE_LOCK",
     "ROW_COUNT",
     "SCHEMA",
