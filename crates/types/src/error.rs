@@ -117,6 +117,7 @@ kinds! {
     UnknownSystemVariable = 1193, "HY000";
     LockWaitTimeout = 1205, "HY000";
     WrongArguments = 1210, "HY000";
+    UpdateWithoutKeyInSafeMode = 1175, "HY000";
     Deadlock = 1213, "40001";
     WrongColumnsInSubquery = 1241, "21000";
     SubqueryMoreThanOneRow = 1242, "21000";

@@ -11,6 +11,7 @@
 use crate::route;
 use crate::session::{Level, State};
 use crate::statement::query::{Parameters, partitions_read};
+use crate::statement::safe_updates::names_of;
 use crate::statement::write::partition_at;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::kernels::cmp::distinct;
@@ -70,10 +71,13 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<BoundChange> {
         self.refuse_view(&update.table)?;
-        self.bind_with(|tables| {
-            sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
-        })
-        .await
+        let bound = self
+            .bind_with(|tables| {
+                sql::query::bind_update_source(update, &self.bind_context(tables, &parameters))
+            })
+            .await?;
+        self.check_safe(&bound.tables, || names_of(&update.selection), update.limit.is_some())?;
+        Ok(bound)
     }
 
     pub(crate) async fn update_joined(
@@ -96,6 +100,8 @@ impl State {
             })
             .await?;
         self.may_change(Privilege::Update, "UPDATE", &bound)?;
+        let named = || [names_of(&update.from), names_of(&update.selection)].concat();
+        self.check_safe(&bound.tables, named, false)?;
         Ok(bound)
     }
 
@@ -116,10 +122,13 @@ impl State {
         parameters: Parameters<'_>,
     ) -> Result<BoundChange> {
         self.refuse_view(&delete.table)?;
-        self.bind_with(|tables| {
-            sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
-        })
-        .await
+        let bound = self
+            .bind_with(|tables| {
+                sql::query::bind_delete_source(delete, &self.bind_context(tables, &parameters))
+            })
+            .await?;
+        self.check_safe(&bound.tables, || names_of(&delete.selection), delete.limit.is_some())?;
+        Ok(bound)
     }
 
     pub(crate) async fn delete_joined(
@@ -142,6 +151,8 @@ impl State {
             })
             .await?;
         self.may_change(Privilege::Delete, "DELETE", &bound)?;
+        let named = || [names_of(&delete.from), names_of(&delete.selection)].concat();
+        self.check_safe(&bound.tables, named, false)?;
         Ok(bound)
     }
 

@@ -132,7 +132,7 @@ impl State {
         });
         if !is_current {
             let mode = self.variables.text("sql_mode").unwrap_or_default();
-            let is_on = self.variables.number("pando_point_statements") == Some(1);
+            let is_on = self.variables.number("pando_point_statements") == Some(1) && self.selects_all();
             let text = format!("{}\0{mode}\0", self.database.as_deref().unwrap_or_default());
             let database = self.database.clone();
             self.surroundings = Some(Surroundings { version, database, is_on, text, meaning: None });

@@ -372,6 +372,8 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         self.limit_time();
+        let limited = self.with_select_limit(query);
+        let query = limited.as_ref().unwrap_or(query);
         if let Some(query) = self.after_calls_of_query(query, parameters).await? {
             let bound = self.bind(&query, parameters).await?;
             let columns = bound.columns.iter().map(column_meta).collect();

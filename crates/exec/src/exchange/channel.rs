@@ -8,7 +8,7 @@
 //! feed them. The price is a queue that can grow past its capacity while another one is empty; what
 //! the query's memory does not hold goes to a file.
 //!
-//! A queue of a patient exchange hands its batches on when they are some tens of kilobytes, when no more come,
+//! A queue of a patient exchange hands its batches on when they are some hundreds of kilobytes, when no more come,
 //! or when a producer begins to wait: so the rule above holds for it too.
 
 use super::{ExchangeId, ExchangeReceiver, ExchangeSender, ExchangeShape, Sent, Transport};
@@ -42,8 +42,8 @@ pub const DEFAULT_CAPACITY: usize = 4;
 /// rows make batches of megabytes, and a consumer that does not read must not cost many of them.
 const QUEUE_BYTES: usize = 1 << 20;
 
-/// Bytes of batches that a patient exchange hands on together.
-const PATIENT_BYTES: usize = 64 << 10;
+/// Bytes of batches in memory that a patient exchange hands on together; between processes they are a fraction of it.
+const PATIENT_BYTES: usize = 256 << 10;
 
 /// The exchanges of one query.
 pub struct Channels {

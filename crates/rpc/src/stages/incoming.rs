@@ -182,7 +182,7 @@ impl Drop for Listed {
 }
 
 /// Bytes that are sent together before what else is ready.
-const TOGETHER: usize = 64 << 10;
+const TOGETHER: usize = 256 << 10;
 
 /// Sends streams that were asked for together.
 struct Outgoing {

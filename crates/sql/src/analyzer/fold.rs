@@ -1,6 +1,7 @@
 //! Calls and casts that are evaluated at once where everything is constant.
 
 use super::{Collated, Typed};
+use crate::functions::cast as casts;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
@@ -72,12 +73,42 @@ pub(crate) fn cast(value: Typed, arrow: DataType, ty: SqlType) -> Typed {
         let nullable = folded.is_null();
         return Typed { expr: Expr::Literal(folded, None), ty, arrow, nullable, ..value };
     }
+    let mut expr = value.expr;
+    if value.arrow == DataType::Boolean && casts_of_truths(&expr) >= MOST_CASTS {
+        expr = casts::truth_number().call(vec![expr]);
+        if arrow == DataType::Int64 {
+            return Typed { expr, ty, arrow, nullable: value.nullable, collation: value.collation };
+        }
+    }
     Typed {
-        expr: Expr::Cast(Cast::new(Box::new(value.expr), arrow.clone())),
+        expr: Expr::Cast(Cast::new(Box::new(expr), arrow.clone())),
         ty,
         arrow,
         nullable: value.nullable,
         collation: value.collation,
+    }
+}
+
+/// A cast asks its argument twice for what it may be, and a comparison both of its sides: `a = b = c = ..` takes
+/// twice as long with each that is cast once more. A function knows what it gives, so one in so many stands between.
+const MOST_CASTS: usize = 4;
+
+/// How many casts of comparisons lie within each other at the top of an expression.
+fn casts_of_truths(expr: &Expr) -> usize {
+    match expr {
+        Expr::Cast(Cast { expr, .. }) => 1 + casts_of_truths(expr),
+        Expr::BinaryExpr(pair) => casts_of_truths(&pair.left).max(casts_of_truths(&pair.right)),
+        Expr::Not(expr)
+        | Expr::IsNull(expr)
+        | Expr::IsNotNull(expr)
+        | Expr::IsTrue(expr)
+        | Expr::IsFalse(expr)
+        | Expr::IsUnknown(expr)
+        | Expr::IsNotTrue(expr)
+        | Expr::IsNotFalse(expr)
+        | Expr::IsNotUnknown(expr)
+        | Expr::Negative(expr) => casts_of_truths(expr),
+        _ => 0,
     }
 }
 

@@ -30,6 +30,10 @@ const DATETIME: Returns = Returns::Type(DataType::Timestamp(TimeUnit::Microsecon
 const TIME: Returns = Returns::Type(DataType::Duration(TimeUnit::Microsecond));
 
 functions! {
+    /// Of a comparison: 1, 0 or NULL.
+    truth_number, "truth_number", Returns::Type(DataType::Int64), Propagate, |args| {
+        Ok(arrow::compute::cast(&args.array(0)?, &DataType::Int64)?)
+    };
     /// to_text(value, fractional second digits)
     to_text, "to_text", Returns::Type(DataType::Utf8View), Propagate, text_kernel;
     to_double, "to_double", Returns::Type(DataType::Float64), Propagate, double_kernel;
