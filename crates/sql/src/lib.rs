@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod functions;
 pub mod insert;
 pub(crate) mod json;
+pub mod json_table;
 pub mod like;
 pub mod literal;
 pub mod load;

@@ -216,6 +216,12 @@ kinds! {
     JsonTooDeep = 3157, "22032";
     JsonNullKey = 3158, "22032";
     InvalidJsonPathArrayCell = 3165, "42000";
+    MissingJsonTableValue = 3665, "22035";
+    WrongJsonTableValue = 3666, "2203F";
+    TableFunctionNeedsAlias = 3667, "42000";
+    LateralJoinType = 3668, "42000";
+    JsonTableValueOutOfRange = 3669, "22003";
+    TooManyNestedPaths = 3670, "42000";
     RegexpIllegalArgument = 3685, "HY000";
     RegexpIndexOutOfBounds = 3686, "HY000";
     RegexpSyntax = 3688, "HY000";

@@ -300,9 +300,13 @@ fn build_slices_of(
     build_slices(rows, |at| values[at])
 }
 
-/// 3141, or 3157 where the text nests too deep.
 fn invalid_text(invalid: &Invalid, argument: usize, function: &str) -> DataFusionError {
-    raise(if invalid.too_deep {
+    raise(invalid_argument(invalid, argument, function))
+}
+
+/// 3141, or 3157 where the text nests too deep.
+pub(crate) fn invalid_argument(invalid: &Invalid, argument: usize, function: &str) -> SqlError {
+    if invalid.too_deep {
         SqlError::new(ErrorKind::JsonTooDeep, "The JSON document exceeds the maximum depth.")
     } else {
         SqlError::new(
@@ -312,7 +316,15 @@ fn invalid_text(invalid: &Invalid, argument: usize, function: &str) -> DataFusio
                 invalid.why, invalid.at
             ),
         )
-    })
+    }
+}
+
+/// 3143: what is wrong with a path stands at this character, from 1.
+pub(crate) fn invalid_path(text: &str, place: usize) -> SqlError {
+    SqlError::new(
+        ErrorKind::InvalidJsonPath,
+        format!("Invalid JSON path expression. The error is around character position {place} in '{text}'."),
+    )
 }
 
 fn null_name() -> DataFusionError {
@@ -354,14 +366,7 @@ impl PathArgument<'_> {
     fn at(&mut self, row: usize) -> Result<Option<&Path>> {
         let Some(text) = self.texts.get(row) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(known, _)| *known != text) {
-            let path = Path::parse(text).map_err(|place| {
-                raise(SqlError::new(
-                    ErrorKind::InvalidJsonPath,
-                    format!(
-                        "Invalid JSON path expression. The error is around character position {place} in '{text}'."
-                    ),
-                ))
-            })?;
+            let path = Path::parse(text).map_err(|place| raise(invalid_path(text, place)))?;
             self.last = Some((text, path));
         }
         Ok(self.last.as_ref().map(|(_, path)| path))
