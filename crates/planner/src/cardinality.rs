@@ -5,9 +5,11 @@ use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{Alias, BinaryExpr, InList, Like};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Distinct, Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan};
-use exec::ShardedTable;
+use datafusion::logical_expr::{
+    Distinct, Expr, Extension, FetchType, LogicalPlan, Operator, SkipType, TableScan,
+};
 use exec::scan::estimate::as_number;
+use exec::{JsonTableNode, ROWS_OF_DOCUMENT, ShardedTable};
 use std::collections::HashMap;
 
 /// Rows of a table that nothing is known of.
@@ -279,6 +281,10 @@ pub(crate) fn estimate(plan: &LogicalPlan) -> Relation {
         LogicalPlan::EmptyRelation(empty) => Relation::of_rows(f64::from(u8::from(empty.produce_one_row))),
         LogicalPlan::Window(_) | LogicalPlan::Repartition(_) | LogicalPlan::Subquery(_) => {
             plan.inputs().first().map(|input| estimate(input)).unwrap_or_default()
+        }
+        LogicalPlan::Extension(Extension { node }) if node.as_any().is::<JsonTableNode>() => {
+            let input = plan.inputs().first().map(|input| estimate(input)).unwrap_or_default();
+            Relation { rows: input.rows * ROWS_OF_DOCUMENT as f64, columns: input.columns }
         }
         _ => match plan.inputs().as_slice() {
             [input] => Relation::of_rows(estimate(input).rows),

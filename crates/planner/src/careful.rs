@@ -2,7 +2,7 @@
 //!
 //! * `push_down_filter` takes a condition without columns below an aggregation without groups, which
 //!   yields a row even of no rows, and conditions on the keys of grouping sets, which are NULL above
-//!   and not below.
+//!   and not below. It takes RAND() below JSON_TABLE, where it decides for all rows of a document at once.
 //! * `single_distinct_aggregation_to_group_by` sums the sums of groups, whose type is a wider one.
 //! * `extract_equijoin_predicate` makes a join one of equal NULLs for the sake of `<=>`. Rules after it
 //!   (`eliminate_cross_join`, itself in the next pass) add pairs to such a join that were compared by `=`.
@@ -74,6 +74,12 @@ impl OptimizerRule for CarefulPushDown {
         if let LogicalPlan::Filter(filter) = &plan
             && let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref()
             && aggregate.group_expr.iter().all(|key| matches!(key, Expr::GroupingSet(_)))
+        {
+            return Ok(Transformed::no(plan));
+        }
+        if let LogicalPlan::Filter(filter) = &plan
+            && matches!(filter.input.as_ref(), LogicalPlan::Extension(_))
+            && filter.predicate.is_volatile()
         {
             return Ok(Transformed::no(plan));
         }

@@ -21,6 +21,7 @@ mod distribute;
 mod group_keys;
 mod join_order;
 mod joins;
+mod json_tables;
 mod logical;
 mod movement;
 mod outer_joins;

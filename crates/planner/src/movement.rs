@@ -6,8 +6,8 @@ use crate::group_keys::unaliased;
 use crate::settings::Settings;
 use datafusion::common::Column;
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
-use exec::ShardedTable;
+use datafusion::logical_expr::{Distinct, Expr, Extension, LogicalPlan};
+use exec::{JsonTableNode, ShardedTable};
 
 /// What a row costs, in nanoseconds of one core, roughly as measured: in the hash table of a join, to look
 /// one up, to be moved.
@@ -128,6 +128,9 @@ pub(crate) fn placed_by(plan: &LogicalPlan) -> Option<Column> {
             }
         },
         LogicalPlan::Distinct(Distinct::All(input)) => placed_by(input),
+        LogicalPlan::Extension(Extension { node }) => {
+            placed_by(node.as_any().downcast_ref::<JsonTableNode>()?.input())
+        }
         _ => None,
     }
 }

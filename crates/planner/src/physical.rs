@@ -2,6 +2,7 @@
 
 use crate::check::check_distribution;
 use crate::distribute::Distribute;
+use crate::json_tables::JsonTables;
 use crate::outer_joins::hide_constants;
 use crate::repeat;
 use crate::settings::Settings;
@@ -123,7 +124,7 @@ pub(crate) fn prepare(
     // Nothing in it waits: the tables are asked for scans, which they know how to make. It is run
     // outside of the budget that tokio gives a task, which would otherwise run out within this call
     // and never be filled again.
-    let planner = DefaultPhysicalPlanner::default();
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(JsonTables)]);
     let planning = tokio::task::unconstrained(planner.create_physical_plan(logical, &session));
     let mut plan = forget_moved_keys(hide_constants(futures::executor::block_on(planning)?)?)?;
     let context = ConfigOnlyContext::new(&options);

@@ -20,11 +20,14 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use exec::{CollocatedUnionExec, ExchangeExec, ScanExec};
+use exec::{CollocatedUnionExec, ExchangeExec, JsonTableExec, ScanExec};
 use std::sync::Arc;
 
 fn is_copied_whole(node: &Arc<dyn ExecutionPlan>) -> bool {
-    let is_ours = node.is::<ScanExec>() || node.is::<ExchangeExec>() || node.is::<CollocatedUnionExec>();
+    let is_ours = node.is::<ScanExec>()
+        || node.is::<ExchangeExec>()
+        || node.is::<CollocatedUnionExec>()
+        || node.is::<JsonTableExec>();
     let is_join = node.is::<HashJoinExec>() || node.is::<CrossJoinExec>() || node.is::<NestedLoopJoinExec>();
     let is_sorted = node.is::<SortExec>() || node.is::<SortPreservingMergeExec>();
     let is_windowed = node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>();

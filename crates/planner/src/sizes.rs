@@ -12,8 +12,8 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use exec::ScanExec;
 use exec::scan::Output;
+use exec::{JsonTableExec, ROWS_OF_DOCUMENT, ScanExec};
 use std::sync::Arc;
 
 /// Rows of a source that nothing is known of.
@@ -133,6 +133,12 @@ fn before_fetch(plan: &Arc<dyn ExecutionPlan>) -> Size {
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         return aggregate_size(plan, aggregate);
+    }
+    if let Some(json_table) = plan.downcast_ref::<JsonTableExec>() {
+        let input = size(json_table.input());
+        let mut distinct = input.distinct;
+        distinct.remove(json_table.document());
+        return Size::new(plan, input.rows * ROWS_OF_DOCUMENT as f64, distinct);
     }
     let children = plan.children();
     match children.as_slice() {

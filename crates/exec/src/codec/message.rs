@@ -28,7 +28,7 @@ pub(super) struct Kind {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Operator {
-    #[prost(oneof = "Operation", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Operation", tags = "1, 2, 3, 4, 5")]
     pub operation: Option<Operation>,
 }
 
@@ -42,6 +42,21 @@ pub(super) enum Operation {
     Union(Schema),
     #[prost(message, tag = "4")]
     SharedKeys(SharedKeys),
+    #[prost(message, tag = "5")]
+    JsonTable(JsonTable),
+}
+
+/// Rows with those that JSON documents in them make.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct JsonTable {
+    /// What rows a document makes, as JSON.
+    #[prost(bytes, tag = "1")]
+    pub table: Vec<u8>,
+    /// The column of the documents.
+    #[prost(uint32, tag = "2")]
+    pub document: u32,
+    #[prost(bool, tag = "3")]
+    pub outer: bool,
 }
 
 /// Gathers the keys of a join for scans of other stages.

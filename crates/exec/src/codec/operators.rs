@@ -4,6 +4,7 @@ use super::message::{self, Equal, Kind, Operation, Operator, Ordering, Receive, 
 use super::{Codec, predicates};
 use crate::build_keys::BuildKeysExec;
 use crate::exchange::{ExchangeId, ExchangeKind, ReceiveExec};
+use crate::json_table::JsonTableExec;
 use crate::scan::{Output, ScanExec, TableEstimate};
 use crate::shared_keys::WantedKey;
 use crate::union::CollocatedUnionExec;
@@ -30,6 +31,8 @@ pub(super) fn encode(node: &Arc<dyn ExecutionPlan>, converter: Converter<'_>) ->
         Operation::Receive(encode_receive(receive, converter)?)
     } else if node.is::<CollocatedUnionExec>() {
         Operation::Union(encode_schema(&node.schema())?)
+    } else if let Some(json_table) = node.downcast_ref::<JsonTableExec>() {
+        Operation::JsonTable(encode_json_table(json_table)?)
     } else if let Some((keys, number)) =
         node.downcast_ref::<BuildKeysExec>().and_then(|keys| Some((keys, keys.shared_as()?)))
     {
@@ -63,8 +66,21 @@ pub(super) fn decode(
             }
             Arc::new(BuildKeysExec::shared(input.clone(), columns, shared.number))
         }
+        Some(Operation::JsonTable(json_table)) => {
+            let [input] = inputs else { return internal_err!("JSON_TABLE reads one input") };
+            let table = serde_json::from_slice(&json_table.table)
+                .map_err(|error| internal_datafusion_err!("a JSON_TABLE came damaged: {error}"))?;
+            let (document, outer) = (json_table.document as usize, json_table.outer);
+            Arc::new(JsonTableExec::try_new(input.clone(), Arc::new(table), document, outer)?)
+        }
         None => return internal_err!("an operator came empty"),
     })
+}
+
+fn encode_json_table(exec: &JsonTableExec) -> Result<message::JsonTable> {
+    let table = serde_json::to_vec(exec.table().as_ref())
+        .map_err(|error| internal_datafusion_err!("cannot write a JSON_TABLE: {error}"))?;
+    Ok(message::JsonTable { table, document: exec.document() as u32, outer: exec.is_outer() })
 }
 
 fn encode_schema(schema: &SchemaRef) -> Result<protobuf::Schema> {

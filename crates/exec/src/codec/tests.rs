@@ -1,4 +1,5 @@
 use super::*;
+use crate::json_table::JsonTableExec;
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, col, lit};
@@ -51,6 +52,21 @@ fn plans_and_expressions_nest_as_deep_as_they_like() {
     }
     let found = back(&plan).unwrap();
     assert_eq!(format!("{found:?}"), format!("{plan:?}"));
+}
+
+#[test]
+fn json_tables_arrive_as_they_went() {
+    use sql::json_table::{JsonColumn, JsonTable, RowsAt};
+    let columns = vec![JsonColumn::Ordinality { name: "n".into() }];
+    let inner = JsonColumn::Nested(RowsAt { path: "$.b[*]".into(), columns: columns.clone() });
+    let rows = RowsAt { path: "$[*]".into(), columns: vec![inner] };
+    let table = Arc::new(JsonTable { zone: "Europe/Berlin".into(), rows });
+    let plan: Arc<dyn ExecutionPlan> =
+        Arc::new(JsonTableExec::try_new(empty(), table.clone(), 0, true).unwrap());
+    let found = back(&plan).unwrap();
+    let json_table = found.downcast_ref::<JsonTableExec>().unwrap();
+    assert_eq!((json_table.table(), json_table.document(), json_table.is_outer()), (&table, 0, true));
+    assert_eq!(found.schema(), plan.schema());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Plans put together by hand: how they end.
 
+mod json_tables;
 mod parts;
 mod pulls;
 

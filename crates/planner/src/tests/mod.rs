@@ -2,6 +2,7 @@
 
 mod equivalence;
 mod golden;
+mod json_tables;
 mod killed;
 mod nested;
 mod open;
