@@ -26,7 +26,7 @@ use crate::statement::Statement;
 use reader::{Fail, Reader};
 use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::TokenWithSpan;
-use types::{ErrorKind, SqlError};
+use types::{ErrorKind, SqlError, SqlType};
 
 pub use reserved::RESERVED;
 pub use split::split;
@@ -81,6 +81,21 @@ pub fn parse_expr(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
         .expr()
         .and_then(|expr| reader.end().map(|()| expr))
         .map_err(|fail| fail_to_error(text, &dialect, fail))
+}
+
+/// Parses the type of a column that is declared in a query.
+pub(crate) fn parse_type(text: &str, column: &str) -> Result<SqlType, SqlError> {
+    let lexed = lexer::lex(text)
+        .map_err(|e| syntax_error(text, e.offset, Some(&format!("expected {}", e.expected))))?;
+    let dialect = dialect_for(&lexed.tokens)?;
+    let mut reader = Reader::new(&dialect, text, lexed.tokens, DEPTH);
+    let declared = reader.column_type(column).and_then(|declared| reader.end().map(|()| declared));
+    match declared.map_err(|fail| fail_to_error(text, &dialect, fail))? {
+        declared if declared.serial || declared.binary => Err(SqlError::unsupported(format_args!(
+            "the type {text} of a column that is declared in a query"
+        ))),
+        declared => Ok(declared.ty),
+    }
 }
 
 fn dialect_for(tokens: &[TokenWithSpan]) -> Result<PandoDialect, SqlError> {

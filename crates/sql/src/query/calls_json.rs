@@ -224,7 +224,12 @@ impl Binder<'_> {
     }
 
     /// An argument that must be JSON or text.
-    fn json_document(&mut self, value: Typed, argument: usize, function: &str) -> Result<Typed, SqlError> {
+    pub(super) fn json_document(
+        &mut self,
+        value: Typed,
+        argument: usize,
+        function: &str,
+    ) -> Result<Typed, SqlError> {
         match value.family() {
             Family::Text | Family::Null => self.rules.text(value),
             _ => Err(SqlError::new(

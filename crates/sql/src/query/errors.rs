@@ -14,6 +14,7 @@ pub(super) enum Clause {
     Group,
     Having,
     Order,
+    TableFunction,
 }
 
 impl Clause {
@@ -26,6 +27,7 @@ impl Clause {
             Clause::Group => "group statement",
             Clause::Having => "having clause",
             Clause::Order => "order clause",
+            Clause::TableFunction => "a table function argument",
         }
     }
 }

@@ -4,6 +4,7 @@ use super::ColumnMarks;
 use super::binder::{Binder, Env, LocatedTable, Rows, alias_plan, planning};
 use super::context::{PARTITION_COLUMN, ROW_COLUMN};
 use super::errors::Clause;
+use super::json_table::{LateralJsonTable, keeps_left};
 use super::planning_bug;
 use super::scope::{ColumnName, Origin, Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::Collated;
@@ -26,6 +27,13 @@ pub(super) struct Source {
     pub(super) scope: Scope,
 }
 
+/// An item of FROM, or of a join in it.
+pub(super) enum Relation {
+    Rows(Source),
+    /// It makes rows of the rows of tables left of it.
+    Lateral(LateralJsonTable),
+}
+
 /// Error 1116 for more tables than a join may have.
 fn few_enough(tables: usize) -> Result<(), SqlError> {
     if tables <= MAX_TABLES {
@@ -43,8 +51,9 @@ impl Binder<'_> {
         let mut whole: Option<Source> = None;
         for item in from {
             let before = whole.as_ref().map(|source| source.scope.clone()).unwrap_or_default();
-            let next = self.joined(item, &before)?;
-            few_enough(before.relations.len() + next.scope.relations.len())?;
+            let next = self.joined(item, &before, &mut whole)?;
+            let left = whole.as_ref().map_or(0, |left| left.scope.relations.len());
+            few_enough(left + next.scope.relations.len())?;
             whole = Some(match whole {
                 None => next,
                 Some(left) => self.cross(left, next)?,
@@ -56,20 +65,52 @@ impl Binder<'_> {
         }))
     }
 
-    /// One item of FROM with its joins. `before`: what stands left of it, for LATERAL.
-    fn joined(&mut self, item: &ast::TableWithJoins, before: &Scope) -> Result<Source, SqlError> {
-        let mut left = self.relation(&item.relation, before)?;
+    /// One item of FROM with its joins. `before`: what stands left of it, for LATERAL. `beside`: the rows of that,
+    /// which it takes if a JSON_TABLE among its own tables is of them.
+    fn joined(
+        &mut self,
+        item: &ast::TableWithJoins,
+        before: &Scope,
+        beside: &mut Option<Source>,
+    ) -> Result<Source, SqlError> {
+        let mut took = false;
+        let mut left = match self.relation(&item.relation, before)? {
+            Relation::Rows(source) => source,
+            Relation::Lateral(table) => {
+                took = true;
+                let left = beside.take().ok_or_else(|| table.outside())?;
+                self.with_json_table(left, table, false)?
+            }
+        };
         for join in &item.joins {
-            let visible = before.clone().join(left.scope.clone());
-            let right = self.relation(&join.relation, &visible)?;
-            few_enough(visible.relations.len() + right.scope.relations.len())?;
-            left = self.join(left, right, &join.join_operator)?;
+            let visible = if took { left.scope.clone() } else { before.clone().join(left.scope.clone()) };
+            match self.relation(&join.relation, &visible)? {
+                Relation::Rows(right) => {
+                    few_enough(visible.relations.len() + right.scope.relations.len())?;
+                    if took && !keeps_left(&join.join_operator) {
+                        return Err(SqlError::unsupported(
+                            "JSON_TABLE of a table before a comma, with RIGHT JOIN, FULL JOIN, USING or NATURAL \
+                             JOIN behind it",
+                        ));
+                    }
+                    left = self.join(left, right, &join.join_operator)?;
+                }
+                Relation::Lateral(table) => {
+                    few_enough(visible.relations.len() + 1)?;
+                    if !table.is_of(&left.scope) {
+                        took = true;
+                        let whole = beside.take().ok_or_else(|| table.outside())?;
+                        left = self.cross(whole, left)?;
+                    }
+                    left = self.join_json_table(left, table, &join.join_operator)?;
+                }
+            }
         }
         Ok(left)
     }
 
-    fn relation(&mut self, factor: &ast::TableFactor, before: &Scope) -> Result<Source, SqlError> {
-        match factor {
+    fn relation(&mut self, factor: &ast::TableFactor, before: &Scope) -> Result<Relation, SqlError> {
+        let source = match factor {
             ast::TableFactor::Table {
                 name,
                 alias,
@@ -86,7 +127,7 @@ impl Binder<'_> {
                 if !partitions.is_empty() {
                     return Err(SqlError::unsupported("PARTITION in FROM"));
                 }
-                self.named_table(name, alias.as_ref())
+                self.named_table(name, alias.as_ref())?
             }
             ast::TableFactor::Derived { lateral, subquery, alias, sample: None } => {
                 let Some(alias) = alias else {
@@ -95,14 +136,17 @@ impl Binder<'_> {
                         "Every derived table must have its own alias",
                     ));
                 };
-                self.derived(*lateral, subquery, alias, before)
+                self.derived(*lateral, subquery, alias, before)?
             }
             ast::TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                self.joined(table_with_joins, before)
+                self.joined(table_with_joins, before, &mut None)?
             }
-            ast::TableFactor::JsonTable { .. } => Err(SqlError::unsupported("JSON_TABLE")),
-            other => Err(SqlError::unsupported(other)),
-        }
+            ast::TableFactor::JsonTable { json_expr, json_path, columns, alias } => {
+                return self.json_table(json_expr, json_path, columns, alias.as_ref(), before);
+            }
+            other => return Err(SqlError::unsupported(other)),
+        };
+        Ok(Relation::Rows(source))
     }
 
     fn named_table(
@@ -330,7 +374,7 @@ impl Binder<'_> {
         Ok(Source { plan, scope: Scope { columns, relations } })
     }
 
-    fn cross(&mut self, left: Source, right: Source) -> Result<Source, SqlError> {
+    pub(super) fn cross(&mut self, left: Source, right: Source) -> Result<Source, SqlError> {
         refuse_same_names(&left.scope, &right.scope)?;
         let plan = join_plans(left.plan, right.plan, JoinType::Inner, None)?;
         Ok(Source { plan, scope: left.scope.join(right.scope) })
@@ -468,7 +512,7 @@ fn joined_scope(left: Scope, right: Scope, kind: JoinType) -> Scope {
     }
 }
 
-fn refuse_same_names(left: &Scope, right: &Scope) -> Result<(), SqlError> {
+pub(super) fn refuse_same_names(left: &Scope, right: &Scope) -> Result<(), SqlError> {
     for column in &right.columns {
         let same = left.columns.iter().find(|other| {
             other.table == column.table
@@ -531,7 +575,7 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
 }
 
 /// The name that a FROM clause gives a relation.
-fn alias_name(alias: &ast::TableAlias) -> Result<&str, SqlError> {
+pub(super) fn alias_name(alias: &ast::TableAlias) -> Result<&str, SqlError> {
     match alias.name.value.as_str() {
         "" => Err(SqlError::new(ErrorKind::ParseError, "An alias in a FROM clause must not be empty")),
         name => Ok(name),

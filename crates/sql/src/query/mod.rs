@@ -26,6 +26,7 @@ mod errors;
 mod expr;
 mod from;
 mod function_names;
+mod json_table;
 mod literals;
 mod locking;
 mod momentary;

@@ -16,7 +16,7 @@ const MAX_ENUM: usize = 65_535;
 /// Bytes of the longest utf8mb4 character.
 const CHARACTER_BYTES: u64 = 4;
 
-pub(super) struct DeclaredType {
+pub(in crate::parse) struct DeclaredType {
     pub ty: SqlType,
     /// SERIAL: BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE.
     pub serial: bool,
@@ -25,7 +25,7 @@ pub(super) struct DeclaredType {
 }
 
 impl Reader<'_> {
-    pub(super) fn column_type(&mut self, column: &str) -> Read<DeclaredType> {
+    pub(in crate::parse) fn column_type(&mut self, column: &str) -> Read<DeclaredType> {
         let Token::Word(word) = self.peek() else { return self.expected("a type") };
         if word.quote_style.is_some() {
             return self.expected("a type");

@@ -29,6 +29,46 @@ fn texts_and_numbers() {
         ("SELECT 1 FROM t, t", 1066, "Not unique table/alias: 't'"),
         ("SELECT * FROM (SELECT 1)", 1248, "Every derived table must have its own alias"),
         ("SELECT * FROM (SELECT 1 AS a, 2 AS A) x", 1060, "Duplicate column name 'A'"),
+        (
+            "SELECT 1 FROM JSON_TABLE('1', '$' COLUMNS (x INT PATH '$'))",
+            3667,
+            "Every table function must have an alias",
+        ),
+        (
+            "SELECT 1 FROM JSON_TABLE('1', '$' COLUMNS (x INT PATH '$.')) j",
+            3143,
+            "Invalid JSON path expression. The error is around character position 3 in '$.'.",
+        ),
+        (
+            "SELECT 1 FROM JSON_TABLE(s, '$' COLUMNS (x INT PATH '$')) j",
+            1054,
+            "Unknown column 's' in 'a table function argument'",
+        ),
+        (
+            "SELECT 1 FROM t, JSON_TABLE((SELECT s FROM t LIMIT 1), '$' COLUMNS (x INT PATH '$')) j",
+            1210,
+            "Incorrect arguments to JSON_TABLE",
+        ),
+        (
+            "SELECT 1 FROM t RIGHT JOIN JSON_TABLE(t.s, '$' COLUMNS (x INT PATH '$')) j ON 1",
+            3668,
+            "INNER or LEFT JOIN must be used for LATERAL references made by 'j'",
+        ),
+        (
+            "SELECT 1 FROM t WHERE EXISTS (SELECT 1 FROM JSON_TABLE(t.s, '$' COLUMNS (x INT PATH '$')) j)",
+            1235,
+            "Pando doesn't yet support 'JSON_TABLE of a column of the query around it'",
+        ),
+        (
+            "SELECT 1 FROM JSON_TABLE('1', '$' COLUMNS (x INT PATH '$' DEFAULT '[]' ON ERROR)) j",
+            1067,
+            "Invalid default value for 'x'",
+        ),
+        (
+            "SELECT 1 FROM JSON_TABLE('1', '$' COLUMNS (x INT EXISTS PATH '$' NULL ON ERROR)) j",
+            1064,
+            "EXISTS PATH of the column 'x' takes neither ON EMPTY nor ON ERROR",
+        ),
         ("SELECT zzzzz(1)", 1305, "FUNCTION d.zzzzz does not exist"),
         ("SELECT uper(a) FROM t", 1305, "FUNCTION d.uper does not exist; did you mean UPPER()?"),
         ("SELECT x.f(1)", 1305, "FUNCTION x.f does not exist"),

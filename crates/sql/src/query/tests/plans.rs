@@ -55,3 +55,13 @@ fn relations_of_inner_and_outer_queries_have_names_of_their_own() {
     let plan = bound.plan.display_indent().to_string();
     assert!(plan.contains("TableScan: t:2"), "{plan}");
 }
+
+#[test]
+fn conditions_on_other_columns_go_below_json_table() {
+    let plan = optimized_text(
+        "SELECT j.x FROM t, JSON_TABLE(t.s, '$[*]' COLUMNS (x INT PATH '$')) j WHERE t.a = 10 AND j.x > 3",
+    );
+    let (above, below) = plan.split_once("JsonTable: ").unwrap();
+    assert!(above.contains("Filter: j.x > Int32(3)"), "{plan}");
+    assert!(below.contains("t.a = Int32(10)") && !below.contains("t.day"), "{plan}");
+}
