@@ -2,7 +2,8 @@
 //!
 //! * `push_down_filter` takes a condition without columns below an aggregation without groups, which
 //!   yields a row even of no rows, and conditions on the keys of grouping sets, which are NULL above
-//!   and not below. It takes RAND() below JSON_TABLE, where it decides for all rows of a document at once.
+//!   and not below. It takes RAND() below JSON_TABLE, where it decides for all rows of a document at once, and
+//!   leaves a condition above it for a column of the same name.
 //! * `single_distinct_aggregation_to_group_by` sums the sums of groups, whose type is a wider one.
 //! * `extract_equijoin_predicate` makes a join one of equal NULLs for the sake of `<=>`. Rules after it
 //!   (`eliminate_cross_join`, itself in the next pass) add pairs to such a join that were compared by `=`.
@@ -16,6 +17,7 @@
 //! * Both rules that make joins of subqueries add columns below a name (`SubqueryAlias`) that does not learn
 //!   of them.
 
+use crate::json_tables::{is_json_table, push_below};
 use crate::rules::Rule;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::alias::AliasGenerator;
@@ -77,13 +79,10 @@ impl OptimizerRule for CarefulPushDown {
         {
             return Ok(Transformed::no(plan));
         }
-        if let LogicalPlan::Filter(filter) = &plan
-            && matches!(filter.input.as_ref(), LogicalPlan::Extension(_))
-            && filter.predicate.is_volatile()
-        {
-            return Ok(Transformed::no(plan));
+        match plan {
+            LogicalPlan::Filter(filter) if is_json_table(&filter.input) => push_below(filter),
+            plan => self.0.rewrite(plan, config),
         }
-        self.0.rewrite(plan, config)
     }
 }
 

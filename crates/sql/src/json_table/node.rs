@@ -57,6 +57,18 @@ impl JsonTableNode {
         self.outer
     }
 
+    /// The same over another input with the document's column.
+    pub fn over(&self, input: LogicalPlan) -> Result<JsonTableNode> {
+        let (table, relation) = (self.table.clone(), self.relation.clone());
+        JsonTableNode::try_new(input, self.document.clone(), table, relation, self.outer)
+    }
+
+    /// Whether a column of the output is one of the input, not of the table.
+    pub fn is_of_input(&self, column: &Column) -> bool {
+        let of_input = self.input.schema().fields().len() - 1;
+        self.schema.maybe_index_of_column(column).is_some_and(|at| at < of_input)
+    }
+
     /// The place of the documents among the columns of the input.
     pub fn document(&self) -> Result<usize> {
         self.input.schema().index_of_column(&self.document)
