@@ -1,7 +1,7 @@
 //! Mutated packets: what a real client would send, with bytes changed, cut, repeated and taken from elsewhere.
 //! No task of the server panics, no session stays, and others are served.
 //!
-//! A seed is a connection; `PANDO_PACKET_SEEDS` says how many there are.
+//! A seed is a connection; `PANDO_PACKET_SEEDS` says how many there are, `PANDO_PACKET_FROM` which is the first.
 
 use super::*;
 use rand::rngs::StdRng;
@@ -106,14 +106,16 @@ fn mutated(mut packets: Vec<Vec<u8>>, random: &mut StdRng) -> Vec<u8> {
 #[tokio::test]
 async fn mutated_packets_harm_nobody() {
     count_panics();
-    let seeds = std::env::var("PANDO_PACKET_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let from = number("PANDO_PACKET_FROM").unwrap_or(0);
+    let seeds = from..from + number("PANDO_PACKET_SEEDS").unwrap_or(400);
     let server = start_with(|limits| {
         limits.max_allowed_packet = 1 << 20;
         limits.read_timeout = Duration::from_secs(5);
     })
     .await;
     let mut other = Client::root(server.address, 0).await;
-    for seed in 0..seeds {
+    for seed in seeds {
         let mut random = StdRng::seed_from_u64(seed);
         let packets = conversation(&mut random);
         let bytes = mutated(packets, &mut random);
