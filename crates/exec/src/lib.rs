@@ -75,7 +75,8 @@ pub use scan::{
 };
 pub use service::{BulkWriter, LeafService, Leaves, LocalLeaves, RowChange, RowChanged, Target};
 pub use spread::Locations;
-pub use sql::functions::warnings::{Heard, Warning, WarnsOf, hear, pass_on, warns_of};
+pub use sql::functions::short_circuit::ShortCircuit;
+pub use sql::functions::warnings::{Heard, Warning, hear, pass_on};
 pub use sql::json_table::{JsonTableNode, ROWS_OF_DOCUMENT};
 pub use stages::{LeafTables, StageNodes, StageService, StageTables};
 pub use to_its_end::{Panicked, ToItsEnd, to_its_end};

@@ -31,6 +31,7 @@ pub(crate) mod random;
 pub(crate) mod regexp;
 pub(crate) mod row_key;
 pub(crate) mod sets;
+pub mod short_circuit;
 pub(crate) mod single_value;
 pub mod sleep;
 pub(crate) mod sum;

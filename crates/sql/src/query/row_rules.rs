@@ -13,6 +13,7 @@ use super::errors::Clause;
 use super::on_duplicate::row_scope;
 use crate::analyzer::Typed;
 use crate::convert::{Context, convert_column};
+use crate::functions::short_circuit::ShortCircuit;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema};
@@ -60,6 +61,7 @@ pub(super) fn compiled(value: &Typed, schema: &DFSchema) -> Result<Compiled, Sql
     let value =
         datafusion::physical_expr::create_physical_expr(&value.expr, schema, &props, &planning_context)
             .map_err(planning)?;
+    let value = ShortCircuit { schema: schema.as_arrow() }.value(&value).map_err(planning)?.expr;
     Ok(Compiled { value, field })
 }
 
