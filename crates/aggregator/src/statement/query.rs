@@ -221,17 +221,26 @@ impl State {
     /// Runs a part of a statement that writes to a table, by [`State::judge`] of what it warns of.
     pub(crate) fn judging<T>(&mut self, ignore: bool, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let (result, heard) = sql::convert::hear_all(|| body(self));
-        let result = result?;
-        self.judge(ignore, heard)?;
-        Ok(result)
+        // An error of its own comes before what may be one.
+        if result.is_ok() || self.only_warns(ignore) {
+            self.judge(ignore, heard)?;
+        }
+        result
     }
 
-    /// What values warn of in a statement that writes to a table: in the strict modes the first of it is the
-    /// statement's error, elsewhere and under IGNORE they are messages.
+    /// Whether what values warn of in a statement that writes to a table stays a message.
+    fn only_warns(&self, ignore: bool) -> bool {
+        ignore || !self.modes().strict
+    }
+
+    /// What values warn of in a statement that writes to a table: in the strict modes the first of it that counts there
+    /// is the statement's error, elsewhere and under IGNORE they are messages.
     pub(crate) fn judge(&mut self, ignore: bool, heard: Heard) -> Result<()> {
-        if !ignore && self.modes().strict {
+        if !self.only_warns(ignore) {
             let divisions = self.warns_of_divisions();
-            let counts = |warning: &Warning| divisions || warning.kind != ErrorKind::DivisionByZero;
+            let counts = |warning: &Warning| {
+                warning.is_error_if_strict() && (divisions || warning.kind != ErrorKind::DivisionByZero)
+            };
             if let Some(Warning { kind, message }) = heard.warnings.iter().find(|warning| counts(warning)) {
                 return Err(SqlError::new(*kind, message.clone()));
             }

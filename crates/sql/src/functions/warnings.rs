@@ -13,6 +13,30 @@ pub struct Warning {
     pub message: String,
 }
 
+impl Warning {
+    /// Whether the strict modes make an error of it in a statement that writes to a table: of those that MySQL names
+    /// there the ones that values raise.
+    pub fn is_error_if_strict(&self) -> bool {
+        use ErrorKind as E;
+        matches!(
+            self.kind,
+            E::ColumnCannotBeNull
+                | E::WrongArguments
+                | E::CutListOfGroup
+                | E::WarnTooFewRecords
+                | E::WarnNullToNotNull
+                | E::OutOfRange
+                | E::DataTruncated
+                | E::WrongValue
+                | E::NoDefaultForField
+                | E::DivisionByZero
+                | E::IncorrectValue
+                | E::DataTooLong
+                | E::WrongValueForFunction
+        )
+    }
+}
+
 /// The warnings of a query that are kept: as many as a session shows.
 pub const MOST: usize = 1024;
 
