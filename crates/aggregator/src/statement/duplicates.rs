@@ -174,15 +174,15 @@ impl State {
         met: &InsertedOrLocked,
         in_the_way: InTheWay,
     ) -> Result<Written> {
+        if in_the_way.is_empty() {
+            return Ok(Written::default());
+        }
         let firsts = || in_the_way.values().filter_map(|places| places.first().copied());
         let old = take(&met.existing, firsts().map(|at| at as u32).collect())?;
         let new = take(new, in_the_way.keys().copied().collect())?;
         let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
         let changed =
             self.judging(ignore, |state| update.apply(&old, &new, &state.assign_context(ignore)))?;
-        if !refs.is_empty() {
-            self.judge(ignore, update.warnings.clone().into())?;
-        }
         let differ = rows_differ(&old, &changed)?;
         let (kept, changed) = only(&refs, changed, &differ)?;
         let updated = kept.len() as u64;

@@ -49,6 +49,12 @@ impl State {
                 self.insert_query(insert, query, &def, parameters, &duplicates).await
             }
         };
+        // Constants were evaluated once, be it for many rows.
+        if let (Ok(counts), Duplicates::Update { update, .. }) = (&result, &duplicates)
+            && counts.written.updated + counts.written.same > 0
+        {
+            self.note_warnings(&update.warnings);
+        }
         self.inserted(insert, result).await
     }
 
@@ -159,7 +165,7 @@ impl State {
         let names = insert.columns.iter().map(|column| column.value.as_str());
         let target = self.judging(insert.ignore, |_| Target::new(def.clone(), names, &context))?;
         target.refuse_generated()?;
-        let bound = self.bind(query, parameters).await?;
+        let bound = self.bind_written(query, parameters, insert.ignore).await?;
         if bound.columns.len() != target.listed.len() {
             return Err(SqlError::new(
                 ErrorKind::WrongValueCountOnRow,

@@ -358,11 +358,20 @@ impl State {
     }
 
     pub(crate) async fn bind(&self, query: &ast::Query, parameters: Parameters<'_>) -> Result<BoundQuery> {
-        let bound = self.bind_perhaps_locking(query, parameters).await?;
-        if bound.lock.is_some() {
-            return Err(SqlError::unsupported("FOR UPDATE and FOR SHARE in this statement"));
-        }
-        Ok(bound)
+        unlocked(self.bind_perhaps_locking(query, parameters).await?)
+    }
+
+    /// The same of a query whose rows a statement writes to a table.
+    pub(crate) async fn bind_written(
+        &self,
+        query: &ast::Query,
+        parameters: Parameters<'_>,
+        ignore: bool,
+    ) -> Result<BoundQuery> {
+        let bind = |tables: &CatalogTables| {
+            sql::query::bind_written_query(query, &self.bind_context(tables, &parameters), ignore)
+        };
+        unlocked(self.bind_with(bind).await?)
     }
 
     pub(crate) async fn bind_perhaps_locking(
@@ -641,6 +650,14 @@ impl State {
             batch?;
         }
         Ok(plan)
+    }
+}
+
+/// A query that must not lock rows where it stands.
+fn unlocked(bound: BoundQuery) -> Result<BoundQuery> {
+    match bound.lock {
+        Some(_) => Err(SqlError::unsupported("FOR UPDATE and FOR SHARE in this statement")),
+        None => Ok(bound),
     }
 }
 

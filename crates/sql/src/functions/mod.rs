@@ -36,6 +36,7 @@ pub(crate) mod single_value;
 pub mod sleep;
 pub(crate) mod sum;
 pub(crate) mod text;
+pub(crate) mod unfolded;
 pub(crate) mod uuid;
 pub mod warnings;
 
@@ -74,6 +75,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
             insert_id::last_insert_id(),
             row_key::row_key(),
             sleep::sleep(),
+            unfolded::unfolded(),
         ],
     ]
     .into_iter()

@@ -11,6 +11,7 @@ use super::select::{Key, refuse_order_options, sort};
 use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
 use crate::analyzer::compare::Comparison;
+use crate::analyzer::fold::{is_kept_constant, keeping_warned, with_constant_parts};
 use crate::functions::warnings;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::Column;
@@ -32,13 +33,13 @@ impl Binder<'_> {
         let Source { mut plan, scope } = source;
         if let Some(condition) = selection {
             let condition = self.expr(condition, Env::new(&scope, Clause::Where))?;
-            plan = filter(plan, self.rules.condition(condition)?.expr)?;
+            plan = filter(plan, with_constant_parts(self.rules.condition(condition)?.expr))?;
         }
         let mut keys = Vec::with_capacity(order_by.len());
         for key in order_by {
             refuse_order_options(key)?;
             let value = self.expr(&key.expr, Env::new(&scope, Clause::Order))?;
-            if value.as_literal().is_none() {
+            if value.as_literal().is_none() && !is_kept_constant(&value.expr) {
                 let ascending = key.options.asc.unwrap_or(true);
                 let collation = self.rules.collation(&value);
                 keys.push(Key { expr: value.expr, ascending, ty: value.ty, collation }.sort()?);
@@ -139,7 +140,8 @@ impl Binder<'_> {
         {
             let own = |at: usize| is_of(&scope.columns[at], table);
             // The columns speak for themselves of the values that they are compared with here.
-            let clocks = warnings::gather(|| self.clock_columns(&scope, &table.definition, &values, own)).0;
+            let clocks = || self.clock_columns(&scope, &table.definition, &values, own);
+            let clocks = warnings::gather(|| keeping_warned(false, clocks)).0;
             for (at, value) in clocks? {
                 values[at] = Some(value);
                 assigned.push(at);

@@ -6,7 +6,7 @@ use super::errors::wrong_columns;
 use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
 use super::scope::ColumnName;
 use crate::analyzer::compare::{Comparison, balanced};
-use crate::analyzer::fold::call;
+use crate::analyzer::fold::{call, keeping_warned};
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Collated, Family, Typed};
 use crate::functions::arithmetic::Operation;
@@ -681,14 +681,15 @@ impl Binder<'_> {
     fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Typed, SqlError> {
         let value = self.value(&typed.value.value)?;
         let text = value.as_text_literal().unwrap_or_default().to_string();
-        let (converted, name) = match &typed.data_type {
-            ast::DataType::Date => (self.rules.date(value)?, "DATE"),
+        // One that is none is an error here and now, be it reached or not.
+        let (converted, name) = keeping_warned(false, || match &typed.data_type {
+            ast::DataType::Date => Ok((self.rules.date(value)?, "DATE")),
             ast::DataType::Timestamp(..) | ast::DataType::Datetime(_) => {
-                (self.rules.datetime(value)?, "DATETIME")
+                Ok((self.rules.datetime(value)?, "DATETIME"))
             }
-            ast::DataType::Time(..) => (self.rules.time(value)?, "TIME"),
-            other => return Err(SqlError::unsupported(format_args!("{other} literal"))),
-        };
+            ast::DataType::Time(..) => Ok((self.rules.time(value)?, "TIME")),
+            other => Err(SqlError::unsupported(format_args!("{other} literal"))),
+        })?;
         if converted.is_null_literal() {
             return Err(SqlError::new(
                 ErrorKind::InvalidDateTime,

@@ -63,6 +63,7 @@ pub use row_rules::RowRules;
 pub(crate) use row_rules::{check_rules, mentions, refuse_dependent};
 pub use views::{BoundView, bind_view, describe_view};
 
+use crate::analyzer::fold::keeping_warned;
 use crate::functions::warnings;
 use crate::statement::{Delete, DeleteJoined, Update, UpdateJoined};
 use binder::{Binder, Env, Output, Rows, planning};
@@ -158,6 +159,21 @@ pub fn bind_query(query: &ast::Query, ctx: &BindContext<'_>) -> Result<BoundQuer
     bound.map(|bound: BoundQuery| BoundQuery { warnings, ..bound })
 }
 
+/// The same of a query whose rows are written to a table. In the strict modes, unless the statement says IGNORE, what
+/// its constants raise comes where a row reaches them.
+pub fn bind_written_query(
+    query: &ast::Query,
+    ctx: &BindContext<'_>,
+    ignore: bool,
+) -> Result<BoundQuery, SqlError> {
+    writing(ctx, ignore, || bind_query(query, ctx))
+}
+
+/// Binds what a statement writes to a table.
+fn writing<T>(ctx: &BindContext<'_>, ignore: bool, bind: impl FnOnce() -> T) -> T {
+    keeping_warned(!ignore && ctx.session.modes.strict, bind)
+}
+
 /// One row of expressions that need no table of their own: SELECT without FROM.
 pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<BoundQuery, SqlError> {
     let mut binder = Binder::new(ctx);
@@ -197,7 +213,7 @@ pub fn evaluate_assigned(
 ) -> Result<(Value, SqlType), SqlError> {
     let mut binder = Binder::new(ctx);
     binder.rules.strict_division = !ignore && ctx.session.modes.strict_division;
-    evaluate_by(binder, expr)
+    writing(ctx, ignore, || evaluate_by(binder, expr))
 }
 
 fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlType), SqlError> {
@@ -217,20 +233,20 @@ fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlTy
 pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     let mut binder = Binder::new(ctx);
     binder.rules.strict_division = !update.ignore && ctx.session.modes.strict_division;
-    warned(|| binder.update(update))
+    warned(|| writing(ctx, update.ignore, || binder.update(update)))
 }
 
 /// UPDATE of a join: only tables with assigned columns are in the result.
 pub fn bind_update_joined(update: &UpdateJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    warned(|| Binder::new(ctx).update_joined(update))
+    warned(|| writing(ctx, update.ignore, || Binder::new(ctx).update_joined(update)))
 }
 
 pub fn bind_delete_source(delete: &Delete, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    warned(|| Binder::new(ctx).delete(delete))
+    warned(|| writing(ctx, delete.ignore, || Binder::new(ctx).delete(delete)))
 }
 
 pub fn bind_delete_joined(delete: &DeleteJoined, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
-    warned(|| Binder::new(ctx).delete_joined(delete))
+    warned(|| writing(ctx, delete.ignore, || Binder::new(ctx).delete_joined(delete)))
 }
 
 fn warned(bind: impl FnOnce() -> Result<BoundChange, SqlError>) -> Result<BoundChange, SqlError> {

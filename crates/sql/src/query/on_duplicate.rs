@@ -12,6 +12,7 @@ use super::context::BindContext;
 use super::from::has_subquery;
 use super::row_rules::{Compiled, RowRules, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
+use crate::analyzer::fold::keeping_warned;
 use crate::analyzer::{Collated, Typed};
 use crate::convert::Context;
 use crate::functions::warnings::{self, Warning};
@@ -40,7 +41,7 @@ struct Change {
 pub struct OnDuplicateUpdate {
     definition: Arc<TableDef>,
     changes: Vec<Change>,
-    /// What constants in the assignments raised, which counts where a row is changed.
+    /// What constants in the assignments raised and is no error, which counts where a row is changed.
     pub warnings: Vec<Warning>,
 }
 
@@ -71,6 +72,14 @@ impl OnDuplicateUpdate {
 
 /// Binds the assignments of an INSERT.
 pub fn bind_on_duplicate(
+    insert: &Insert,
+    definition: &Arc<TableDef>,
+    ctx: &BindContext<'_>,
+) -> Result<OnDuplicateUpdate, SqlError> {
+    super::writing(ctx, insert.ignore, || assignments(insert, definition, ctx))
+}
+
+fn assignments(
     insert: &Insert,
     definition: &Arc<TableDef>,
     ctx: &BindContext<'_>,
@@ -116,7 +125,8 @@ pub fn bind_on_duplicate(
         values[at] = Some(value?);
         of_constants.extend(raised);
     }
-    for (at, value) in binder.clock_columns(&scope, definition, &values, |at| at < width)? {
+    let clocks = keeping_warned(false, || binder.clock_columns(&scope, definition, &values, |at| at < width));
+    for (at, value) in clocks? {
         values[at] = Some(value);
     }
     let table = row_scope(definition, name, name, database);

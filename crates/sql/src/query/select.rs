@@ -8,6 +8,7 @@ use super::from::{Source, filter};
 use super::locking::Places;
 use super::scope::{ColumnName, Origin, Scope};
 use crate::analyzer::convert::{Rules, order_value};
+use crate::analyzer::fold::{is_kept_constant, keeps_warned, with_constant_parts};
 use crate::analyzer::{Collated, Typed};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -73,8 +74,12 @@ impl Binder<'_> {
         let mut plan = source.plan;
         if let Some(condition) = &select.selection {
             let condition = self.expr(condition, Env::new(&scope, Clause::Where))?;
-            let condition = self.rules.condition(condition)?;
-            plan = filter(plan, condition.expr)?;
+            let mut condition = self.rules.condition(condition)?.expr;
+            // A subquery may stand where no row comes to.
+            if self.outer.is_empty() {
+                condition = with_constant_parts(condition);
+            }
+            plan = filter(plan, condition)?;
         }
         if has_rollup(&select.group_by) {
             // Rows of all values together have NULL for them.
@@ -136,6 +141,17 @@ impl Binder<'_> {
             }
         }
         plan = add_windows(plan, &mut items, &mut keys)?;
+        // Where what is computed may be an error, a LIMIT comes before it, if the order is one of columns that are there.
+        let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
+        let is_free = !distinct && extra.is_empty() && self.outer.is_empty();
+        if keeps_warned()
+            && is_free
+            && keys.iter().all(|key| is_column(&key.expr))
+            && !items.iter().all(|item| is_column(&item.value.expr))
+        {
+            let sorts = keys.drain(..).map(Key::sort).collect::<Result<_, _>>()?;
+            plan = sort(plan, sorts);
+        }
         finish(&self.rules, plan, items, keys, distinct, extra)
     }
 
@@ -267,7 +283,8 @@ impl Binder<'_> {
             return Ok(Some(item_at(items, place, Clause::Order)?.value.clone()));
         }
         let value = self.expr(&key.expr, env)?;
-        Ok(if value.as_literal().is_some() { None } else { Some(value) })
+        let constant = value.as_literal().is_some() || is_kept_constant(&value.expr);
+        Ok(if constant { None } else { Some(value) })
     }
 
     fn grouped(
@@ -302,7 +319,7 @@ impl Binder<'_> {
                 },
                 None => {
                     let value = self.expr(&key.expr, Env::new(&scope, Clause::Order))?;
-                    if value.as_literal().is_some() {
+                    if value.as_literal().is_some() || is_kept_constant(&value.expr) {
                         continue;
                     }
                     value

@@ -49,6 +49,41 @@ fn delete_joined(text: &str) -> Result<String, SqlError> {
 }
 
 #[test]
+fn constants_warn_where_a_row_reaches_them() {
+    let bound = |text: &str| {
+        let Statement::Update(update) = crate::parse::parse_one(text).unwrap().statement else {
+            panic!("{text}")
+        };
+        bind_update_source(&update, &context(text)).unwrap()
+    };
+    // What binding raises, and what the rows do.
+    for (text, of_binding, of_rows) in [
+        ("UPDATE orders SET amount = IF(id > 1000, 'x' + 1, 2)", 0, 0),
+        ("UPDATE orders SET amount = IF(id = 3, 'x' + 1, 2)", 0, 1),
+        ("UPDATE orders SET amount = COALESCE(2, 'x' + 1)", 0, 0),
+        ("UPDATE orders SET amount = 'x' + 1 WHERE id > 1000", 0, 0),
+        ("UPDATE orders SET amount = 'x' + 1 WHERE id IN (1, 3)", 0, 2),
+        ("UPDATE orders SET amount = 'x' + 1 ORDER BY 'y' + 1", 0, 5),
+        ("UPDATE orders SET amount = 1 WHERE 'x' + 1 = 1 AND id = 3", 1, 0),
+        ("UPDATE orders SET amount = 1 WHERE id > 1000 AND 'x' + 1 = 2 AND 'y' + 1 = 1", 1, 0),
+        ("UPDATE orders SET amount = 1 WHERE id > 1000 OR 'x' + 1 = 2", 0, 5),
+        ("UPDATE IGNORE orders SET amount = IF(id > 1000, 'x' + 1, 2)", 1, 0),
+    ] {
+        let bound = bound(text);
+        let raised = bound.warnings.len() + bound.of_assigned.len();
+        let (_, heard) = warnings::gather(|| evaluated(bound.plan));
+        assert_eq!((raised, heard.len()), (of_binding, of_rows), "{text}");
+    }
+}
+
+/// Optimizes and runs a plan on this thread.
+fn evaluated(plan: LogicalPlan) {
+    let config = datafusion::prelude::SessionConfig::new().with_target_partitions(1);
+    let frame = DataFrame::new(SessionContext::new_with_config(config).state(), plan);
+    RUNTIME.block_on(frame.collect()).unwrap();
+}
+
+#[test]
 fn updates() {
     for (text, expected, assigned) in [
         ("UPDATE orders SET amount = amount * 2 WHERE id = 3", "3,102,3,3,4.00,b", vec![2]),
