@@ -209,6 +209,9 @@ impl State {
                     differ = or(&differ, &differs(old, new.column(*place))?).map_err(SqlError::internal)?;
                 }
                 let (refs, new) = only(&found.refs, new, &differ)?;
+                // As MySQL has it, the rules of the table are for rows that change.
+                let new =
+                    self.judging(ignore, |_| sql::query::with_rules(def, new, &table.assigned, &context))?;
                 done.changed += refs.len() as u64;
                 changes.push((partition, refs, new));
             }
@@ -315,7 +318,8 @@ impl State {
         Ok(())
     }
 
-    /// New rows, whose columns begin at `first`, with every column of its own type.
+    /// Changed rows, whose columns begin at `first`, with every column of its own type. What the table computes is still
+    /// as it was.
     /// `before`: how many rows came before these, for messages.
     fn convert_rows(
         &self,
@@ -326,7 +330,7 @@ impl State {
         context: &Context,
     ) -> Result<RecordBatch> {
         let schema = rows.schema();
-        let mut columns = def
+        let columns = def
             .columns
             .iter()
             .zip(rows.columns().iter().zip(schema.fields()).skip(first))
@@ -334,9 +338,6 @@ impl State {
                 sql::convert::convert_column(array, field, column, context, before + 1)
             })
             .collect::<Result<Vec<_>>>()?;
-        if let Some(rules) = sql::query::RowRules::of(def, context)? {
-            rules.apply(&mut columns, &[], rows.num_rows())?;
-        }
         RecordBatch::try_new(sql::rows::table_schema(def), columns).map_err(SqlError::internal)
     }
 

@@ -181,10 +181,14 @@ impl State {
         let old = take(&met.existing, firsts().map(|at| at as u32).collect())?;
         let new = take(new, in_the_way.keys().copied().collect())?;
         let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
-        let changed =
-            self.judging(ignore, |state| update.apply(&old, &new, &state.assign_context(ignore)))?;
-        let differ = rows_differ(&old, &changed)?;
-        let (kept, changed) = only(&refs, changed, &differ)?;
+        let context = self.assign_context(ignore);
+        // As MySQL has it, the rules of the table are for rows that change.
+        let (kept, changed) = self.judging(ignore, |_| {
+            let assigned = update.assign(&old, &new, &context)?;
+            let differ = rows_differ(&old, &assigned)?;
+            let (kept, changed) = only(&refs, assigned, &differ)?;
+            Ok((kept, update.complete(changed, &context)?))
+        })?;
         let updated = kept.len() as u64;
         self.write_changed(def, vec![(partition, kept, changed)]).await?;
         Ok(Written { updated, same: refs.len() as u64 - updated, ..Written::default() })

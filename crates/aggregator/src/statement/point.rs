@@ -188,7 +188,10 @@ impl State {
                 Work::SelectFew { conditions, slice: select.slice(&parameters, &context)? }
             }
             (PointStatement::Insert, Statement::Insert(insert)) => {
-                Work::Insert(sql::point::new_rows(insert, def, &parameters, &context)?)
+                // What the table computes of the rows may warn: the plan says whether that is an error.
+                let rows = || sql::point::new_rows(insert, def, &parameters, &context);
+                let (rows, heard) = sql::convert::hear_all(rows);
+                Work::Insert(rows.filter(|_| heard.is_empty())?)
             }
             (PointStatement::Update(update), _) => {
                 let values = update.values(def, &parameters, &context)?;

@@ -174,6 +174,8 @@ impl State {
         let places = rebuild.copied.iter().map(|copied| copied.place).collect();
         let target = self.judging(false, |_| Target::of_places(rebuild.filled.clone(), places, &context))?;
         let mut writers = BulkWriters::new(self, rebuild.filled.clone());
+        // What the old table computed of its rows it has taken before.
+        let known_rules = !rebuild.has_new_rules;
         let (mut seen, mut greatest) = (0, None);
         while let Some(batch) = stream.next().await {
             let batch = batch?;
@@ -183,7 +185,7 @@ impl State {
             if let Some(refused) = &rebuild.refused {
                 return Err(refused.clone());
             }
-            let rows = self.judging(false, |_| complete(&target, &batch, &context, seen + 1))?;
+            let rows = self.judging(known_rules, |_| complete(&target, &batch, &context, seen + 1))?;
             seen += batch.num_rows() as u64;
             greatest = greatest.max(rows.greatest_given(new));
             let rows = self.number_rows(&rebuild.filled, rows).await?;

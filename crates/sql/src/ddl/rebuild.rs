@@ -47,6 +47,8 @@ pub struct Rebuild {
     pub refused: Option<SqlError>,
     /// Columns by which the rows are to come, so that their numbers follow: those of the old primary key.
     pub ordered: Vec<String>,
+    /// The new table computes or asks of its rows what the old one did not.
+    pub has_new_rules: bool,
 }
 
 impl Rebuild {
@@ -93,7 +95,8 @@ impl Rebuild {
         if filled.auto_increment().is_some() {
             ordered = old.shown_columns(&old.primary_key).map(|column| column.name.clone()).collect();
         }
-        Rebuild { copied, filled: Arc::new(filled), refused, ordered }
+        let has_new_rules = has_new_rules(old, new);
+        Rebuild { copied, filled: Arc::new(filled), refused, ordered, has_new_rules }
     }
 
     /// An error of a row, in the words that it has for a row that was there before.
@@ -139,6 +142,24 @@ impl Rebuild {
         };
         format!("SELECT {values} FROM {}.{}{order}", super::quote_name(database), super::quote_name(table))
     }
+}
+
+fn has_new_rules(old: &TableDef, new: &TableDef) -> bool {
+    let has_computed = |expression: &str| {
+        old.columns.iter().any(|column| match &column.default {
+            ColumnDefault::Generated { expression: known, .. } => known == expression,
+            _ => false,
+        })
+    };
+    let is_new = new.columns.iter().any(|column| match &column.default {
+        ColumnDefault::Generated { expression, .. } => !has_computed(expression),
+        ColumnDefault::Expression(_) => old.column(column.id).is_none(),
+        _ => false,
+    });
+    is_new
+        || new.checks.iter().filter(|check| check.enforced).any(|check| {
+            !old.checks.iter().any(|known| known.enforced && known.expression == check.expression)
+        })
 }
 
 fn no_value(name: &str, ty: SqlType) -> SqlError {

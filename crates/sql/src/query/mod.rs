@@ -59,7 +59,7 @@ pub use momentary::{Momentary, momentary, note_momentary};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
 pub use open::{Open, OpenQuery, bind_open};
 pub use readable::ReadableColumns;
-pub use row_rules::RowRules;
+pub use row_rules::{RowRules, with_rules};
 pub(crate) use row_rules::{check_rules, mentions, refuse_dependent};
 pub use views::{BoundView, bind_view, describe_view};
 

@@ -10,7 +10,7 @@ use super::binder::{Binder, planning};
 use super::change::assigned_column;
 use super::context::BindContext;
 use super::from::has_subquery;
-use super::row_rules::{Compiled, RowRules, compiled};
+use super::row_rules::{Compiled, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::fold::keeping_warned;
 use crate::analyzer::{Collated, Typed};
@@ -46,8 +46,9 @@ pub struct OnDuplicateUpdate {
 }
 
 impl OnDuplicateUpdate {
-    /// What the rows `old` become, each by the row of `new` beside it; all columns.
-    pub fn apply(
+    /// What is assigned to the rows `old`, each by the row of `new` beside it; all columns, of which those that follow
+    /// from others are still the old ones.
+    pub fn assign(
         &self,
         old: &RecordBatch,
         new: &RecordBatch,
@@ -63,10 +64,13 @@ impl OnDuplicateUpdate {
         for Change { place, value } in &self.changes {
             columns[*place] = value.column(&pairs, &self.definition.columns[*place], context)?;
         }
-        if let Some(rules) = RowRules::of(&self.definition, context)? {
-            rules.apply(&mut columns, &[], pairs.num_rows())?;
-        }
         RecordBatch::try_new(crate::rows::table_schema(&self.definition), columns).map_err(SqlError::internal)
+    }
+
+    /// Such rows with what follows from the assignments.
+    pub fn complete(&self, rows: RecordBatch, context: &Context) -> Result<RecordBatch, SqlError> {
+        let assigned: Vec<usize> = self.changes.iter().map(|change| change.place).collect();
+        super::with_rules(&self.definition, rows, &assigned, context)
     }
 }
 

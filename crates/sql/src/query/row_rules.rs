@@ -21,6 +21,7 @@ use datafusion::logical_expr::TableSource;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use sqlparser::ast::{self, Visit, Visitor};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -46,6 +47,11 @@ impl Compiled {
         let value = value.into_array(rows.num_rows()).map_err(planning)?;
         let field = self.field.clone().with_data_type(value.data_type().clone());
         convert_column(&value, &field, column, context, 1)
+    }
+
+    /// Whether it looks at any of these columns.
+    fn reads_any(&self, places: &[usize]) -> bool {
+        collect_columns(&self.value).iter().any(|column| places.contains(&column.index()))
     }
 }
 
@@ -143,17 +149,58 @@ impl RowRules {
     pub fn apply(&self, columns: &mut [ArrayRef], left_out: &[usize], rows: usize) -> Result<(), SqlError> {
         let defaults = self.defaults.iter().filter(|(place, _)| left_out.contains(place));
         for (place, value) in defaults.chain(&self.generated) {
-            let batch = self.batch(columns, rows)?;
-            columns[*place] = value.column(&batch, &self.definition.columns[*place], &self.context)?;
+            self.compute(columns, *place, value, rows)?;
         }
+        self.check(columns, self.checks.iter(), rows)
+    }
+
+    /// The same for rows that were there, of which the columns at the places `assigned` changed: what does not follow
+    /// from these is as it was.
+    pub fn apply_again(
+        &self,
+        columns: &mut [ArrayRef],
+        assigned: &[usize],
+        rows: usize,
+    ) -> Result<(), SqlError> {
+        let mut changed = assigned.to_vec();
+        for (place, value) in &self.generated {
+            if value.reads_any(&changed) {
+                self.compute(columns, *place, value, rows)?;
+                changed.push(*place);
+            }
+        }
+        let checks = self.checks.iter().filter(|(_, check)| check.reads_any(&changed));
+        self.check(columns, checks, rows)
+    }
+
+    fn compute(
+        &self,
+        columns: &mut [ArrayRef],
+        place: usize,
+        value: &Compiled,
+        rows: usize,
+    ) -> Result<(), SqlError> {
+        let batch = self.batch(columns, rows)?;
+        columns[place] = value.column(&batch, &self.definition.columns[place], &self.context)?;
+        Ok(())
+    }
+
+    /// Makes the keys of collations, and asks these constraints.
+    fn check<'r>(
+        &self,
+        columns: &mut [ArrayRef],
+        checks: impl Iterator<Item = &'r (String, Compiled)>,
+        rows: usize,
+    ) -> Result<(), SqlError> {
         for (place, text, collation) in &self.keys {
             columns[*place] = keys_of(&columns[*text], *collation)?;
         }
-        if self.checks.is_empty() {
+        let mut checks = checks.peekable();
+        if checks.peek().is_none() {
             return Ok(());
         }
         let batch = self.batch(columns, rows)?;
-        for (name, check) in &self.checks {
+        for (name, check) in checks {
             let kept = check.value.evaluate(&batch).map_err(planning)?;
             let kept = kept.into_array(rows).map_err(planning)?;
             let kept = kept.as_boolean_opt().ok_or_else(|| SqlError::internal("a condition that is none"))?;
@@ -173,6 +220,22 @@ impl RowRules {
         RecordBatch::try_new_with_options(self.schema.clone(), columns.to_vec(), &options)
             .map_err(SqlError::internal)
     }
+}
+
+/// Rows of a table, of which the columns at the places `assigned` changed, with what the table computes of these.
+pub fn with_rules(
+    definition: &Arc<TableDef>,
+    rows: RecordBatch,
+    assigned: &[usize],
+    context: &Context,
+) -> Result<RecordBatch, SqlError> {
+    if rows.num_rows() == 0 {
+        return Ok(rows);
+    }
+    let Some(rules) = RowRules::of(definition, context)? else { return Ok(rows) };
+    let mut columns = rows.columns().to_vec();
+    rules.apply_again(&mut columns, assigned, rows.num_rows())?;
+    RecordBatch::try_new(rows.schema(), columns).map_err(SqlError::internal)
 }
 
 fn unknown_in_check(check: &str, error: SqlError) -> SqlError {
@@ -250,7 +313,7 @@ fn with_row_binder(
     };
     let ctx = BindContext { tables: &NoSession, session, parameters: &[], text: "" };
     let mut binder = Binder::new(&ctx);
-    binder.rules.strict_division = true;
+    binder.rules.strict_division = !context.lenient;
     let mut scope = row_scope(definition, &definition.name, &definition.name, None);
     let mut fields = Vec::with_capacity(scope.columns.len());
     for column in &mut scope.columns {

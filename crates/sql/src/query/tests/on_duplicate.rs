@@ -19,7 +19,8 @@ fn updated(text: &str, new: &[(i32, Option<i32>)]) -> Result<String, SqlError> {
     )
     .unwrap();
     let old = table.batch.slice(0, new.num_rows());
-    let rows = update.apply(&old, &new, &Context { now: NOW, ..Context::fixed() })?;
+    let context = Context { now: NOW, ..Context::fixed() };
+    let rows = update.complete(update.assign(&old, &new, &context)?, &context)?;
     let printed_row = |row: usize| {
         let values = rows.columns().iter().map(|column| {
             printed(&ScalarValue::try_from_array(column, row).unwrap(), SqlType::DateTime { fsp: 0 })
