@@ -75,6 +75,21 @@ def test_who_waits_is_woken(server, name):
         second.connection.close()
 
 
+def test_a_released_lock_goes_through_many_that_wait(server, name):
+    with sessions(server) as (holder,):
+        assert take(holder, name) == 1
+        waiters = [
+            Statement(each, None, f"SELECT GET_LOCK('{name}', 60), RELEASE_LOCK('{name}')")
+            for each in [server, server.elsewhere] * 20
+        ]
+        with sessions(server) as (watcher,):
+            until("they wait", lambda: lines(watcher.cursor())[waiters[-2].id][6] == "User lock")
+        assert value(holder, "RELEASE_LOCK(%s)", name) == 1
+        for waiter in waiters:
+            assert waiter.end() is None and waiter.cursor.fetchall() == ((1, 1),)
+            waiter.connection.close()
+
+
 def test_a_wait_ends_with_its_time(server, name):
     with sessions(server, server.elsewhere) as (holder, other):
         assert take(holder, name) == 1

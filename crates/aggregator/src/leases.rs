@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use txn::lease::RENEW_MILLIS;
 use txn::{Registry, Renewal};
-use types::{NodeId, Timestamp, TxnId};
+use types::{NodeId, SqlError, Timestamp, TxnId};
 
 /// A renewal that takes longer is given up: the next one says more.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -92,12 +92,19 @@ impl Aggregator {
                 is_clean = matches!(cleaned, Ok(Ok(())));
             }
             while under_way.try_join_next().is_some() {}
-            for holder in aggregator.user_locks.compare(&*aggregator.metadata, &aggregator.processes) {
+            let left = aggregator.user_locks.compare(&*aggregator.metadata, &aggregator.processes);
+            if !left.is_empty() {
+                // One after the other: this node has few proposals under way at a time.
                 let metadata = aggregator.metadata.clone();
-                let release = async move { metadata.propose(Command::ReleaseLocks { holder }).await };
+                let release = async move {
+                    for holder in left {
+                        metadata.propose(Command::ReleaseLocks { holder }).await?;
+                    }
+                    Ok::<_, SqlError>(())
+                };
                 under_way.spawn(async move {
                     match tokio::time::timeout(RENEWAL_TIMEOUT, release).await {
-                        Ok(Ok(_)) => {}
+                        Ok(Ok(())) => {}
                         Ok(Err(error)) => tracing::debug!(%error, "user-level locks were not released"),
                         Err(_) => tracing::debug!("user-level locks were not released in time"),
                     }

@@ -10,14 +10,22 @@ use crate::processes::Processes;
 use catalog::{DETACHED_LOCKS_LIMIT, LockHolder, Metadata};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
-use types::NodeId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use types::{NodeId, Result, SqlError};
+
+/// So many sessions ask for locks at a time: the catalog keeps few proposals of a node, and a lock that is released
+/// wakes all that wait for it.
+const TAKING_AT_A_TIME: usize = 16;
 
 pub(crate) struct UserLocks {
     node: NodeId,
     /// A number that no earlier start had.
     start: u64,
     believed: Mutex<Believed>,
+    /// Who asks for a lock has one of its permits.
+    taking: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -29,9 +37,21 @@ struct Believed {
     detached: Option<Instant>,
 }
 
+impl Believed {
+    fn remove(&mut self, session: u64, name: &str) {
+        if let Some(names) = self.held.get_mut(&session) {
+            names.remove(name);
+            if names.is_empty() {
+                self.held.remove(&session);
+            }
+        }
+    }
+}
+
 impl UserLocks {
     pub(crate) fn new(node: NodeId, start: u64) -> UserLocks {
-        UserLocks { node, start, believed: Mutex::default() }
+        let taking = Arc::new(Semaphore::new(TAKING_AT_A_TIME));
+        UserLocks { node, start, believed: Mutex::default(), taking }
     }
 
     pub(crate) fn holder(&self, session: u64) -> LockHolder {
@@ -45,18 +65,27 @@ impl UserLocks {
 
     /// A lock is going to be released.
     pub(crate) fn releases(&self, session: u64, name: &str) {
+        self.believed.lock().remove(session, name);
+    }
+
+    /// A lock was released beside the session, which may have taken it again meanwhile.
+    pub(crate) fn released_beside(&self, session: u64, name: &str, metadata: &dyn Metadata) {
         let mut believed = self.believed.lock();
-        if let Some(names) = believed.held.get_mut(&session) {
-            names.remove(name);
-            if names.is_empty() {
-                believed.held.remove(&session);
-            }
+        // Only now: what is believed was in the catalog before.
+        let holder = self.holder(session);
+        if metadata.snapshot().user_lock(name).is_none_or(|lock| lock.holder != holder) {
+            believed.remove(session, name);
         }
     }
 
     /// All locks of a session are going to be released. Whether it has any.
     pub(crate) fn releases_all(&self, session: u64) -> bool {
         self.believed.lock().held.remove(&session).is_some()
+    }
+
+    /// What asking for a lock needs, for as long as it takes.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.taking.clone().acquire_owned().await.map_err(SqlError::internal)
     }
 
     pub(crate) fn has_any(&self, session: u64) -> bool {
@@ -97,9 +126,7 @@ mod tests {
     use super::*;
     use catalog::{Catalog, Command, CommandId, Outcome};
     use mysql_protocol::Ender;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use types::{Result, SqlError};
 
     #[derive(Default)]
     struct Fixed {

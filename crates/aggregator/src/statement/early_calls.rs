@@ -18,9 +18,9 @@ impl State {
         query: &ast::Query,
         parameters: Parameters<'_>,
     ) -> Result<Option<ast::Query>> {
-        if !sql::query::may_have_early_calls(query) {
-            return Ok(None);
-        }
+        let Some(before) = sql::query::query_before_calls(query)? else { return Ok(None) };
+        // What does not bind does nothing.
+        self.bind(&before, parameters).await?;
         let mut query = query.clone();
         for place in early_calls_of_query(&mut query) {
             *place = self.carry_out_call(place, parameters).await?;

@@ -3,10 +3,12 @@
 
 use super::query::Parameters;
 use crate::processes::Stage;
+use crate::server::Aggregator;
 use crate::session::State;
-use catalog::{Command, Outcome};
+use catalog::{Catalog, Command, Outcome};
 use sqlparser::ast;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use types::{ErrorKind, Result, SqlError, Value};
 
 /// The longest name, in characters.
@@ -32,12 +34,13 @@ impl State {
     pub(super) async fn get_lock(&mut self, name: String, seconds: i64) -> Result<Option<u64>> {
         let limit = u64::try_from(seconds).map_or(LONGEST_WAIT, Duration::from_secs).min(LONGEST_WAIT);
         self.process.stage(Stage::UserLock);
-        let taken = self.wait_for_lock(&name, limit).await;
+        let mut left_alone = false;
+        let taken = self.wait_for_lock(&name, limit, &mut left_alone).await;
         self.process.stage(Stage::Executing);
         let locks = &self.aggregator.user_locks;
         if matches!(taken, Ok(true)) {
             locks.taken(self.connection_id, &name);
-        } else if limit > Duration::ZERO && locks.has_any(self.connection_id) {
+        } else if !left_alone && limit > Duration::ZERO && locks.has_any(self.connection_id) {
             let (metadata, holder) = (self.aggregator.metadata.clone(), locks.holder(self.connection_id));
             let ended = async move { metadata.propose(Command::EndLockWait { holder }).await };
             if self.cancel.is_cancelled() {
@@ -49,47 +52,89 @@ impl State {
         taken.map(|taken| Some(u64::from(taken)))
     }
 
-    async fn wait_for_lock(&self, name: &str, limit: Duration) -> Result<bool> {
-        let metadata = &self.aggregator.metadata;
+    /// `left_alone`: becomes true where a task of its own ends what was begun.
+    async fn wait_for_lock(&self, name: &str, limit: Duration, left_alone: &mut bool) -> Result<bool> {
+        let (metadata, locks) = (&self.aggregator.metadata, &self.aggregator.user_locks);
         let deadline = tokio::time::Instant::now() + limit;
+        let holder = locks.holder(self.connection_id);
+        let is_held = |catalog: &Catalog| catalog.user_lock(name).is_some_and(|lock| lock.holder != holder);
+        let mut permitted = self.unless_cancelled(locks.permit()).await?;
         loop {
-            if self.try_lock(name, limit > Duration::ZERO).await? {
+            if self.try_lock(name, limit > Duration::ZERO, permitted, left_alone).await? {
                 return Ok(true);
             }
             let freed = async {
-                let mut catalog = metadata.snapshot();
-                while catalog.user_lock(name).is_some() {
-                    catalog = metadata.changed(catalog.version()).await?;
+                loop {
+                    let mut catalog = metadata.snapshot();
+                    while is_held(&catalog) {
+                        catalog = metadata.changed(catalog.version()).await?;
+                    }
+                    let permitted = locks.permit().await?;
+                    // All that wait are woken, and one of them may have it by now.
+                    if !is_held(&metadata.snapshot()) {
+                        return Ok(permitted);
+                    }
                 }
-                Ok(())
             };
             match tokio::time::timeout_at(deadline, self.unless_cancelled(freed)).await {
-                Ok(freed) => freed?,
+                Ok(freed) => permitted = freed?,
                 Err(_) => return Ok(false),
             }
         }
     }
 
     /// Takes the lock if nobody else has it. A statement that is cancelled meanwhile has not got it.
-    async fn try_lock(&self, name: &str, waits: bool) -> Result<bool> {
+    async fn try_lock(
+        &self,
+        name: &str,
+        waits: bool,
+        permitted: OwnedSemaphorePermit,
+        left_alone: &mut bool,
+    ) -> Result<bool> {
         self.check_cancelled()?;
         let metadata = self.aggregator.metadata.clone();
-        let holder = self.aggregator.user_locks.holder(self.connection_id);
+        let session = self.connection_id;
+        let holder = self.aggregator.user_locks.holder(session);
         let take = Command::TakeLock { name: name.to_string(), holder, waits };
-        let mut taking = tokio::spawn(async move { metadata.propose(take).await });
+        let mut taking = tokio::spawn(async move {
+            let taken = metadata.propose(take).await;
+            drop(permitted);
+            taken
+        });
         let reason = tokio::select! {
             biased;
             taken = &mut taking => {
-                return Ok(matches!(taken.map_err(SqlError::internal)??, Outcome::LockTaken));
+                let taken = taken.map_err(SqlError::internal).flatten();
+                let outcome = taken.inspect_err(|error| self.aggregator.end_unsure(session, error))?;
+                // What is answered may have been long ago, and the lock released since, as of one that is silent.
+                let catalog = self.aggregator.metadata.snapshot();
+                let has = catalog.user_lock(name).is_some_and(|lock| lock.holder == holder);
+                return Ok(matches!(outcome, Outcome::LockTaken) && has);
             }
             reason = self.cancel.cancelled() => reason,
         };
-        let (metadata, name) = (self.aggregator.metadata.clone(), name.to_string());
+        *left_alone = true;
+        let (aggregator, name) = (self.aggregator.clone(), name.to_string());
         tokio::spawn(async move {
-            if let Ok(Ok(Outcome::LockTaken)) = taking.await
-                && let Err(error) = metadata.propose(Command::ReleaseLock { name, holder }).await
-            {
-                tracing::warn!(%error, "a lock that nobody wants any more was not released");
+            let undone = async {
+                let metadata = &aggregator.metadata;
+                match taking.await.map_err(SqlError::internal).flatten() {
+                    Ok(Outcome::LockTaken) => {
+                        let release = Command::ReleaseLock { name: name.clone(), holder };
+                        if let Outcome::LockReleased { left: 0 } = metadata.propose(release).await? {
+                            aggregator.user_locks.released_beside(session, &name, &**metadata);
+                        }
+                    }
+                    Err(error) if error.kind != ErrorKind::UserLockDeadlock => return Err(error),
+                    _ => {}
+                }
+                if waits {
+                    metadata.propose(Command::EndLockWait { holder }).await?;
+                }
+                Ok::<_, SqlError>(())
+            };
+            if let Err(error) = undone.await {
+                aggregator.end_unsure(session, &error);
             }
         });
         Err(reason)
@@ -100,7 +145,8 @@ impl State {
         let (locks, session) = (&self.aggregator.user_locks, self.connection_id);
         locks.releases(session, &name);
         let release = Command::ReleaseLock { name: name.clone(), holder: locks.holder(session) };
-        Ok(match self.aggregator.metadata.propose(release).await? {
+        let released = self.aggregator.metadata.propose(release).await;
+        Ok(match released.inspect_err(|error| self.aggregator.end_unsure(session, error))? {
             Outcome::LockReleased { left } => {
                 if left > 0 {
                     locks.taken(session, &name);
@@ -116,7 +162,8 @@ impl State {
     pub(crate) async fn release_all_locks(&mut self) -> Result<u64> {
         self.aggregator.user_locks.releases_all(self.connection_id);
         let holder = self.aggregator.user_locks.holder(self.connection_id);
-        match self.aggregator.metadata.propose(Command::ReleaseLocks { holder }).await? {
+        let released = self.aggregator.metadata.propose(Command::ReleaseLocks { holder }).await;
+        match released.inspect_err(|error| self.aggregator.end_unsure(self.connection_id, error))? {
             Outcome::LocksReleased { count } => Ok(count),
             _ => Ok(0),
         }
@@ -127,7 +174,7 @@ impl State {
         if self.aggregator.user_locks.has_any(self.connection_id)
             && let Err(error) = self.release_all_locks().await
         {
-            // They are released when the aggregator finds them next.
+            // The session is ended, and they are released when the aggregator finds them next.
             tracing::warn!(%error, "the user-level locks of a session were not released");
         }
     }
@@ -139,6 +186,20 @@ impl State {
             Outcome::LockHeld(holder) => Ok(Some(holder.session)),
             _ => Ok(None),
         }
+    }
+}
+
+impl Aggregator {
+    /// Ends a session that cannot know what it holds, since a lock was perhaps taken or not released: what it leaves is
+    /// found and released ([`crate::user_locks`]).
+    fn end_unsure(&self, session: u64, error: &SqlError) {
+        // Nothing was taken.
+        if error.kind == ErrorKind::UserLockDeadlock {
+            return;
+        }
+        tracing::warn!(session, %error, "a session is ended, since it cannot know its user-level locks");
+        // An error: it has just ended by itself.
+        let _ = self.processes.kill(session, false);
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! They are found where they are evaluated once, whatever else is: in DO, in SET, and in the select list of a query
 //! without tables, outside of branches. There each becomes the literal of what it gave, from left to right. Where they
-//! stand elsewhere, binding meets and refuses them.
+//! stand elsewhere, binding meets and refuses them; and so what stands after SLEEP() or a subquery, which are only
+//! evaluated with the rest of the statement.
 
 use sqlparser::ast::{self, Visit, Visitor};
 use std::ops::ControlFlow;
@@ -83,7 +84,7 @@ pub(super) fn is_early(name: &str) -> bool {
 pub(super) fn refused(name: &str) -> SqlError {
     SqlError::unsupported(format_args!(
         "{name}() in this place: it works in DO, in SET and in a SELECT without tables, WHERE and LIMIT, outside of \
-         branches"
+         branches and not after SLEEP() or a subquery"
     ))
 }
 
@@ -117,14 +118,14 @@ pub fn has_early_calls(expr: &ast::Expr) -> bool {
 
 /// The calls of an expression that is evaluated once, in their order.
 pub fn early_calls(expr: &mut ast::Expr) -> Vec<&mut ast::Expr> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     find(expr, DEPTH, &mut found);
-    found
+    found.calls
 }
 
 /// The calls in the select list of a query, in their order.
 pub fn early_calls_of_query(query: &mut ast::Query) -> Vec<&mut ast::Expr> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     if evaluates_once(query)
         && let ast::SetExpr::Select(select) = query.body.as_mut()
     {
@@ -134,7 +135,7 @@ pub fn early_calls_of_query(query: &mut ast::Query) -> Vec<&mut ast::Expr> {
             }
         }
     }
-    found
+    found.calls
 }
 
 /// Whether [`early_calls_of_query`] may find any.
@@ -163,6 +164,41 @@ pub fn without_early_calls(query: &ast::Query) -> Option<ast::Query> {
     Some(query)
 }
 
+/// A query that binds if the query does whose calls are to be carried out: it selects the arguments of these too.
+/// `None`: it has none. Error: 1582.
+pub fn query_before_calls(query: &ast::Query) -> Result<Option<ast::Query>, SqlError> {
+    if !may_have_early_calls(query) {
+        return Ok(None);
+    }
+    let mut query = query.clone();
+    let mut arguments = Vec::new();
+    set_aside(early_calls_of_query(&mut query), &mut arguments)?;
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.projection.extend(arguments.into_iter().map(ast::SelectItem::UnnamedExpr));
+    }
+    Ok(Some(query))
+}
+
+fn set_aside(calls: Vec<&mut ast::Expr>, arguments: &mut Vec<ast::Expr>) -> Result<(), SqlError> {
+    for place in calls {
+        let of_call = match EarlyCall::of(place)? {
+            EarlyCall::GetLock { name, timeout } => vec![name, timeout],
+            EarlyCall::ReleaseLock { name }
+            | EarlyCall::IsFreeLock { name }
+            | EarlyCall::IsUsedLock { name } => vec![name],
+            // Its expression is bound when it is evaluated, if ever.
+            EarlyCall::Benchmark { count, .. } => vec![count],
+            EarlyCall::ReleaseAllLocks => Vec::new(),
+        };
+        *place = early_result(None);
+        for mut argument in of_call {
+            set_aside(early_calls(&mut argument), arguments)?;
+            arguments.push(argument);
+        }
+    }
+    Ok(())
+}
+
 /// Whether a query has one row of expressions, whatever these are.
 fn evaluates_once(query: &ast::Query) -> bool {
     let ast::SetExpr::Select(select) = query.body.as_ref() else { return false };
@@ -185,13 +221,62 @@ fn evaluates_once(query: &ast::Query) -> bool {
         && !is_grouped
 }
 
-fn find<'a>(expr: &'a mut ast::Expr, depth: usize, found: &mut Vec<&'a mut ast::Expr>) {
+/// Whether an expression has SLEEP() or a subquery in it, other than in calls that are carried out early.
+fn has_later(expr: &ast::Expr) -> bool {
+    #[derive(Default)]
+    struct Finder {
+        calls: usize,
+    }
+    impl Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+            if self.calls == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+            match called(expr) {
+                Some((name, _)) if is_early(&name) => self.calls += 1,
+                Some((name, _)) if name == "SLEEP" && self.calls == 0 => return ControlFlow::Break(()),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+            if call(expr).is_some() {
+                self.calls -= 1;
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    expr.visit(&mut Finder::default()).is_break()
+}
+
+#[derive(Default)]
+struct Found<'a> {
+    calls: Vec<&'a mut ast::Expr>,
+    /// What comes now is evaluated after something that is not evaluated early.
+    is_over: bool,
+}
+
+/// Finds the calls in an expression, as far as they come before SLEEP() and subqueries.
+fn find<'a>(expr: &'a mut ast::Expr, depth: usize, found: &mut Found<'a>) {
+    if found.is_over {
+        return;
+    }
+    let is_over = has_later(expr);
+    find_within(expr, depth, found);
+    found.is_over |= is_over;
+}
+
+fn find_within<'a>(expr: &'a mut ast::Expr, depth: usize, found: &mut Found<'a>) {
     use ast::{BinaryOperator as B, Expr as E};
     if depth == 0 {
         return;
     }
     if call(expr).is_some() {
-        found.push(expr);
+        found.calls.push(expr);
         return;
     }
     let branches = called(expr).is_some_and(|(name, _)| BRANCHING.contains(&name.as_str()));
@@ -271,6 +356,12 @@ mod tests {
             ("SELECT GET_LOCK('a', 1) LIMIT 0", vec![]),
             ("SELECT GET_LOCK('a', 1) UNION SELECT 1", vec![]),
             ("SELECT (SELECT GET_LOCK('a', 1))", vec![]),
+            ("SELECT GET_LOCK('a', 1), SLEEP(1), RELEASE_LOCK('a')", vec!["GET_LOCK('a', 1)"]),
+            ("SELECT (SELECT 1), GET_LOCK('a', 1)", vec![]),
+            (
+                "SELECT GET_LOCK((SELECT 'a'), 1), IS_FREE_LOCK('a') + sleep(1) + IS_FREE_LOCK('b')",
+                vec!["GET_LOCK((SELECT 'a'), 1)", "IS_FREE_LOCK('a')"],
+            ),
         ] {
             let mut query = query(text);
             let found: Vec<String> =
@@ -280,6 +371,11 @@ mod tests {
         assert!(!may_have_early_calls(&query("SELECT 'GET_LOCK(1)', get_locks(1)")));
         let described = without_early_calls(&query("SELECT GET_LOCK(?, ?) + 1")).unwrap();
         assert_eq!(described.to_string(), "SELECT CAST(NULL AS SIGNED) + 1");
+        let before = query_before_calls(&query("SELECT GET_LOCK(IS_FREE_LOCK('b'), 1)")).unwrap().unwrap();
+        assert_eq!(
+            before.to_string(),
+            "SELECT CAST(NULL AS SIGNED), CAST('b' AS CHAR), CAST(CAST(NULL AS SIGNED) AS CHAR), CAST(1 AS SIGNED)"
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use context::{
 };
 pub use early::{
     EarlyCall, early_calls, early_calls_of_query, early_result, has_early_calls, may_have_early_calls,
-    without_early_calls,
+    query_before_calls, without_early_calls,
 };
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
