@@ -73,17 +73,39 @@ impl OptimizerRule for CarefulPushDown {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        // The rule makes one filter of several by itself, and goes on with what lies below them.
+        let Transformed { data: plan, transformed: merged, .. } = with_one_filter(plan)?;
         if let LogicalPlan::Filter(filter) = &plan
             && let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref()
             && aggregate.group_expr.iter().all(|key| matches!(key, Expr::GroupingSet(_)))
         {
-            return Ok(Transformed::no(plan));
+            return Ok(Transformed::new_transformed(plan, merged));
         }
-        match plan {
-            LogicalPlan::Filter(filter) if is_json_table(&filter.input) => push_below(filter),
-            plan => self.0.rewrite(plan, config),
-        }
+        let mut after = match plan {
+            LogicalPlan::Filter(filter) if is_json_table(&filter.input) => push_below(filter)?,
+            plan => self.0.rewrite(plan, config)?,
+        };
+        after.transformed |= merged;
+        Ok(after)
     }
+}
+
+/// A filter and those right below it as one, whose conditions come first.
+fn with_one_filter(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Filter(mut filter) = plan else { return Ok(Transformed::no(plan)) };
+    let mut merged = false;
+    while let LogicalPlan::Filter(below) = filter.input.as_ref() {
+        let mut conditions = split_conjunction_owned(below.predicate.clone());
+        for condition in split_conjunction_owned(filter.predicate.clone()) {
+            if condition.is_volatile() || !conditions.contains(&condition) {
+                conditions.push(condition);
+            }
+        }
+        let Some(condition) = conjunction(conditions) else { break };
+        filter = Filter::try_new(condition, below.input.clone())?;
+        merged = true;
+    }
+    Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), merged))
 }
 
 #[derive(Debug)]

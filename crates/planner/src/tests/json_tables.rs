@@ -65,3 +65,15 @@ fn random_numbers_are_of_each_row_that_is_made() {
     let below = text.split("JsonTableExec").nth(1).unwrap();
     assert!(text.contains("random()") && !below.contains("random()"), "{text}");
 }
+
+#[test]
+fn random_numbers_of_several_filters_are_of_each_row_too() {
+    let key = col("orders.o_orderkey").gt(lit(7i64));
+    for conditions in [[random().lt(lit(0.5)), key.clone()], [key, random().lt(lit(0.5))]] {
+        let [first, second] = conditions;
+        let text = planned(lateral().filter(first).unwrap().filter(second).unwrap());
+        let (above, below) = text.split_once("JsonTableExec").unwrap();
+        assert!(above.contains("random()") && !below.contains("random()"), "{text}");
+        assert!(below.contains("o_orderkey > 7") && !above.contains("> 7"), "{text}");
+    }
+}

@@ -73,36 +73,40 @@ impl Binder<'_> {
         before: &Scope,
         beside: &mut Option<Source>,
     ) -> Result<Source, SqlError> {
-        let mut took = false;
+        // What it took, which comes first in `left` from then on, but is no operand of its joins.
+        let mut taken: Option<Scope> = None;
         let mut left = match self.relation(&item.relation, before)? {
             Relation::Rows(source) => source,
             Relation::Lateral(table) => {
-                took = true;
                 let left = beside.take().ok_or_else(|| table.outside())?;
+                taken = Some(left.scope.clone());
                 self.with_json_table(left, table, false)?
             }
         };
         for join in &item.joins {
-            let visible = if took { left.scope.clone() } else { before.clone().join(left.scope.clone()) };
+            let visible = match taken {
+                Some(_) => left.scope.clone(),
+                None => before.clone().join(left.scope.clone()),
+            };
             match self.relation(&join.relation, &visible)? {
                 Relation::Rows(right) => {
                     few_enough(visible.relations.len() + right.scope.relations.len())?;
-                    if took && !keeps_left(&join.join_operator) {
+                    if taken.is_some() && !keeps_left(&join.join_operator) {
                         return Err(SqlError::unsupported(
                             "JSON_TABLE of a table before a comma, with RIGHT JOIN, FULL JOIN, USING or NATURAL \
                              JOIN behind it",
                         ));
                     }
-                    left = self.join(left, right, &join.join_operator)?;
+                    left = self.join(left, right, &join.join_operator, taken.as_ref())?;
                 }
                 Relation::Lateral(table) => {
                     few_enough(visible.relations.len() + 1)?;
                     if !table.is_of(&left.scope) {
-                        took = true;
                         let whole = beside.take().ok_or_else(|| table.outside())?;
+                        taken = Some(whole.scope.clone());
                         left = self.cross(whole, left)?;
                     }
-                    left = self.join_json_table(left, table, &join.join_operator)?;
+                    left = self.join_json_table(left, table, &join.join_operator, taken.as_ref())?;
                 }
             }
         }
@@ -380,11 +384,13 @@ impl Binder<'_> {
         Ok(Source { plan, scope: left.scope.join(right.scope) })
     }
 
+    /// `taken`: the scope that the left side's begins with, and ON does not see.
     fn join(
         &mut self,
         left: Source,
         right: Source,
         operator: &ast::JoinOperator,
+        taken: Option<&Scope>,
     ) -> Result<Source, SqlError> {
         use ast::JoinOperator as J;
         let (kind, constraint) = match operator {
@@ -397,8 +403,8 @@ impl Binder<'_> {
         };
         refuse_same_names(&left.scope, &right.scope)?;
         match constraint {
-            ast::JoinConstraint::None => self.join_on(left, right, kind, None),
-            ast::JoinConstraint::On(condition) => self.join_on(left, right, kind, Some(condition)),
+            ast::JoinConstraint::None => self.join_on(left, right, kind, None, taken),
+            ast::JoinConstraint::On(condition) => self.join_on(left, right, kind, Some(condition), taken),
             ast::JoinConstraint::Using(names) => {
                 let names = names.iter().map(|name| table_name(name).map(|(_, name)| name.to_string()));
                 let names = names.collect::<Result<Vec<_>, _>>()?;
@@ -424,8 +430,9 @@ impl Binder<'_> {
         right: Source,
         kind: JoinType,
         condition: Option<&ast::Expr>,
+        taken: Option<&Scope>,
     ) -> Result<Source, SqlError> {
-        let scope = left.scope.clone().join(right.scope.clone());
+        let scope = operands(left.scope.clone().join(right.scope.clone()), taken);
         let condition = match condition {
             None => None,
             Some(condition) => {
@@ -454,7 +461,7 @@ impl Binder<'_> {
         names: Vec<String>,
     ) -> Result<Source, SqlError> {
         if names.is_empty() {
-            return self.join_on(left, right, kind, None);
+            return self.join_on(left, right, kind, None, None);
         }
         if kind == JoinType::Full {
             return Err(SqlError::unsupported("FULL JOIN with USING"));
@@ -500,6 +507,14 @@ impl Binder<'_> {
         merged.append(&mut scope.columns);
         scope.columns = merged;
         Ok(Source { plan, scope })
+    }
+}
+
+/// What ON sees of the scope of a join: its operands.
+pub(super) fn operands(scope: Scope, taken: Option<&Scope>) -> Scope {
+    match taken {
+        Some(taken) => scope.without(taken),
+        None => scope,
     }
 }
 

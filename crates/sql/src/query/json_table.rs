@@ -4,7 +4,7 @@
 
 use super::binder::{Binder, Env, planning, project};
 use super::errors::Clause;
-use super::from::{Relation, Source, alias_name, filter, has_subquery, refuse_same_names};
+use super::from::{Relation, Source, alias_name, filter, has_subquery, operands, refuse_same_names};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
 use crate::analyzer::fold::cast;
 use crate::analyzer::{Collated, Typed};
@@ -121,12 +121,14 @@ impl Binder<'_> {
         Ok(Source { plan, scope: left.scope.join(table.scope) })
     }
 
-    /// A join with a table that is made of the rows of its left side.
+    /// A join with a table that is made of the rows of its left side. `taken`: the scope that the left side's
+    /// begins with, and ON does not see.
     pub(super) fn join_json_table(
         &mut self,
         left: Source,
         table: LateralJsonTable,
         operator: &ast::JoinOperator,
+        taken: Option<&Scope>,
     ) -> Result<Source, SqlError> {
         use ast::JoinOperator as J;
         let (outer, constraint) = match operator {
@@ -152,7 +154,8 @@ impl Binder<'_> {
         };
         let source = self.with_json_table(left, table, outer)?;
         let Some(condition) = condition else { return Ok(source) };
-        let bound = self.expr(condition, Env::new(&source.scope, Clause::On))?;
+        let scope = operands(source.scope.clone(), taken);
+        let bound = self.expr(condition, Env::new(&scope, Clause::On))?;
         let condition = self.rules.condition(bound)?.expr;
         if matches!(condition, Expr::Literal(ScalarValue::Boolean(Some(true)), _)) {
             return Ok(source);

@@ -196,6 +196,13 @@ impl Scope {
         self
     }
 
+    /// This scope without the one that it begins with.
+    pub(super) fn without(mut self, first: &Scope) -> Scope {
+        self.columns.drain(..first.columns.len().min(self.columns.len()));
+        self.relations.drain(..first.relations.len().min(self.relations.len()));
+        self
+    }
+
     /// All columns may be NULL: the outer side of a join.
     pub(super) fn nullable(mut self) -> Scope {
         for column in &mut self.columns {
