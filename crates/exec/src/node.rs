@@ -25,7 +25,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use sql::functions::warnings::pass_on;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,6 +34,9 @@ use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId};
 
 /// How long a pull waits for its query to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// So many bytes of keys wait for queries that have not come; what scans miss of more makes them slower, no more.
+const MOST_EARLY: usize = 32 << 20;
 
 /// What the stages of a query read on other nodes, and how long they may take.
 #[derive(Debug, Clone)]
@@ -64,6 +67,8 @@ pub struct StageNode {
     /// A part of a query has come.
     arrived: Notify,
     next_query: AtomicU64,
+    /// The bytes of keys that came before their query.
+    early: AtomicUsize,
     /// Held by each query that runs here without a part of its own, since no other node has any.
     alone: Arc<()>,
     me: Weak<StageNode>,
@@ -143,6 +148,7 @@ impl StageNode {
             queries: Mutex::default(),
             arrived: Notify::new(),
             next_query: AtomicU64::new(now),
+            early: AtomicUsize::new(0),
             alone: Arc::default(),
             me: me.clone(),
         })
@@ -440,11 +446,17 @@ impl StageService for StageNode {
             // The part has begun on the node that tells, and not yet here.
             None => {
                 let Ok(node) = self.own() else { return };
+                let bytes = told.sets.iter().flatten().map(Vec::len).sum::<usize>();
+                if self.early.fetch_add(bytes, Ordering::Relaxed) > MOST_EARLY {
+                    self.early.fetch_sub(bytes, Ordering::Relaxed);
+                    return;
+                }
                 self.executor.handle().spawn(async move {
                     match node.awaited(query, wanted).await {
                         Ok(part) => part.state.hear_keys(&told),
                         Err(error) => tracing::debug!(%error, "keys of a join came for no query"),
                     }
+                    node.early.fetch_sub(bytes, Ordering::Relaxed);
                 });
             }
         }

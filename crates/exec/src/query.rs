@@ -298,24 +298,31 @@ impl QueryState {
     /// Starts the stage that feeds `exchange`, unless it has started; on other nodes, if this is the
     /// node that was asked. Other stages that are not here are started by whoever runs them.
     pub(crate) fn start(self: &Arc<Self>, exchange: ExchangeId, context: &Arc<TaskContext>) -> Result<()> {
-        let mut running = self.running.lock();
-        if running.ended {
-            self.stop.cancel.check()?;
-            return exec_err!("the query has ended");
-        }
-        let stage = self.stages.lock().remove(&exchange);
-        if let Some(stage) = stage {
-            for (partition, task) in stage.tasks.iter().copied().enumerate() {
-                let sender = self.transport.sender(exchange, task)?;
-                let work = run_task(self.clone(), stage.clone(), partition, task, sender, context.clone());
-                running.tasks.spawn_on(work, &self.runtime);
+        {
+            let mut running = self.running.lock();
+            if running.ended {
+                self.stop.cancel.check()?;
+                return exec_err!("the query has ended");
             }
-        } else if let Some(launcher) = self.launcher() {
-            for mut work in launcher.launch(exchange, &self.stop.cancel) {
-                // Begun at once, it leaves before what asks for the rows, and perhaps with it.
-                if (&mut work).now_or_never().is_none() {
+            let stage = self.stages.lock().remove(&exchange);
+            if let Some(stage) = stage {
+                for (partition, task) in stage.tasks.iter().copied().enumerate() {
+                    let sender = self.transport.sender(exchange, task)?;
+                    let work =
+                        run_task(self.clone(), stage.clone(), partition, task, sender, context.clone());
                     running.tasks.spawn_on(work, &self.runtime);
                 }
+                return Ok(());
+            }
+        }
+        let Some(launcher) = self.launcher() else { return Ok(()) };
+        // Begun at once, and under no lock, they leave before what asks for the rows, and perhaps with it.
+        let mut works = launcher.launch(exchange, &self.stop.cancel);
+        works.retain_mut(|work| work.now_or_never().is_none());
+        let mut running = self.running.lock();
+        if !running.ended {
+            for work in works {
+                running.tasks.spawn_on(work, &self.runtime);
             }
         }
         Ok(())

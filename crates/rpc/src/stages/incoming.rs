@@ -10,14 +10,15 @@ use arrow::array::RecordBatch;
 use exec::exchange::{ExchangeId, ExchangeReceiver};
 use exec::stages::failed;
 use exec::{Heard, StageService, hear, to_sql_error};
-use futures::ready;
 use futures::stream::StreamExt;
+use futures::{FutureExt, ready};
 use parking_lot::Mutex;
 use proto::stages as wire;
 use proto::stages::exchange_reply::Reply;
 use proto::stages::exchange_request::Request;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, mpsc, watch};
@@ -138,8 +139,10 @@ impl Incoming {
                     Err(error) => Some(error),
                 }
             };
+            let fails = AssertUnwindSafe(fails).catch_unwind();
             tokio::select! {
                 error = fails => {
+                    let error = error.unwrap_or_else(|_| Some(SqlError::internal("a part of a query panicked")));
                     let error = error.unwrap_or_else(|| SqlError::internal("a part of a query was lost"));
                     let reply = wire::ExchangeReply { number, reply: Some(Reply::Failed(to_wire(&error))) };
                     // When the caller has gone, nobody wants to know.
