@@ -38,12 +38,14 @@ pub struct Context {
     pub lenient: bool,
     /// So says the statement, by IGNORE.
     pub ignore: bool,
+    /// Divisions by zero are errors in what tables compute.
+    pub divisions_fail: bool,
 }
 
 impl Context {
     /// 1970 in UTC, for checks that do not depend on time.
     pub const fn fixed() -> Context {
-        Context { now: 0, zone: Zone::UTC, lenient: false, ignore: false }
+        Context { now: 0, zone: Zone::UTC, lenient: false, ignore: false, divisions_fail: true }
     }
 }
 

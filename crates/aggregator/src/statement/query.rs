@@ -202,13 +202,16 @@ impl Tables for CatalogTables {
 impl State {
     /// What conversions into a table's columns need of the session.
     pub(crate) fn convert_context(&self) -> sql::convert::Context {
-        sql::convert::Context { now: self.now, zone: self.variables.zone(), lenient: false, ignore: false }
+        let (now, zone) = (self.now, self.variables.zone());
+        let divisions_fail = self.modes().strict_division;
+        sql::convert::Context { now, zone, lenient: false, ignore: false, divisions_fail }
     }
 
     /// The same for values that a statement assigns, by the mode of the session. `ignore`: it says IGNORE.
     pub(crate) fn assign_context(&self, ignore: bool) -> sql::convert::Context {
         let lenient = ignore || !self.modes().strict;
-        sql::convert::Context { lenient, ignore, ..self.convert_context() }
+        let known = self.convert_context();
+        sql::convert::Context { lenient, ignore, divisions_fail: known.divisions_fail && !ignore, ..known }
     }
 
     /// Keeps the warnings that `body` raises for SHOW WARNINGS.
@@ -390,14 +393,15 @@ impl State {
 
     pub(crate) async fn select(&mut self, query: &ast::Query, parameters: Parameters<'_>) -> Result<Answer> {
         self.limit_time();
-        let limited = self.with_select_limit(query);
-        let query = limited.as_ref().unwrap_or(query);
         if let Some(query) = self.after_calls_of_query(query, parameters).await? {
+            let query = self.with_select_limit(&query).unwrap_or(query);
             let bound = self.bind(&query, parameters).await?;
             let columns = bound.columns.iter().map(column_meta).collect();
             let rows = self.start_reading(bound).await?;
             return Ok(self.rows_of(rows, columns));
         }
+        let limited = self.with_select_limit(query);
+        let query = limited.as_ref().unwrap_or(query);
         if let Some(answer) = self.select_open(query, parameters).await? {
             return Ok(answer);
         }

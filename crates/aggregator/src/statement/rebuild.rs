@@ -170,7 +170,8 @@ impl State {
         // Above the commit of everybody who changed the table.
         let ts = self.read_timestamp(&read).await?;
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;
-        let context = self.assign_context(false);
+        let mut context = self.assign_context(false);
+        context.divisions_fail &= rebuild.has_new_rules;
         let places = rebuild.copied.iter().map(|copied| copied.place).collect();
         let target = self.judging(false, |_| Target::of_places(rebuild.filled.clone(), places, &context))?;
         let mut writers = BulkWriters::new(self, rebuild.filled.clone());

@@ -199,6 +199,9 @@ pub(crate) fn with_constant_parts(condition: Expr) -> Expr {
     }
     let mut decided = false;
     let parts = split_conjunction(&condition).into_iter().map(|part| {
+        if let Expr::Literal(value, _) = part {
+            decided |= *value != ScalarValue::Boolean(Some(true));
+        }
         if decided || !is_kept_constant(part) {
             return part.clone();
         }

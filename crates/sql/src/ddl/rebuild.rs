@@ -156,7 +156,20 @@ fn has_new_rules(old: &TableDef, new: &TableDef) -> bool {
         ColumnDefault::Expression(_) => old.column(column.id).is_none(),
         _ => false,
     });
+    // What is computed of a column is another thing once that is of another type.
+    let retyped = |expression: &str| {
+        new.columns.iter().any(|column| {
+            old.column(column.id).is_some_and(|before| before.ty != column.ty)
+                && expression.to_lowercase().contains(&column.name.to_lowercase())
+        })
+    };
+    let generated = new.columns.iter().filter_map(|column| match &column.default {
+        ColumnDefault::Generated { expression, .. } => Some(expression),
+        _ => None,
+    });
+    let enforced = new.checks.iter().filter(|check| check.enforced).map(|check| &check.expression);
     is_new
+        || generated.chain(enforced).any(|expression| retyped(expression))
         || new.checks.iter().filter(|check| check.enforced).any(|check| {
             !old.checks.iter().any(|known| known.enforced && known.expression == check.expression)
         })

@@ -14,12 +14,20 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// Whether the strict modes make an error of it in a statement that writes to a table: of those that MySQL names
-    /// there the ones that values raise.
+    /// Whether the strict modes make an error of it in a statement that writes to a table.
     pub fn is_error_if_strict(&self) -> bool {
-        use ErrorKind as E;
-        matches!(
-            self.kind,
+        weight(self.kind) > 0
+    }
+}
+
+/// What a warning is to the strict modes: nothing, an error in some of them, or in all. Of those that MySQL names there
+/// these are the ones that values raise.
+fn weight(kind: ErrorKind) -> u8 {
+    use ErrorKind as E;
+    match kind {
+        E::DivisionByZero => 1,
+        _ if matches!(
+            kind,
             E::ColumnCannotBeNull
                 | E::WrongArguments
                 | E::CutListOfGroup
@@ -29,11 +37,14 @@ impl Warning {
                 | E::DataTruncated
                 | E::WrongValue
                 | E::NoDefaultForField
-                | E::DivisionByZero
                 | E::IncorrectValue
                 | E::DataTooLong
                 | E::WrongValueForFunction
-        )
+        ) =>
+        {
+            2
+        }
+        _ => 0,
     }
 }
 
@@ -73,17 +84,21 @@ impl Heard {
     fn add(&mut self, most: usize, kind: ErrorKind, message: impl FnOnce() -> String) {
         if self.warnings.len() < most {
             self.warnings.push(Warning { kind, message: message() });
-        } else if kind == ErrorKind::DivisionByZero {
-            self.more_divisions += 1;
-        } else if let Some(last) = self.warnings.last_mut()
-            && self.more == 0
-            && last.kind == ErrorKind::DivisionByZero
+            return;
+        }
+        // If there is one that the strict modes make an error of, one is among those that are kept.
+        let (own, is_lighter) = (weight(kind), |kept: &Warning| weight(kept.kind) < weight(kind));
+        let mut left_out = kind;
+        if own > 0
+            && self.warnings.iter().all(is_lighter)
+            && let Some(last) = self.warnings.last_mut()
         {
-            // If there is one that counts in every mode, one is among those that are kept.
+            left_out = last.kind;
             *last = Warning { kind, message: message() };
-            self.more_divisions += 1;
-        } else {
-            self.more += 1;
+        }
+        match left_out {
+            ErrorKind::DivisionByZero => self.more_divisions += 1,
+            _ => self.more += 1,
         }
     }
 

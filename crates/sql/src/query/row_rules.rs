@@ -313,7 +313,7 @@ fn with_row_binder(
     };
     let ctx = BindContext { tables: &NoSession, session, parameters: &[], text: "" };
     let mut binder = Binder::new(&ctx);
-    binder.rules.strict_division = !context.lenient;
+    binder.rules.strict_division = context.divisions_fail;
     let mut scope = row_scope(definition, &definition.name, &definition.name, None);
     let mut fields = Vec::with_capacity(scope.columns.len());
     for column in &mut scope.columns {
