@@ -88,7 +88,7 @@ impl State {
         };
         self.begin_messages(keeps_messages);
         self.see_catalog();
-        self.now = chrono::Utc::now().timestamp_micros();
+        self.now = self.statement_time();
         let (answer, owed) = counting_naps(self.carry_out(statement, parameters)).await;
         // Of SLEEP() in what was evaluated here: DO, SET. What is done is not undone if the wait is broken off.
         if owed > Duration::ZERO {

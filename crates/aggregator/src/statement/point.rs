@@ -63,7 +63,7 @@ impl State {
     /// Runs a text the short way; `None` if it has to go the long one.
     pub(crate) async fn run_text_shortly(&mut self, text: &str) -> Option<Result<Answer>> {
         self.see_catalog();
-        self.now = chrono::Utc::now().timestamp_micros();
+        self.now = self.statement_time();
         let ready = self.ready_text(text).await?;
         self.run_shortly(ready, text).await
     }
@@ -75,7 +75,7 @@ impl State {
         parameters: &[Value],
     ) -> Option<Result<Answer>> {
         self.see_catalog();
-        self.now = chrono::Utc::now().timestamp_micros();
+        self.now = self.statement_time();
         let ready = self.ready_prepared(prepared, parameters).await?;
         self.run_shortly(ready, &prepared.text).await
     }

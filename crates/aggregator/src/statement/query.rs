@@ -199,7 +199,18 @@ impl Tables for CatalogTables {
     }
 }
 
+/// The greatest `timestamp` of MySQL.
+const LAST_TIMESTAMP: u64 = 32_536_771_199;
+
 impl State {
+    /// When a statement that begins now says that it is, in microseconds since 1970 UTC: now, or what `timestamp` says.
+    pub(super) fn statement_time(&self) -> i64 {
+        match self.variables.number("timestamp") {
+            Some(seconds) if seconds > 0 => seconds.min(LAST_TIMESTAMP) as i64 * 1_000_000,
+            _ => chrono::Utc::now().timestamp_micros(),
+        }
+    }
+
     /// What conversions into a table's columns need of the session.
     pub(crate) fn convert_context(&self) -> sql::convert::Context {
         let (now, zone) = (self.now, self.variables.zone());
