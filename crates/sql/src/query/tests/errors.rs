@@ -113,7 +113,7 @@ fn texts_and_numbers() {
             "SELECT GET_LOCK('x', id) FROM t",
             1235,
             "Pando doesn't yet support 'GET_LOCK() in this place: it works in DO, in SET and in a SELECT without \
-             tables, WHERE and LIMIT, outside of branches'",
+             tables, WHERE and LIMIT, outside of branches and not after SLEEP() or a subquery'",
         ),
         ("SELECT 1 UNION SELECT 1, 2", 1222, "The used SELECT statements have a different number of columns"),
         ("SELECT ROW_NUMBER() FROM t", 1064, "The window function 'ROW_NUMBER' needs an OVER clause"),
