@@ -348,7 +348,7 @@ fn mutated_statements_end_in_a_meaning_or_an_error() {
         }
     });
     // As much stack as a thread that serves connections has.
-    let work = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+    let work = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
         let mut failed = Vec::new();
         let (mut understood, mut refused) = (0, 0);
         for seed in seeds {
