@@ -4,6 +4,7 @@
 //! the query's memory, so that a document of more rows than fit fails its query.
 
 use crate::error::from_sql_error;
+use crate::memory::TaskMemory;
 use crate::query::{QueryState, Stop};
 use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, take};
@@ -13,15 +14,12 @@ use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraints, Result, Statistics, internal_err};
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::ProjectionMapping;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet,
-};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -171,10 +169,7 @@ impl ExecutionPlan for JsonTableExec {
             read: None,
             sources: Vec::new(),
             ready: VecDeque::new(),
-            memory: Memory {
-                held: MemoryConsumer::new(format!("JSON_TABLE[{partition}]")).register(context.memory_pool()),
-                peak: MetricBuilder::new(&self.metrics).gauge("peak_mem_used", partition),
-            },
+            memory: TaskMemory::new("JSON_TABLE", partition, &context, &self.metrics),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
         let batches = stream::try_unfold(making, |mut making| async move {
@@ -208,19 +203,6 @@ impl ExecutionPlan for JsonTableExec {
     }
 }
 
-struct Memory {
-    held: MemoryReservation,
-    peak: Gauge,
-}
-
-impl Memory {
-    fn try_grow(&self, bytes: usize) -> Result<()> {
-        self.held.try_grow(bytes)?;
-        self.peak.set_max(self.held.size());
-        Ok(())
-    }
-}
-
 /// Rows on their way through the operator.
 struct Making {
     input: SendableRecordBatchStream,
@@ -237,7 +219,7 @@ struct Making {
     sources: Vec<u32>,
     /// Made and not handed on, with what is counted for them.
     ready: VecDeque<(RecordBatch, usize)>,
-    memory: Memory,
+    memory: TaskMemory,
     stop: Stop,
     metrics: BaselineMetrics,
 }

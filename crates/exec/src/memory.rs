@@ -9,7 +9,9 @@
 //! held beyond a limit is bounded by the number of operators.
 
 use datafusion::common::{Result, resources_datafusion_err};
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, MetricBuilder};
 use env::MemoryBudget;
 use env::memory::Reservation;
 use parking_lot::Mutex;
@@ -121,6 +123,34 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.all.0.held.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+/// What an operator's work on one partition holds of its query's memory, and the most that it held.
+pub(crate) struct TaskMemory {
+    pub(crate) held: MemoryReservation,
+    peak: Gauge,
+}
+
+impl TaskMemory {
+    /// Of an operator that cannot write to files.
+    pub(crate) fn new(
+        operator: &str,
+        partition: usize,
+        context: &TaskContext,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> TaskMemory {
+        TaskMemory {
+            held: MemoryConsumer::new(format!("{operator}[{partition}]")).register(context.memory_pool()),
+            peak: MetricBuilder::new(metrics).gauge("peak_mem_used", partition),
+        }
+    }
+
+    /// Takes so many bytes more, or fails and takes nothing.
+    pub(crate) fn try_grow(&self, bytes: usize) -> Result<()> {
+        self.held.try_grow(bytes)?;
+        self.peak.set_max(self.held.size());
+        Ok(())
     }
 }
 

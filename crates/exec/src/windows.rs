@@ -13,16 +13,16 @@
 
 use crate::compact::compacted;
 use crate::grace::GivenExec;
+use crate::memory::TaskMemory;
 use crate::one_child::one_child;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{concat, partition};
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, replace_children_if_necessary};
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -68,25 +68,11 @@ impl CountedWindowExec {
     }
 }
 
-/// The memory of one partition of the plan.
-struct Memory {
-    held: MemoryReservation,
-    peak: Gauge,
-}
-
-impl Memory {
-    fn try_grow(&self, bytes: usize) -> Result<()> {
-        self.held.try_grow(bytes)?;
-        self.peak.set_max(self.held.size());
-        Ok(())
-    }
-}
-
 /// Reads rows in the order of PARTITION BY and cuts them where one of its partitions ends.
 struct Partitions {
     input: SendableRecordBatchStream,
     by: Vec<Arc<dyn PhysicalExpr>>,
-    memory: Memory,
+    memory: TaskMemory,
     /// What was read and not handed on: rows of complete partitions, then those of one that is not.
     complete: Vec<RecordBatch>,
     open: Vec<RecordBatch>,
@@ -180,7 +166,7 @@ fn starts_anew(last: &[ArrayRef], keys: &[ArrayRef]) -> Result<bool> {
 /// The rows that an operator has read and not yielded: of each batch how many are left, and its bytes.
 struct Unyielded {
     batches: VecDeque<(usize, usize)>,
-    memory: Memory,
+    memory: TaskMemory,
 }
 
 impl Unyielded {
@@ -227,10 +213,7 @@ impl ExecutionPlan for CountedWindowExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.window.children()[0].execute(partition, context.clone())?;
-        let memory = Memory {
-            held: MemoryConsumer::new(format!("Window[{partition}]")).register(context.memory_pool()),
-            peak: MetricBuilder::new(&self.metrics).gauge("peak_mem_used", partition),
-        };
+        let memory = TaskMemory::new("Window", partition, &context, &self.metrics);
         let (given, fed) = self.fed()?;
         let schema = self.schema();
         let Some(whole) = self.window.downcast_ref::<WindowAggExec>() else {

@@ -27,9 +27,7 @@ impl State {
         let is_found_by_key = |table: &ChangedTable| {
             let def = &table.definition;
             let keys = def.keys.iter().flat_map(|key| &key.columns).chain(&def.primary_key);
-            keys.chain(&def.shard_key)
-                .filter_map(|id| def.columns.iter().find(|column| column.id == *id))
-                .any(|column| is_named(&column.name))
+            keys.chain(&def.shard_key).filter_map(|id| def.column(*id)).any(|column| is_named(&column.name))
         };
         if tables.iter().all(is_found_by_key) {
             return Ok(());
