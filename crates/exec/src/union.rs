@@ -169,8 +169,4 @@ impl ExecutionPlan for CollocatedUnionExec {
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::GreaterEqual
     }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        true
-    }
 }
