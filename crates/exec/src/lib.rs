@@ -30,6 +30,7 @@ pub mod node;
 mod one_child;
 pub mod plan;
 pub mod query;
+mod recursion_limit;
 pub mod replay;
 mod runtime;
 pub mod runtime_filters;
@@ -68,6 +69,7 @@ pub use naps::counting_naps;
 pub use node::{LocalNodes, Read, StageNode};
 pub use plan::{DistributedPlan, Place, Stage};
 pub use query::Cancel;
+pub use recursion_limit::RecursionLimitExec;
 pub use replay::ReplayExec;
 pub use runtime::{blocking, on_pause};
 pub use scan::{

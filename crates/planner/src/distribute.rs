@@ -30,7 +30,9 @@ use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use exec::{Cancel, CollocatedUnionExec, ExchangeExec, ExchangeKind, ReplayExec, ScanExec};
+use exec::{
+    Cancel, CollocatedUnionExec, ExchangeExec, ExchangeKind, RecursionLimitExec, ReplayExec, ScanExec,
+};
 use std::sync::Arc;
 
 /// Partial groups up to which they are finished in one place rather than shuffled.
@@ -66,7 +68,7 @@ impl Distribute {
     fn place(&self, plan: Arc<dyn ExecutionPlan>, grouped: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         self.cancel.check()?;
         if plan.is::<RecursiveQueryExec>() {
-            return place_locally(plan);
+            return place_locally(plan, self.settings.recursion_limit);
         }
         let below = grouped_below(&plan);
         let children = plan
@@ -162,13 +164,17 @@ impl Distribute {
 }
 
 /// The terms of a recursive query run within one task. What they read of tables is gathered there,
-/// and kept for the rounds of the recursive term, which runs again and again.
-fn place_locally(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// and kept for the rounds of the recursive term, which runs again and again, at most `rounds` times.
+fn place_locally(plan: Arc<dyn ExecutionPlan>, rounds: u64) -> Result<Arc<dyn ExecutionPlan>> {
     let children = plan
         .children()
         .into_iter()
         .enumerate()
-        .map(|(at, term)| place_term(term.clone(), at > 0))
+        .map(|(at, term)| {
+            let repeated = at > 0;
+            let term = place_term(term.clone(), repeated)?;
+            Ok(if repeated { Arc::new(RecursionLimitExec::new(term, rounds)) } else { term })
+        })
         .collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
 }

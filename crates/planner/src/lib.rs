@@ -69,6 +69,12 @@ impl Planner {
         Planner { settings, cancel: self.cancel.clone() }
     }
 
+    /// The same for recursive queries of at most so many rounds.
+    pub fn within_rounds(&self, rounds: u64) -> Planner {
+        let settings = Settings { recursion_limit: rounds, ..self.settings.clone() };
+        Planner { settings, cancel: self.cancel.clone() }
+    }
+
     /// The same for one statement: once that is cancelled, planning ends with the reason.
     pub fn unless(&self, cancel: &Cancel) -> Planner {
         Planner { settings: self.settings.clone(), cancel: cancel.clone() }

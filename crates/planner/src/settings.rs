@@ -15,12 +15,20 @@ pub struct Settings {
     pub small_build_rows: usize,
     /// Bytes above which a build side is not collected, whatever it would save.
     pub large_build_bytes: usize,
+    /// Rounds that a recursive query may take.
+    pub recursion_limit: u64,
 }
 
 impl Default for Settings {
     /// For one leaf.
     fn default() -> Settings {
-        Settings { leaves: 1, time_zone: None, small_build_rows: 10_000, large_build_bytes: 256 << 20 }
+        Settings {
+            leaves: 1,
+            time_zone: None,
+            small_build_rows: 10_000,
+            large_build_bytes: 256 << 20,
+            recursion_limit: 1000,
+        }
     }
 }
 

@@ -119,6 +119,7 @@ kinds! {
     WrongArguments = 1210, "HY000";
     UpdateWithoutKeyInSafeMode = 1175, "HY000";
     Deadlock = 1213, "40001";
+    RecursionTooDeep = 3636, "HY000";
     WrongColumnsInSubquery = 1241, "21000";
     SubqueryMoreThanOneRow = 1242, "21000";
     UnknownStatementHandler = 1243, "HY000";

@@ -561,7 +561,8 @@ impl State {
         plan: LogicalPlan,
         make: impl FnOnce(&Planner, LogicalPlan) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let planner = self.aggregator.planner.on_leaves(leaves).unless(&self.cancel);
+        let rounds = self.variables.number("cte_max_recursion_depth").unwrap_or(u64::MAX);
+        let planner = self.aggregator.planner.on_leaves(leaves).within_rounds(rounds).unless(&self.cancel);
         if !is_large_plan(&plan) {
             return make(&planner, plan);
         }

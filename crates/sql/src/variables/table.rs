@@ -96,6 +96,7 @@ pub const VARIABLES: &[Variable] = &[
     both("completion_type", "NO_CHAIN", Kind::Enum(&["NO_CHAIN", "CHAIN", "RELEASE"])),
     global("connect_timeout", "10", between(2, 31_536_000)),
     read("core_file", "OFF", Kind::Bool),
+    both("cte_max_recursion_depth", "1000", between(0, 4_294_967_295)),
     read("datadir", "/var/lib/pando/", Kind::Text),
     both("default_storage_engine", "Pando", Kind::Text),
     both("default_week_format", "0", between(0, 7)),
