@@ -61,6 +61,12 @@ impl State {
         }
         let txn = self.open_transaction()?;
         let id = txn.id;
+        if txn.locks_tables {
+            return Err(SqlError::new(
+                ErrorKind::TableNotLockedForWrite,
+                "Tables were locked with a READ lock and can't be updated",
+            ));
+        }
         if txn.read_only {
             if !txn.explicit {
                 self.transaction = None;
@@ -114,7 +120,8 @@ impl State {
             Err(error) => {
                 if !explicit || ends_transaction(&error) {
                     self.rollback().await;
-                    return Err(error);
+                    let is_known = !explicit || error.kind != ErrorKind::Unknown;
+                    return Err(if is_known { error } else { whole_transaction_lost(&error) });
                 }
                 let touched = txn.touched_by_statement();
                 if !touched.is_empty()
@@ -123,7 +130,7 @@ impl State {
                     // Half a statement must not stay: the whole transaction goes.
                     tracing::warn!(txn = %id, %failure, "a statement could not be taken back alone");
                     self.rollback().await;
-                    return Err(error);
+                    return Err(whole_transaction_lost(&error));
                 }
                 self.open_transaction()?.forget_statement();
                 Err(error)
@@ -271,6 +278,17 @@ impl State {
         (txn.snapshot, txn.seen) = (Some(held), Some(catalog));
         Ok(ts)
     }
+}
+
+/// The error of a statement with which the whole transaction had to go, which its own error does not tell. Clients
+/// know this errno as the end of the transaction.
+fn whole_transaction_lost(error: &SqlError) -> SqlError {
+    let message = format!(
+        "The transaction was rolled back, since a statement of it failed and could not be taken back alone ({}); \
+         begin it again",
+        error.message
+    );
+    SqlError::new(ErrorKind::Deadlock, message)
 }
 
 /// Errors after which the whole transaction is rolled back: those after which MySQL does, and those
