@@ -327,3 +327,16 @@ def test_the_first_root_has_everything(pando):
             ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION",),
         )
         cursor.execute("CREATE DATABASE d")
+        for statement in ("DROP USER root", "RENAME USER root TO adm"):
+            number, text = refused(cursor, statement)
+            assert number == 1235 and "ALTER USER `root`@`%` ACCOUNT LOCK" in text
+        cursor.execute("CREATE USER root@10.0.0.1")
+        cursor.execute("DROP USER root@10.0.0.1")
+
+
+def test_the_first_root_gives_itself_a_password_twice(pando):
+    with pando.connect(autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET PASSWORD = 'x'")
+        cursor.execute("SET PASSWORD = 'y'")
+    pando.connect(password="y").close()

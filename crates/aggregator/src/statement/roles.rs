@@ -14,6 +14,9 @@ impl State {
     pub(crate) async fn rename_users(&mut self, renames: &[(Account, Account)]) -> Result<Answer> {
         for (from, to) in renames {
             let (from, to) = (self.user_name(from), self.user_name(to));
+            if to.name != from.name {
+                self.check_root_stays(&from)?;
+            }
             self.change_catalog(Command::RenameUser { from, to }).await?;
         }
         Ok(done())
@@ -99,20 +102,24 @@ impl State {
                 let except: Vec<UserName> = except.iter().map(|role| self.user_name(role)).collect();
                 Ok(all.filter(|role| !except.contains(role)).collect())
             }
-            RoleChoice::Named(named) => named
-                .iter()
-                .map(|role| {
-                    let role = self.user_name(role);
-                    if account.is_some_and(|account| account.has_role(&role)) {
-                        return Ok(role);
-                    }
-                    Err(SqlError::new(
-                        ErrorKind::RoleNotGranted,
-                        format!("{} is not granted to {}", quoted(&role), quoted(user)),
-                    ))
-                })
-                .collect(),
+            RoleChoice::Named(named) => self.named_roles(user, named),
         }
+    }
+
+    /// Roles that an account was granted, by their names. Error: 3530.
+    pub(super) fn named_roles(&self, user: &UserName, named: &[Account]) -> Result<Vec<UserName>> {
+        let account = self.catalog.user(user);
+        let granted = named.iter().map(|role| {
+            let role = self.user_name(role);
+            if account.is_some_and(|account| account.has_role(&role)) {
+                return Ok(role);
+            }
+            Err(SqlError::new(
+                ErrorKind::RoleNotGranted,
+                format!("{} is not granted to {}", quoted(&role), quoted(user)),
+            ))
+        });
+        granted.collect()
     }
 
     /// That the session may give a role to others: it has it WITH ADMIN OPTION, or is SUPER.

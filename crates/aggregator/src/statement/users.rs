@@ -115,9 +115,29 @@ impl State {
     pub(crate) async fn drop_users(&mut self, users: &[Account], if_exists: bool) -> Result<Answer> {
         for account in users {
             let user = self.user_name(account);
+            self.check_root_stays(&user)?;
             self.change_user_catalog(Command::DropUser { user, if_exists }).await?;
         }
         Ok(done())
+    }
+
+    /// Fails if the account is the last one named root: without any, root would log in without a password again, as
+    /// on a new cluster.
+    pub(super) fn check_root_stays(&self, user: &UserName) -> Result<()> {
+        let catalog = self.aggregator.metadata.snapshot();
+        let roots = catalog.users().filter(|account| account.user.name == ROOT).count();
+        let is_root = catalog.user(user).is_some_and(|account| account.user.name == ROOT);
+        if !is_root || roots > 1 {
+            return Ok(());
+        }
+        let user = quoted(user);
+        Err(SqlError::new(
+            ErrorKind::NotSupportedYet,
+            format!(
+                "Pando needs an account named root, or else root could log in without a password again; to shut {user}, \
+                 run ALTER USER {user} ACCOUNT LOCK"
+            ),
+        ))
     }
 
     /// The password changes, the method that proves it stays.
@@ -136,7 +156,8 @@ impl State {
         authentication: String,
         if_exists: bool,
     ) -> Result<()> {
-        if self.identity.account.is_none() && user == self.identity.account_name() {
+        let is_own = self.identity.account.is_none() && user == self.identity.account_name();
+        if is_own && self.catalog.user(&user).is_none() {
             // The root without an account gets one.
             return self.create_user(user, plugin, authentication, false, AccountOptions::default()).await;
         }
