@@ -265,7 +265,7 @@ impl Rules {
             return Ok(literal.as_literal().map(|value| (op, value.clone())));
         }
         Ok(match column.family() {
-            Family::Integer | Family::Decimal => match exact_number(literal) {
+            Family::Integer | Family::Decimal => match number_beside(column, literal) {
                 Some((unscaled, scale)) => adapt_number(op, &column.arrow, unscaled, scale),
                 None => None,
             },
@@ -352,6 +352,22 @@ pub(crate) fn balanced(mut level: Vec<Expr>, operator: Operator) -> Option<Expr>
         level = next;
     }
     level.pop()
+}
+
+/// The number that a constant is beside a column. One of two digits beside a YEAR is the year that the column would
+/// store.
+fn number_beside(column: &Typed, literal: &Typed) -> Option<(i128, u8)> {
+    let number = exact_number(literal)?;
+    if column.ty != SqlType::Year || !matches!(column.expr, Expr::Column(_)) {
+        return Some(number);
+    }
+    let is_short_text = literal.as_text_literal().is_some_and(|text| text.len() <= 2);
+    Some(match number {
+        (0, 0) if is_short_text => (2000, 0),
+        (short @ 1..=69, 0) => (2000 + short, 0),
+        (short @ 70..=99, 0) => (1900 + short, 0),
+        other => other,
+    })
 }
 
 /// Exact value of a numeric constant, or of a string that is a plain number as a whole.
