@@ -381,6 +381,11 @@ pub(crate) fn find_table(catalog: &Catalog, database: &str, name: &str) -> Resul
         Ok(def) => return Ok(def.clone()),
         Err(error) => error,
     };
+    if error.kind == ErrorKind::UnknownDatabase && database == "mysql" {
+        let instead =
+            "Pando has no tables of the server's own; information_schema.USER_PRIVILEGES lists accounts";
+        return Err(SqlError { message: format!("{}: {instead}", error.message), ..error });
+    }
     let names = catalog.listed_tables(database).map(|def| def.name.as_str());
     let names = names.chain(catalog.views(database).map(|view| view.name.as_str()));
     Err(match sql::query::nearest(name, names) {
