@@ -27,6 +27,7 @@ mod movement;
 mod outer_joins;
 mod physical;
 mod placement;
+mod refused;
 mod repeat;
 mod rules;
 mod settings;
@@ -45,6 +46,7 @@ pub use logical::optimize;
 pub use physical::Prepared;
 pub use settings::Settings;
 
+use crate::refused::Correlated;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
@@ -88,11 +90,16 @@ impl Planner {
     /// A plan from which any number of plans that run can be had without planning again.
     pub fn prepare(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
         depth::deeply(depth::depth(&logical)?, || {
-            let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
-            let optimized = optimize(logical, &self.settings, partitions, &self.cancel)?;
-            physical::prepare(&optimized, &self.settings, partitions, &self.cancel)
-                .map_err(|error| to_sql_error(&error))
+            let correlated = Correlated::of(&logical);
+            self.prepare_here(logical).map_err(|error| correlated.reword(error))
         })
+    }
+
+    fn prepare_here(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
+        let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
+        let optimized = optimize(logical, &self.settings, partitions, &self.cancel)?;
+        physical::prepare(&optimized, &self.settings, partitions, &self.cancel)
+            .map_err(|error| to_sql_error(&error))
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use exec::{Cancel, to_sql_error};
 use std::sync::Arc;
-use types::{ErrorKind, SqlError};
+use types::SqlError;
 
 /// Rules that put projections between joins; they come after the joins are in order.
 const LATE: &[&str] = &[
@@ -32,13 +32,7 @@ pub fn optimize(
     cancel: &Cancel,
 ) -> Result<LogicalPlan, SqlError> {
     let correlated = is_correlated(&logical);
-    rewrite(logical, correlated, settings, partitions, cancel).map_err(|error| match to_sql_error(&error) {
-        // DataFusion takes some correlated subqueries apart in ways that do not fit together.
-        error if correlated && error.kind == ErrorKind::Unknown => {
-            SqlError::unsupported(format_args!("a correlated subquery of this form: {}", error.message))
-        }
-        error => error,
-    })
+    rewrite(logical, correlated, settings, partitions, cancel).map_err(|error| to_sql_error(&error))
 }
 
 fn rewrite(

@@ -10,7 +10,7 @@ use datafusion::logical_expr::logical_plan::check_subquery_expr;
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use std::borrow::Cow;
 
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+pub(crate) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery)
         | Expr::Exists(Exists { subquery, .. })
@@ -20,7 +20,8 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-fn any(plan: &LogicalPlan, mut holds: impl FnMut(&Expr) -> bool) -> bool {
+/// Whether `holds` is true of any expression of the plan, those of subqueries left out.
+pub(crate) fn any(plan: &LogicalPlan, mut holds: impl FnMut(&Expr) -> bool) -> bool {
     let mut found = false;
     // Invariant: the closures never fail (here and below).
     let _ = plan.apply(|node| {

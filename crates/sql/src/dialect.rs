@@ -3,6 +3,7 @@
 //! From loose to tight: `OR`, `XOR`, `AND`, `NOT`, comparisons and `IS`, the predicates `IN`, `BETWEEN`,
 //! `LIKE`, `REGEXP`, then `|`, `&`, shifts, `+ -`, `* / % DIV MOD`, `^`, unary operators, `::`, `->`.
 
+use crate::charset::{Known, known};
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value,
@@ -228,6 +229,9 @@ impl Dialect for PandoDialect {
         left: &Expr,
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if let Some(matched) = regexp(parser, left) {
+            return Some(matched);
+        }
         let op = match &parser.peek_token_ref().token {
             Token::Word(word) if word.keyword == Keyword::DIV => BinaryOperator::MyIntegerDivide,
             Token::Word(word) if self.balance => match word.keyword {
@@ -273,6 +277,28 @@ impl Dialect for PandoDialect {
             _ => None,
         }
     }
+}
+
+/// `[NOT] RLIKE pattern` and `[NOT] REGEXP pattern`, of which sqlparser drops a pattern NULL. `None`: something else.
+fn regexp(parser: &mut Parser, left: &Expr) -> Option<Result<Expr, ParserError>> {
+    let keywords = parser.peek_tokens_ref::<2>().map(|token| match &token.token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    });
+    let (negated, word) = match keywords {
+        [Keyword::NOT, word] => (true, word),
+        [word, _] => (false, word),
+    };
+    if !matches!(word, Keyword::RLIKE | Keyword::REGEXP) {
+        return None;
+    }
+    (0..=usize::from(negated)).for_each(|_| parser.advance_token());
+    Some(parser.parse_subexpr(PREDICATE).map(|pattern| Expr::RLike {
+        negated,
+        expr: Box::new(left.clone()),
+        pattern: Box::new(pattern),
+        regexp: word == Keyword::REGEXP,
+    }))
 }
 
 /// `= ALL (query)` and the like, where the query may begin with a bracket of its own. `None`: something else.
@@ -381,6 +407,8 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     let [first, second] = parser.peek_tokens_ref::<2>();
     let Token::Word(word) = &first.token else { return None };
     let next_is_text = matches!(second.token, Token::SingleQuotedString(_) | Token::DoubleQuotedString(_));
+    let next_is_bytes =
+        matches!(second.token, Token::HexStringLiteral(_) | Token::SingleQuotedByteStringLiteral(_));
     let next_is_call = second.token == Token::LParen;
     match word.keyword {
         Keyword::INTERVAL => interval(parser),
@@ -401,7 +429,7 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         }
         Keyword::CAST if next_is_call => {
             parser.advance_token();
-            Some(parser.parse_cast_expr(CastKind::Cast))
+            Some(cast_call(parser))
         }
         Keyword::CONVERT if next_is_call => {
             parser.advance_token();
@@ -420,6 +448,15 @@ fn prefix_word(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
             Some(Ok(bare_call(name)))
         }
         Keyword::NoKeyword if next_is_text && word.value.starts_with('_') => introducer(parser),
+        Keyword::NoKeyword if next_is_bytes && is_introducer(&word.value) => {
+            let prefix = word.to_ident(first.span);
+            parser.advance_token();
+            Some(
+                parser
+                    .parse_value()
+                    .map(|value| Expr::Prefixed { prefix, value: Box::new(Expr::Value(value)) }),
+            )
+        }
         Keyword::NoKeyword if !next_is_text && !next_is_call => {
             let name = word.to_ident(first.span);
             parser.advance_token();
@@ -459,6 +496,31 @@ fn char_call(parser: &mut Parser) -> Result<Expr, ParserError> {
             styles: Vec::new(),
         },
     })
+}
+
+/// `CAST(value AS type)`; with a character set it is `CONVERT(value, type CHARACTER SET charset)`.
+fn cast_call(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let expr = Box::new(parser.parse_expr()?);
+    parser.expect_keyword_is(Keyword::AS)?;
+    let data_type = parser.parse_data_type()?;
+    let charset =
+        parser.parse_keywords(&[Keyword::CHARACTER, Keyword::SET]) || parser.parse_keyword(Keyword::CHARSET);
+    if charset {
+        let charset = Some(parser.parse_object_name(false)?);
+        parser.expect_token(&Token::RParen)?;
+        return Ok(Expr::Convert {
+            is_try: false,
+            expr,
+            data_type: Some(data_type),
+            charset,
+            target_before_value: false,
+            styles: Vec::new(),
+        });
+    }
+    let array = parser.parse_keyword(Keyword::ARRAY);
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Cast { kind: CastKind::Cast, expr, data_type, array, format: None })
 }
 
 /// Reserved words that stand behind an expression or between two, never before one.
@@ -534,6 +596,11 @@ fn as_binary(expr: Expr) -> Expr {
         array: false,
         format: None,
     }
+}
+
+/// Whether a name before a literal of bytes says their character set.
+fn is_introducer(name: &str) -> bool {
+    name.strip_prefix('_').is_some_and(|charset| known(charset) != Known::No)
 }
 
 /// `_utf8mb4'text'` is the text, `_binary'text'` its bytes.
@@ -676,6 +743,15 @@ mod tests {
         assert_eq!(expr("char(65 using utf8mb4)"), "CONVERT(CHAR(65) USING utf8mb4)");
         assert_eq!(expr("current_user"), "current_user");
         assert_eq!(expr("_utf8mb4'x'"), "'x'");
+        assert_eq!(expr("_utf8mb4 x'C3A9'"), "_utf8mb4 X'C3A9'");
+        assert_eq!(expr("_binary 0x41 = _latin1 b'1'"), "[_binary X'41' = _latin1 B'1']");
+        assert_eq!(
+            expr("cast(a as char(3) character set utf8mb4)"),
+            "CONVERT(a, CHAR(3) CHARACTER SET utf8mb4)"
+        );
+        assert_eq!(expr("cast(a as char charset binary)"), "CONVERT(a, CHAR CHARACTER SET binary)");
+        assert_eq!(expr("a rlike null and b"), "[a RLIKE NULL AND b]");
+        assert_eq!(expr("a not regexp null or b regexp 'x' 'y'"), "[a NOT REGEXP NULL OR b REGEXP 'xy']");
         assert_eq!(expr("extract(day_hour from d)"), "EXTRACT(day_hour FROM d)");
         assert_eq!(expr("values(a) + 1"), "[values(a) + 1]");
         assert_eq!(expr("'a' 'b'"), "'ab'");

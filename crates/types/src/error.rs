@@ -147,6 +147,7 @@ kinds! {
     WrongValue = 1292, "22007";
     UnknownCollation = 1273, "HY000";
     CollationCharsetMismatch = 1253, "42000";
+    InvalidCharacterString = 1300, "HY000";
     FunctionDoesNotExist = 1305, "42000";
     QueryInterrupted = 1317, "70100";
     NoDefaultForField = 1364, "HY000";

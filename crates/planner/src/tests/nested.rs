@@ -1,6 +1,7 @@
 //! Subqueries within subqueries. Were anything done twice for each level, no test here would end.
 
 use super::tpch::context;
+use crate::refused::Correlated;
 use crate::{Planner, Settings};
 use datafusion::common::Column;
 use datafusion::functions_aggregate::expr_fn::max;
@@ -64,4 +65,17 @@ fn correlated_subqueries_are_planned_once_for_each_level() {
     let context = context(2);
     let plan = planned(partners(&context, LEVELS, None));
     assert_eq!(plan.matches("ScanExec: orders").count(), LEVELS + 1, "{plan}");
+}
+
+#[test]
+fn subqueries_that_look_past_the_query_around_them_are_known() {
+    let context = context(2);
+    assert_eq!(Correlated::of(&greatest(&context, LEVELS)), Correlated::No);
+    assert_eq!(Correlated::of(&partners(&context, LEVELS, None)), Correlated::Otherwise);
+    let field = orders(&context, 0).schema().field(0).clone();
+    let far = Expr::OuterReferenceColumn(field, key(2));
+    let inner = orders(&context, 0).filter(Expr::Column(key(0)).eq(far)).unwrap().build().unwrap();
+    let middle = orders(&context, 1).filter(exists(Arc::new(inner))).unwrap().build().unwrap();
+    let plan = orders(&context, 2).filter(exists(Arc::new(middle))).unwrap().build().unwrap();
+    assert_eq!(Correlated::of(&plan), Correlated::Past);
 }

@@ -461,6 +461,10 @@ fn finish(op: Comparison, column: Typed, constant: &ScalarValue) -> Typed {
 
 /// 1525: "Incorrect DATE value: 'abc'".
 fn incorrect(ty: &str, literal: &Typed) -> SqlError {
-    let text = literal.as_text_literal().map_or_else(|| literal.expr.to_string(), str::to_string);
+    let text = match (literal.as_integer_literal(), literal.as_text_literal()) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(text)) => text.to_string(),
+        (None, None) => literal.expr.to_string(),
+    };
     SqlError::new(ErrorKind::InvalidDateTime, format!("Incorrect {ty} value: '{text}'"))
 }

@@ -1,5 +1,6 @@
 //! GROUP BY: the aggregate below a SELECT, and its columns in place of what they stand for.
 
+use super::below::has_correlated;
 use super::binder::planning;
 use super::context::Modes;
 use super::distinct::representative;
@@ -38,6 +39,17 @@ impl Grouping {
         }
         self.keys.push(key);
         Ok(())
+    }
+
+    /// The grouped expressions as they are written that have correlated subqueries, and their keys.
+    pub(super) fn correlated(&self) -> Vec<Expr> {
+        let all = self.keys.iter().chain(self.texts.iter().map(|(text, _)| text));
+        all.filter(|expr| has_correlated(expr)).cloned().collect()
+    }
+
+    /// The keys, and the texts that are grouped by some of them.
+    pub(super) fn exprs_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        self.keys.iter_mut().chain(self.texts.iter_mut().flat_map(|(text, key)| [text, key]))
     }
 
     /// The key that a grouped expression stands for.

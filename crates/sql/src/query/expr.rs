@@ -1,6 +1,7 @@
 //! Expressions.
 
 use super::binder::{Binder, Env, Truth};
+use super::charsets::introduced;
 use super::context::VariableScope;
 use super::errors::wrong_columns;
 use super::literals::{backslash_pattern, bit_literal, cast_target, hex_literal, number, unit_of};
@@ -117,9 +118,13 @@ impl Binder<'_> {
                     (Some(ast::DataType::JSON), None) => self.json_cast(value),
                     (Some(data_type), None) => self.rules.cast(value, cast_target(data_type)?),
                     (None, Some(charset)) => self.convert_using(value, &charset.to_string()),
-                    _ => Err(SqlError::unsupported("CONVERT with a type and a character set")),
+                    (Some(data_type), Some(charset)) => {
+                        self.cast_of_charset(value, data_type, &charset.to_string())
+                    }
+                    (None, None) => Err(SqlError::unsupported(expr)),
                 }
             }
+            E::Prefixed { prefix, value } => introduced(prefix, value),
             E::TypedString(typed) => self.typed_string(typed),
             E::Extract { field, expr, .. } => {
                 let value = self.expr(expr, env)?;
@@ -697,17 +702,6 @@ impl Binder<'_> {
             ));
         }
         Ok(converted)
-    }
-
-    fn convert_using(&mut self, value: Typed, charset: &str) -> Result<Typed, SqlError> {
-        match charset.to_ascii_lowercase().as_str() {
-            "utf8mb4" | "utf8mb3" | "utf8" | "ascii" | "latin1" => self.rules.text(value),
-            "binary" => self.rules.binary(value),
-            _ => Err(SqlError::new(
-                ErrorKind::UnknownCharacterSet,
-                format!("Unknown character set: '{charset}'"),
-            )),
-        }
     }
 
     /// A date moved by `INTERVAL value unit`.

@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod aggregates;
+mod below;
 mod binder;
 mod calls;
 mod calls_bytes;
@@ -19,6 +20,7 @@ mod calls_session;
 mod calls_text;
 mod calls_time;
 mod change;
+mod charsets;
 mod context;
 mod distinct;
 mod early;

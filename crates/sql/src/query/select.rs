@@ -140,6 +140,9 @@ impl Binder<'_> {
                 extra.clone_from(&places.columns);
             }
         }
+        let values = items.iter_mut().map(|item| &mut item.value.expr);
+        let all = values.chain(keys.iter_mut().map(|key| &mut key.expr));
+        plan = self.compute_below(plan, all, |expr| matches!(expr, Expr::WindowFunction(_)))?;
         plan = add_windows(plan, &mut items, &mut keys)?;
         // Where what is computed may be an error, a LIMIT comes before it, if the order is one of columns that are there.
         let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
@@ -291,7 +294,7 @@ impl Binder<'_> {
         &mut self,
         plan: LogicalPlan,
         scope: &Scope,
-        grouping: Grouping,
+        mut grouping: Grouping,
         items: &mut [Item],
         having: &mut Option<Expr>,
         keys: &mut [Key],
@@ -300,6 +303,10 @@ impl Binder<'_> {
         exprs.extend(items.iter_mut().map(|item| (Clause::FieldList, &mut item.value.expr)));
         exprs.extend(having.iter_mut().map(|having| (Clause::Having, having)));
         exprs.extend(keys.iter_mut().map(|key| (Clause::Order, &mut key.expr)));
+        let grouped = grouping.correlated();
+        let all = exprs.iter_mut().map(|(_, expr)| &mut **expr).chain(grouping.exprs_mut());
+        let is_place = |expr: &Expr| matches!(expr, Expr::AggregateFunction(_)) || grouped.contains(expr);
+        let plan = self.compute_below(plan, all, is_place)?;
         super::aggregate::aggregate(self.ctx.session.modes, plan, scope, grouping, &mut exprs)
     }
 

@@ -27,9 +27,14 @@ fn subquery(plan: LogicalPlan) -> Subquery {
     Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Default::default() }
 }
 
-/// Whether DataFusion plans IN and EXISTS where this clause ends.
-fn is_filter(clause: Clause) -> bool {
-    matches!(clause, Clause::Where | Clause::Having | Clause::On)
+/// Whether DataFusion plans IN and EXISTS where this expression comes to stand. Those within an aggregate function of
+/// HAVING, where no other may be, are computed before it.
+fn is_filter(env: Env<'_>) -> bool {
+    match env.clause {
+        Clause::Where | Clause::On => true,
+        Clause::Having => env.aggregates,
+        _ => false,
+    }
 }
 
 fn aggregate_call(func: Arc<datafusion::logical_expr::AggregateUDF>, arg: Expr) -> Expr {
@@ -100,7 +105,7 @@ impl Binder<'_> {
             }
             plan => plan,
         };
-        if is_filter(env.clause) {
+        if is_filter(env) {
             let exists = Exists::new(subquery(plan), negated);
             return Ok(Typed::boolean(Expr::Exists(exists), false));
         }
@@ -145,7 +150,7 @@ impl Binder<'_> {
         let as_it_is = match env.truth {
             Truth::Conjunct => true,
             Truth::Disjunct => !negated || grouped,
-            Truth::Exact => grouped && is_filter(env.clause),
+            Truth::Exact => grouped && is_filter(env),
         };
         if as_it_is {
             let nullable = value.nullable || rows.columns[0].nullable;

@@ -1,0 +1,112 @@
+//! What is said of a plan with subqueries that DataFusion does not plan: what to write instead.
+
+use crate::subqueries::{any, is_correlated, subquery_of};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use types::{ErrorKind, SqlError};
+
+/// Why a correlated subquery may not be planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Correlated {
+    /// No subquery is correlated.
+    No,
+    /// One refers to a query further out than that right around it.
+    Past,
+    /// One has a LIMIT.
+    Limited,
+    Otherwise,
+}
+
+impl Correlated {
+    pub(crate) fn of(plan: &LogicalPlan) -> Correlated {
+        if !is_correlated(plan) {
+            Correlated::No
+        } else if holds_somewhere(plan, looks_past) {
+            Correlated::Past
+        } else if holds_somewhere(plan, is_limited) {
+            Correlated::Limited
+        } else {
+            Correlated::Otherwise
+        }
+    }
+
+    /// The error of planning, in words of SQL: others than our own speak of plans.
+    pub(crate) fn reword(self, error: SqlError) -> SqlError {
+        let is_debug_text = error.message.contains("logical expression");
+        if error.kind != ErrorKind::Unknown && !is_debug_text {
+            return error;
+        }
+        SqlError::unsupported(match self {
+            Correlated::No if is_debug_text => {
+                "a subquery in this place; compute it in a derived table or a join"
+            }
+            Correlated::No => return error,
+            Correlated::Past => {
+                "a subquery that refers past the query right around it, which alone it may refer to; join the tables \
+                 in a derived table instead"
+            }
+            Correlated::Limited => {
+                "LIMIT in a correlated subquery; number the rows with ROW_NUMBER() in a derived table and join that"
+            }
+            Correlated::Otherwise => "a correlated subquery of this form; join a derived table instead",
+        })
+    }
+}
+
+/// Whether `holds` is true of any node of the plan and its subqueries.
+fn holds_somewhere(plan: &LogicalPlan, holds: fn(&LogicalPlan) -> bool) -> bool {
+    let mut found = false;
+    // Invariant: the closures never fail (here and below).
+    let _ = plan.apply_with_subqueries(|node| {
+        found = holds(node);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
+}
+
+/// Whether a subquery in the node's expressions refers to what is no column of its inputs.
+fn looks_past(node: &LogicalPlan) -> bool {
+    let inputs = node.inputs();
+    let is_past = |expr: &Expr| match expr {
+        Expr::OuterReferenceColumn(_, column) => {
+            !inputs.iter().any(|input| input.schema().has_column(column))
+        }
+        _ => false,
+    };
+    let has_past = |expr: &Expr| Ok(subquery_of(expr).is_some_and(|inner| any(&inner.subquery, is_past)));
+    let mut found = false;
+    let _ = node.apply_expressions(|expr| {
+        found = found || expr.exists(has_past)?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
+}
+
+/// Whether the node is a correlated subquery with a LIMIT.
+fn is_limited(node: &LogicalPlan) -> bool {
+    let LogicalPlan::Subquery(Subquery { subquery, .. }) = node else { return false };
+    let is_limit = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Limit(_)));
+    !subquery.all_out_ref_exprs().is_empty() && subquery.exists(is_limit).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_speak_of_sql() {
+        let missing = || SqlError::internal("Schema error: No field named c.id.");
+        let debug = || SqlError::unsupported("Physical plan does not support logical expression Exists(..)");
+        for correlated in [Correlated::Past, Correlated::Limited, Correlated::Otherwise] {
+            for error in [missing(), debug()] {
+                let reworded = correlated.reword(error);
+                assert_eq!(reworded.kind, ErrorKind::NotSupportedYet);
+                assert!(reworded.message.contains("derived table"), "{reworded}");
+            }
+        }
+        assert_eq!(Correlated::No.reword(missing()), missing());
+        assert_eq!(Correlated::No.reword(debug()).kind, ErrorKind::NotSupportedYet);
+        let killed = SqlError::new(ErrorKind::QueryInterrupted, "killed");
+        assert_eq!(Correlated::Past.reword(killed.clone()), killed);
+    }
+}
