@@ -202,6 +202,8 @@ kinds! {
     ScaleAbovePrecision = 1427, "42000";
     OrderNotInDistinct = 3065, "HY000";
     WrongValueForFunction = 1411, "HY000";
+    DatetimeFunctionOverflow = 1441, "22008";
+    InvalidArgumentForLogarithm = 3020, "2201E";
     WindowNoSuchWindow = 3579, "HY000";
     WindowFrameStart = 3584, "HY000";
     WindowFrameEnd = 3585, "HY000";

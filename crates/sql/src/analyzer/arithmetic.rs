@@ -36,7 +36,7 @@ impl Rules {
             .ok_or_else(|| SqlError::internal("operands of an arithmetic operator have no common type"))?;
         let ty = match &arrow {
             DataType::Float64 => SqlType::Double,
-            DataType::Decimal128(precision, scale) => {
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
                 SqlType::Decimal { precision: *precision, scale: *scale as u8 }
             }
             DataType::UInt64 => BIGINT_UNSIGNED,

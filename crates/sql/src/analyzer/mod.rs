@@ -7,6 +7,7 @@ pub(crate) mod collated;
 pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod fold;
+pub(crate) mod operand;
 pub(crate) mod typed;
 pub(crate) mod unify;
 

@@ -5,7 +5,7 @@
 //! | | integers | decimals | floats |
 //! |---|---|---|---|
 //! | + - * | Int64, or UInt64 if an operand is unsigned | Decimal128, see [`decimal_result`] | Float64 |
-//! | / | (operands come as decimals) | scale of the left operand + 4 | Float64 |
+//! | / | (operands come as decimals) | scale of the left operand + 4, see [`quotient`] | Float64 |
 //! | DIV | Int64 or UInt64 | Int64 | Int64 |
 //! | % | type of the left operand | larger scale | Float64 |
 //!
@@ -14,7 +14,7 @@
 
 use super::failure::{out_of_range, raise};
 use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers};
-use super::warnings;
+use super::{quotient, warnings};
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -99,7 +99,7 @@ macro_rules! division {
                 $name,
                 Returns::By(|fields, _| result_of(Operation::$operation, fields)),
                 Nulls::Always,
-                |args| divide(Operation::$operation, $strict, args),
+                |args| noting_zeros($strict, args, compute(Operation::$operation, args)?),
             )
             .udf()
         });
@@ -113,9 +113,8 @@ division!(DIVIDE_STRICT, "divide_strict", Divide, true);
 division!(INTEGER_DIVIDE_STRICT, "div_strict", IntegerDivide, true);
 division!(MODULO_STRICT, "modulo_strict", Modulo, true);
 
-/// A quotient or remainder. NULL of two values is a division by zero: a warning, or strictly an error.
-fn divide(operation: Operation, strict: bool, args: &Arguments<'_>) -> Result<ArrayRef> {
-    let result = compute(operation, args)?;
+/// Quotients or remainders. NULL of two values is a division by zero: a warning, or strictly an error.
+pub(super) fn noting_zeros(strict: bool, args: &Arguments<'_>, result: ArrayRef) -> Result<ArrayRef> {
     if result.null_count() > 0 && (strict || warnings::are_gathered()) {
         let (left, right) = (args.array(0)?, args.array(1)?);
         for row in (0..args.rows).filter(|row| result.is_null(*row)) {
@@ -214,6 +213,10 @@ pub(crate) fn result_type(operation: Operation, left: &DataType, right: &DataTyp
             let (precision, scale) = decimal_result(operation, (*p1, *s1 as u8), (*p2, *s2 as u8));
             D::Decimal128(precision, scale as i8)
         }
+        (D::Decimal256(..), D::Decimal128(..) | D::Decimal256(..))
+        | (D::Decimal128(..), D::Decimal256(..)) => {
+            return quotient::unrounded_type(operation, left, right);
+        }
         (_, _) if operation == Operation::Divide => return None,
         (D::Int64, D::Int64) => D::Int64,
         (D::Int64, D::UInt64) if operation == Operation::Modulo => D::Int64,
@@ -231,7 +234,7 @@ fn result_of(operation: Operation, fields: &[FieldRef]) -> Result<DataType> {
     }
 }
 
-fn bad_operands(operation: Operation) -> DataFusionError {
+pub(super) fn bad_operands(operation: Operation) -> DataFusionError {
     DataFusionError::Internal(format!(
         "'{}' got operands of other types than the binder gives",
         operation.symbol()
@@ -311,6 +314,7 @@ fn compute(operation: Operation, args: &Arguments<'_>) -> Result<ArrayRef> {
             Operation::Multiply => multiply_decimals(s1, s2, args),
             _ => divide_decimals(operation, s1, s2, args),
         },
+        (D::Decimal256(..), _) | (_, D::Decimal256(..)) => quotient::compute(operation, args),
         (D::Int64, D::Int64) => signed(operation, args),
         (D::Int64 | D::UInt64, D::Int64 | D::UInt64) => unsigned(operation, args),
         _ => Err(bad_operands(operation)),
@@ -504,7 +508,7 @@ pub(crate) const fn pow10(n: u32) -> i128 {
     10i128.pow(n)
 }
 
-const LIMIT: i128 = pow10(DECIMAL128_MAX_PRECISION as u32);
+pub(super) const LIMIT: i128 = pow10(DECIMAL128_MAX_PRECISION as u32);
 
 /// A decimal as a person writes it.
 pub(crate) fn decimal_text(unscaled: i128, scale: i8) -> String {
@@ -638,7 +642,8 @@ pub(crate) fn round_quotient(value: i128, divisor: i128) -> i128 {
     }
 }
 
-fn wide_quotient(value: i256, divisor: i256) -> Option<i128> {
+/// Rounded half away from zero; `None` if it needs more than 128 bits. `divisor` is not zero.
+pub(super) fn wide_quotient(value: i256, divisor: i256) -> Option<i128> {
     let (quotient, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
     let abs = |v: i256| if v.is_negative() { v.wrapping_neg() } else { v };
     let (rest, size) = (abs(rest), abs(divisor));
@@ -661,12 +666,15 @@ fn divide_decimals(operation: Operation, s1: i8, s2: i8, args: &Arguments<'_>) -
         (Operation::Divide, DataType::Decimal128(_, scale)) => {
             // l / 10^s1 : r / 10^s2 = l * 10^(scale - s1 + s2) / r / 10^scale
             let shift = i32::from(*scale) - i32::from(s1) + i32::from(s2);
+            // MySQL cuts off what it has no room for, and rounds only what it has more digits of.
+            let cut = quotient::quotient_scale(s1 as u8, s2 as u8) == *scale as u8;
+            let divide = if cut { divide_cut } else { divide_shifted };
             build_numbers::<Decimal128Type>(args, |row| {
                 let (Some(l), Some(r)) = (left.get(row), right.get(row)) else { return Ok(None) };
                 if r == 0 {
                     return Ok(None);
                 }
-                fits(l, r, divide_shifted(l, r, shift))
+                fits(l, r, divide(l, r, shift))
             })
         }
         (Operation::Modulo, DataType::Decimal128(_, scale)) => {
@@ -726,6 +734,16 @@ fn divide_shifted(l: i128, r: i128, shift: i32) -> Option<i128> {
     }
 }
 
+/// `l * 10^shift / r` without what is behind the point; `None` if it needs more than 128 bits. `r` is not zero, and
+/// `shift` not negative.
+pub(super) fn divide_cut(l: i128, r: i128, shift: i32) -> Option<i128> {
+    let factor = pow10(shift.unsigned_abs().min(38));
+    match l.checked_mul(factor) {
+        Some(dividend) => dividend.checked_div(r),
+        None => wide(l).checked_mul(wide(factor))?.checked_div(wide(r))?.to_i128(),
+    }
+}
+
 fn average_result(fields: &[FieldRef], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     match fields {
         [sum, count] if count.data_type() == &DataType::Int64 => match sum.data_type() {
@@ -745,9 +763,11 @@ fn average(args: &Arguments<'_>) -> Result<ArrayRef> {
     match (args.data_type(0)?, args.result) {
         (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
             let sum = args.numbers::<Decimal128Type>(0)?;
+            let cut = quotient::quotient_scale(from as u8, 0) == *to as u8;
+            let divide = if cut { divide_cut } else { divide_shifted };
             build_numbers::<Decimal128Type>(args, |row| match (sum.get(row), count.get(row)) {
                 (Some(sum), Some(count)) if count != 0 => {
-                    let value = divide_shifted(sum, i128::from(count), i32::from(to - from));
+                    let value = divide(sum, i128::from(count), i32::from(to - from));
                     match value {
                         Some(value) if value.unsigned_abs() < LIMIT as u128 => Ok(Some(value)),
                         _ => Err(decimal_overflow(Operation::Divide, (sum, from), (i128::from(count), 0))),

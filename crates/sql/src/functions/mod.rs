@@ -27,6 +27,7 @@ pub(crate) mod math;
 pub(crate) mod network;
 pub(crate) mod numerals;
 pub(crate) mod percentile;
+pub(crate) mod quotient;
 pub(crate) mod random;
 pub(crate) mod regexp;
 pub(crate) mod row_key;
@@ -61,6 +62,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         locale::all(),
         math::all(),
         network::all(),
+        quotient::all(),
         regexp::all(),
         sets::all(),
         text::all(),

@@ -14,6 +14,7 @@
 //! The same goes for OR. NULL means the same as FALSE in conditions of filters and joins, and in those of CASE. No row
 //! has anything evaluated twice, but `b` stands there twice; one that is large stays beside its AND.
 
+use super::kernel::MAX_STRING;
 use super::warnings::{WarnsOf, warns_of};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::{Result, ScalarValue};
@@ -146,7 +147,8 @@ impl ShortCircuit<'_> {
         Ok(Part { expr, changed, warns, nodes })
     }
 
-    /// Whether this call may warn: a division, unless by a constant that is not zero, and what reads a text.
+    /// Whether this call may warn: a division, unless by a constant that is not zero; what reads a text; what fills a
+    /// string up, unless to a small constant length; and what is always taken to.
     fn warns_itself(&self, expr: &Expr) -> Result<bool> {
         let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>() else { return Ok(false) };
         let args = function.args();
@@ -162,6 +164,10 @@ impl ShortCircuit<'_> {
                 ),
                 None => false,
             },
+            Some(WarnsOf::Length) => {
+                !args.get(1).and_then(|arg| arg.downcast_ref::<Literal>()).is_some_and(is_short)
+            }
+            Some(WarnsOf::Any) => true,
         })
     }
 }
@@ -185,6 +191,12 @@ fn is_not_zero(literal: &Literal) -> bool {
         ScalarValue::Float64(Some(value)) => *value != 0.0,
         _ => false,
     }
+}
+
+/// Whether a string of so many characters is never too long for one.
+fn is_short(literal: &Literal) -> bool {
+    const MOST: i64 = (MAX_STRING / 4) as i64;
+    matches!(literal.value(), ScalarValue::Int64(Some(..=MOST)))
 }
 
 #[cfg(test)]
@@ -271,6 +283,21 @@ mod tests {
         let plain = of(above("n"), and, above("k"));
         let part = lazy.value(&plain).unwrap();
         assert!(!part.changed && Arc::ptr_eq(&part.expr, &plain));
+    }
+
+    #[test]
+    fn strings_of_small_lengths_do_not_warn() {
+        let schema = schema();
+        let text = |text: &str| lit(ScalarValue::Utf8View(Some(text.to_string())));
+        let warns = |length: Expr| {
+            let udf = crate::functions::scalar_function("lpad").unwrap();
+            let args = vec![text("a"), length, text("b")];
+            let options = Arc::new(ConfigOptions::default());
+            let call: Expr = Arc::new(ScalarFunctionExpr::try_new(udf, args, &schema, options).unwrap());
+            ShortCircuit { schema: &schema }.value(&call).unwrap().warns
+        };
+        assert!(!warns(lit(20i64)) && !warns(lit(-1i64)));
+        assert!(warns(lit(100_000_000i64)) && warns(column("n")));
     }
 
     #[test]

@@ -40,6 +40,9 @@ fn weight(kind: ErrorKind) -> u8 {
                 | E::IncorrectValue
                 | E::DataTooLong
                 | E::WrongValueForFunction
+                | E::WarnAllowedPacketOverflowed
+                | E::DatetimeFunctionOverflow
+                | E::InvalidArgumentForLogarithm
         ) =>
         {
             2
@@ -198,6 +201,35 @@ pub(crate) fn incorrect(ty: &str, text: &str) {
     warn(ErrorKind::WrongValue, || format!("Incorrect {ty} value: '{}'", beginning(text)));
 }
 
+/// 1411: text that a function cannot read as a value of the type.
+pub(crate) fn incorrect_for(function: &str, ty: &str, text: &str) {
+    warn(ErrorKind::WrongValueForFunction, || {
+        format!("Incorrect {ty} value: '{}' for function {function}", beginning(text))
+    });
+}
+
+/// 1441: a moment, or a time of day, that was moved out of the range of its type.
+pub(crate) fn field_overflow(ty: &str) {
+    warn(ErrorKind::DatetimeFunctionOverflow, || format!("Datetime function: {ty} field overflow"));
+}
+
+/// 1301: a string that a function does not make, of more than `most` bytes.
+pub(crate) fn too_long(function: &str, most: usize) {
+    warn(ErrorKind::WarnAllowedPacketOverflowed, || {
+        format!("Result of {function}() was larger than max_allowed_packet ({most}) - truncated")
+    });
+}
+
+/// 3020.
+pub(crate) fn no_logarithm() {
+    warn(ErrorKind::InvalidArgumentForLogarithm, || "Invalid argument for logarithm".to_string());
+}
+
+/// 1264: a number that was cut to the range of what it is cast to.
+pub(crate) fn out_of_range(column: &str) {
+    warn(ErrorKind::OutOfRange, || format!("Out of range value for column '{}' at row 1", beginning(column)));
+}
+
 /// 1260: a list of GROUP_CONCAT that was cut after `kept`. The row is that of the list, by its separators.
 pub(crate) fn cut_list(kept: &str, separator: &str) {
     warn(ErrorKind::CutListOfGroup, || {
@@ -213,14 +245,43 @@ pub enum WarnsOf {
     Zero,
     /// A text that is no value of another type, which is the first.
     Text,
+    /// A length, which is the second: one that makes a string too long.
+    Length,
+    /// Any of them.
+    Any,
 }
 
 /// What the function of this name in plans warns of.
 pub fn warns_of(function: &str) -> Option<WarnsOf> {
     match function {
-        "divide" | "div" | "modulo" | "divide_strict" | "div_strict" | "modulo_strict" => Some(WarnsOf::Zero),
+        "divide"
+        | "div"
+        | "modulo"
+        | "divide_strict"
+        | "div_strict"
+        | "modulo_strict"
+        | "divide_unrounded"
+        | "divide_unrounded_strict" => Some(WarnsOf::Zero),
         "to_double" | "to_signed" | "to_unsigned" | "to_decimal" | "to_date" | "to_datetime" | "to_time"
         | "text_add" | "text_sub" => Some(WarnsOf::Text),
+        "lpad" | "rpad" => Some(WarnsOf::Length),
+        "str_to_date"
+        | "date_add"
+        | "date_sub"
+        | "text_plus_time"
+        | "time_sum"
+        | "datetime_difference"
+        | "maketime"
+        | "sec_to_time"
+        | "repeat"
+        | "space"
+        | "ln"
+        | "log2"
+        | "log10"
+        | "log"
+        | "cast_chars"
+        | "pad_binary"
+        | "cast_decimal" => Some(WarnsOf::Any),
         _ => None,
     }
 }

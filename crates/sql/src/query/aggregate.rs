@@ -8,13 +8,14 @@ use super::errors::{Clause, invalid_group_function};
 use super::scope::Scope;
 use crate::analyzer::Typed;
 use crate::analyzer::convert::Rules;
+use crate::analyzer::operand::is_rounded_of;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::functions_aggregate::grouping::grouping_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, GroupingSet};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Operator, binary_expr};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, binary_expr};
 use std::collections::HashSet;
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
@@ -67,6 +68,19 @@ impl Grouping {
             expr if self.keys.contains(expr) => Some(expr.clone()),
             expr => {
                 self.texts.iter().find(|(text, _)| text == expr).map(|(text, _)| representative(text.clone()))
+            }
+        })
+    }
+
+    /// Puts, for a quotient that an expression computes with, the key that is the same quotient rounded.
+    fn take_rounded(&self, expr: &mut Expr, schema: &DFSchema) -> Result<(), SqlError> {
+        replace(expr, |expr| match expr {
+            Expr::AggregateFunction(_) => Some(expr.clone()),
+            expr if self.keys.contains(expr) => Some(expr.clone()),
+            expr => {
+                let key = self.keys.iter().find(|key| is_rounded_of(key, expr))?;
+                let ty = expr.get_type(schema).ok()?;
+                Some(Expr::Cast(Cast::new(Box::new(key.clone()), ty)))
             }
         })
     }
@@ -163,6 +177,9 @@ pub(super) fn aggregate(
         place = if *clause == last { place + 1 } else { 1 };
         last = *clause;
         grouping.represent(expr)?;
+        if !loose_columns(expr, &grouping.keys)?.is_empty() {
+            grouping.take_rounded(expr, plan.schema())?;
+        }
         for column in loose_columns(expr, &grouping.keys)? {
             if grouping.determines(scope, &column) {
                 grouping.keys.push(Expr::Column(column));

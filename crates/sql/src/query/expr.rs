@@ -10,18 +10,13 @@ use crate::analyzer::compare::{Comparison, balanced};
 use crate::analyzer::fold::{call, keeping_warned};
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Collated, Family, Typed};
-use crate::functions::arithmetic::Operation;
-use crate::functions::bits;
 use crate::functions::interval::Unit;
 use crate::functions::{datetime, math, text};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Case, Like};
-use datafusion::logical_expr::{Expr, Operator, binary_expr};
+use datafusion::logical_expr::{Expr, Operator};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
 use types::{Collation, ErrorKind, SqlError};
-
-/// The longest chain of one operator that is not AND or OR; those are built as balanced trees.
-const MAX_CHAIN: usize = 2_000;
 
 impl Binder<'_> {
     pub(super) fn expr(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
@@ -62,7 +57,10 @@ impl Binder<'_> {
             E::CompoundIdentifier(parts) => self.identifier(parts, env),
             E::Value(value) => self.value(&value.value),
             E::Nested(inner) => self.expr(inner, env),
-            E::BinaryOp { left, op, right } => self.binary(left, op, right, env),
+            E::BinaryOp { left, op, right } => {
+                let value = self.binary(left, op, right, env)?;
+                self.rules.finished(value)
+            }
             E::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr }
                 if let E::InSubquery { expr, subquery, negated } = unnested(expr) =>
             {
@@ -321,91 +319,8 @@ impl Binder<'_> {
         }
     }
 
-    fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr, env: Env<'_>) -> Result<Typed, SqlError> {
-        match op {
-            UnaryOperator::Minus => {
-                // The least BIGINT is only a BIGINT together with its sign.
-                if let ast::Expr::Value(value) = expr
-                    && let ast::Value::Number(digits, _) = &value.value
-                {
-                    return number(&format!("-{digits}"));
-                }
-                let value = self.expr(expr, env)?;
-                self.rules.negate(value)
-            }
-            UnaryOperator::Plus => self.expr(expr, env),
-            UnaryOperator::Not | UnaryOperator::BangNot => {
-                let value = self.expr(expr, env)?;
-                self.rules.not(value)
-            }
-            UnaryOperator::BitwiseNot => {
-                let value = self.expr(expr, env)?;
-                self.rules.invert_bits(value)
-            }
-            other => Err(SqlError::unsupported(format_args!("operator {other}"))),
-        }
-    }
-
-    /// Chains such as `a + b + c` lean to the left; they are bound in a loop, not by recursion.
-    fn binary(
-        &mut self,
-        left: &ast::Expr,
-        op: &BinaryOperator,
-        right: &ast::Expr,
-        env: Env<'_>,
-    ) -> Result<Typed, SqlError> {
-        if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
-            return self.junction(left, op, right, env);
-        }
-        let mut first = left;
-        let mut chain = vec![(op, right)];
-        while let ast::Expr::BinaryOp { left, op, right } = first
-            && !matches!(op, BinaryOperator::And | BinaryOperator::Or)
-        {
-            chain.push((op, right));
-            first = left;
-        }
-        if chain.len() > MAX_CHAIN {
-            return Err(SqlError::new(
-                ErrorKind::StackOverrun,
-                format!(
-                    "An expression has more than {MAX_CHAIN} operators in a row; group them with parentheses"
-                ),
-            ));
-        }
-        if let [(op, right)] = chain.as_slice()
-            && let (ast::Expr::Tuple(_), _) | (_, ast::Expr::Tuple(_)) = (unnested(left), unnested(right))
-        {
-            return self.compare_tuples(unnested(left), op, unnested(right), env);
-        }
-        // INTERVAL may stand on the left of its date.
-        let mut value = match (first, chain.last()) {
-            (ast::Expr::Interval(interval), Some((BinaryOperator::Plus, right))) => {
-                let date = self.expr(right, env)?;
-                chain.pop();
-                self.add_interval(date, interval, false, env)?
-            }
-            _ => self.expr(first, env)?,
-        };
-        while let Some((op, right)) = chain.pop() {
-            value = match (op, right) {
-                (BinaryOperator::Plus, ast::Expr::Interval(interval)) => {
-                    self.add_interval(value, interval, false, env)?
-                }
-                (BinaryOperator::Minus, ast::Expr::Interval(interval)) => {
-                    self.add_interval(value, interval, true, env)?
-                }
-                (op, right) => {
-                    let right = self.expr(right, env)?;
-                    self.operator(op, value, right)?
-                }
-            };
-        }
-        Ok(value)
-    }
-
     /// AND and OR of many: a balanced tree.
-    fn junction(
+    pub(super) fn junction(
         &mut self,
         left: &ast::Expr,
         op: &BinaryOperator,
@@ -434,50 +349,8 @@ impl Binder<'_> {
         Ok(Typed::boolean(expr, nullable))
     }
 
-    fn operator(&mut self, op: &BinaryOperator, left: Typed, right: Typed) -> Result<Typed, SqlError> {
-        use BinaryOperator as B;
-        if let Some(comparison) = comparison_of(op) {
-            return self.rules.compare(comparison, left, right);
-        }
-        let arithmetic = match op {
-            B::Plus => Operation::Add,
-            B::Minus => Operation::Subtract,
-            B::Multiply => Operation::Multiply,
-            B::Divide => Operation::Divide,
-            B::Modulo => Operation::Modulo,
-            B::MyIntegerDivide | B::DuckIntegerDivide => Operation::IntegerDivide,
-            B::BitwiseAnd => return self.rules.bits(bits::Operation::And, left, right),
-            B::BitwiseOr => return self.rules.bits(bits::Operation::Or, left, right),
-            B::BitwiseXor | B::PGBitwiseXor => return self.rules.bits(bits::Operation::Xor, left, right),
-            B::PGBitwiseShiftLeft => return self.rules.bits(bits::Operation::ShiftLeft, left, right),
-            B::PGBitwiseShiftRight => return self.rules.bits(bits::Operation::ShiftRight, left, right),
-            B::Xor => {
-                let (left, right) = (self.rules.condition(left)?, self.rules.condition(right)?);
-                let nullable = left.nullable || right.nullable;
-                return Ok(Typed::boolean(binary_expr(left.expr, Operator::NotEq, right.expr), nullable));
-            }
-            B::StringConcat if self.ctx.session.modes.pipes_as_concat => {
-                return self.native_call("CONCAT", vec![left, right]);
-            }
-            B::StringConcat => {
-                let (left, right) = (self.rules.condition(left)?, self.rules.condition(right)?);
-                let nullable = left.nullable || right.nullable;
-                return Ok(Typed::boolean(left.expr.or(right.expr), nullable));
-            }
-            B::Regexp | B::Match => return self.regexp(left, right),
-            B::Arrow => return self.json_arrow(left, right),
-            B::LongArrow => {
-                let value = self.json_arrow(left, right)?;
-                return self.json_unquoted(value);
-            }
-            B::Assignment => return Err(SqlError::unsupported("assignment := in an expression")),
-            other => return Err(SqlError::unsupported(format_args!("operator {other}"))),
-        };
-        self.rules.arithmetic(arithmetic, left, right)
-    }
-
     /// `(a, b) = (c, d)` and the like.
-    fn compare_tuples(
+    pub(super) fn compare_tuples(
         &mut self,
         left: &ast::Expr,
         op: &BinaryOperator,

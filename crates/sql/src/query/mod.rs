@@ -34,6 +34,7 @@ mod locking;
 mod momentary;
 mod on_duplicate;
 mod open;
+mod operators;
 mod percentile;
 mod readable;
 mod row_rules;

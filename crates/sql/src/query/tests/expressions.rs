@@ -99,7 +99,13 @@ fn integer_arithmetic() {
         2/3 => decimal(5,4) => 0.6667
         -2/3 => decimal(5,4) => -0.6667
         a/4 => decimal(14,4) => 2.5000
-        10/3*3 => decimal(7,4) => 9.9999
+        10/3*3 => decimal(7,4) => 10.0000
+        a/3*100 => decimal(17,4) => 333.3333
+        -(a/3)*3 => decimal(15,4) => -10.0000
+        1/3+1/3+1/3 => decimal(7,4) => 1.0000
+        1/3*3=1 => bigint => 1
+        (1/3*3) DIV 1 => bigint => 0
+        1/3*3e0 => double => 0.999999999
         id+NULL => bigint => NULL
         5 DIV 2.5 => bigint => 2
         9223372036854775807 - 1 => bigint => 9223372036854775806
@@ -130,6 +136,7 @@ fn decimal_and_float_arithmetic() {
         d*2 => decimal(16,2) => 246.90
         d*(1-0.05) => decimal(19,4) => 117.2775
         d/3 => decimal(19,6) => 41.150000
+        d/7*7 => decimal(20,6) => 123.450000
         1.00/3 => decimal(7,6) => 0.333333
         10.0/4 => decimal(7,5) => 2.50000
         d%100 => decimal(15,2) => 23.45
