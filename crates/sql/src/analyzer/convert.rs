@@ -55,6 +55,18 @@ pub(crate) enum CastTarget {
     Binary(Option<u32>),
 }
 
+/// What warnings of a CAST to DECIMAL call it.
+fn name_of_cast(value: &Typed, precision: u8, scale: u8) -> String {
+    const LONGEST: usize = 64;
+    let value = match (&value.expr, value.as_text_literal(), value.as_integer_literal()) {
+        (Expr::Column(column), ..) => column.name.clone(),
+        (_, Some(text), _) if text.len() <= LONGEST => format!("'{text}'"),
+        (.., Some(number)) => number.to_string(),
+        _ => "..".to_string(),
+    };
+    format!("CAST({value} AS DECIMAL({precision},{scale}))")
+}
+
 /// A hexadecimal or bit literal as the number that its bytes are, the most significant first.
 fn bytes_as_number(value: Typed) -> Typed {
     match (value.ty, value.as_literal()) {
@@ -189,6 +201,17 @@ impl Rules {
 
     /// As DECIMAL(precision, scale): rounded, and cut to the greatest value if too large.
     pub(crate) fn decimal_as(&self, value: Typed, precision: u8, scale: u8) -> Result<Typed, SqlError> {
+        self.to_decimal(value, precision, scale, None)
+    }
+
+    /// `name`: what a warning calls the value if it is cut; without one there is none.
+    fn to_decimal(
+        &self,
+        value: Typed,
+        precision: u8,
+        scale: u8,
+        name: Option<String>,
+    ) -> Result<Typed, SqlError> {
         let value = as_number(value)?;
         let arrow = DataType::Decimal128(precision, scale as i8);
         let ty = SqlType::Decimal { precision, scale };
@@ -208,8 +231,10 @@ impl Rules {
             Family::Boolean => cast(value, DataType::Int64, BIGINT),
             _ => self.local(value)?,
         };
-        let args = vec![value, Typed::int(i64::from(precision)), Typed::int(i64::from(scale))];
-        call(casts::to_decimal(), args, ty)
+        let mut args = vec![value, Typed::int(i64::from(precision)), Typed::int(i64::from(scale))];
+        let Some(name) = name else { return call(casts::to_decimal(), args, ty) };
+        args.push(Typed::text(name));
+        call(casts::cast_decimal(), args, ty)
     }
 
     /// BIGINT: rounded, cut to its range.
@@ -464,7 +489,10 @@ impl Rules {
         match target {
             CastTarget::Signed => self.signed(value),
             CastTarget::Unsigned => self.unsigned(value),
-            CastTarget::Decimal { precision, scale } => self.decimal_as(value, precision, scale),
+            CastTarget::Decimal { precision, scale } => {
+                let name = name_of_cast(&value, precision, scale);
+                self.to_decimal(value, precision, scale, Some(name))
+            }
             CastTarget::Double => self.double(value),
             CastTarget::Float => {
                 let value = self.double(value)?;
@@ -485,8 +513,11 @@ impl Rules {
             CastTarget::Char(None) => Ok(Typed { collation: Collated::CONNECTION, ..self.text(value)? }),
             CastTarget::Char(Some(length)) => {
                 let text = self.text(value)?;
+                // One that is never longer is cut without looking at it.
+                let fits = text.as_literal().is_none() && text.characters() <= u64::from(length);
+                let udf = if fits { crate::functions::text::left() } else { casts::cast_chars() };
                 let args = vec![text, Typed::int(i64::from(length))];
-                let cut = call(crate::functions::text::left(), args, SqlType::VarChar(length))?;
+                let cut = call(udf, args, SqlType::VarChar(length))?;
                 Ok(Typed { collation: Collated::CONNECTION, ..cut })
             }
             CastTarget::Binary(None) => self.binary(value),

@@ -6,12 +6,13 @@
 use super::arithmetic::{pow10, round_quotient};
 use super::calendar::{Clock, date_number, round_datetime as round_to};
 use super::kernel::{
-    Arguments, Function, Nulls, Returns, build_binary, build_numbers, build_text, functions,
+    Arguments, Function, Nulls, Returns, build_binary, build_numbers, build_slices, build_text, functions,
 };
 use super::numerals::{
     decimal_at_front, decimal_of_double, double_at_front, integer_at_front, is_number, write_decimal,
     write_double, write_float,
 };
+use super::text::byte_of;
 use super::warnings;
 use crate::temporal::{
     self, MAX_DATETIME, MAX_TIME, MICROS_PER_DAY, MICROS_PER_SECOND, MIN_DATETIME, Zone, split_datetime,
@@ -63,6 +64,21 @@ functions! {
     };
     /// to_decimal(value, precision, scale)
     to_decimal, "to_decimal", Returns::By(decimal_result), Propagate, decimal_kernel;
+    /// cast_decimal(value, precision, scale, name): as to_decimal, with a warning of what is cut to the range. It names
+    /// the call as a column.
+    cast_decimal, "cast_decimal", Returns::By(decimal_result), Propagate, decimal_kernel;
+    /// cast_chars(text, characters): cut, with a warning.
+    cast_chars, "cast_chars", Returns::Type(DataType::Utf8View), Propagate, |args| {
+        let (texts, lengths) = (args.texts(0)?, args.numbers::<Int64Type>(1)?);
+        build_slices(args.rows, |row| {
+            let (text, length) = (texts.get(row)?, lengths.get(row)?);
+            let end = byte_of(text, usize::try_from(length).unwrap_or(0));
+            if end < text.len() {
+                note_cut("CHAR", length, text.as_bytes());
+            }
+            Some(&text[..end])
+        })
+    };
     to_date, "to_date", Returns::Type(DataType::Date32), Always, |args| {
         match args.data_type(0)? {
             DataType::Int64 => {
@@ -149,12 +165,15 @@ functions! {
             }))
         })
     };
-    /// pad_binary(binary, length): cut or filled with zero bytes.
+    /// pad_binary(binary, length): cut, with a warning, or filled with zero bytes.
     pad_binary, "pad_binary", Returns::Type(DataType::BinaryView), Propagate, |args| {
         let (values, lengths) = (args.blobs(0)?, args.numbers::<Int64Type>(1)?);
         build_binary(args.rows, |row, out| {
             let (Some(value), Some(length)) = (values.get(row), lengths.get(row)) else { return Ok(None) };
             let length = length.clamp(0, 1 << 26) as usize;
+            if length < value.len() {
+                note_cut("BINARY", length as i64, value);
+            }
             out.extend_from_slice(&value[..length.min(value.len())]);
             out.resize(length, 0);
             Ok(Some(()))
@@ -180,6 +199,13 @@ pub(super) fn leading_time(text: &str, fsp: u8) -> Option<i64> {
         return None;
     }
     temporal::parse_time(time.trim_end_matches([':', '.']).as_bytes(), fsp)
+}
+
+/// A warning that a value was cut to a length.
+fn note_cut(ty: &str, length: i64, value: &[u8]) {
+    if warnings::are_gathered() {
+        warnings::truncated(&format!("{ty}({length})"), value);
+    }
 }
 
 /// A warning if a text is no number as a whole.
@@ -393,7 +419,7 @@ fn integers<'a>(args: &Arguments<'a>) -> Result<Box<dyn Fn(usize) -> Option<Inte
 
 fn decimal_result(_: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
     match scalars {
-        [_, Some(ScalarValue::Int64(Some(precision))), Some(ScalarValue::Int64(Some(scale)))] => {
+        [_, Some(ScalarValue::Int64(Some(precision))), Some(ScalarValue::Int64(Some(scale))), ..] => {
             Ok(DataType::Decimal128(*precision as u8, *scale as i8))
         }
         _ => Err(DataFusionError::Internal("to_decimal needs constants for precision and scale".into())),
@@ -405,7 +431,17 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     let scale = scale.max(0) as u8;
     let limit = pow10(u32::from(precision)) - 1;
     let unit = pow10(u32::from(scale));
-    let fit = |value: i128| value.clamp(-limit, limit);
+    // What is read as one beyond the limit is out of range.
+    let beyond = limit + 1;
+    let name = if args.len() > 3 { args.texts(3)?.get(0) } else { None };
+    let fit = |value: i128| {
+        if value.unsigned_abs() > limit.unsigned_abs()
+            && let Some(name) = name
+        {
+            warnings::out_of_range(name);
+        }
+        value.clamp(-limit, limit)
+    };
     macro_rules! number {
         ($ty:ty, |$value:ident| $body:expr) => {{
             let values = args.numbers::<$ty>(0)?;
@@ -416,7 +452,7 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     let with_micros = |number: i64, micros: i64| {
         (i128::from(number) * i128::from(MICROS_PER_SECOND) + i128::from(micros))
             .checked_mul(unit)
-            .map_or(limit, |value| round_quotient(value, i128::from(MICROS_PER_SECOND)))
+            .map_or(beyond, |value| round_quotient(value, i128::from(MICROS_PER_SECOND)))
     };
     match args.data_type(0)? {
         DataType::Int8 => number!(Int8Type, |value| whole(i64::from(value))),
@@ -428,9 +464,9 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         DataType::UInt32 => number!(UInt32Type, |value| whole(i64::from(value))),
         DataType::UInt64 => number!(UInt64Type, |value| i128::from(value).saturating_mul(unit)),
         DataType::Float32 => {
-            number!(Float32Type, |value| decimal_of_double(f64::from(value), scale, limit))
+            number!(Float32Type, |value| decimal_of_double(f64::from(value), scale, beyond))
         }
-        DataType::Float64 => number!(Float64Type, |value| decimal_of_double(value, scale, limit)),
+        DataType::Float64 => number!(Float64Type, |value| decimal_of_double(value, scale, beyond)),
         DataType::Decimal128(_, from) => {
             let from = from.max(0) as u8;
             if from > scale {
@@ -454,11 +490,11 @@ fn decimal_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
             let values = args.blobs(0)?;
             build_numbers::<Decimal128Type>(args, |row| {
                 Ok(values.get(row).map(|text| {
-                    let (value, is_whole) = decimal_at_front(text, scale, limit);
+                    let (value, is_whole) = decimal_at_front(text, scale, beyond);
                     if !is_whole {
                         note_number("DECIMAL", text);
                     }
-                    value
+                    fit(value)
                 }))
             })
         }

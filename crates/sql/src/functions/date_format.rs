@@ -127,6 +127,26 @@ pub(crate) fn parts_of(format: &str) -> FormatParts {
     parts
 }
 
+impl FormatParts {
+    /// The type of what is read by the format, as warnings name it.
+    pub(crate) fn type_name(self) -> &'static str {
+        match (self.date, self.time) {
+            (true, false) => "date",
+            (false, true) => "time",
+            _ => "datetime",
+        }
+    }
+}
+
+/// What STR_TO_DATE reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Since 1970, or of the day if the format has no date.
+    pub(crate) micros: i64,
+    /// Whether nothing but blanks follows what was read.
+    pub(crate) is_whole: bool,
+}
+
 #[derive(Default)]
 struct Fields {
     year: i32,
@@ -179,33 +199,21 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a text by a format: microseconds since 1970, or of the day if the format has no date.
-pub(crate) fn read_formatted(text: &str, format: &str) -> Option<i64> {
+/// Reads a text by a format; `None` if it is no such moment.
+pub(crate) fn read_formatted(text: &str, format: &str) -> Option<Moment> {
     let parts = parts_of(format);
     let mut fields = Fields::default();
     let mut reader = Reader { rest: text };
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c.is_whitespace() {
-            reader.skip_blanks();
-            continue;
-        }
-        if c != '%' {
-            reader.skip_blanks();
-            reader.expect(c)?;
-            continue;
-        }
-        let specifier = chars.next()?;
-        reader.skip_blanks();
-        read_part(&mut reader, &mut fields, specifier)?;
-    }
+    read_parts(&mut reader, &mut fields, format)?;
+    reader.skip_blanks();
+    let moment = |micros| Moment { micros, is_whole: reader.rest.is_empty() };
     if fields.twelve_hours {
         if !(1..=12).contains(&fields.hour) {
             return None;
         }
         fields.hour = fields.hour % 12 + if fields.afternoon { 12 } else { 0 };
     }
-    if fields.minute > 59 || fields.second > 59 || (parts.date && fields.hour > 23) {
+    if fields.minute > 59 || fields.second > 59 || fields.hour > 23 {
         return None;
     }
     let of_day = fields.hour * MICROS_PER_HOUR
@@ -214,7 +222,7 @@ pub(crate) fn read_formatted(text: &str, format: &str) -> Option<i64> {
         + fields.micro;
     if !parts.date {
         // A format that reads nothing gives nothing.
-        return parts.time.then_some(of_day);
+        return parts.time.then(|| moment(of_day));
     }
     let day = match fields.day_of_year {
         Some(of_year) if fields.month == 0 => {
@@ -229,7 +237,27 @@ pub(crate) fn read_formatted(text: &str, format: &str) -> Option<i64> {
         }
         _ => return None,
     };
-    Some(i64::from(day) * MICROS_PER_DAY + of_day)
+    Some(moment(i64::from(day) * MICROS_PER_DAY + of_day))
+}
+
+/// Reads as much of a format as there is text for. Blanks may stand before each part of it.
+fn read_parts(reader: &mut Reader<'_>, fields: &mut Fields, format: &str) -> Option<()> {
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        reader.skip_blanks();
+        if reader.rest.is_empty() {
+            break;
+        }
+        if c.is_whitespace() {
+            continue;
+        }
+        let specifier = if c == '%' { chars.next() } else { None };
+        match specifier {
+            Some(specifier) => read_part(reader, fields, specifier)?,
+            None => reader.expect(c)?,
+        }
+    }
+    Some(())
 }
 
 fn read_part(reader: &mut Reader<'_>, fields: &mut Fields, specifier: char) -> Option<()> {
@@ -274,24 +302,11 @@ fn read_part(reader: &mut Reader<'_>, fields: &mut Fields, specifier: char) -> O
             fields.afternoon = reader.name(&["AM", "PM"], false)? == 1;
             fields.twelve_hours = true;
         }
-        'T' => read_clock(reader, fields)?,
-        'r' => {
-            read_clock(reader, fields)?;
-            reader.skip_blanks();
-            read_part(reader, fields, 'p')?;
-        }
+        'T' => read_parts(reader, fields, "%H:%i:%s")?,
+        'r' => read_parts(reader, fields, "%h:%i:%s %p")?,
         '%' => reader.expect('%')?,
         _ => return None,
     }
-    Some(())
-}
-
-fn read_clock(reader: &mut Reader<'_>, fields: &mut Fields) -> Option<()> {
-    fields.hour = reader.number(2)?;
-    reader.expect(':')?;
-    fields.minute = reader.number(2)?;
-    reader.expect(':')?;
-    fields.second = reader.number(2)?;
     Some(())
 }
 
@@ -325,7 +340,8 @@ mod tests {
 
     #[test]
     fn reads() {
-        let read = |text: &str, format: &str| read_formatted(text, format).map(|m| format_datetime(m, 0));
+        let read =
+            |text: &str, format: &str| read_formatted(text, format).map(|m| format_datetime(m.micros, 0));
         assert_eq!(read("01,5,2013", "%d,%m,%Y").as_deref(), Some("2013-05-01 00:00:00"));
         assert_eq!(read("May 1, 2013", "%M %d,%Y").as_deref(), Some("2013-05-01 00:00:00"));
         assert_eq!(
@@ -335,6 +351,16 @@ mod tests {
         assert_eq!(read("2023-02-29", "%Y-%m-%d"), None);
         assert_eq!(read("abc", "%Y"), None);
         assert_eq!(read("60 2024", "%j %Y").as_deref(), Some("2024-02-29 00:00:00"));
-        assert_eq!(read_formatted("09:30:17", "%h:%i:%s"), Some(34_217_000_000));
+        // The text may end before the format, and go on after it.
+        assert_eq!(read("2024-01-01", "%Y-%m-%dT%H:%i").as_deref(), Some("2024-01-01 00:00:00"));
+        assert_eq!(read("2024-01-01x", "%Y-%m-%d%H"), None);
+        assert_eq!(read("2024-01-01%", "%Y-%m-%d%").as_deref(), Some("2024-01-01 00:00:00"));
+        let time = |text: &str, format: &str| read_formatted(text, format).map(|m| (m.micros, m.is_whole));
+        assert_eq!(time("09:30:17", "%h:%i:%s"), Some((34_217_000_000, true)));
+        assert_eq!(time("10 : 1 ", "%r"), Some((36_060_000_000, true)));
+        assert_eq!(time("10 x", "%T"), None);
+        assert_eq!(time("10:00 x", "%H:%i"), Some((36_000_000_000, false)));
+        assert_eq!(time("25:10", "%H:%i"), None);
+        assert_eq!(parts_of("%H:%i").type_name(), "time");
     }
 }

@@ -5,13 +5,14 @@ use super::calendar::{
     Clock, DAYS_TO_1970, MONTHS, WEEKDAYS, WeekMode, add_interval, add_months, date_number, week,
 };
 use super::cast::leading_time;
-use super::date_format::{read_formatted, write_formatted, write_formatted_time};
+use super::date_format::{parts_of, read_formatted, write_formatted, write_formatted_time};
 use super::interval::{Span, Unit, count_units};
 use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers, build_text, functions};
+use super::numerals::write_decimal;
 use super::warnings;
 use crate::temporal::{
     MAX_DATE, MAX_TIME, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MIN_DATE,
-    Zone, civil_from_days, day_of_year as of_year, days_from_civil, days_in_month, parse_broken,
+    Zone, civil_from_days, day_of_year as of_year, days_from_civil, days_in_month, format_time, parse_broken,
     parse_datetime, parse_time, push_date, push_datetime, push_time, split_datetime,
     weekday as day_of_week_from_monday,
 };
@@ -143,6 +144,10 @@ functions! {
             let size = i128::from(hour).abs() * i128::from(MICROS_PER_HOUR)
                 + i128::from(minute) * i128::from(MICROS_PER_MINUTE)
                 + second;
+            if size > i128::from(MAX_TIME) {
+                let text = format!("{hour}:{minute:02}:{:02}", second / i128::from(MICROS_PER_SECOND));
+                warnings::truncated("time", text.as_bytes());
+            }
             let size = size.min(i128::from(MAX_TIME)) as i64;
             Ok(Some(if hour < 0 { -size } else { size }))
         })
@@ -160,7 +165,12 @@ functions! {
         let seconds = args.numbers::<Decimal128Type>(0)?;
         build_numbers::<DurationMicrosecondType>(args, |row| {
             let limit = i128::from(MAX_TIME);
-            Ok(seconds.get(row).map(|micros| micros.clamp(-limit, limit) as i64))
+            Ok(seconds.get(row).map(|micros| {
+                if !(-limit..=limit).contains(&micros) {
+                    warnings::truncated("time", seconds_text(micros).as_bytes());
+                }
+                micros.clamp(-limit, limit) as i64
+            }))
         })
     };
     /// extract(datetime, unit): of a composite unit, its numbers run together.
@@ -180,12 +190,7 @@ functions! {
         })
     };
     /// str_to_date(text, format); a format without a date gives a moment of 1970-01-01.
-    str_to_date, "str_to_date", DATETIME, Always, |args| {
-        let (texts, formats) = (args.texts(0)?, args.texts(1)?);
-        build_numbers::<TimestampMicrosecondType>(args, |row| {
-            Ok(texts.get(row).zip(formats.get(row)).and_then(|(text, format)| read_formatted(text, format)))
-        })
-    };
+    str_to_date, "str_to_date", DATETIME, Always, str_to_date_kernel;
     /// date_add(value, amount, unit): the value a DATE, a DATETIME or a TIME, the amount a whole number or text.
     date_add, "date_add", Returns::By(added_result), Always, |args| add_kernel(args, false);
     date_sub, "date_sub", Returns::By(added_result), Always, |args| add_kernel(args, true);
@@ -203,7 +208,7 @@ functions! {
                 return Ok(add_interval(moment, 0, time).map(|sum| push_datetime(out, sum, shown_fsp(sum))));
             }
             Ok(parse_time(bytes, 6).or_else(|| leading_time(text, 6)).map(|own| {
-                let sum = (own + time).clamp(-MAX_TIME, MAX_TIME);
+                let sum = cut_time(own + time);
                 push_time(out, sum, shown_fsp(sum));
             }))
         })
@@ -228,7 +233,7 @@ functions! {
         let left = args.numbers::<TimestampMicrosecondType>(0)?;
         let right = args.numbers::<TimestampMicrosecondType>(1)?;
         build_numbers::<DurationMicrosecondType>(args, |row| {
-            Ok(left.get(row).zip(right.get(row)).map(|(l, r)| (l - r).clamp(-MAX_TIME, MAX_TIME)))
+            Ok(left.get(row).zip(right.get(row)).map(|(l, r)| cut_time(l - r)))
         })
     };
     /// time_sum(a, b), both TIME
@@ -236,7 +241,7 @@ functions! {
         let left = args.numbers::<DurationMicrosecondType>(0)?;
         let right = args.numbers::<DurationMicrosecondType>(1)?;
         build_numbers::<DurationMicrosecondType>(args, |row| {
-            Ok(left.get(row).zip(right.get(row)).map(|(l, r)| (l + r).clamp(-MAX_TIME, MAX_TIME)))
+            Ok(left.get(row).zip(right.get(row)).map(|(l, r)| cut_time(l + r)))
         })
     };
     time_negate, "time_negate", TIME, Propagate, |args| {
@@ -405,6 +410,46 @@ fn added_result(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Result
     }
 }
 
+fn str_to_date_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
+    let (texts, formats) = (args.texts(0)?, args.texts(1)?);
+    // By formats that differ all is read as moments.
+    let ty = formats.constant().flatten().map_or("datetime", |format| parts_of(format).type_name());
+    build_numbers::<TimestampMicrosecondType>(args, |row| {
+        let (Some(text), Some(format)) = (texts.get(row), formats.get(row)) else { return Ok(None) };
+        let Some(read) = read_formatted(text, format) else {
+            warnings::incorrect_for("str_to_date", "datetime", text);
+            return Ok(None);
+        };
+        if !read.is_whole {
+            warnings::truncated(ty, text.as_bytes());
+        }
+        Ok(Some(read.micros))
+    })
+}
+
+/// What a move led to, and a warning if it led out of the range of the type.
+fn moved<T>(ty: &str, value: Option<T>) -> Option<T> {
+    if value.is_none() {
+        warnings::field_overflow(ty);
+    }
+    value
+}
+
+/// Microseconds as seconds, with the digits after the point that they have.
+fn seconds_text(micros: i128) -> String {
+    let mut text = String::new();
+    write_decimal(&mut text, micros, 6);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// A TIME cut to its range, with a warning.
+fn cut_time(micros: i64) -> i64 {
+    if micros.saturating_abs() > MAX_TIME {
+        warnings::truncated("time", format_time(micros, shown_fsp(micros)).as_bytes());
+    }
+    micros.clamp(-MAX_TIME, MAX_TIME)
+}
+
 /// A moment that UNIX_TIMESTAMP knows, else 0: from 1970 to 3001-01-18 23:59:59.999999 UTC.
 fn unix_range(micros: i64) -> i64 {
     const LAST: i64 = 32_536_771_199_999_999;
@@ -426,7 +471,7 @@ fn spans_of<'a>(
     Ok(match args.data_type(1)? {
         DataType::Int64 => {
             let amounts = args.numbers::<Int64Type>(1)?;
-            Box::new(move |row| unit.span(amounts.get(row)?).map(signed))
+            Box::new(move |row| amounts.get(row).map(|amount| signed(unit.span_or_most(amount))))
         }
         _ => {
             let amounts = args.texts(1)?;
@@ -446,11 +491,11 @@ fn add_to_text(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
             warnings::incorrect("datetime", text);
             return Ok(None);
         };
-        Ok(add_interval(moment, span.months, span.micros).map(|moved| {
+        Ok(moved("datetime", add_interval(moment, span.months, span.micros)).map(|moment| {
             if has_time || !unit.is_of_dates() {
-                push_datetime(out, moved, shown_fsp(moved));
+                push_datetime(out, moment, shown_fsp(moment));
             } else {
-                push_date(out, split_datetime(moved).0);
+                push_date(out, split_datetime(moment).0);
             }
         }))
     })
@@ -459,43 +504,39 @@ fn add_to_text(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
 fn add_kernel(args: &Arguments<'_>, subtract: bool) -> Result<ArrayRef> {
     let unit = unit(args, 2)?;
     let spans = spans_of(args, unit, subtract)?;
-    let whole_days = |span: Span| span.micros / MICROS_PER_DAY;
+    let moved_day = |day: i32, span: Span| {
+        let day = if span.months == 0 { day } else { add_months(day, span.months)? };
+        day_in_range(i64::from(day).checked_add(span.micros / MICROS_PER_DAY)?)
+    };
     match (args.data_type(0)?, args.result) {
         (DataType::Date32, DataType::Date32) => {
             let days = args.numbers::<Date32Type>(0)?;
             build_numbers::<Date32Type>(args, |row| {
-                Ok(days.get(row).zip(spans(row)).and_then(|(day, span)| {
-                    let moved = if span.months == 0 { day } else { add_months(day, span.months)? };
-                    day_in_range(i64::from(moved).checked_add(whole_days(span))?)
-                }))
+                let (Some(day), Some(span)) = (days.get(row), spans(row)) else { return Ok(None) };
+                Ok(moved("datetime", moved_day(day, span)))
             })
         }
         (DataType::Date32, _) => {
             let days = args.numbers::<Date32Type>(0)?;
             build_numbers::<TimestampMicrosecondType>(args, |row| {
-                Ok(days.get(row).zip(spans(row)).and_then(|(day, span)| {
-                    add_interval(i64::from(day) * MICROS_PER_DAY, span.months, span.micros)
-                }))
+                let (Some(day), Some(span)) = (days.get(row), spans(row)) else { return Ok(None) };
+                let midnight = i64::from(day) * MICROS_PER_DAY;
+                Ok(moved("datetime", add_interval(midnight, span.months, span.micros)))
             })
         }
         (DataType::Duration(_), _) => {
             let times = args.numbers::<DurationMicrosecondType>(0)?;
             build_numbers::<DurationMicrosecondType>(args, |row| {
-                Ok(times.get(row).zip(spans(row)).and_then(|(time, span)| {
-                    if span.months != 0 {
-                        return None;
-                    }
-                    time.checked_add(span.micros).filter(|micros| micros.abs() <= MAX_TIME)
-                }))
+                let (Some(time), Some(span)) = (times.get(row), spans(row)) else { return Ok(None) };
+                let sum = if span.months == 0 { time.checked_add(span.micros) } else { None };
+                Ok(moved("time", sum.filter(|micros| micros.saturating_abs() <= MAX_TIME)))
             })
         }
         _ => {
             let values = args.numbers::<TimestampMicrosecondType>(0)?;
             build_numbers::<TimestampMicrosecondType>(args, |row| {
-                Ok(values
-                    .get(row)
-                    .zip(spans(row))
-                    .and_then(|(micros, span)| add_interval(micros, span.months, span.micros)))
+                let (Some(micros), Some(span)) = (values.get(row), spans(row)) else { return Ok(None) };
+                Ok(moved("datetime", add_interval(micros, span.months, span.micros)))
             })
         }
     }

@@ -139,6 +139,11 @@ impl Unit {
         Some(Span { months: amount.checked_mul(self.months())?, micros: amount.checked_mul(self.micros())? })
     }
 
+    /// So many of a simple unit, or as many as there can be: no date that is moved so far stays within its range.
+    pub(crate) fn span_or_most(self, amount: i64) -> Span {
+        Span { months: amount.saturating_mul(self.months()), micros: amount.saturating_mul(self.micros()) }
+    }
+
     /// A number of seconds with a fraction, or an amount of a composite unit such as '1:30'.
     pub(crate) fn span_of_text(self, text: &str) -> Option<Span> {
         let Some(parts) = self.parts() else {
@@ -147,7 +152,7 @@ impl Unit {
                 return Some(Span { months: 0, micros: i64::try_from(micros).ok()? });
             }
             let amount = decimal_of(text.as_bytes(), 0, i128::from(i64::MAX));
-            return self.span(i64::try_from(amount).ok()?);
+            return Some(self.span_or_most(i64::try_from(amount).ok()?));
         };
         let negative = text.trim_start().starts_with('-');
         let numbers: Vec<&str> =
@@ -164,9 +169,9 @@ impl Unit {
                 // A fraction: '1.5' has 500000 microseconds.
                 amount *= 10i64.pow(6 - number.len() as u32);
             }
-            let part = unit.span(amount)?;
-            span.months = span.months.checked_add(part.months)?;
-            span.micros = span.micros.checked_add(part.micros)?;
+            let part = unit.span_or_most(amount);
+            span.months = span.months.saturating_add(part.months);
+            span.micros = span.micros.saturating_add(part.micros);
         }
         Some(if negative { span.negated() } else { span })
     }
@@ -206,6 +211,9 @@ mod tests {
         assert_eq!(micros(MinuteSecond, "1:2:3"), None);
         assert_eq!(YearMonth.span_of_text("2-3"), Some(Span { months: 27, micros: 0 }));
         assert_eq!(Year.span(1), Some(Span { months: 12, micros: 0 }));
+        assert_eq!(Week.span(i64::MIN), None);
+        assert_eq!(Week.span_or_most(i64::MIN), Span { months: 0, micros: i64::MIN });
+        assert_eq!(micros(DayHour, "9000000000 5"), Some(i64::MAX));
         assert_eq!(Unit::parse("days"), Some(Day));
         assert_eq!(Unit::parse("sql_tsi_hour"), Some(Hour));
         assert_eq!(Unit::parse("fortnight"), None);

@@ -4,6 +4,7 @@
 use super::arithmetic::{pow10, round_quotient};
 use super::failure::out_of_range;
 use super::kernel::{Arguments, Function, Nulls, Returns, build_numbers, build_text, functions};
+use super::warnings;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::{cmp, zip::zip};
@@ -40,17 +41,17 @@ functions! {
             None => Ok(None),
         })
     };
-    ln, "ln", DOUBLE, Always, |args| partial(args, |x| (x > 0.0).then(|| x.ln()));
-    log2, "log2", DOUBLE, Always, |args| partial(args, |x| (x > 0.0).then(|| x.log2()));
-    log10, "log10", DOUBLE, Always, |args| partial(args, |x| (x > 0.0).then(|| x.log10()));
+    ln, "ln", DOUBLE, Always, |args| partial(args, |x| logarithm(x, f64::ln));
+    log2, "log2", DOUBLE, Always, |args| partial(args, |x| logarithm(x, f64::log2));
+    log10, "log10", DOUBLE, Always, |args| partial(args, |x| logarithm(x, f64::log10));
     /// log(base, number)
     log, "log", DOUBLE, Always, |args| {
         let (base, value) = (args.numbers::<Float64Type>(0)?, args.numbers::<Float64Type>(1)?);
         build_numbers::<Float64Type>(args, |row| {
-            Ok(match (base.get(row), value.get(row)) {
-                (Some(base), Some(x)) if base > 0.0 && base != 1.0 && x > 0.0 => Some(x.ln() / base.ln()),
-                _ => None,
-            })
+            let (Some(base), Some(x)) = (base.get(row), value.get(row)) else { return Ok(None) };
+            // None has the base 1.
+            let base = if base == 1.0 { 0.0 } else { base };
+            Ok(logarithm(base, f64::ln).and_then(|base| Some(logarithm(x, f64::ln)? / base)))
         })
     };
     sin, "sin", DOUBLE, Propagate, |args| partial(args, |x| Some(x.sin()));
@@ -113,6 +114,15 @@ pub(crate) fn rand() -> Arc<ScalarUDF> {
 
 fn finite(value: f64, text: impl FnOnce() -> String) -> Result<Option<f64>> {
     if value.is_finite() { Ok(Some(value)) } else { Err(out_of_range("DOUBLE", text())) }
+}
+
+/// The logarithm of a positive number; of another one none, and a warning.
+fn logarithm(x: f64, function: impl Fn(f64) -> f64) -> Option<f64> {
+    if x > 0.0 {
+        return Some(function(x));
+    }
+    warnings::no_logarithm();
+    None
 }
 
 fn partial(args: &Arguments<'_>, function: impl Fn(f64) -> Option<f64>) -> Result<ArrayRef> {

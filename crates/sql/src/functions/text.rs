@@ -43,10 +43,12 @@ functions! {
     trim_both, "trim_both", TEXT, Propagate, |args| trim(args, true, true);
     trim_leading, "trim_leading", TEXT, Propagate, |args| trim(args, true, false);
     trim_trailing, "trim_trailing", TEXT, Propagate, |args| trim(args, false, true);
-    lpad, "lpad", TEXT, Always, |args| pad(args, true);
-    rpad, "rpad", TEXT, Always, |args| pad(args, false);
+    lpad, "lpad", TEXT, Always, |args| pad("lpad", args);
+    rpad, "rpad", TEXT, Always, |args| pad("rpad", args);
     replace, "replace", TEXT, Propagate, replace_kernel;
-    repeat, "repeat", TEXT, Always, repeat_kernel;
+    repeat, "repeat", TEXT, Always, |args| repeated("repeat", args);
+    /// space(' ', count)
+    space, "space", TEXT, Always, |args| repeated("space", args);
     reverse, "reverse", TEXT, Propagate, |args| {
         let values = args.texts(0)?;
         build_text(args.rows, |row, out| {
@@ -385,20 +387,29 @@ fn trim(args: &Arguments<'_>, leading: bool, trailing: bool) -> Result<ArrayRef>
     })
 }
 
-fn pad(args: &Arguments<'_>, left: bool) -> Result<ArrayRef> {
+/// No string, and a warning: it would be longer than one may be.
+fn too_long(function: &str) -> Result<Option<()>> {
+    warnings::too_long(function, MAX_STRING);
+    Ok(None)
+}
+
+/// `lpad` or `rpad`.
+fn pad(function: &str, args: &Arguments<'_>) -> Result<ArrayRef> {
+    let left = function == "lpad";
     let (texts, lengths, pads) = (args.texts(0)?, args.numbers::<Int64Type>(1)?, args.texts(2)?);
     build_text(args.rows, |row, out| {
         let (Some(text), Some(length), Some(pad)) = (texts.get(row), lengths.get(row), pads.get(row)) else {
             return Ok(None);
         };
-        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MAX_STRING) else {
-            return Ok(None);
-        };
+        let Ok(length) = usize::try_from(length) else { return Ok(None) };
+        if length > MAX_STRING {
+            return too_long(function);
+        }
         let count = count_chars(text);
         let missing = length.saturating_sub(count);
         // As many bytes as the characters of the padding have at most.
         if missing.saturating_mul(pad.chars().map(char::len_utf8).max().unwrap_or(0)) > MAX_STRING {
-            return Ok(None);
+            return too_long(function);
         }
         if count >= length {
             out.push_str(&text[..byte_of(text, length)]);
@@ -440,13 +451,13 @@ fn replace_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn repeat_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
+fn repeated(function: &str, args: &Arguments<'_>) -> Result<ArrayRef> {
     let (texts, counts) = (args.texts(0)?, args.numbers::<Int64Type>(1)?);
     build_text(args.rows, |row, out| {
         let (Some(text), Some(count)) = (texts.get(row), counts.get(row)) else { return Ok(None) };
         let count = usize::try_from(count).unwrap_or(0);
         if text.len().saturating_mul(count) > MAX_STRING {
-            return Ok(None);
+            return too_long(function);
         }
         for _ in 0..count {
             out.push_str(text);

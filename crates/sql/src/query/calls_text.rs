@@ -132,7 +132,7 @@ impl Binder<'_> {
                 let [count] = args.exactly()?;
                 let values = vec![Typed::text(" "), rules.signed(count)?];
                 let ty = repeated_type(1, &values[1]);
-                self.kernel(text::repeat(), values, ty)
+                self.kernel(text::space(), values, ty)
             }
             "LOCATE" => {
                 args.count(2, 3)?;
