@@ -22,6 +22,7 @@ use types::{ColumnDef, Result, Value};
 pub use crate::functions::warnings::{Heard, Warning, gather, hear_all};
 pub use array::{constant_column, convert_column, value_at};
 pub use builder::ColumnBuilder;
+pub(crate) use defaults::current_time;
 pub use defaults::{DefaultValue, convert_default, default_value};
 pub(crate) use lenient::zero;
 pub use scalar::Scalar;
@@ -40,12 +41,22 @@ pub struct Context {
     pub ignore: bool,
     /// Divisions by zero are errors in what tables compute.
     pub divisions_fail: bool,
+    /// 0 in an AUTO_INCREMENT column is stored: NO_AUTO_VALUE_ON_ZERO. Else it means a number to be generated, as NULL
+    /// does.
+    pub keeps_zero: bool,
 }
 
 impl Context {
     /// 1970 in UTC, for checks that do not depend on time.
     pub const fn fixed() -> Context {
-        Context { now: 0, zone: Zone::UTC, lenient: false, ignore: false, divisions_fail: true }
+        Context {
+            now: 0,
+            zone: Zone::UTC,
+            lenient: false,
+            ignore: false,
+            divisions_fail: true,
+            keeps_zero: false,
+        }
     }
 }
 

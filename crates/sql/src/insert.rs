@@ -181,6 +181,24 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_stored_if_the_mode_says_so() {
+        let def = table("create table t (id int primary key auto_increment, a int)");
+        let Statement::Insert(insert) =
+            parse_one("insert into t values (0, 1), (null, 2)").unwrap().statement
+        else {
+            panic!()
+        };
+        for (keeps_zero, generated) in [(false, 2), (true, 1)] {
+            let context = Context { keeps_zero, ..Context::fixed() };
+            let new = insert_rows(&insert, def.clone(), &[], &context).unwrap().unwrap();
+            assert_eq!(new.to_generate(), generated);
+            let batch = new.number(&def, 5).unwrap();
+            let first = if keeps_zero { 0 } else { 5 };
+            assert_eq!(NewRows::number_of(&def, &batch, 0), Some(first));
+        }
+    }
+
+    #[test]
     fn errors_are_mysqls() {
         let def = table("create table t (a int not null, b varchar(3), c int default 1)");
         for (sql, text) in [

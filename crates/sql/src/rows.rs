@@ -15,8 +15,8 @@ use types::{ColumnDef, ColumnDefault, ErrorKind, Result, SqlError, TableDef, Val
 pub struct NewRows {
     /// With 0 in the AUTO_INCREMENT column where `generate` is true.
     pub batch: RecordBatch,
-    /// The rows whose AUTO_INCREMENT number is to be generated: it was left out, NULL or 0. `None`: no
-    /// row's.
+    /// The rows whose AUTO_INCREMENT number is to be generated: it was left out, NULL, or 0 unless that is stored.
+    /// `None`: no row's.
     pub generate: Option<BooleanArray>,
 }
 
@@ -77,6 +77,16 @@ impl NewRows {
         batch(self.batch.schema(), columns, self.batch.num_rows())
     }
 
+    /// The AUTO_INCREMENT number of a row of the table; `None`: it has no such column, or not of integers.
+    pub fn number_of(def: &TableDef, rows: &RecordBatch, row: usize) -> Option<i128> {
+        let column = def.auto_increment()?;
+        match crate::convert::value_at(rows.column(def.position(column.id)?), column.ty, row) {
+            Value::Int(value) => Some(value.into()),
+            Value::UInt(value) => Some(value.into()),
+            _ => None,
+        }
+    }
+
     /// The greatest number that the rows bring with them, so that the counter goes on behind it.
     pub fn greatest_given(&self, def: &TableDef) -> Option<u64> {
         let column = def.auto_increment()?;
@@ -126,6 +136,8 @@ pub struct Target {
     rules: Option<Arc<RowRules>>,
     /// Places of columns that take their DEFAULT expressions.
     left_out: Vec<usize>,
+    /// See [`Context::keeps_zero`].
+    keeps_zero: bool,
 }
 
 impl Target {
@@ -177,7 +189,8 @@ impl Target {
             };
             sources.push(source);
         }
-        Ok(Target { schema: kept_schema(&def), def, listed, sources, rules, left_out })
+        let (schema, keeps_zero) = (kept_schema(&def), context.keeps_zero);
+        Ok(Target { schema, def, listed, sources, rules, left_out, keeps_zero })
     }
 
     /// The columns of an INSERT .. VALUES whose rows may say DEFAULT. Errors beside those of
@@ -253,7 +266,7 @@ impl Target {
         for (source, column) in self.sources.iter().zip(&self.def.columns) {
             let array = match source {
                 Source::Listed(at) if column.auto_increment => {
-                    let (array, mask) = cut_generated(&listed[*at], column)?;
+                    let (array, mask) = cut_generated(&listed[*at], column, self.keeps_zero)?;
                     generate = mask;
                     array
                 }
@@ -289,13 +302,18 @@ fn check_counts(insert: &Insert, rows: &[Vec<InsertValue>], columns: usize) -> R
     Ok(())
 }
 
-/// Parts an AUTO_INCREMENT column with NULL and 0 into one without NULL and the mask of these.
-fn cut_generated(array: &ArrayRef, column: &ColumnDef) -> Result<(ArrayRef, Option<BooleanArray>)> {
+/// Parts an AUTO_INCREMENT column with NULL, and 0 unless that is kept, into one without NULL and the mask of these.
+fn cut_generated(
+    array: &ArrayRef,
+    column: &ColumnDef,
+    keeps_zero: bool,
+) -> Result<(ArrayRef, Option<BooleanArray>)> {
     let mut builder = ColumnBuilder::of(column.ty, false, array.len());
     let mut mask = Vec::with_capacity(array.len());
     for row in 0..array.len() {
         let value = crate::convert::value_at(array, column.ty, row);
-        let missing = matches!(value, Value::Null | Value::Int(0) | Value::UInt(0));
+        let is_zero = matches!(value, Value::Int(0) | Value::UInt(0));
+        let missing = value == Value::Null || (is_zero && !keeps_zero);
         mask.push(missing);
         let value = if missing { Value::Int(0) } else { value };
         builder

@@ -433,7 +433,8 @@ fn may_take_keys(def: &TableDef, assigned: &[usize]) -> bool {
     keys.chain([&def.primary_key]).flatten().any(|id| {
         // What is computed follows from columns that are assigned.
         def.position(*id).is_some_and(|place| {
-            assigned.contains(&place) || def.columns[place].is_hidden() || def.is_generated(place)
+            let column = &def.columns[place];
+            assigned.contains(&place) || column.is_hidden() || column.on_update_now || def.is_generated(place)
         })
     })
 }

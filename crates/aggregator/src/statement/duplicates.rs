@@ -13,6 +13,7 @@ use arrow::compute::or;
 use arrow::record_batch::RecordBatch;
 use columnstore::{Conflict, InsertOutcome, InsertedOrLocked, OnDuplicate};
 use sql::query::OnDuplicateUpdate;
+use sql::rows::NewRows;
 use sql::statement::Insert;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -57,6 +58,45 @@ pub(crate) struct Written {
     pub(crate) same: u64,
     /// New rows that were left out.
     pub(crate) ignored: u64,
+    /// Of ON DUPLICATE KEY UPDATE the first generated AUTO_INCREMENT number that a new row has which is there now.
+    pub(crate) first_number: Option<i128>,
+    /// That of the row which the last new one met and changed.
+    pub(crate) met_number: Option<i128>,
+}
+
+/// The AUTO_INCREMENT numbers of new rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Numbers {
+    /// The first that was generated: those that rows brought with them are less.
+    pub(crate) generated: Option<u64>,
+    /// That of the last row.
+    pub(crate) last: Option<i128>,
+}
+
+impl Numbers {
+    pub(crate) fn of(def: &TableDef, rows: &RecordBatch, generated: Option<u64>) -> Numbers {
+        let last = rows.num_rows().checked_sub(1).and_then(|row| NewRows::number_of(def, rows, row));
+        Numbers { generated, last }
+    }
+
+    /// The least generated one of rows that were inserted.
+    fn first_inserted(&self, def: &TableDef, rows: &RecordBatch, done: &InsertedOrLocked) -> Option<i128> {
+        let generated = i128::from(self.generated?);
+        let met: HashSet<u32> =
+            done.conflicts.iter().map(|conflict| conflict.row).chain(done.again.iter().copied()).collect();
+        (0..rows.num_rows())
+            .filter(|row| !met.contains(&(*row as u32)))
+            .filter_map(|row| NewRows::number_of(def, rows, row))
+            .filter(|number| *number >= generated)
+            .min()
+    }
+
+    /// The number of the row that the last of the new ones made of the one that it met.
+    fn met(&self, def: &TableDef, new: &RecordBatch, changed: &RecordBatch) -> Option<i128> {
+        let last = self.last?;
+        let is_last = |row: &usize| NewRows::number_of(def, new, *row) == Some(last);
+        (0..new.num_rows()).find(is_last).and_then(|row| NewRows::number_of(def, changed, row))
+    }
 }
 
 impl From<InsertOutcome> for Written {
@@ -72,6 +112,8 @@ impl Written {
         self.updated += more.updated;
         self.same += more.same;
         self.ignored += more.ignored;
+        self.first_number = self.first_number.into_iter().chain(more.first_number).min();
+        self.met_number = more.met_number.or(self.met_number);
     }
 
     /// MySQL counts a changed row twice, and one that stays only for clients that want found rows.
@@ -113,6 +155,14 @@ fn sort_out(conflicts: &[Conflict], again: &mut Vec<u32>) -> InTheWay {
     by_row
 }
 
+/// New rows of which some met others.
+struct Met<'a> {
+    new: &'a RecordBatch,
+    done: &'a InsertedOrLocked,
+    in_the_way: InTheWay,
+    numbers: Numbers,
+}
+
 impl State {
     /// Writes new rows (all columns of the table, in order) as part of the open statement.
     pub(crate) async fn write_new_rows(
@@ -120,12 +170,13 @@ impl State {
         def: &Arc<TableDef>,
         rows: RecordBatch,
         duplicates: &Duplicates,
+        numbers: Numbers,
     ) -> Result<Written> {
         let on_duplicate = match duplicates {
             Duplicates::Error => OnDuplicate::Error,
             Duplicates::Ignore => OnDuplicate::Ignore,
             Duplicates::Replace | Duplicates::Update { .. } => {
-                return self.insert_or_change(def, rows, duplicates).await;
+                return self.insert_or_change(def, rows, duplicates, numbers).await;
             }
         };
         self.write_rows(def, rows, on_duplicate).await.map(Written::from)
@@ -136,6 +187,7 @@ impl State {
         def: &Arc<TableDef>,
         rows: RecordBatch,
         duplicates: &Duplicates,
+        numbers: Numbers,
     ) -> Result<Written> {
         let partitions = self.partitions(def);
         let spread = self.aggregator.next_spread();
@@ -150,11 +202,13 @@ impl State {
                 let ctx = txn.context(partition, def.version, lock_wait);
                 txn.touch(partition);
                 let mut done = leaf.insert_or_lock(target, ctx, part.clone()).await?;
-                written.inserted += done.inserted;
+                let first_number = numbers.first_inserted(def, &part, &done);
+                written.add(Written { inserted: done.inserted, first_number, ..Written::default() });
                 let in_the_way = sort_out(&done.conflicts, &mut done.again);
                 written.add(match duplicates {
                     Duplicates::Update { update, ignore } => {
-                        self.update_met(def, partition, (update, *ignore), &part, &done, in_the_way).await?
+                        let met = Met { new: &part, done: &done, in_the_way, numbers };
+                        self.update_met(def, partition, (update, *ignore), met).await?
                     }
                     _ => self.replace_met(def, partition, &part, &done, in_the_way).await?,
                 });
@@ -170,9 +224,7 @@ impl State {
         def: &Arc<TableDef>,
         partition: PartitionId,
         (update, ignore): (&OnDuplicateUpdate, bool),
-        new: &RecordBatch,
-        met: &InsertedOrLocked,
-        in_the_way: InTheWay,
+        Met { new, done: met, in_the_way, numbers }: Met<'_>,
     ) -> Result<Written> {
         if in_the_way.is_empty() {
             return Ok(Written::default());
@@ -183,15 +235,16 @@ impl State {
         let refs: Vec<u64> = firsts().map(|at| met.conflicts[at].existing).collect();
         let context = self.assign_context(ignore);
         // As MySQL has it, the rules of the table are for rows that change.
-        let (kept, changed) = self.judging(ignore, |_| {
+        let (kept, changed, met_number) = self.judging(ignore, |_| {
             let assigned = update.assign(&old, &new, &context)?;
+            let met_number = numbers.met(def, &new, &assigned);
             let differ = rows_differ(&old, &assigned)?;
             let (kept, changed) = only(&refs, assigned, &differ)?;
-            Ok((kept, update.complete(changed, &context)?))
+            Ok((kept, update.complete(changed, &context)?, met_number))
         })?;
         let updated = kept.len() as u64;
         self.write_changed(def, vec![(partition, kept, changed)]).await?;
-        Ok(Written { updated, same: refs.len() as u64 - updated, ..Written::default() })
+        Ok(Written { updated, same: refs.len() as u64 - updated, met_number, ..Written::default() })
     }
 
     /// REPLACE: the first row that a new one meets takes its values, the others go. One that is as the
@@ -260,7 +313,8 @@ mod tests {
 
     #[test]
     fn affected_rows_are_mysqls() {
-        let written = Written { inserted: 1, deleted: 1, updated: 1, same: 1, ignored: 1 };
+        let written =
+            Written { inserted: 1, deleted: 1, updated: 1, same: 1, ignored: 1, ..Written::default() };
         assert_eq!((written.affected(false), written.affected(true)), (4, 5));
         assert_eq!(written.duplicates(), 3);
     }

@@ -5,7 +5,7 @@
 //! rows whose key is taken is the matter of `duplicates.rs`.
 
 use super::Answer;
-use super::duplicates::{Duplicates, Written};
+use super::duplicates::{Duplicates, Numbers, Written};
 use super::load::BulkWriters;
 use super::query::{Parameters, partitions_read};
 use crate::admission::Class;
@@ -23,12 +23,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use types::{ErrorKind, Result, SqlError, TableDef, Value};
 
-/// What became of the rows, how many there were, and the first number generated for them.
+/// What became of the rows, how many there were, and their AUTO_INCREMENT numbers.
 #[derive(Default, Clone, Copy)]
 struct Counts {
     written: Written,
     seen: u64,
-    first_generated: Option<u64>,
+    /// The first that was generated, and what the last row has.
+    numbers: Numbers,
+}
+
+impl Counts {
+    /// The first number that was generated for a row that is there now, which LAST_INSERT_ID() is from now on. Of an
+    /// INSERT IGNORE it may be that of a row which was left out.
+    fn first_number(&self, duplicates: &Duplicates) -> Option<u64> {
+        match duplicates {
+            Duplicates::Update { .. } => self.written.first_number.map(|number| number as u64),
+            _ => self.numbers.generated.filter(|_| self.written.inserted > 0),
+        }
+    }
+
+    /// What a client is told where no number was generated: that of the last row, if any row changed.
+    fn last_number(&self) -> u64 {
+        let Written { inserted, updated, .. } = self.written;
+        // As MySQL has it, a negative number is one of 64 bits without a sign.
+        self.numbers.last.filter(|_| inserted + updated > 0).map_or(0, |number| number as u64)
+    }
 }
 
 impl State {
@@ -55,7 +74,7 @@ impl State {
         {
             self.note_warnings(&update.warnings);
         }
-        self.inserted(insert, result).await
+        self.inserted(insert, &duplicates, result).await
     }
 
     /// INSERT of rows that are made, which change no row that is there by assignments.
@@ -66,24 +85,30 @@ impl State {
         rows: NewRows,
     ) -> Result<Answer> {
         self.start_statement()?;
+        let duplicates = Duplicates::of(insert);
         let result = match self.admit(Class::Light).await {
-            Ok(_admitted) => self.insert_new_rows(def, rows, &Duplicates::of(insert)).await,
+            Ok(_admitted) => self.insert_new_rows(def, rows, &duplicates).await,
             Err(error) => Err(error),
         };
-        self.inserted(insert, result).await
+        self.inserted(insert, &duplicates, result).await
     }
 
     /// Ends an INSERT and answers what became of it.
-    async fn inserted(&mut self, insert: &Insert, result: Result<Counts>) -> Result<Answer> {
+    async fn inserted(
+        &mut self,
+        insert: &Insert,
+        duplicates: &Duplicates,
+        result: Result<Counts>,
+    ) -> Result<Answer> {
         let several = match &insert.source {
             InsertSource::Values(rows) => rows.len() > 1,
             InsertSource::Query(_) => true,
         };
-        let Counts { written, seen, first_generated } = self.end_statement(result).await?;
-        // A number that no row took, since all of them were there, gives way to what LAST_INSERT_ID(..) was given.
-        if let Some(first) = first_generated
-            && (written.inserted > 0 || self.told_insert_id.is_none())
-        {
+        let counts = self.end_statement(result).await?;
+        let Counts { written, seen, .. } = counts;
+        let first_number = counts.first_number(duplicates);
+        // Without such a number what LAST_INSERT_ID(..) was given stays.
+        if let Some(first) = first_number {
             self.last_insert_id = first;
             self.told_insert_id = None;
         }
@@ -95,7 +120,7 @@ impl State {
         };
         Ok(OkInfo {
             affected_rows: written.affected(self.counts_found_rows),
-            last_insert_id: first_generated.unwrap_or(0),
+            last_insert_id: first_number.unwrap_or_else(|| counts.last_number()),
             info,
         }
         .into())
@@ -141,6 +166,7 @@ impl State {
         let seen = rows.batch.num_rows() as u64;
         let first_generated = self.next_numbers(def, &rows).await?;
         let rows = rows.number(def, first_generated.unwrap_or(0))?;
+        let mut numbers = Numbers::of(def, &rows, first_generated);
         let on_duplicate = match duplicates {
             Duplicates::Error => Some(OnDuplicate::Error),
             Duplicates::Ignore => Some(OnDuplicate::Ignore),
@@ -148,9 +174,10 @@ impl State {
         };
         let written = match on_duplicate {
             Some(on_duplicate) => self.write_last_rows(def, rows, on_duplicate).await?.into(),
-            None => self.write_new_rows(def, rows, duplicates).await?,
+            None => self.write_new_rows(def, rows, duplicates, numbers).await?,
         };
-        Ok(Counts { written, seen, first_generated })
+        numbers.last = written.met_number.or(numbers.last);
+        Ok(Counts { written, seen, numbers })
     }
 
     async fn insert_query(
@@ -191,10 +218,14 @@ impl State {
                 self.judging(insert.ignore, |_| complete(&target, &batch, &context, counts.seen + 1))?;
             counts.seen += batch.num_rows() as u64;
             let first = self.next_numbers(def, &rows).await?;
-            counts.first_generated = counts.first_generated.or(first);
             let rows = rows.number(def, first.unwrap_or(0))?;
+            let numbers = Numbers::of(def, &rows, first);
+            counts.numbers.generated = counts.numbers.generated.or(first);
+            counts.numbers.last = numbers.last;
             if !matches!(duplicates, Duplicates::Error) {
-                counts.written.add(self.write_new_rows(def, rows, duplicates).await?);
+                let written = self.write_new_rows(def, rows, duplicates, numbers).await?;
+                counts.numbers.last = written.met_number.or(numbers.last);
+                counts.written.add(written);
                 continue;
             }
             writers.append(self, rows).await?;

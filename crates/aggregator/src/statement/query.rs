@@ -213,9 +213,10 @@ impl State {
 
     /// What conversions into a table's columns need of the session.
     pub(crate) fn convert_context(&self) -> sql::convert::Context {
-        let (now, zone) = (self.now, self.variables.zone());
-        let divisions_fail = self.modes().strict_division;
-        sql::convert::Context { now, zone, lenient: false, ignore: false, divisions_fail }
+        let (zone, mode) = (self.variables.zone(), self.variables.text("sql_mode").unwrap_or_default());
+        let (now, divisions_fail) = (self.now, modes_of(&mode).strict_division);
+        let keeps_zero = mode.contains("NO_AUTO_VALUE_ON_ZERO");
+        sql::convert::Context { now, zone, lenient: false, ignore: false, divisions_fail, keeps_zero }
     }
 
     /// The same for values that a statement assigns, by the mode of the session. `ignore`: it says IGNORE.

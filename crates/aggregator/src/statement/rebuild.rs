@@ -172,6 +172,8 @@ impl State {
         let mut stream = self.start_distributed(&plan, ts, true, false).await?;
         let mut context = self.assign_context(false);
         context.divisions_fail &= rebuild.has_new_rules;
+        // Numbers that are there stay as they are.
+        context.keeps_zero |= def.auto_increment().is_some();
         let places = rebuild.copied.iter().map(|copied| copied.place).collect();
         let target = self.judging(false, |_| Target::of_places(rebuild.filled.clone(), places, &context))?;
         let mut writers = BulkWriters::new(self, rebuild.filled.clone());

@@ -34,6 +34,18 @@ pub fn convert_default(text: &str, column: &ColumnDef, context: &Context) -> Res
     }
 }
 
+/// CURRENT_TIMESTAMP as a value of the column.
+pub(crate) fn current_time(column: &ColumnDef, context: &Context) -> Result<Value> {
+    // Rounding must not reach into the future.
+    let fsp = match column.ty {
+        SqlType::DateTime { fsp } | SqlType::Timestamp { fsp } => fsp,
+        _ => 6,
+    };
+    let unit = crate::temporal::fsp_unit(fsp);
+    let now = context.now.div_euclid(unit) * unit;
+    convert_value(&Value::Timestamp(now), column, context, 1)
+}
+
 /// The default of a column at the time of the statement; 1364 if it has none.
 pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultValue> {
     if column.auto_increment {
@@ -41,16 +53,7 @@ pub fn default_value(column: &ColumnDef, context: &Context) -> Result<DefaultVal
     }
     let value = match &column.default {
         ColumnDefault::Literal(text) => convert_default(text, column, context)?,
-        ColumnDefault::CurrentTimestamp => {
-            // Rounding must not reach into the future.
-            let fsp = match column.ty {
-                types::SqlType::DateTime { fsp } | types::SqlType::Timestamp { fsp } => fsp,
-                _ => 6,
-            };
-            let unit = crate::temporal::fsp_unit(fsp);
-            let now = context.now.div_euclid(unit) * unit;
-            convert_value(&Value::Timestamp(now), column, context, 1)?
-        }
+        ColumnDefault::CurrentTimestamp => current_time(column, context)?,
         ColumnDefault::Expression(_) | ColumnDefault::Generated { .. } | ColumnDefault::CollationKey(_) => {
             return Ok(DefaultValue::Computed);
         }

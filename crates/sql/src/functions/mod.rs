@@ -16,6 +16,7 @@ pub(crate) mod datetime;
 pub(crate) mod encryption;
 pub(crate) mod failure;
 pub(crate) mod hashes;
+pub(crate) mod held;
 pub(crate) mod insert_id;
 pub(crate) mod interval;
 pub(crate) mod json;
@@ -71,6 +72,7 @@ static SCALARS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
             math::rand(),
             random::rand_of(),
             random::rand_sequence(),
+            held::held(),
             hashes::uuid(),
             hashes::uuid_short(),
             hashes::random_bytes(),

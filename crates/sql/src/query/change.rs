@@ -10,8 +10,8 @@ use super::scope::{ColumnName, Scope, ScopeColumn};
 use super::select::{Key, refuse_order_options, sort};
 use super::{BoundChange, ChangedTable, planning_bug};
 use crate::analyzer::Typed;
-use crate::analyzer::compare::Comparison;
-use crate::analyzer::fold::{is_kept_constant, keeping_warned, with_constant_parts};
+use crate::analyzer::fold::{call, is_kept_constant, with_constant_parts};
+use crate::functions::held::held;
 use crate::functions::warnings;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::Column;
@@ -128,23 +128,13 @@ impl Binder<'_> {
             let (value, raised) = warnings::gather(|| {
                 let value = self.assigned_value(assignment, &scope, at, Some(definition))?;
                 // An assignment sees what those before it assigned.
-                self.with_new_values(value, &scope, &values)
+                let value = self.with_new_values(value, &scope, &values)?;
+                self.told_of_digits(value, scope.columns[at].ty)
             });
             values[at] = Some(value?);
             of_assigned.extend(raised);
             if !assigned[of].contains(&at) {
                 assigned[of].push(at);
-            }
-        }
-        for (table, assigned) in tables.iter().zip(&mut assigned).filter(|(_, assigned)| !assigned.is_empty())
-        {
-            let own = |at: usize| is_of(&scope.columns[at], table);
-            // The columns speak for themselves of the values that they are compared with here.
-            let clocks = || self.clock_columns(&scope, &table.definition, &values, own);
-            let clocks = warnings::gather(|| keeping_warned(false, clocks)).0;
-            for (at, value) in clocks? {
-                values[at] = Some(value);
-                assigned.push(at);
             }
         }
         let source = self.chosen(source, selection, order_by, limit)?;
@@ -249,9 +239,9 @@ impl Binder<'_> {
         }
     }
 
-    /// Columns that were assigned before become their new values, as the column will hold them.
-    pub(super) fn with_new_values(
-        &mut self,
+    /// The value with columns that were assigned before as what they will hold.
+    fn with_new_values(
+        &self,
         value: Typed,
         scope: &Scope,
         values: &[Option<Typed>],
@@ -259,8 +249,7 @@ impl Binder<'_> {
         let mut replacements = Vec::new();
         for (column, new) in scope.columns.iter().zip(values) {
             if let Some(new) = new {
-                let held = self.rules.bring(new.clone(), column.ty, &column.arrow)?;
-                replacements.push((column.column.clone(), held.expr));
+                replacements.push((column.column.clone(), self.held(new.clone(), column)?.expr));
             }
         }
         if replacements.is_empty() {
@@ -281,41 +270,53 @@ impl Binder<'_> {
         Ok(Typed { expr: replaced.data().map_err(super::binder::planning)?, ..value })
     }
 
-    /// ON UPDATE CURRENT_TIMESTAMP: now, if any assigned column changes. `own` tells which columns of
-    /// the scope are the table's.
-    pub(super) fn clock_columns(
-        &mut self,
-        scope: &Scope,
-        definition: &TableDef,
-        values: &[Option<Typed>],
-        own: impl Fn(usize) -> bool,
-    ) -> Result<Vec<(usize, Typed)>, SqlError> {
-        let mut clocks = Vec::new();
-        for (at, column) in scope.columns.iter().enumerate() {
-            let follows =
-                definition.column_named(&column.name).is_some_and(|(_, column)| column.on_update_now);
-            if !follows || values[at].is_some() || !own(at) {
-                continue;
-            }
-            let mut changed: Option<Typed> = None;
-            for (other, (old, new)) in scope.columns.iter().zip(values).enumerate() {
-                let Some(new) = new.as_ref().filter(|_| own(other)) else { continue };
-                let held = self.rules.bring(new.clone(), old.ty, &old.arrow)?;
-                let same = self.rules.compare(Comparison::NullSafeEqual, old.typed(), held)?;
-                let differs = self.rules.not(same)?;
-                changed = Some(match changed {
-                    None => differs,
-                    Some(changed) => Typed::boolean(changed.expr.or(differs.expr), false),
-                });
-            }
-            if let Some(changed) = changed {
-                let now =
-                    self.rules.bring(Typed::datetime(self.rules.now.get(), 6), column.ty, &column.arrow)?;
-                clocks.push((at, self.choose(vec![changed], vec![now, column.typed()])?));
-            }
+    /// What a column holds of a value that is assigned to it.
+    fn held(&self, value: Typed, column: &ScopeColumn) -> Result<Typed, SqlError> {
+        let is_own = value.ty == column.ty && value.arrow == column.arrow;
+        if is_own && holds_all(column.ty) && (column.nullable || !value.nullable) {
+            return Ok(value);
         }
-        Ok(clocks)
+        let args = vec![
+            Typed::text(value.ty.to_string()),
+            Typed::text(column.ty.to_string()),
+            Typed::int(i64::from(!column.nullable)),
+            Typed::int(self.ctx.session.now.get()),
+            Typed::text(self.rules.zone.to_string()),
+        ];
+        call(held(), std::iter::once(value).chain(args).collect(), column.ty)
     }
+
+    /// A time as the text that a column of strings takes of it: Arrow's types do not say how many digits its seconds
+    /// have.
+    fn told_of_digits(&self, value: Typed, to: SqlType) -> Result<Typed, SqlError> {
+        let is_time =
+            matches!(value.ty, SqlType::Time { .. } | SqlType::DateTime { .. } | SqlType::Timestamp { .. });
+        let is_string = matches!(
+            to,
+            SqlType::Char(_)
+                | SqlType::VarChar(_)
+                | SqlType::Text(_)
+                | SqlType::Binary(_)
+                | SqlType::VarBinary(_)
+                | SqlType::Blob(_)
+        );
+        if is_time && is_string { self.rules.text(value) } else { Ok(value) }
+    }
+}
+
+/// Whether a column of this type takes every value of its Arrow type as it is.
+fn holds_all(ty: SqlType) -> bool {
+    matches!(
+        ty,
+        SqlType::Bool
+            | SqlType::TinyInt { .. }
+            | SqlType::SmallInt { .. }
+            | SqlType::Int { .. }
+            | SqlType::BigInt { .. }
+            | SqlType::Float
+            | SqlType::Double
+            | SqlType::Date
+    )
 }
 
 /// A table as an item of FROM.

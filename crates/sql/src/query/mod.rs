@@ -231,8 +231,8 @@ fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlTy
     Ok((converted, value.ty))
 }
 
-/// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned count as
-/// assigned: their value is now where another assigned column changes.
+/// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned follow from the others, see
+/// [`with_rules`].
 pub fn bind_update_source(update: &Update, ctx: &BindContext<'_>) -> Result<BoundChange, SqlError> {
     let mut binder = Binder::new(ctx);
     binder.rules.strict_division = !update.ignore && ctx.session.modes.strict_division;

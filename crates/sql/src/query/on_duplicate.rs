@@ -12,7 +12,6 @@ use super::context::BindContext;
 use super::from::has_subquery;
 use super::row_rules::{Compiled, compiled};
 use super::scope::{Scope, ScopeColumn, ScopeRelation};
-use crate::analyzer::fold::keeping_warned;
 use crate::analyzer::{Collated, Typed};
 use crate::convert::Context;
 use crate::functions::warnings::{self, Warning};
@@ -40,6 +39,7 @@ struct Change {
 #[derive(Debug)]
 pub struct OnDuplicateUpdate {
     definition: Arc<TableDef>,
+    /// In the order of the statement.
     changes: Vec<Change>,
     /// What constants in the assignments raised and is no error, which counts where a row is changed.
     pub warnings: Vec<Warning>,
@@ -47,7 +47,7 @@ pub struct OnDuplicateUpdate {
 
 impl OnDuplicateUpdate {
     /// What is assigned to the rows `old`, each by the row of `new` beside it; all columns, of which those that follow
-    /// from others are still the old ones.
+    /// from others are still the old ones. An assignment sees what the columns hold after those before it.
     pub fn assign(
         &self,
         old: &RecordBatch,
@@ -58,16 +58,19 @@ impl OnDuplicateUpdate {
         let shown = self.definition.shown().len();
         let fields: Vec<Arc<Field>> =
             [old, new].iter().flat_map(|rows| rows.schema().fields()[..shown].to_vec()).collect();
-        let pairs = [old, new].iter().flat_map(|rows| rows.columns()[..shown].to_vec()).collect();
-        let pairs = RecordBatch::try_new(Arc::new(Schema::new(fields)), pairs).map_err(SqlError::internal)?;
-        let mut columns: Vec<ArrayRef> = old.columns().to_vec();
+        let schema = Arc::new(Schema::new(fields));
+        let mut pairs: Vec<ArrayRef> =
+            [old, new].iter().flat_map(|rows| rows.columns()[..shown].to_vec()).collect();
         for Change { place, value } in &self.changes {
-            columns[*place] = value.column(&pairs, &self.definition.columns[*place], context)?;
+            let seen = RecordBatch::try_new(schema.clone(), pairs.clone()).map_err(SqlError::internal)?;
+            pairs[*place] = value.column(&seen, &self.definition.columns[*place], context)?;
         }
+        let mut columns: Vec<ArrayRef> = old.columns().to_vec();
+        columns[..shown].clone_from_slice(&pairs[..shown]);
         RecordBatch::try_new(crate::rows::table_schema(&self.definition), columns).map_err(SqlError::internal)
     }
 
-    /// Such rows with what follows from the assignments.
+    /// Such rows, of those that differ from the old ones, with what follows from the assignments.
     pub fn complete(&self, rows: RecordBatch, context: &Context) -> Result<RecordBatch, SqlError> {
         let assigned: Vec<usize> = self.changes.iter().map(|change| change.place).collect();
         super::with_rules(&self.definition, rows, &assigned, context)
@@ -102,7 +105,9 @@ fn assignments(
     inserted.relations.clear();
     let mut binder = Binder::new(ctx);
     binder.inserted = Some(inserted.clone());
-    let mut values: Vec<Option<Typed>> = vec![None; scope.columns.len()];
+    let table = row_scope(definition, name, name, database);
+    let schema = pair_schema(&table, &inserted)?;
+    let mut changes = Vec::new();
     let mut of_constants = Vec::new();
     for assignment in &insert.on_duplicate {
         let at = assigned_column(assignment, &scope)?;
@@ -118,27 +123,14 @@ fn assignments(
             }
             return Err(crate::ddl::errors::generated_value(definition, at));
         }
-        let (value, raised) = warnings::gather(|| {
-            let value = binder.assigned_value(assignment, &scope, at, Some(definition))?;
-            if has_subquery(&value.expr) {
-                return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
-            }
-            // An assignment sees what those before it assigned.
-            binder.with_new_values(value, &scope, &values)
-        });
-        values[at] = Some(value?);
+        let (value, raised) =
+            warnings::gather(|| binder.assigned_value(assignment, &scope, at, Some(definition)));
+        let value = value?;
+        if has_subquery(&value.expr) {
+            return Err(SqlError::unsupported("a subquery in ON DUPLICATE KEY UPDATE"));
+        }
+        changes.push(Change { place: at, value: compiled(&value, &schema)? });
         of_constants.extend(raised);
-    }
-    let clocks = keeping_warned(false, || binder.clock_columns(&scope, definition, &values, |at| at < width));
-    for (at, value) in clocks? {
-        values[at] = Some(value);
-    }
-    let table = row_scope(definition, name, name, database);
-    let schema = pair_schema(&table, &inserted)?;
-    let mut changes = Vec::new();
-    for (place, value) in values.into_iter().enumerate() {
-        let Some(value) = value else { continue };
-        changes.push(Change { place, value: compiled(&value, &schema)? });
     }
     Ok(OnDuplicateUpdate { definition: Arc::clone(definition), changes, warnings: of_constants })
 }

@@ -12,7 +12,7 @@ use super::context::{BindContext, Modes, SessionView, Tables, VariableScope, Var
 use super::errors::Clause;
 use super::on_duplicate::row_scope;
 use crate::analyzer::Typed;
-use crate::convert::{Context, convert_column};
+use crate::convert::{Context, constant_column, convert_column, current_time};
 use crate::functions::short_circuit::ShortCircuit;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -222,7 +222,9 @@ impl RowRules {
     }
 }
 
-/// Rows of a table, of which the columns at the places `assigned` changed, with what the table computes of these.
+/// Rows of a table that change, by values for the columns at the places `assigned`, with what follows from these:
+/// columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned take the time of the statement, and the table computes
+/// its own. Error: 3819.
 pub fn with_rules(
     definition: &Arc<TableDef>,
     rows: RecordBatch,
@@ -232,9 +234,19 @@ pub fn with_rules(
     if rows.num_rows() == 0 {
         return Ok(rows);
     }
-    let Some(rules) = RowRules::of(definition, context)? else { return Ok(rows) };
     let mut columns = rows.columns().to_vec();
-    rules.apply_again(&mut columns, assigned, rows.num_rows())?;
+    let mut changed = assigned.to_vec();
+    for (place, column) in definition.columns.iter().enumerate() {
+        if column.on_update_now && !assigned.contains(&place) {
+            columns[place] = constant_column(&current_time(column, context)?, column, rows.num_rows())?;
+            changed.push(place);
+        }
+    }
+    match RowRules::of(definition, context)? {
+        Some(rules) => rules.apply_again(&mut columns, &changed, rows.num_rows())?,
+        None if changed.len() == assigned.len() => return Ok(rows),
+        None => {}
+    }
     RecordBatch::try_new(rows.schema(), columns).map_err(SqlError::internal)
 }
 

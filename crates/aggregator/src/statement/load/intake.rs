@@ -4,7 +4,7 @@
 //! in the order of the file and appended to one bulk writer a partition. The first error in the file's
 //! order ends the statement, and nothing of it is kept.
 
-use super::super::duplicates::{Duplicates, Written};
+use super::super::duplicates::{Duplicates, Numbers, Written};
 use super::super::write::partition_at;
 use crate::route;
 use crate::session::{Level, State};
@@ -126,7 +126,8 @@ impl Intake {
             Content::Whole(batches) => {
                 for rows in batches {
                     let rows = state.number_rows(&self.def, rows).await?;
-                    self.written.add(state.write_new_rows(&self.def, rows, &self.duplicates).await?);
+                    let (duplicates, numbers) = (&self.duplicates, Numbers::default());
+                    self.written.add(state.write_new_rows(&self.def, rows, duplicates, numbers).await?);
                 }
             }
         }

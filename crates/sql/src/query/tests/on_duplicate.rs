@@ -3,7 +3,7 @@
 use super::*;
 use crate::convert::Context;
 
-/// Rows of `log`: 1, 10 and 2, NULL are there; the new ones are given.
+/// Rows of `log`: 1, 10 and 2, NULL are there; the new ones are given. All of them count as changed.
 fn updated(text: &str, new: &[(i32, Option<i32>)]) -> Result<String, SqlError> {
     let Statement::Insert(insert) = crate::parse::parse_one(text)?.statement else { panic!("{text}") };
     let table = &DATABASE.tables["log"];
@@ -35,10 +35,11 @@ fn values_of_both_rows() {
     let new = [(1, Some(5)), (2, Some(6))];
     for (set, expected) in [
         ("b = VALUES(b)", "1,5,2024-05-06 07:08:09|2,6,2024-05-06 07:08:09"),
-        ("b = b + VALUES(b)", "1,15,2024-05-06 07:08:09|2,NULL,1970-01-01 00:00:00"),
-        ("log.b = COALESCE(log.b, VALUES(a)) ", "1,10,1970-01-01 00:00:00|2,2,2024-05-06 07:08:09"),
+        ("b = b + VALUES(b)", "1,15,2024-05-06 07:08:09|2,NULL,2024-05-06 07:08:09"),
+        ("log.b = COALESCE(log.b, VALUES(a)) ", "1,10,2024-05-06 07:08:09|2,2,2024-05-06 07:08:09"),
         ("a = 9, b = a", "9,9,2024-05-06 07:08:09|9,9,2024-05-06 07:08:09"),
         ("a = DEFAULT, changed = changed", "7,10,1970-01-01 00:00:00|7,NULL,1970-01-01 00:00:00"),
+        ("b = '12', a = b + 1", "13,12,2024-05-06 07:08:09|13,12,2024-05-06 07:08:09"),
         ("b = '12'", "1,12,2024-05-06 07:08:09|2,12,2024-05-06 07:08:09"),
     ] {
         let text = format!("INSERT INTO log (a, b) VALUES (1, 5), (2, 6) ON DUPLICATE KEY UPDATE {set}");
