@@ -73,7 +73,7 @@ def test_a_dump_restores(server, database, programs, options):
     with server.connect(database, autocommit=True) as connection:
         for sql in TABLES + ROWS:
             connection.cursor().execute(sql)
-    text = programs(DUMP, *options, "--skip-disable-keys", "--hex-blob", database)
+    text = programs(DUMP, *options, "--hex-blob", database)
     assert "-- Dump completed" in text
     other = f"{database}_copy"
     with server.connect(autocommit=True) as connection:
@@ -97,7 +97,7 @@ def test_lock_tables_shows_one_snapshot(server, database):
         write.execute("INSERT INTO b VALUES (1)")
         read.execute("SELECT (SELECT COUNT(*) FROM a) + (SELECT COUNT(*) FROM b)")
         assert read.fetchone() == (0,)
-        with pytest.raises(Exception, match="READ ONLY"):
+        with pytest.raises(Exception, match="1099"):
             read.execute("INSERT INTO a VALUES (2)")
         read.execute("UNLOCK TABLES")
         read.execute("SELECT (SELECT COUNT(*) FROM a) + (SELECT COUNT(*) FROM b)")

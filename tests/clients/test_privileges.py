@@ -214,6 +214,11 @@ def test_roles(database, admin, ann, server):
         ann.execute(f"INSERT INTO {d}.t VALUES (2, 2)")
         assert refused(ann, f"DELETE FROM {d}.t")[0] == 1142
         assert rows(ann, "SHOW GRANTS")[-1] == ("GRANT `writer`@`%` TO `ann`@`%`",)
+        assert rows(admin, "SHOW GRANTS FOR ann USING writer")[1:] == (
+            (f"GRANT SELECT, INSERT ON `{d}`.`t` TO `ann`@`%`",),
+            ("GRANT `writer`@`%` TO `ann`@`%`",),
+        )
+        assert refused(admin, "SHOW GRANTS FOR ann USING reader")[0] == 3530
         ann.execute("SET ROLE NONE")
         assert rows(ann, "SELECT CURRENT_ROLE()") == (("NONE",),)
         assert refused(ann, f"INSERT INTO {d}.t VALUES (3, 3)")[0] == 1142

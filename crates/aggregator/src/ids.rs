@@ -100,11 +100,11 @@ impl AutoIncrement {
         Ok(Range { next: first, end: first.saturating_add(size) })
     }
 
-    /// The next value that a table would be given, if `after_ranges` is where the ranges taken so far end: those
-    /// of other aggregators count as used up.
+    /// The next value that a table would be given, if `after_ranges` is where the ranges taken so far end, by a
+    /// catalog that may not know of the last one: those of other aggregators count as used up.
     pub(crate) async fn next(&self, table: TableId, after_ranges: u64) -> u64 {
         match self.tables.lock().await.get(&table) {
-            Some(OfTable { range, .. }) if range.end == after_ranges => range.next,
+            Some(OfTable { range, .. }) if range.end >= after_ranges => range.next,
             _ => after_ranges,
         }
     }
@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(ids.take(table, 2).await.unwrap(), 9_001);
         let end = *counter.next.lock() + 1;
         assert_eq!(ids.next(table, end).await, 9_003);
+        assert_eq!(ids.next(table, end - 1_000).await, 9_003);
         assert_eq!(ids.next(table, end + 1_000).await, end + 1_000, "another has taken a range");
         assert_eq!(ids.next(TableId(2), 5).await, 5);
     }

@@ -266,6 +266,16 @@ impl Grants {
         std::iter::once((Level::Global, self.global)).chain(databases).chain(tables)
     }
 
+    /// Adds all that `other` allows.
+    pub fn add(&mut self, other: &Grants) {
+        for (level, privileges) in other.levels() {
+            self.set(&level, self.at(&level).union(privileges));
+            if let (Level::Table { database, table }, Some(columns)) = (&level, other.columns_at(&level)) {
+                self.add_columns(database, table, columns);
+            }
+        }
+    }
+
     pub(crate) fn set(&mut self, level: &Level, privileges: PrivilegeSet) {
         match level {
             Level::Global => self.global = privileges,

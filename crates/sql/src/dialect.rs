@@ -144,9 +144,10 @@ impl Dialect for PandoDialect {
         supports_left_associative_joins_without_parens,
     );
 
-    /// Behind a list without FROM these begin a locking clause.
+    /// Behind a list without FROM these begin a locking clause, or ON DUPLICATE KEY UPDATE.
     fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
-        !matches!(keyword, Keyword::FOR | Keyword::LOCK) && MySqlDialect {}.is_column_alias(keyword, parser)
+        !matches!(keyword, Keyword::FOR | Keyword::LOCK | Keyword::ON)
+            && MySqlDialect {}.is_column_alias(keyword, parser)
     }
 
     fn is_table_factor_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {

@@ -398,6 +398,8 @@ pub struct ForeignKeySpec {
 
 /// How an accepted clause begins that is a foreign key.
 pub const FOREIGN_KEY: &str = "FOREIGN KEY";
+/// How an accepted clause begins that is a comment on a key.
+pub const KEY_COMMENT: &str = "COMMENT of the key";
 
 /// CREATE [OR REPLACE] VIEW as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -544,8 +546,12 @@ pub enum ShowWhat {
     ProcessList {
         full: bool,
     },
-    /// None: the current user's.
-    Grants(Option<Account>),
+    Grants {
+        /// None: the current user's.
+        account: Option<Account>,
+        /// USING: what these add.
+        roles: Vec<Account>,
+    },
     Privileges,
     Plugins,
     Profiles,
@@ -560,8 +566,16 @@ pub enum ShowWhat {
     },
     FunctionStatus,
     ProcedureStatus,
-    MasterStatus,
-    ReplicaStatus,
+    /// SHOW MASTER STATUS and SHOW BINARY LOG STATUS.
+    LogStatus,
+    ReplicaStatus {
+        /// As SHOW SLAVE STATUS.
+        old_names: bool,
+    },
+    Replicas {
+        /// As SHOW SLAVE HOSTS.
+        old_names: bool,
+    },
     BinaryLogs,
     Leaves,
     Aggregators,

@@ -233,23 +233,24 @@ impl Variable {
     }
 
     fn check_scope(&self, scope: Scope) -> Result<()> {
-        let wrong = |text: String| Err(SqlError::new(ErrorKind::VariableIsReadOnly, text));
+        let wrong = |kind, text: String| Err(SqlError::new(kind, text));
         if !self.settable {
-            return wrong(format!("Variable '{}' is a read only variable", self.name));
+            let text = format!("Variable '{}' is a read only variable", self.name);
+            return wrong(ErrorKind::VariableIsReadOnly, text);
         }
         match (scope, self.scope) {
-            (Scope::Session, Where::Connecting) => Err(SqlError::new(
+            (Scope::Session, Where::Connecting) => wrong(
                 ErrorKind::SessionVariableIsReadOnly,
                 format!("SESSION variable '{}' is read-only. Use SET GLOBAL to assign the value", self.name),
-            )),
-            (Scope::Session, Where::Global) => wrong(format!(
-                "Variable '{}' is a GLOBAL variable and should be set with SET GLOBAL",
-                self.name
-            )),
-            (Scope::Global | Scope::Persist, Where::Session) => wrong(format!(
-                "Variable '{}' is a SESSION variable and can't be used with SET GLOBAL",
-                self.name
-            )),
+            ),
+            (Scope::Session, Where::Global) => wrong(
+                ErrorKind::GlobalVariable,
+                format!("Variable '{}' is a GLOBAL variable and should be set with SET GLOBAL", self.name),
+            ),
+            (Scope::Global | Scope::Persist, Where::Session) => wrong(
+                ErrorKind::LocalVariable,
+                format!("Variable '{}' is a SESSION variable and can't be used with SET GLOBAL", self.name),
+            ),
             _ => Ok(()),
         }
     }
@@ -475,7 +476,7 @@ mod tests {
             assert_eq!((wrong.kind.errno(), wrong.message.as_str()), (error, message));
         }
         assert_eq!(v.set(Scope::Session, "sql_mode", &text("ANSI_QUOTES")).unwrap_err().kind.errno(), 1235);
-        assert_eq!(v.set(Scope::Session, "local_infile", &Value::Int(1)).unwrap_err().kind.errno(), 1238);
+        assert_eq!(v.set(Scope::Session, "local_infile", &Value::Int(1)).unwrap_err().kind.errno(), 1229);
         assert_eq!(
             v.set(Scope::Session, "max_allowed_packet", &Value::Int(1)).unwrap_err().kind.errno(),
             1621

@@ -296,10 +296,10 @@ fn understand(text: &str, tables: &Known) -> Result<(), SqlError> {
         Statement::CreateTable(create) => {
             let def = sql::ddl::table_def(create)?;
             // What is shown of a table makes the same table.
-            let shown = sql::ddl::show_create_table(&def);
+            let shown = sql::ddl::show_create_table(&def, None);
             let again = sql::parse::parse_one(&shown).unwrap_or_else(|error| panic!("{error}\n{shown}"));
             let Statement::CreateTable(again) = again.statement else { panic!("{shown}") };
-            assert_eq!(sql::ddl::show_create_table(&sql::ddl::table_def(&again)?), shown);
+            assert_eq!(sql::ddl::show_create_table(&sql::ddl::table_def(&again)?, None), shown);
             Ok(())
         }
         _ => Ok(()),

@@ -30,6 +30,8 @@ kinds! {
     /// The folder or a file of it cannot be used.
     FileError = 1016, "HY000";
     DiskFull = 1021, "HY000";
+    /// The engine of a table has no such option.
+    IllegalHandler = 1031, "HY000";
     DupKeyName = 1061, "42000";
     OutOfMemory = 1038, "HY001";
     TooManyConnections = 1040, "08004";
@@ -53,6 +55,7 @@ kinds! {
     EmptyQuery = 1065, "42000";
     NonUniqueTable = 1066, "42000";
     InvalidDefault = 1067, "42000";
+    BlobCantHaveDefault = 1101, "42000";
     MultiplePrimaryKeys = 1068, "42000";
     KeyColumnMissing = 1072, "42000";
     ColumnTooBig = 1074, "42000";
@@ -99,6 +102,7 @@ kinds! {
     DefaultExpressionFunction = 3770, "HY000";
     DuplicatedValueInType = 1291, "HY000";
     TooBigSet = 1097, "HY000";
+    TableNotLockedForWrite = 1099, "HY000";
     CheckConstraintNotFound = 3821, "HY000";
     ForeignKeyColumns = 1239, "42000";
     ForeignKeyDuplicateName = 1826, "HY000";
@@ -128,6 +132,10 @@ kinds! {
     WrongUsage = 1221, "HY000";
     WrongTypeForVariable = 1232, "42000";
     WrongValueForVariable = 1231, "42000";
+    /// The variable has no global value.
+    LocalVariable = 1228, "HY000";
+    /// The variable has no value of a session.
+    GlobalVariable = 1229, "HY000";
     VariableIsReadOnly = 1238, "HY000";
     UnknownExplainFormat = 1791, "HY000";
     NotSupportedYet = 1235, "42000";
@@ -154,6 +162,7 @@ kinds! {
     DivisionByZero = 1365, "22012";
     IncorrectValue = 1366, "HY000";
     ManyKeys = 1391, "HY000";
+    NoBinaryLogging = 1381, "HY000";
     CannotUser = 1396, "HY000";
     DataTooLong = 1406, "22001";
     CannotCreateUserWithGrant = 1410, "42000";

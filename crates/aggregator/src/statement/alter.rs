@@ -10,7 +10,7 @@
 
 use super::query::{Parameters, partitions_read};
 use super::{Answer, done};
-use crate::session::State;
+use crate::session::{Level, State};
 use catalog::{Command, Outcome};
 use mysql_protocol::OkInfo;
 use sql::ddl::{Altered, quote_name};
@@ -52,6 +52,11 @@ impl State {
                 continue;
             };
             self.note_accepted(&alter.accepted, "");
+            if alter.switches_keys {
+                let text =
+                    format!("Table storage engine for '{}' doesn't have this option", alter.table.name);
+                self.add_message(Level::Note, ErrorKind::IllegalHandler.errno(), text);
+            }
             let info = format!("Records: {copied}  Duplicates: 0  Warnings: {}", self.warning_count());
             return Ok(OkInfo { affected_rows: copied, last_insert_id: 0, info }.into());
         }
@@ -217,6 +222,12 @@ impl State {
         }
         for _ in 0..ROUNDS {
             let def = self.table(from)?;
+            if def.name == to.name {
+                return Err(SqlError::new(
+                    ErrorKind::TableExists,
+                    format!("Table '{}' already exists", to.name),
+                ));
+            }
             let new = TableDef { name: to.name.clone(), ..TableDef::clone(&def) };
             if self.install(&def, new).await?.is_some() {
                 return Ok(());

@@ -239,7 +239,7 @@ impl State {
             | ShowWhat::TableStatus { database }
             | ShowWhat::Triggers { database }
             | ShowWhat::Events { database }
-            | ShowWhat::OpenTables { database }
+            | ShowWhat::OpenTables { database: database @ Some(_) }
             | ShowWhat::Partitions { database } => in_database(database),
             ShowWhat::CreateDatabase { name, .. } => self.privileges.require_touch(name),
             ShowWhat::Columns { table, .. } | ShowWhat::Index { table } | ShowWhat::CreateView(table) => {
@@ -252,7 +252,9 @@ impl State {
                 }
                 Err(self.privileges.denied_on_table("SHOW", &table.name))
             }
-            ShowWhat::Grants(Some(account)) | ShowWhat::CreateUser(account) if !self.is_own(account) => {
+            ShowWhat::Grants { account: Some(account), .. } | ShowWhat::CreateUser(account)
+                if !self.is_own(account) =>
+            {
                 // As in MySQL, whose accounts are rows of tables of this database.
                 self.privileges.require_on_database(Privilege::Select, "mysql")
             }

@@ -9,7 +9,7 @@ use crate::session::{Level, State};
 use crate::system_schemas::system_schema;
 use catalog::Command;
 use mysql_protocol::OkInfo;
-use sql::statement::{CreateDatabase, CreateTable, FOREIGN_KEY, TableName};
+use sql::statement::{CreateDatabase, CreateTable, FOREIGN_KEY, KEY_COMMENT, TableName};
 use std::sync::Arc;
 use types::{ErrorKind, Result, SqlError, TableDef};
 
@@ -149,6 +149,9 @@ impl State {
             if clause.starts_with(FOREIGN_KEY) {
                 let text = format!("{clause} is accepted and not enforced");
                 self.add_message(Level::Warning, ErrorKind::NotSupportedYet.errno(), text);
+            } else if clause.starts_with(KEY_COMMENT) {
+                let text = format!("{clause} is not kept");
+                self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);
             } else {
                 let text = format!("{clause} is accepted and has no effect{why}");
                 self.add_message(Level::Note, ErrorKind::Unknown.errno(), text);

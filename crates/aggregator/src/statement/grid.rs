@@ -58,6 +58,13 @@ impl Grid {
         Grid { columns, rows: Vec::new() }
     }
 
+    /// Adds to the name of the first column.
+    pub(crate) fn add_to_first_title(&mut self, text: &str) {
+        if let Some((title, _)) = self.columns.first_mut() {
+            title.push_str(text);
+        }
+    }
+
     /// Adds a row: as many cells as there are columns.
     pub(crate) fn push(&mut self, row: Vec<Cell>) {
         debug_assert_eq!(row.len(), self.columns.len());

@@ -29,6 +29,7 @@ mod roles;
 mod safe_updates;
 mod set;
 mod show;
+mod show_empty;
 mod table_locks;
 mod user_locks;
 mod users;

@@ -3,6 +3,7 @@
 use super::Answer;
 use super::grid::{Cell, Grid};
 use super::query::{Parameters, rows_answer};
+use super::show_empty::empty_grid;
 use crate::session::{Level as MessageLevel, State};
 use crate::system_schemas::{self, ENGINE, ENGINE_COMMENT, system_schema};
 use catalog::{Level, Privilege};
@@ -10,7 +11,7 @@ use mysql_protocol::{ColumnFlags, ColumnMeta, ListedField, Plugin};
 use sql::statement::{MessageList, Scope, Show, ShowFilter, ShowWhat, Statement, TableName};
 use sqlparser::ast;
 use std::ops::ControlFlow;
-use types::{Result, SqlError, SqlType, TableDef, Value};
+use types::{ErrorKind, Result, SqlError, SqlType, TableDef, Value};
 
 pub(super) const UNSIGNED: SqlType = SqlType::BigInt { unsigned: true };
 pub(super) const TEXT: SqlType = SqlType::VarChar(1024);
@@ -26,6 +27,9 @@ impl State {
         match &show.filter {
             None => {}
             Some(ShowFilter::Like(pattern)) => {
+                if matches!(show.what, ShowWhat::Databases | ShowWhat::Tables { .. }) {
+                    grid.add_to_first_title(&format!(" ({pattern})"));
+                }
                 grid.retain(
                     |row| matches!(row.first(), Some(Cell::Text(text)) if sql::like::like(text, pattern)),
                 );
@@ -36,6 +40,9 @@ impl State {
     }
 
     async fn show_grid(&self, what: &ShowWhat) -> Result<Grid> {
+        if let Some(grid) = empty_grid(what) {
+            return Ok(grid);
+        }
         Ok(match what {
             ShowWhat::Databases => {
                 let mut grid = Grid::of_text(&["Database"]);
@@ -66,7 +73,11 @@ impl State {
                     }
                     None => {
                         let def = self.table(table)?;
-                        let text = sql::ddl::show_create_table(&def);
+                        let next = match def.auto_increment() {
+                            Some(_) => Some(self.tables().next_number(&def).await),
+                            None => None,
+                        };
+                        let text = sql::ddl::show_create_table(&def, next);
                         let database = self.database_name(table.database.as_deref())?;
                         let text = match self.temporary.has(database, &def.name) {
                             true => text.replacen(" TABLE", " TEMPORARY TABLE", 1),
@@ -152,7 +163,7 @@ impl State {
                 grid
             }
             ShowWhat::ProcessList { full } => self.process_list(*full),
-            ShowWhat::Grants(account) => self.show_grants(account.as_ref())?,
+            ShowWhat::Grants { account, roles } => self.show_grants(account.as_ref(), roles)?,
             ShowWhat::CreateUser(account) => self.show_create_user(account)?,
             ShowWhat::Plugins => {
                 let mut grid = Grid::of_text(&["Name", "Status", "Type", "Library", "License"]);
@@ -168,21 +179,23 @@ impl State {
                 grid
             }
             ShowWhat::Privileges => privileges_grid(),
-            ShowWhat::Triggers { .. } => Grid::of_text(&["Trigger", "Event", "Table", "Statement", "Timing"]),
-            ShowWhat::Events { .. } => Grid::of_text(&["Db", "Name", "Definer", "Type", "Status"]),
-            ShowWhat::FunctionStatus | ShowWhat::ProcedureStatus => {
-                Grid::of_text(&["Db", "Name", "Type", "Definer", "Modified", "Created"])
-            }
             ShowWhat::Partitions { database } => self.partitions_grid(database.as_deref())?,
             ShowWhat::CreateView(view) => self.show_create_view(view)?,
-            ShowWhat::Profiles => return Err(SqlError::unsupported("SHOW PROFILES")),
-            ShowWhat::OpenTables { .. } => return Err(SqlError::unsupported("SHOW OPEN TABLES")),
-            ShowWhat::MasterStatus => return Err(SqlError::unsupported("SHOW MASTER STATUS")),
-            ShowWhat::ReplicaStatus => return Err(SqlError::unsupported("SHOW REPLICA STATUS")),
-            ShowWhat::BinaryLogs => return Err(SqlError::unsupported("SHOW BINARY LOGS")),
+            ShowWhat::BinaryLogs => {
+                return Err(SqlError::new(ErrorKind::NoBinaryLogging, "You are not using binary logging"));
+            }
             ShowWhat::Leaves => self.tables().leaves_grid(),
             ShowWhat::Aggregators => self.tables().aggregators_grid(),
             ShowWhat::ClusterStatus => self.tables().cluster_status_grid().await,
+            ShowWhat::Profiles
+            | ShowWhat::Triggers { .. }
+            | ShowWhat::Events { .. }
+            | ShowWhat::OpenTables { .. }
+            | ShowWhat::FunctionStatus
+            | ShowWhat::ProcedureStatus
+            | ShowWhat::LogStatus
+            | ShowWhat::ReplicaStatus { .. }
+            | ShowWhat::Replicas { .. } => return Err(SqlError::internal("an empty set is not empty")),
         })
     }
 

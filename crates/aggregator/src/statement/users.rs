@@ -205,15 +205,19 @@ impl State {
         Ok(done())
     }
 
-    /// SHOW GRANTS; None: those of the session itself.
-    pub(crate) fn show_grants(&self, account: Option<&Account>) -> Result<Grid> {
+    /// SHOW GRANTS; None: those of the session itself. `roles`: of USING, whose grants are shown as the
+    /// account's. Errors: 1141, and 3530 for a role that the account was not granted.
+    pub(crate) fn show_grants(&self, account: Option<&Account>, roles: &[Account]) -> Result<Grid> {
         let name = account.map_or_else(|| self.identity.account_name(), |account| self.user_name(account));
         let mut grid = Grid::of_text(&[&format!("Grants for {}@{}", name.name, name.host)]);
         let own_without_account = self.identity.account.is_none() && name == self.identity.account_name();
         match self.catalog.user(&name) {
             Some(user) => {
-                for (level, granted) in user.grants.levels() {
-                    let columns = user.grants.columns_at(&level);
+                let mut grants = user.grants.clone();
+                let roles = self.named_roles(&name, roles)?;
+                self.catalog.roles_of(&roles).iter().for_each(|role| grants.add(&role.grants));
+                for (level, granted) in grants.levels() {
+                    let columns = grants.columns_at(&level);
                     grid.push(vec![grant_text(&level, granted, columns, &name).into()]);
                 }
                 for line in super::roles::grant_lines(user) {
@@ -221,6 +225,7 @@ impl State {
                 }
             }
             None if own_without_account => {
+                self.named_roles(&name, roles)?;
                 let level = GrantedOn::Global;
                 let all = level.all_privileges().with(Privilege::GrantOption);
                 grid.push(vec![grant_text(&level, all, None, &name).into()]);

@@ -119,12 +119,14 @@ fn schemata(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
 
 /// The columns of TABLES that say how large a table is.
 const SIZES: std::ops::RangeInclusive<usize> = 7..=9;
+/// The column of TABLES that is called AUTO_INCREMENT.
+const NEXT_NUMBER: usize = 13;
 
 struct Stored {
     collation: Collation,
     /// If it is known.
     size: Option<TableSize>,
-    /// The next number of AUTO_INCREMENT that no aggregator has taken yet.
+    /// The next number of AUTO_INCREMENT.
     next_number: Option<u64>,
 }
 
@@ -150,17 +152,24 @@ impl TableRow<'_> {
             self.kind.into(),
             stored(ENGINE.into()),
             stored(Cell::UInt(10)),
-            Cell::Null,
+            stored("Dynamic".into()),
             size.map(|size| size.rows).into(),
             size.map(|size| size.bytes.checked_div(size.rows).unwrap_or(0)).into(),
             size.map(|size| size.bytes).into(),
         ];
-        // From MAX_DATA_LENGTH to CHECK_TIME.
-        cells.extend(std::iter::repeat_n(Cell::Null, 3));
+        // The keys lie with the rows.
+        cells.extend(std::iter::repeat_n(stored(Cell::UInt(0)), 3));
         cells.push(self.stored.as_ref().and_then(|stored| stored.next_number).into());
         cells.extend(std::iter::repeat_n(Cell::Null, 3));
         cells.extend([collation.into(), Cell::Null, stored("".into()), self.comment.into()]);
         cells
+    }
+}
+
+impl CatalogTables {
+    /// The next number of a table's AUTO_INCREMENT, as far as this aggregator knows: others may have taken it.
+    pub(crate) async fn next_number(&self, def: &TableDef) -> u64 {
+        self.aggregator.ids.next(def.id, self.catalog.next_number(def.id)).await
     }
 }
 
@@ -171,7 +180,12 @@ async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
         true => facts.sizes().await.ok(),
         false => None,
     };
-    for (schema, def) in facts.visible_tables(wanted, names) {
+    let visible: Vec<_> = facts.visible_tables(wanted, names).collect();
+    for (schema, def) in visible {
+        let next_number = match def.auto_increment() {
+            Some(_) if wanted.has(NEXT_NUMBER) => Some(facts.tables.next_number(def).await),
+            _ => None,
+        };
         let row = TableRow {
             schema,
             name: &def.name,
@@ -179,7 +193,7 @@ async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
             comment: &def.comment,
             stored: Some(Stored {
                 collation: def.collation,
-                next_number: def.auto_increment().map(|_| facts.tables.catalog.next_number(def.id)),
+                next_number,
                 size: sizes.as_ref().map(|sizes| sizes.get(&def.id).copied().unwrap_or_default()),
             }),
         };

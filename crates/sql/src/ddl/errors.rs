@@ -127,7 +127,7 @@ pub fn wrong_column_specifier(name: &str) -> SqlError {
 
 pub fn lob_default(name: &str) -> SqlError {
     SqlError::new(
-        ErrorKind::InvalidDefault,
+        ErrorKind::BlobCantHaveDefault,
         format!("BLOB, TEXT, GEOMETRY or JSON column '{name}' can't have a default value"),
     )
 }

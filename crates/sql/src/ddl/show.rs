@@ -29,8 +29,9 @@ fn quote_text(text: &str) -> String {
     out
 }
 
-/// The text that makes a table like this one, as MySQL lays it out.
-pub fn show_create_table(def: &TableDef) -> String {
+/// The text that makes a table like this one, as MySQL lays it out. `next_number`: of AUTO_INCREMENT, which is
+/// shown from 2 on.
+pub fn show_create_table(def: &TableDef, next_number: Option<u64>) -> String {
     let mut lines: Vec<String> =
         def.shown().iter().map(|column| column_line(column, def.collation)).collect();
     if !def.primary_key.is_empty() {
@@ -56,8 +57,12 @@ pub fn show_create_table(def: &TableDef) -> String {
     let reference = if def.reference { "REFERENCE " } else { "" };
     let mut out =
         format!("CREATE {reference}TABLE {} (\n  {}\n)", quote_name(&def.name), lines.join(",\n  "));
+    out.push_str(" ENGINE=Pando");
     // Writing to a String does not fail.
-    let _ = write!(out, " ENGINE=Pando DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={}", def.collation);
+    if let Some(next) = next_number.filter(|next| *next > 1) {
+        let _ = write!(out, " AUTO_INCREMENT={next}");
+    }
+    let _ = write!(out, " DEFAULT CHARSET={DEFAULT_CHARSET} COLLATE={}", def.collation);
     if !def.comment.is_empty() {
         let _ = write!(out, " COMMENT={}", quote_text(&def.comment));
     }

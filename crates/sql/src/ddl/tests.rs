@@ -46,7 +46,7 @@ fn keys_and_defaults() {
     );
     assert_eq!(def.comment, "lines");
     assert_eq!(
-        show_create_table(&def),
+        show_create_table(&def, None),
         "CREATE TABLE `lineitem` (\n  `l_orderkey` bigint NOT NULL,\n  `l_linenumber` int NOT NULL,\n  \
          `l_quantity` decimal(15,2) NOT NULL DEFAULT '0.00',\n  `l_comment` varchar(44) DEFAULT NULL COMMENT \
          'it''s',\n  `at` timestamp(3) NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),\n  \
@@ -81,7 +81,7 @@ fn reference_tables_have_no_shard_key() {
     assert!(made.reference && made.shard_key.is_empty());
     assert_eq!(made.primary_key, columns(&[1]));
     assert_eq!(
-        show_create_table(&made),
+        show_create_table(&made, None),
         "CREATE REFERENCE TABLE `t` (\n  `a` int NOT NULL,\n  `b` int DEFAULT NULL,\n  PRIMARY KEY (`a`),\n  \
          UNIQUE KEY `b` (`b`),\n  SORT KEY (`b`)\n) ENGINE=Pando DEFAULT CHARSET=utf8mb4 \
          COLLATE=utf8mb4_bin COMMENT='few'"
@@ -326,7 +326,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn show_create_table_reads_back(table in any_table()) {
-        let text = show_create_table(&table);
+        let text = show_create_table(&table, None);
         prop_assert_eq!(def(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?, table);
     }
 }
@@ -348,11 +348,13 @@ fn keys_of_collated_texts_have_their_collation_keys() {
     let keys: Vec<_> = def.keys.iter().map(|key| (key.name.as_str(), key.columns.clone())).collect();
     assert_eq!(keys, [("u", ids(&[4, 2])), ("k", ids(&[5]))]);
     assert_eq!(def.column_named("__key_1"), None);
-    let shown = show_create_table(&def);
+    let shown = show_create_table(&def, None);
     for line in ["PRIMARY KEY (`b`,`a`)", "UNIQUE KEY `u` (`a`,`b`)", "  KEY `k` (`c`)"] {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(!shown.contains("__key"), "{shown}");
+    assert!(show_create_table(&def, Some(7)).contains(" ENGINE=Pando AUTO_INCREMENT=7 DEFAULT "));
+    assert_eq!(show_create_table(&def, Some(1)), shown);
     let keys: Vec<_> = columns_rows(&def).into_iter().map(|row| (row.field, row.key)).collect();
     assert_eq!(keys, [("a".to_string(), "PRI"), ("b".to_string(), "PRI"), ("c".to_string(), "MUL")]);
 }

@@ -42,6 +42,16 @@ pub fn lex(text: &str) -> Result<Lexed, LexError> {
     Ok(Lexed { tokens: lexer.tokens, parameters: lexer.parameters })
 }
 
+/// The length of the `/*!` or `/*!80000` that `text` begins with; `None`: it begins otherwise, or what the comment
+/// contains is not executed.
+pub(crate) fn executed_comment(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix("/*!")?;
+    let digits = rest.bytes().take(6).take_while(u8::is_ascii_digit).count();
+    let digits = if digits >= 5 { digits } else { 0 };
+    let version: u32 = rest[..digits].parse().unwrap_or(0);
+    (version <= SERVER_VERSION).then_some(3 + digits)
+}
+
 /// The byte offset of a location that [`lex`] gave.
 pub fn offset_of(text: &str, line: u64, column: u64) -> usize {
     let mut start = 0;
@@ -140,15 +150,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn comment(&mut self) -> Result<(), LexError> {
-        if self.peek(2) == b'!' && !self.executed_comment {
-            let digits = self.bytes[self.at + 3..].iter().take(6).take_while(|b| b.is_ascii_digit()).count();
-            let digits = if digits >= 5 { digits } else { 0 };
-            let version: u32 = self.text[self.at + 3..self.at + 3 + digits].parse().unwrap_or(0);
-            if version <= SERVER_VERSION {
-                self.executed_comment = true;
-                self.at += 3 + digits;
-                return Ok(());
-            }
+        if !self.executed_comment
+            && let Some(length) = executed_comment(&self.text[self.at..])
+        {
+            self.executed_comment = true;
+            self.at += length;
+            return Ok(());
         }
         match memchr::memmem::find(&self.bytes[self.at + 2..], b"*/") {
             Some(length) => {

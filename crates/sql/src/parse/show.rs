@@ -78,10 +78,12 @@ impl Reader<'_> {
             (&["PROFILES"], ShowWhat::Profiles),
             (&["FUNCTION", "STATUS"], ShowWhat::FunctionStatus),
             (&["PROCEDURE", "STATUS"], ShowWhat::ProcedureStatus),
-            (&["MASTER", "STATUS"], ShowWhat::MasterStatus),
-            (&["BINARY", "LOG", "STATUS"], ShowWhat::MasterStatus),
-            (&["SLAVE", "STATUS"], ShowWhat::ReplicaStatus),
-            (&["REPLICA", "STATUS"], ShowWhat::ReplicaStatus),
+            (&["MASTER", "STATUS"], ShowWhat::LogStatus),
+            (&["BINARY", "LOG", "STATUS"], ShowWhat::LogStatus),
+            (&["SLAVE", "STATUS"], ShowWhat::ReplicaStatus { old_names: true }),
+            (&["REPLICA", "STATUS"], ShowWhat::ReplicaStatus { old_names: false }),
+            (&["SLAVE", "HOSTS"], ShowWhat::Replicas { old_names: true }),
+            (&["REPLICAS"], ShowWhat::Replicas { old_names: false }),
             (&["BINARY", "LOGS"], ShowWhat::BinaryLogs),
             (&["MASTER", "LOGS"], ShowWhat::BinaryLogs),
             (&["LEAVES"], ShowWhat::Leaves),
@@ -110,17 +112,16 @@ impl Reader<'_> {
         }
         if self.eat("GRANTS") {
             let account = if self.eat("FOR") { Some(self.account()?) } else { None };
-            if self.is("USING") {
-                return unsupported("roles");
-            }
-            return Ok(ShowWhat::Grants(account.filter(|account| !account.current)));
+            let using = account.is_some() && self.eat("USING");
+            let roles = if using { self.list(Self::account)? } else { Vec::new() };
+            return Ok(ShowWhat::Grants { account: account.filter(|account| !account.current), roles });
         }
         match self.peek() {
             Token::Word(word) => {
                 let word = word.value.to_ascii_uppercase();
                 match word.as_str() {
-                    "ENGINE" | "BINLOG" | "RELAYLOG" | "PROFILE" | "REPLICAS" | "FUNCTION" | "PROCEDURE"
-                    | "REBALANCE" | "PIPELINES" | "LICENSES" | "PLANCACHE" | "USERS" | "GROUPS" | "ROLES" => {
+                    "ENGINE" | "BINLOG" | "RELAYLOG" | "PROFILE" | "FUNCTION" | "PROCEDURE" | "REBALANCE"
+                    | "PIPELINES" | "LICENSES" | "PLANCACHE" | "USERS" | "GROUPS" | "ROLES" => {
                         unsupported(&format!("SHOW {word}"))
                     }
                     _ => self.expected("what to show"),

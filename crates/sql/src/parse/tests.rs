@@ -77,6 +77,18 @@ fn what_is_not_there_yet_says_so() {
 }
 
 #[test]
+fn keys_are_switched_and_rows_updated_without_from() {
+    for text in ["/*!40000 ALTER TABLE `t` DISABLE KEYS */", "ALTER TABLE t ENABLE KEYS, COMMENT = 'x'"] {
+        let Statement::AlterTable(alter) = one(text) else { panic!("{text}") };
+        assert!(alter.switches_keys, "{text}");
+    }
+    assert_eq!(error("ALTER TABLE t DISABLE").kind.errno(), 1064);
+    let text = "INSERT INTO t SELECT 1, 2 UNION SELECT 3, 4 ON DUPLICATE KEY UPDATE a = 1";
+    let Statement::Insert(insert) = one(text) else { panic!("{text}") };
+    assert_eq!(insert.on_duplicate.len(), 1);
+}
+
+#[test]
 fn several_statements_and_their_parameters() {
     let all = parse("USE a; SELECT 1; -- end").unwrap();
     assert_eq!(all.len(), 2);
@@ -325,11 +337,17 @@ fn shows() {
         ("SHOW COLLATION LIKE 'utf8%'", ShowWhat::Collation),
         ("SHOW FULL PROCESSLIST", ShowWhat::ProcessList { full: true }),
         ("SHOW TABLE STATUS FROM `d`", ShowWhat::TableStatus { database: Some("d".into()) }),
-        ("SHOW GRANTS", ShowWhat::Grants(None)),
+        ("SHOW GRANTS", ShowWhat::Grants { account: None, roles: Vec::new() }),
         (
-            "SHOW GRANTS FOR 'u'@'10.0.0.%'",
-            ShowWhat::Grants(Some(Account { user: "u".into(), host: "10.0.0.%".into(), current: false })),
+            "SHOW GRANTS FOR 'u'@'10.0.0.%' USING r",
+            ShowWhat::Grants {
+                account: Some(Account { user: "u".into(), host: "10.0.0.%".into(), current: false }),
+                roles: vec![Account { user: "r".into(), host: "%".into(), current: false }],
+            },
         ),
+        ("SHOW SLAVE STATUS", ShowWhat::ReplicaStatus { old_names: true }),
+        ("SHOW REPLICAS", ShowWhat::Replicas { old_names: false }),
+        ("SHOW BINARY LOG STATUS", ShowWhat::LogStatus),
         ("SHOW PARTITIONS ON d", ShowWhat::Partitions { database: Some("d".into()) }),
     ];
     for (text, what) in cases {

@@ -171,7 +171,9 @@ impl Binder<'_> {
                 ast::SelectItem::UnnamedExpr(expr) => {
                     let title = match (plain_title(expr), titles) {
                         (Some(title), _) => title,
-                        (None, Some(titles)) => titles[at].clone(),
+                        (None, Some(titles)) => {
+                            introduced_text(expr, &titles[at]).unwrap_or_else(|| titles[at].clone())
+                        }
                         (None, None) => expr.to_string(),
                     };
                     items.push(self.item(expr, title, env)?);
@@ -372,20 +374,37 @@ fn star_item(column: &super::scope::ScopeColumn) -> Item {
     }
 }
 
-/// The title of what needs no text of the statement: a column's name, a string's contents.
+/// The title of what needs no text of the statement: a column's name, a string's contents, a number; also in
+/// parentheses and behind a plus.
 fn plain_title(expr: &ast::Expr) -> Option<String> {
     match expr {
+        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { op: ast::UnaryOperator::Plus, expr: inner } => {
+            plain_title(inner)
+        }
         ast::Expr::Identifier(name) if !name.value.starts_with('@') => Some(name.value.clone()),
         ast::Expr::CompoundIdentifier(parts) if !parts.iter().any(|part| part.value.starts_with('@')) => {
             parts.last().map(|name| name.value.clone())
         }
         ast::Expr::Value(value) => match &value.value {
-            ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) => Some(text.clone()),
+            ast::Value::SingleQuotedString(text)
+            | ast::Value::DoubleQuotedString(text)
+            | ast::Value::NationalStringLiteral(text) => Some(text.clone()),
             ast::Value::Placeholder(_) => Some("?".to_string()),
+            ast::Value::Number(digits, _) => Some(digits.clone()),
+            ast::Value::Null => Some("NULL".to_string()),
+            ast::Value::Boolean(true) => Some("TRUE".to_string()),
+            ast::Value::Boolean(false) => Some("FALSE".to_string()),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// The title of `_binary'text'`, written `title`: the string's contents.
+fn introduced_text(expr: &ast::Expr, title: &str) -> Option<String> {
+    let ast::Expr::Cast { expr: text, .. } = expr else { return None };
+    let is_introduced = title.get(.."_binary".len())?.eq_ignore_ascii_case("_binary");
+    plain_title(text).filter(|_| is_introduced)
 }
 
 /// The place that a bare integer of GROUP BY or ORDER BY means.

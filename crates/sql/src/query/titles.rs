@@ -1,5 +1,7 @@
 //! Titles of result columns: a select item without alias is called what the statement's text says.
 
+use crate::parse::lexer::executed_comment;
+
 /// Words that end a select list.
 const ENDS: &[&str] = &[
     "FROM",
@@ -17,6 +19,7 @@ const ENDS: &[&str] = &[
     "INTO",
     "WINDOW",
     "PROCEDURE",
+    "ON",
 ];
 /// Words between SELECT and the first item.
 const MODIFIERS: &[&str] = &[
@@ -34,63 +37,80 @@ const MODIFIERS: &[&str] = &[
 ];
 
 /// The texts of the items of the first SELECT that stands outside of parentheses, each whole with its
-/// alias; `None` if the text has none. The caller compares their number with what it has parsed.
+/// alias, from its first token to its last; `None` if the text has none. The caller compares their number
+/// with what it has parsed.
 pub(super) fn titles(text: &str) -> Option<Vec<String>> {
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner { text, at: 0, executed_comment: false };
     let mut depth = 0usize;
-    let mut list: Option<usize> = None;
-    let mut items = Vec::new();
+    let mut list: Option<List> = None;
     loop {
         let start = scanner.at;
-        let Some(piece) = scanner.next() else {
-            if let Some(from) = list {
-                push_item(&mut items, &text[from..]);
-            }
-            break;
-        };
+        let Some(piece) = scanner.next() else { break };
         match piece {
             Piece::Open => depth += 1,
-            Piece::Close if depth == 0 => {
-                if let Some(from) = list {
-                    push_item(&mut items, &text[from..start]);
-                }
-                break;
-            }
+            Piece::Close if depth == 0 => break,
             Piece::Close => depth -= 1,
-            Piece::Comma | Piece::Semicolon if depth == 0 => {
-                if let Some(from) = list {
-                    push_item(&mut items, &text[from..start]);
-                    list = Some(scanner.at);
+            Piece::Semicolon if depth == 0 && list.is_some() => break,
+            Piece::Comma if depth == 0 => {
+                if let Some(list) = &mut list {
+                    list.end_item();
                 }
-                if matches!(piece, Piece::Semicolon) && list.is_some() {
-                    break;
-                }
+                continue;
             }
             Piece::Word(word) if depth == 0 => {
                 let is = |words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
-                match list {
-                    None if word.eq_ignore_ascii_case("SELECT") => list = Some(scanner.at),
-                    None => {}
-                    Some(from)
-                        if items.is_empty() && text[from..start].trim().is_empty() && is(MODIFIERS) =>
-                    {
-                        list = Some(scanner.at);
+                match &list {
+                    None if word.eq_ignore_ascii_case("SELECT") => {
+                        list = Some(List::default());
+                        continue;
                     }
-                    Some(from) if is(ENDS) => {
-                        push_item(&mut items, &text[from..start]);
-                        break;
-                    }
-                    Some(_) => {}
+                    Some(list) if list.is_empty() && is(MODIFIERS) => continue,
+                    Some(_) if is(ENDS) => break,
+                    _ => {}
                 }
             }
             _ => {}
         }
+        if let Some(list) = &mut list {
+            list.push(&piece, &text[start..scanner.at]);
+        }
     }
-    list.map(|_| items)
+    let mut list = list?;
+    list.end_item();
+    Some(list.items)
 }
 
-fn push_item(items: &mut Vec<String>, text: &str) {
-    items.push(text.trim().to_string());
+/// Items while they are read.
+#[derive(Default)]
+struct List {
+    items: Vec<String>,
+    /// The item that is read, up to its last token so far.
+    item: String,
+    /// What stands behind that token, which is part of the item if another token follows.
+    behind: String,
+}
+
+impl List {
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.item.is_empty()
+    }
+
+    fn push(&mut self, piece: &Piece<'_>, text: &str) {
+        match piece {
+            Piece::CommentBound => {}
+            Piece::Blank if self.item.is_empty() => {}
+            Piece::Blank => self.behind.push_str(text),
+            _ => {
+                self.item.push_str(&std::mem::take(&mut self.behind));
+                self.item.push_str(text);
+            }
+        }
+    }
+
+    fn end_item(&mut self) {
+        self.behind.clear();
+        self.items.push(std::mem::take(&mut self.item));
+    }
 }
 
 enum Piece<'a> {
@@ -99,52 +119,67 @@ enum Piece<'a> {
     Comma,
     Semicolon,
     Word(&'a str),
+    /// White space or a comment.
+    Blank,
+    /// Begin or end of an executed comment, which is no part of a title.
+    CommentBound,
     Other,
 }
 
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    executed_comment: bool,
 }
 
 impl<'a> Scanner<'a> {
     fn next(&mut self) -> Option<Piece<'a>> {
         let rest = &self.text[self.at..];
         let first = rest.chars().next()?;
-        let piece = match first {
-            '(' => Piece::Open,
-            ')' => Piece::Close,
-            ',' => Piece::Comma,
-            ';' => Piece::Semicolon,
-            '\'' | '"' | '`' => {
-                self.at += quoted(rest, first);
-                return Some(Piece::Other);
+        let (piece, length) = match first {
+            '(' => (Piece::Open, 1),
+            ')' => (Piece::Close, 1),
+            ',' => (Piece::Comma, 1),
+            ';' => (Piece::Semicolon, 1),
+            '\'' | '"' | '`' => (Piece::Other, quoted(rest, first)),
+            '#' => (Piece::Blank, line(rest)),
+            '-' if rest.starts_with("--") && rest.as_bytes().get(2).is_none_or(|byte| *byte <= b' ') => {
+                (Piece::Blank, line(rest))
             }
-            '#' => {
-                self.at += rest.find('\n').unwrap_or(rest.len());
-                return Some(Piece::Other);
-            }
-            '-' if rest.starts_with("-- ") || rest.starts_with("--\t") || rest.starts_with("--\n") => {
-                self.at += rest.find('\n').unwrap_or(rest.len());
-                return Some(Piece::Other);
+            '*' if self.executed_comment && rest.starts_with("*/") => {
+                self.executed_comment = false;
+                (Piece::CommentBound, 2)
             }
             '/' if rest.starts_with("/*") => {
-                self.at += rest.find("*/").map_or(rest.len(), |end| end + 2);
-                return Some(Piece::Other);
+                match executed_comment(rest).filter(|_| !self.executed_comment) {
+                    Some(length) => {
+                        self.executed_comment = true;
+                        (Piece::CommentBound, length)
+                    }
+                    None => (Piece::Blank, rest[2..].find("*/").map_or(rest.len(), |end| end + 4)),
+                }
             }
-            c if c.is_alphanumeric() || matches!(c, '_' | '@' | '$') => {
-                let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '$');
-                let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
-                self.at += end;
+            c if c.is_whitespace() => (Piece::Blank, c.len_utf8()),
+            c if is_part_of_word(c) => {
+                let length = rest.find(|c| !is_part_of_word(c)).unwrap_or(rest.len());
                 // `t.order` is a name, not a word of the grammar.
-                let named = self.text[..self.at - end].trim_end().ends_with('.');
-                return Some(if named { Piece::Other } else { Piece::Word(&rest[..end]) });
+                let named = self.text[..self.at].trim_end().ends_with('.');
+                (if named { Piece::Other } else { Piece::Word(&rest[..length]) }, length)
             }
-            _ => Piece::Other,
+            c => (Piece::Other, c.len_utf8()),
         };
-        self.at += first.len_utf8();
+        self.at += length;
         Some(piece)
     }
+}
+
+fn is_part_of_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '@' | '$')
+}
+
+/// Length of what is left of a line, without its end.
+fn line(text: &str) -> usize {
+    text.find('\n').unwrap_or(text.len())
 }
 
 /// Length of a quoted text with its quotes.
@@ -174,11 +209,20 @@ mod tests {
             ("select 1+1, count( * ) from t", vec!["1+1", "count( * )"]),
             ("SELECT DISTINCT a, extract(year from d) FROM t;", vec!["a", "extract(year from d)"]),
             ("with x as (select 1, 2) select a+1 from x", vec!["a+1"]),
-            ("select 'a,b', `c,d`, f(1,2) /* , */ , x", vec!["'a,b'", "`c,d`", "f(1,2) /* , */", "x"]),
+            ("select 'a,b', `c,d`, f(1,2) /* , */ , x", vec!["'a,b'", "`c,d`", "f(1,2)", "x"]),
             ("select t.order, 2 union select 3, 4", vec!["t.order", "2"]),
             ("select 1", vec!["1"]),
             ("select 'it''s', \"a\\\"b\" limit 1", vec!["'it''s'", "\"a\\\"b\""]),
             ("explain select a from t", vec!["a"]),
+            ("SELECT COUNT(*) /* n */ FROM t", vec!["COUNT(*)"]),
+            ("SELECT /* c */ 1 -- x", vec!["1"]),
+            (
+                "select 1 /* a */ + /* b */ 2 /* c */, /* d */ 3 # e\n, 4",
+                vec!["1 /* a */ + /* b */ 2", "3", "4"],
+            ),
+            ("select /* x */ distinct /*!40001 sql_no_cache */ /*/ , */ 1 --", vec!["1"]),
+            ("select /*!1 + */ 2, 1 /*! + 2 */ from t", vec!["1 +  2", "1  + 2"]),
+            ("select 1 /*!99999 , 2 */ from t", vec!["1"]),
         ] {
             assert_eq!(titles(text).unwrap(), expected, "{text}");
         }

@@ -12,6 +12,8 @@ pub struct AlterTable {
     /// ALGORITHM = .. and LOCK = .., unless DEFAULT.
     pub algorithm: Option<AlterAlgorithm>,
     pub lock: Option<AlterLock>,
+    /// ENABLE KEYS or DISABLE KEYS, which change nothing here: for a note to the client.
+    pub switches_keys: bool,
     /// Clauses that change nothing here: for a note to the client.
     pub accepted: Vec<String>,
 }

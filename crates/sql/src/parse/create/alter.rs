@@ -34,6 +34,7 @@ impl Reader<'_> {
             actions: Vec::new(),
             algorithm: None,
             lock: None,
+            switches_keys: false,
             accepted: Vec::new(),
         };
         if self.at_end() {
@@ -83,6 +84,8 @@ impl Reader<'_> {
         } else if self.eat("RENAME") {
             self.alter_rename(alter)?;
         } else if self.how_to_alter(alter)? {
+        } else if self.eat_all(&["DISABLE", "KEYS"]) || self.eat_all(&["ENABLE", "KEYS"]) {
+            alter.switches_keys = true;
         } else if self.eat("COMMENT") {
             self.eat_equals();
             let text = self.text()?;
@@ -110,8 +113,6 @@ impl Reader<'_> {
                 _ => return self.expected("what to alter"),
             };
             let known = [
-                "DISABLE",
-                "ENABLE",
                 "DISCARD",
                 "IMPORT",
                 "EXCHANGE",
@@ -326,8 +327,14 @@ impl Reader<'_> {
         }
         let key = self.key(kind, Some(name), &mut table)?;
         let actions = vec![AlterAction::AddKey(key)];
-        let mut alter =
-            AlterTable { table: on, actions, algorithm: None, lock: None, accepted: table.accepted };
+        let mut alter = AlterTable {
+            table: on,
+            actions,
+            algorithm: None,
+            lock: None,
+            switches_keys: false,
+            accepted: table.accepted,
+        };
         while self.how_to_alter(&mut alter)? {}
         Ok(Statement::AlterTable(Box::new(alter)))
     }
@@ -338,7 +345,14 @@ impl Reader<'_> {
         self.expect("ON")?;
         let table = self.table_name()?;
         let actions = vec![AlterAction::DropKey(name)];
-        let mut alter = AlterTable { table, actions, algorithm: None, lock: None, accepted: Vec::new() };
+        let mut alter = AlterTable {
+            table,
+            actions,
+            algorithm: None,
+            lock: None,
+            switches_keys: false,
+            accepted: Vec::new(),
+        };
         while self.how_to_alter(&mut alter)? {}
         Ok(Statement::AlterTable(Box::new(alter)))
     }

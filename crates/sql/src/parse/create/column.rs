@@ -2,7 +2,8 @@
 
 use crate::parse::reader::{Read, Reader, hex_bytes, unsupported};
 use crate::statement::{
-    ColumnSpec, CreateTable, DefaultSpec, FOREIGN_KEY, ForeignKeySpec, GeneratedSpec, KeyKind, KeySpec,
+    ColumnSpec, CreateTable, DefaultSpec, FOREIGN_KEY, ForeignKeySpec, GeneratedSpec, KEY_COMMENT, KeyKind,
+    KeySpec,
 };
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
@@ -263,9 +264,14 @@ impl Reader<'_> {
                 self.key_algorithm(table)?;
             } else if self.eat("COMMENT") {
                 self.text()?;
+                table.accepted.push(match &name {
+                    Some(name) => format!("{KEY_COMMENT} {name}"),
+                    None => KEY_COMMENT.to_string(),
+                });
             } else if self.eat("KEY_BLOCK_SIZE") {
                 self.eat_equals();
-                self.unsigned()?;
+                let size = self.unsigned()?;
+                table.accepted.push(format!("KEY_BLOCK_SIZE = {size}"));
             } else if self.eat("VISIBLE") {
             } else if self.is("INVISIBLE") {
                 return unsupported("INVISIBLE keys");
