@@ -16,7 +16,10 @@ pub fn convert_column(
     first_row: u64,
 ) -> Result<ArrayRef> {
     let array = plain(array)?;
-    if array.data_type() != from.data_type() || SqlType::of_field(from) != Some(to.ty) {
+    let is_own = array.data_type() == from.data_type()
+        && *array.data_type() == to.ty.arrow()
+        && SqlType::of_field(from) == Some(to.ty);
+    if !is_own {
         return convert_slow(&array, from, to, context, first_row);
     }
     if !to.nullable && array.null_count() > 0 {
