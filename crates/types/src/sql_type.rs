@@ -284,6 +284,12 @@ impl SqlType {
         )
     }
 
+    /// Whether columns take the number of an ENUM or SET, not its text.
+    pub fn takes_numbers(self) -> bool {
+        use SqlType::*;
+        self.is_integer() || matches!(self, Decimal { .. } | Float | Double | Bit(_))
+    }
+
     /// Whether storage holds the values with their top bit flipped.
     pub fn is_flipped(self) -> bool {
         matches!(self, SqlType::BigInt { unsigned: true } | SqlType::Bit(_))

@@ -94,16 +94,30 @@ fn convert_slow(
     context: &Context,
     first_row: u64,
 ) -> Result<ArrayRef> {
-    let fsp = match SqlType::of_field(from) {
+    let own = SqlType::of_field(from);
+    let fsp = match own {
         Some(SqlType::Time { fsp } | SqlType::DateTime { fsp } | SqlType::Timestamp { fsp }) => fsp,
         _ => 6,
     };
     let mut builder = ColumnBuilder::new(to, array.len());
+    let labels = own.filter(|own| own.labels().is_some() && to.ty.takes_numbers());
     for row in 0..array.len() {
-        let scalar = scalar_at(array, row, fsp)?;
+        let scalar = match (scalar_at(array, row, fsp)?, labels) {
+            (Scalar::Text(text), Some(ty)) => Scalar::Int(label_number(ty, text).into()),
+            (scalar, _) => scalar,
+        };
         builder.assign(&scalar, to, context, first_row + row as u64)?;
     }
     Ok(builder.finish())
+}
+
+/// The place of an ENUM's label from 1, the bits of a SET; 0 for any other text.
+fn label_number(ty: SqlType, text: &str) -> u64 {
+    match ty {
+        SqlType::Enum(labels) => labels.position(text).map_or(0, |place| place as u64 + 1),
+        SqlType::Set(labels) => labels.bits(text).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn native<T: ArrowPrimitiveType>(array: &ArrayRef, row: usize) -> T::Native {

@@ -129,7 +129,7 @@ impl Binder<'_> {
                 let value = self.assigned_value(assignment, &scope, at, Some(definition))?;
                 // An assignment sees what those before it assigned.
                 let value = self.with_new_values(value, &scope, &values)?;
-                self.told_of_digits(value, scope.columns[at].ty)
+                self.as_taken(value, scope.columns[at].ty)
             });
             values[at] = Some(value?);
             of_assigned.extend(raised);
@@ -286,9 +286,9 @@ impl Binder<'_> {
         call(held(), std::iter::once(value).chain(args).collect(), column.ty)
     }
 
-    /// A time as the text that a column of strings takes of it: Arrow's types do not say how many digits its seconds
-    /// have.
-    fn told_of_digits(&self, value: Typed, to: SqlType) -> Result<Typed, SqlError> {
+    /// The value as a column of this type takes it, where its Arrow type does not say all: of a time, how many digits its
+    /// seconds have in a column of strings; of an ENUM or SET, its number in a column of numbers.
+    fn as_taken(&self, value: Typed, to: SqlType) -> Result<Typed, SqlError> {
         let is_time =
             matches!(value.ty, SqlType::Time { .. } | SqlType::DateTime { .. } | SqlType::Timestamp { .. });
         let is_string = matches!(
@@ -300,7 +300,13 @@ impl Binder<'_> {
                 | SqlType::VarBinary(_)
                 | SqlType::Blob(_)
         );
-        if is_time && is_string { self.rules.text(value) } else { Ok(value) }
+        if is_time && is_string {
+            self.rules.text(value)
+        } else if value.ty.labels().is_some() && to.takes_numbers() {
+            self.rules.number(value)
+        } else {
+            Ok(value)
+        }
     }
 }
 
