@@ -323,6 +323,11 @@ def test_the_first_root_has_everything(pando):
         assert rows(cursor, "SHOW GRANTS") == (
             ("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION",),
         )
+        # These would leave nobody who may do anything.
+        cursor.execute("CREATE USER adm")
+        for statement in ("CREATE ROLE root", "RENAME USER adm TO root"):
+            number, text = refused(cursor, statement)
+            assert number == 1235 and "CREATE USER" in text
         cursor.execute("CREATE USER 'root'@'%' IDENTIFIED BY 'secret'")
     with pytest.raises(pymysql.err.MySQLError):
         pando.connect()
@@ -332,7 +337,7 @@ def test_the_first_root_has_everything(pando):
             ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION",),
         )
         cursor.execute("CREATE DATABASE d")
-        for statement in ("DROP USER root", "RENAME USER root TO adm"):
+        for statement in ("DROP USER root", "DROP ROLE root", "RENAME USER root TO adm"):
             number, text = refused(cursor, statement)
             assert number == 1235 and "ALTER USER `root`@`%` ACCOUNT LOCK" in text
         cursor.execute("CREATE USER root@10.0.0.1")

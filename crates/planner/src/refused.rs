@@ -32,8 +32,11 @@ impl Correlated {
 
     /// The error of planning, in words of SQL: others than our own speak of plans.
     pub(crate) fn reword(self, error: SqlError) -> SqlError {
+        if !matches!(error.kind, ErrorKind::Unknown | ErrorKind::NotSupportedYet) {
+            return error;
+        }
         let is_debug_text = error.message.contains("logical expression");
-        if error.kind != ErrorKind::Unknown && !is_debug_text {
+        if error.kind == ErrorKind::NotSupportedYet && !is_debug_text {
             return error;
         }
         SqlError::unsupported(match self {

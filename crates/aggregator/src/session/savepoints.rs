@@ -4,6 +4,7 @@
 //! statement with a greater number; locks that those took stay, as in InnoDB.
 
 use super::State;
+use super::transactions::whole_transaction_lost;
 use types::{ErrorKind, Result, SqlError, StatementNo};
 
 /// Oldest first; names are compared without case.
@@ -64,12 +65,10 @@ impl State {
         if partitions.is_empty() {
             return Ok(());
         }
-        let result = self.rollback_statement(id, first, &partitions).await;
-        if result.is_err() {
-            // A part of it may be taken back and another not: all of it goes.
-            self.rollback().await;
-        }
-        result
+        let Err(error) = self.rollback_statement(id, first, &partitions).await else { return Ok(()) };
+        // A part of it may be taken back and another not: all of it goes.
+        self.rollback().await;
+        Err(whole_transaction_lost(&error))
     }
 
     pub(crate) fn release_savepoint(&mut self, name: &str) -> Result<()> {

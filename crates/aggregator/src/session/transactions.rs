@@ -120,8 +120,8 @@ impl State {
             Err(error) => {
                 if !explicit || ends_transaction(&error) {
                     self.rollback().await;
-                    let is_known = !explicit || error.kind != ErrorKind::Unknown;
-                    return Err(if is_known { error } else { whole_transaction_lost(&error) });
+                    let is_told = !explicit || !is_of_lost_transaction(&error);
+                    return Err(if is_told { error } else { whole_transaction_lost(&error) });
                 }
                 let touched = txn.touched_by_statement();
                 if !touched.is_empty()
@@ -168,7 +168,7 @@ impl State {
             }
             Err(error) => {
                 self.rollback_at(txn.id, &txn.partitions()).await;
-                Err(error)
+                Err(if is_of_lost_transaction(&error) { whole_transaction_lost(&error) } else { error })
             }
         }
     }
@@ -280,11 +280,11 @@ impl State {
     }
 }
 
-/// The error of a statement with which the whole transaction had to go, which its own error does not tell. Clients
-/// know this errno as the end of the transaction.
-fn whole_transaction_lost(error: &SqlError) -> SqlError {
+/// The error of a statement, or of a COMMIT, with which the whole transaction had to go, which its own error does not
+/// tell. Clients know this errno as the end of the transaction.
+pub(super) fn whole_transaction_lost(error: &SqlError) -> SqlError {
     let message = format!(
-        "The transaction was rolled back, since a statement of it failed and could not be taken back alone ({}); \
+        "The transaction was rolled back, since a part of it was lost or could not be taken back alone ({}); \
          begin it again",
         error.message
     );
@@ -295,5 +295,10 @@ fn whole_transaction_lost(error: &SqlError) -> SqlError {
 /// of a leaf that has lost the transaction. Every other one takes back its statement alone.
 fn ends_transaction(error: &SqlError) -> bool {
     matches!(error.kind, ErrorKind::Deadlock | ErrorKind::TableDefinitionChanged)
-        || (error.kind == ErrorKind::Unknown && error.retryable)
+        || is_of_lost_transaction(error)
+}
+
+/// Whether a leaf says that it has lost the transaction, as one does that was restarted.
+fn is_of_lost_transaction(error: &SqlError) -> bool {
+    error.kind == ErrorKind::Unknown && error.retryable
 }

@@ -206,7 +206,7 @@ impl State {
         let mut next = altered.auto_increment.unwrap_or(1);
         if new.auto_increment().is_some() && def.auto_increment().is_some() {
             let after_ranges = self.aggregator.metadata.snapshot().next_number(def.id);
-            next = next.max(ids.next(def.id, after_ranges).await);
+            next = next.max(ids.next(def.id, after_ranges));
         }
         if next > 1 { ids.raise(new.id, next - 1).await } else { Ok(()) }
     }

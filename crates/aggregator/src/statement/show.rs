@@ -73,11 +73,7 @@ impl State {
                     }
                     None => {
                         let def = self.table(table)?;
-                        let next = match def.auto_increment() {
-                            Some(_) => Some(self.tables().next_number(&def).await),
-                            None => None,
-                        };
-                        let text = sql::ddl::show_create_table(&def, next);
+                        let text = sql::ddl::show_create_table(&def, self.tables().next_number(&def));
                         let database = self.database_name(table.database.as_deref())?;
                         let text = match self.temporary.has(database, &def.name) {
                             true => text.replacen(" TABLE", " TEMPORARY TABLE", 1),

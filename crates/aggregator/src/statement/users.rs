@@ -140,6 +140,19 @@ impl State {
         ))
     }
 
+    /// Fails if the account would be the first one named root, by a statement that gives it no privileges: nobody
+    /// could administer the cluster any more.
+    pub(super) fn check_makes_root(&self, user: &UserName) -> Result<()> {
+        let catalog = self.aggregator.metadata.snapshot();
+        if user.name != ROOT || catalog.users().any(|account| account.user.name == ROOT) {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            ErrorKind::NotSupportedYet,
+            "Pando makes the first account named root with CREATE USER, which gives it every privilege",
+        ))
+    }
+
     /// The password changes, the method that proves it stays.
     pub(crate) async fn set_password(&mut self, account: Option<&Account>, password: &str) -> Result<Answer> {
         let user = account.map_or_else(|| self.identity.account_name(), |account| self.user_name(account));

@@ -167,9 +167,13 @@ impl TableRow<'_> {
 }
 
 impl CatalogTables {
-    /// The next number of a table's AUTO_INCREMENT, as far as this aggregator knows: others may have taken it.
-    pub(crate) async fn next_number(&self, def: &TableDef) -> u64 {
-        self.aggregator.ids.next(def.id, self.catalog.next_number(def.id)).await
+    /// The next number of a table's AUTO_INCREMENT, as far as this aggregator knows: others may have taken it. `None`:
+    /// it has none, or numbers were set aside up to more than its column takes.
+    pub(crate) fn next_number(&self, def: &TableDef) -> Option<u64> {
+        let column = def.auto_increment()?;
+        let next = self.aggregator.ids.next(def.id, self.catalog.next_number(def.id));
+        let is_taken = column.ty.integer_range().is_none_or(|(_, most)| i128::from(next) <= most);
+        is_taken.then_some(next)
     }
 }
 
@@ -182,10 +186,7 @@ async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
     };
     let visible: Vec<_> = facts.visible_tables(wanted, names).collect();
     for (schema, def) in visible {
-        let next_number = match def.auto_increment() {
-            Some(_) if wanted.has(NEXT_NUMBER) => Some(facts.tables.next_number(def).await),
-            _ => None,
-        };
+        let next_number = if wanted.has(NEXT_NUMBER) { facts.tables.next_number(def) } else { None };
         let row = TableRow {
             schema,
             name: &def.name,
