@@ -16,7 +16,9 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use crate::convert::{ColumnBuilder, Context, DefaultValue, Scalar, Wrong, default_value, gather, zero};
+use crate::convert::{
+    ColumnBuilder, Context, DefaultValue, Scalar, Warning, Wrong, default_value, gather, zero,
+};
 use crate::rows::{NewRows, Target};
 use crate::statement::LoadFormat;
 use arrow::array::ArrayRef;
@@ -390,8 +392,12 @@ impl LoadParser {
         let arrays: Vec<ArrayRef> =
             std::mem::take(&mut self.builders).into_iter().map(ColumnBuilder::finish).collect();
         let rows = std::mem::take(&mut self.building);
-        self.target
-            .complete(arrays, rows)
-            .map_err(|error| LoadError { row: self.rows, cause: Cause::Other(error) })
+        let row = self.rows;
+        let wrong = |error| LoadError { row, cause: Cause::Other(error) };
+        let (made, raised) = gather(|| self.target.complete(arrays, rows));
+        for Warning { kind, message } in raised {
+            self.warnings.add(wrong(SqlError::new(kind, message)));
+        }
+        made.map_err(wrong)
     }
 }

@@ -4,7 +4,8 @@
 use crate::convert::{ColumnBuilder, Context, DefaultValue, constant_column, convert_value, default_value};
 use crate::query::RowRules;
 use crate::statement::{Insert, InsertSource, InsertValue};
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct NewRows {
     /// The rows whose AUTO_INCREMENT number is to be generated: it was left out, NULL, or 0 unless that is stored.
     /// `None`: no row's.
     pub generate: Option<BooleanArray>,
+    /// How many rows an INSERT IGNORE left out, since they violate a CHECK.
+    pub left_out: usize,
 }
 
 /// The Arrow schema of a table's rows: its columns in the order of SELECT *.
@@ -47,6 +50,16 @@ fn kept_schema(def: &Arc<TableDef>) -> SchemaRef {
 }
 
 impl NewRows {
+    /// Those rows, and the others as left out.
+    fn only(self, kept: &BooleanArray) -> Result<NewRows> {
+        let batch = filter_record_batch(&self.batch, kept).map_err(SqlError::internal)?;
+        let generate = match self.generate {
+            Some(generate) => Some(filter(&generate, kept).map_err(SqlError::internal)?.as_boolean().clone()),
+            None => None,
+        };
+        Ok(NewRows { left_out: self.batch.num_rows() - batch.num_rows(), batch, generate })
+    }
+
     /// How many numbers are to be generated.
     pub fn to_generate(&self) -> u64 {
         self.generate.as_ref().map_or(0, |mask| mask.true_count() as u64)
@@ -281,10 +294,15 @@ impl Target {
             };
             columns.push(array);
         }
-        if let Some(rules) = &self.rules {
-            rules.apply(&mut columns, &self.left_out, rows)?;
+        let kept = match &self.rules {
+            Some(rules) => rules.apply(&mut columns, &self.left_out, rows)?,
+            None => None,
+        };
+        let rows = NewRows { batch: batch(self.schema.clone(), columns, rows)?, generate, left_out: 0 };
+        match kept {
+            Some(kept) => rows.only(&kept),
+            None => Ok(rows),
         }
-        Ok(NewRows { batch: batch(self.schema.clone(), columns, rows)?, generate })
     }
 }
 

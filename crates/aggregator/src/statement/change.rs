@@ -210,8 +210,12 @@ impl State {
                 }
                 let (refs, new) = only(&found.refs, new, &differ)?;
                 // As MySQL has it, the rules of the table are for rows that change.
-                let new =
+                let (new, kept) =
                     self.judging(ignore, |_| sql::query::with_rules(def, new, &table.assigned, &context))?;
+                let (refs, new) = match kept {
+                    Some(kept) => only(&refs, new, &kept)?,
+                    None => (refs, new),
+                };
                 done.changed += refs.len() as u64;
                 changes.push((partition, refs, new));
             }

@@ -240,7 +240,12 @@ impl State {
             let met_number = numbers.met(def, &new, &assigned);
             let differ = rows_differ(&old, &assigned)?;
             let (kept, changed) = only(&refs, assigned, &differ)?;
-            Ok((kept, update.complete(changed, &context)?, met_number))
+            let (changed, holds) = update.complete(changed, &context)?;
+            let (kept, changed) = match holds {
+                Some(holds) => only(&kept, changed, &holds)?,
+                None => (kept, changed),
+            };
+            Ok((kept, changed, met_number))
         })?;
         let updated = kept.len() as u64;
         self.write_changed(def, vec![(partition, kept, changed)]).await?;

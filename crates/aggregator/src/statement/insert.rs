@@ -163,7 +163,8 @@ impl State {
         rows: NewRows,
         duplicates: &Duplicates,
     ) -> Result<Counts> {
-        let seen = rows.batch.num_rows() as u64;
+        let left_out = rows.left_out as u64;
+        let seen = rows.batch.num_rows() as u64 + left_out;
         let first_generated = self.next_numbers(def, &rows).await?;
         let rows = rows.number(def, first_generated.unwrap_or(0))?;
         let mut numbers = Numbers::of(def, &rows, first_generated);
@@ -172,10 +173,11 @@ impl State {
             Duplicates::Ignore => Some(OnDuplicate::Ignore),
             Duplicates::Replace | Duplicates::Update { .. } => None,
         };
-        let written = match on_duplicate {
+        let mut written = match on_duplicate {
             Some(on_duplicate) => self.write_last_rows(def, rows, on_duplicate).await?.into(),
             None => self.write_new_rows(def, rows, duplicates, numbers).await?,
         };
+        written.ignored += left_out;
         numbers.last = written.met_number.or(numbers.last);
         Ok(Counts { written, seen, numbers })
     }
@@ -217,6 +219,7 @@ impl State {
             let rows =
                 self.judging(insert.ignore, |_| complete(&target, &batch, &context, counts.seen + 1))?;
             counts.seen += batch.num_rows() as u64;
+            counts.written.ignored += rows.left_out as u64;
             let first = self.next_numbers(def, &rows).await?;
             let rows = rows.number(def, first.unwrap_or(0))?;
             let numbers = Numbers::of(def, &rows, first);

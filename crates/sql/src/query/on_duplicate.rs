@@ -16,7 +16,7 @@ use crate::analyzer::{Collated, Typed};
 use crate::convert::Context;
 use crate::functions::warnings::{self, Warning};
 use crate::statement::{Insert, InsertValue};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{Column, DFSchema, TableReference};
 use sqlparser::ast;
@@ -70,8 +70,13 @@ impl OnDuplicateUpdate {
         RecordBatch::try_new(crate::rows::table_schema(&self.definition), columns).map_err(SqlError::internal)
     }
 
-    /// Such rows, of those that differ from the old ones, with what follows from the assignments.
-    pub fn complete(&self, rows: RecordBatch, context: &Context) -> Result<RecordBatch, SqlError> {
+    /// Such rows, of those that differ from the old ones, with what follows from the assignments, as
+    /// [`with_rules`](super::with_rules) says.
+    pub fn complete(
+        &self,
+        rows: RecordBatch,
+        context: &Context,
+    ) -> Result<(RecordBatch, Option<BooleanArray>), SqlError> {
         let assigned: Vec<usize> = self.changes.iter().map(|change| change.place).collect();
         super::with_rules(&self.definition, rows, &assigned, context)
     }

@@ -14,7 +14,10 @@ use super::on_duplicate::row_scope;
 use crate::analyzer::Typed;
 use crate::convert::{Context, constant_column, convert_column, current_time};
 use crate::functions::short_circuit::ShortCircuit;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, RecordBatch, RecordBatchOptions};
+use crate::functions::warnings;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanArray, RecordBatch, RecordBatchOptions,
+};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::TableSource;
@@ -145,8 +148,14 @@ impl RowRules {
     }
 
     /// Computes what is to be computed in rows given by their columns, and checks them. `left_out`:
-    /// the places of columns that take their DEFAULT expressions. Error: 3819.
-    pub fn apply(&self, columns: &mut [ArrayRef], left_out: &[usize], rows: usize) -> Result<(), SqlError> {
+    /// the places of columns that take their DEFAULT expressions. Error: 3819; under IGNORE that is a warning, and the
+    /// answer says which rows violate no constraint, `None`: all.
+    pub fn apply(
+        &self,
+        columns: &mut [ArrayRef],
+        left_out: &[usize],
+        rows: usize,
+    ) -> Result<Option<BooleanArray>, SqlError> {
         let defaults = self.defaults.iter().filter(|(place, _)| left_out.contains(place));
         for (place, value) in defaults.chain(&self.generated) {
             self.compute(columns, *place, value, rows)?;
@@ -161,7 +170,7 @@ impl RowRules {
         columns: &mut [ArrayRef],
         assigned: &[usize],
         rows: usize,
-    ) -> Result<(), SqlError> {
+    ) -> Result<Option<BooleanArray>, SqlError> {
         let mut changed = assigned.to_vec();
         for (place, value) in &self.generated {
             if value.reads_any(&changed) {
@@ -185,34 +194,43 @@ impl RowRules {
         Ok(())
     }
 
-    /// Makes the keys of collations, and asks these constraints.
+    /// Makes the keys of collations, and asks these constraints. What [`RowRules::apply`] says.
     fn check<'r>(
         &self,
         columns: &mut [ArrayRef],
         checks: impl Iterator<Item = &'r (String, Compiled)>,
         rows: usize,
-    ) -> Result<(), SqlError> {
+    ) -> Result<Option<BooleanArray>, SqlError> {
         for (place, text, collation) in &self.keys {
             columns[*place] = keys_of(&columns[*text], *collation)?;
         }
         let mut checks = checks.peekable();
         if checks.peek().is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let batch = self.batch(columns, rows)?;
+        let mut all_kept: Option<BooleanArray> = None;
         for (name, check) in checks {
             let kept = check.value.evaluate(&batch).map_err(planning)?;
             let kept = kept.into_array(rows).map_err(planning)?;
             let kept = kept.as_boolean_opt().ok_or_else(|| SqlError::internal("a condition that is none"))?;
             // NULL violates nothing.
-            if kept.true_count() + kept.null_count() < rows {
-                return Err(SqlError::new(
-                    ErrorKind::CheckConstraintViolated,
-                    format!("Check constraint '{name}' is violated."),
-                ));
+            if kept.true_count() + kept.null_count() == rows {
+                continue;
             }
+            let text = || format!("Check constraint '{name}' is violated.");
+            if !self.context.ignore {
+                return Err(SqlError::new(ErrorKind::CheckConstraintViolated, text()));
+            }
+            let before = |row: usize| all_kept.as_ref().is_none_or(|kept| kept.value(row));
+            let holds = |row: usize| kept.is_null(row) || kept.value(row);
+            // One that a row violates is enough.
+            (0..rows).filter(|row| before(*row) && !holds(*row)).for_each(|_| {
+                warnings::warn(ErrorKind::CheckConstraintViolated, text);
+            });
+            all_kept = Some((0..rows).map(|row| Some(before(row) && holds(row))).collect());
         }
-        Ok(())
+        Ok(all_kept)
     }
 
     fn batch(&self, columns: &[ArrayRef], rows: usize) -> Result<RecordBatch, SqlError> {
@@ -224,15 +242,16 @@ impl RowRules {
 
 /// Rows of a table that change, by values for the columns at the places `assigned`, with what follows from these:
 /// columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned take the time of the statement, and the table computes
-/// its own. Error: 3819.
+/// its own. Error: 3819; under IGNORE that is a warning, and the rows come with which of them violate no constraint, if
+/// not all.
 pub fn with_rules(
     definition: &Arc<TableDef>,
     rows: RecordBatch,
     assigned: &[usize],
     context: &Context,
-) -> Result<RecordBatch, SqlError> {
+) -> Result<(RecordBatch, Option<BooleanArray>), SqlError> {
     if rows.num_rows() == 0 {
-        return Ok(rows);
+        return Ok((rows, None));
     }
     let mut columns = rows.columns().to_vec();
     let mut changed = assigned.to_vec();
@@ -242,12 +261,13 @@ pub fn with_rules(
             changed.push(place);
         }
     }
-    match RowRules::of(definition, context)? {
+    let kept = match RowRules::of(definition, context)? {
         Some(rules) => rules.apply_again(&mut columns, &changed, rows.num_rows())?,
-        None if changed.len() == assigned.len() => return Ok(rows),
-        None => {}
-    }
-    RecordBatch::try_new(rows.schema(), columns).map_err(SqlError::internal)
+        None if changed.len() == assigned.len() => return Ok((rows, None)),
+        None => None,
+    };
+    let rows = RecordBatch::try_new(rows.schema(), columns).map_err(SqlError::internal)?;
+    Ok((rows, kept))
 }
 
 fn unknown_in_check(check: &str, error: SqlError) -> SqlError {

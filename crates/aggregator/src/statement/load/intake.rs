@@ -125,6 +125,7 @@ impl Intake {
             }
             Content::Whole(batches) => {
                 for rows in batches {
+                    self.written.ignored += rows.left_out as u64;
                     let rows = state.number_rows(&self.def, rows).await?;
                     let (duplicates, numbers) = (&self.duplicates, Numbers::default());
                     self.written.add(state.write_new_rows(&self.def, rows, duplicates, numbers).await?);

@@ -20,7 +20,7 @@ fn updated(text: &str, new: &[(i32, Option<i32>)]) -> Result<String, SqlError> {
     .unwrap();
     let old = table.batch.slice(0, new.num_rows());
     let context = Context { now: NOW, ..Context::fixed() };
-    let rows = update.complete(update.assign(&old, &new, &context)?, &context)?;
+    let (rows, _) = update.complete(update.assign(&old, &new, &context)?, &context)?;
     let printed_row = |row: usize| {
         let values = rows.columns().iter().map(|column| {
             printed(&ScalarValue::try_from_array(column, row).unwrap(), SqlType::DateTime { fsp: 0 })
