@@ -505,6 +505,10 @@ fn cast_call(parser: &mut Parser) -> Result<Expr, ParserError> {
     let expr = Box::new(parser.parse_expr()?);
     parser.expect_keyword_is(Keyword::AS)?;
     let data_type = parser.parse_data_type()?;
+    if matches!(data_type, DataType::Signed | DataType::Unsigned) {
+        // SIGNED INT means the same.
+        let _ = parser.parse_keyword(Keyword::INT);
+    }
     let charset =
         parser.parse_keywords(&[Keyword::CHARACTER, Keyword::SET]) || parser.parse_keyword(Keyword::CHARSET);
     if charset {
@@ -750,6 +754,7 @@ mod tests {
             expr("cast(a as char(3) character set utf8mb4)"),
             "CONVERT(a, CHAR(3) CHARACTER SET utf8mb4)"
         );
+        assert_eq!(expr("cast(a as signed int)"), expr("cast(a as signed)"));
         assert_eq!(expr("cast(a as char charset binary)"), "CONVERT(a, CHAR CHARACTER SET binary)");
         assert_eq!(expr("a rlike null and b"), "[a RLIKE NULL AND b]");
         assert_eq!(expr("a not regexp null or b regexp 'x' 'y'"), "[a NOT REGEXP NULL OR b REGEXP 'xy']");

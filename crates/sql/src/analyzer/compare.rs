@@ -361,6 +361,10 @@ fn number_beside(column: &Typed, literal: &Typed) -> Option<(i128, u8)> {
     if column.ty != SqlType::Year || !matches!(column.expr, Expr::Column(_)) {
         return Some(number);
     }
+    let mut number = number;
+    while number.1 > 0 && number.0 % 10 == 0 {
+        number = (number.0 / 10, number.1 - 1);
+    }
     let is_short_text = literal.as_text_literal().is_some_and(|text| text.len() <= 2);
     Some(match number {
         (0, 0) if is_short_text => (2000, 0),

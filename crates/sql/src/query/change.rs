@@ -15,11 +15,14 @@ use crate::functions::held::held;
 use crate::functions::warnings;
 use crate::statement::{Assignment, Delete, DeleteJoined, InsertValue, TableName, Update, UpdateJoined};
 use datafusion::common::Column;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Expr;
 use sqlparser::ast;
 use std::sync::Arc;
 use types::{ColumnDefault, ErrorKind, SqlError, SqlType, TableDef};
+
+/// The most parts that the value of an assignment may have which sees earlier ones: each doubles what it names twice.
+const MOST_PARTS: usize = 20_000;
 
 impl Binder<'_> {
     /// WHERE, ORDER BY and LIMIT of a statement that changes rows.
@@ -258,16 +261,28 @@ impl Binder<'_> {
         let replaced = value.expr.transform_down(|expr| match &expr {
             Expr::Column(column) => match replacements.iter().find(|(own, _)| own == column) {
                 // The new value speaks of old ones: it is not looked into again.
-                Some((_, new)) => Ok(Transformed::new(
-                    new.clone(),
-                    true,
-                    datafusion::common::tree_node::TreeNodeRecursion::Jump,
-                )),
+                Some((_, new)) => Ok(Transformed::new(new.clone(), true, TreeNodeRecursion::Jump)),
                 None => Ok(Transformed::no(expr)),
             },
             _ => Ok(Transformed::no(expr)),
         });
-        Ok(Typed { expr: replaced.data().map_err(super::binder::planning)?, ..value })
+        let expr = replaced.data().map_err(super::binder::planning)?;
+        let mut parts = 0;
+        let counted = expr.apply(|_| {
+            parts += 1;
+            Ok(if parts > MOST_PARTS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        counted.map_err(super::binder::planning)?;
+        if parts > MOST_PARTS {
+            return Err(SqlError::new(
+                ErrorKind::CapacityExceeded,
+                format!(
+                    "The assignments grow to more than {MOST_PARTS} parts, since each repeats what those before it \
+                     say; assign in several statements"
+                ),
+            ));
+        }
+        Ok(Typed { expr, ..value })
     }
 
     /// What a column holds of a value that is assigned to it.
