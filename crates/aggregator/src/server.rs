@@ -232,6 +232,11 @@ pub(crate) fn host_names(peer: &SocketAddr) -> Vec<String> {
     names
 }
 
+/// Whether there is an account of root's name.
+pub(crate) fn has_root(catalog: &Catalog) -> bool {
+    catalog.users().any(|account| account.user.name == ROOT)
+}
+
 /// What is needed to recognise `user` from `peer`. `None`: nobody of that name may come from there.
 /// root is there from the start, without a password, on loopback alone, until it is made a user.
 fn credentials(catalog: &Catalog, user: &str, peer: &SocketAddr) -> Option<Credentials> {
@@ -241,8 +246,7 @@ fn credentials(catalog: &Catalog, user: &str, peer: &SocketAddr) -> Option<Crede
         let stored = (!account.authentication.is_empty()).then(|| account.authentication.clone());
         return Some(Credentials { plugin: Plugin::from_name(&account.plugin)?, stored });
     }
-    let declared = catalog.users().any(|account| account.user.name == ROOT);
-    (user == ROOT && !declared && peer.ip().to_canonical().is_loopback())
+    (user == ROOT && !has_root(catalog) && peer.ip().to_canonical().is_loopback())
         .then(|| Credentials { plugin: Plugin::default(), stored: None })
 }
 

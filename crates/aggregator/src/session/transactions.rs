@@ -120,8 +120,7 @@ impl State {
             Err(error) => {
                 if !explicit || ends_transaction(&error) {
                     self.rollback().await;
-                    let is_told = !explicit || !is_of_lost_transaction(&error);
-                    return Err(if is_told { error } else { whole_transaction_lost(&error) });
+                    return Err(if explicit { told_of_loss(error) } else { error });
                 }
                 let touched = txn.touched_by_statement();
                 if !touched.is_empty()
@@ -168,7 +167,7 @@ impl State {
             }
             Err(error) => {
                 self.rollback_at(txn.id, &txn.partitions()).await;
-                Err(if is_of_lost_transaction(&error) { whole_transaction_lost(&error) } else { error })
+                Err(told_of_loss(error))
             }
         }
     }
@@ -289,6 +288,11 @@ pub(super) fn whole_transaction_lost(error: &SqlError) -> SqlError {
         error.message
     );
     SqlError::new(ErrorKind::Deadlock, message)
+}
+
+/// The error as a client reads it that does not know yet of the transaction's end.
+fn told_of_loss(error: SqlError) -> SqlError {
+    if is_of_lost_transaction(&error) { whole_transaction_lost(&error) } else { error }
 }
 
 /// Errors after which the whole transaction is rolled back: those after which MySQL does, and those

@@ -212,10 +212,7 @@ impl State {
                 // As MySQL has it, the rules of the table are for rows that change.
                 let (new, kept) =
                     self.judging(ignore, |_| sql::query::with_rules(def, new, &table.assigned, &context))?;
-                let (refs, new) = match kept {
-                    Some(kept) => only(&refs, new, &kept)?,
-                    None => (refs, new),
-                };
+                let (refs, new) = those_kept(refs, new, kept)?;
                 done.changed += refs.len() as u64;
                 changes.push((partition, refs, new));
             }
@@ -487,6 +484,18 @@ pub(super) fn differs(old: &ArrayRef, new: &ArrayRef) -> Result<BooleanArray> {
 pub(super) fn only(refs: &[u64], rows: RecordBatch, mask: &BooleanArray) -> Result<(Vec<u64>, RecordBatch)> {
     let kept = refs.iter().enumerate().filter(|(row, _)| mask.value(*row)).map(|(_, row)| *row).collect();
     Ok((kept, filter_record_batch(&rows, mask).map_err(SqlError::internal)?))
+}
+
+/// The references and rows that `kept` has; without it, all.
+pub(super) fn those_kept(
+    refs: Vec<u64>,
+    rows: RecordBatch,
+    kept: Option<BooleanArray>,
+) -> Result<(Vec<u64>, RecordBatch)> {
+    match kept {
+        Some(kept) => only(&refs, rows, &kept),
+        None => Ok((refs, rows)),
+    }
 }
 
 pub(super) fn take(rows: &RecordBatch, indices: Vec<u32>) -> Result<RecordBatch> {

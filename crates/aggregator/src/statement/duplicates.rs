@@ -4,7 +4,7 @@
 //! others; those are then changed. A row that has a key in common with one before it in the same
 //! statement waits for the next round, so that it meets what the earlier one left.
 
-use super::change::{differs, only, take};
+use super::change::{differs, only, take, those_kept};
 use super::write::partition_at;
 use crate::route;
 use crate::session::State;
@@ -241,10 +241,7 @@ impl State {
             let differ = rows_differ(&old, &assigned)?;
             let (kept, changed) = only(&refs, assigned, &differ)?;
             let (changed, holds) = update.complete(changed, &context)?;
-            let (kept, changed) = match holds {
-                Some(holds) => only(&kept, changed, &holds)?,
-                None => (kept, changed),
-            };
+            let (kept, changed) = those_kept(kept, changed, holds)?;
             Ok((kept, changed, met_number))
         })?;
         let updated = kept.len() as u64;

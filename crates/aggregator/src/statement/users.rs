@@ -6,7 +6,7 @@
 
 use super::grid::Grid;
 use super::{Answer, done};
-use crate::server::ROOT;
+use crate::server::{ROOT, has_root};
 use crate::session::{Level, State};
 use catalog::{
     AccountOptions, ColumnPrivileges, Command, Level as GrantedOn, LockTime, Outcome, Privilege,
@@ -54,7 +54,7 @@ impl State {
         if_not_exists: bool,
         options: AccountOptions,
     ) -> Result<()> {
-        let is_first_root = user.name == ROOT && !self.catalog.users().any(|known| known.user.name == ROOT);
+        let is_first_root = user.name == ROOT && !has_root(&self.catalog);
         let plugin = plugin.name().to_string();
         let name = user.clone();
         let command = Command::CreateUser { user, plugin, authentication, if_not_exists, options };
@@ -143,8 +143,7 @@ impl State {
     /// Fails if the account would be the first one named root, by a statement that gives it no privileges: nobody
     /// could administer the cluster any more.
     pub(super) fn check_makes_root(&self, user: &UserName) -> Result<()> {
-        let catalog = self.aggregator.metadata.snapshot();
-        if user.name != ROOT || catalog.users().any(|account| account.user.name == ROOT) {
+        if user.name != ROOT || has_root(&self.aggregator.metadata.snapshot()) {
             return Ok(());
         }
         Err(SqlError::new(

@@ -5,7 +5,7 @@
 
 use super::query::{CatalogTables, Parameters, modes_of};
 use super::{Answer, done};
-use crate::server::ROOT;
+use crate::server::{ROOT, has_root};
 use crate::session::{Identity, Level, Privileges, State};
 use crate::statement::grid::Grid;
 use catalog::{Catalog, Command, Outcome, Privilege, UserName, View, ViewAlgorithm, ViewSecurity};
@@ -205,7 +205,7 @@ fn definer_privileges(definer: &UserName, catalog: &Catalog) -> Option<Privilege
     }
     match catalog.user_for_login(ROOT, &["localhost"]).filter(|user| user.user.name == ROOT) {
         Some(user) => of(Some(user.user.clone())),
-        None if catalog.users().any(|user| user.user.name == ROOT) => None,
+        None if has_root(catalog) => None,
         None => of(None),
     }
 }

@@ -184,8 +184,7 @@ async fn tables(facts: &Facts, wanted: &Wanted, grid: &mut Grid) -> Result<()> {
         true => facts.sizes().await.ok(),
         false => None,
     };
-    let visible: Vec<_> = facts.visible_tables(wanted, names).collect();
-    for (schema, def) in visible {
+    for (schema, def) in facts.visible_tables(wanted, names) {
         let next_number = if wanted.has(NEXT_NUMBER) { facts.tables.next_number(def) } else { None };
         let row = TableRow {
             schema,
