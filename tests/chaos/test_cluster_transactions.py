@@ -62,3 +62,32 @@ def test_a_dead_leaf_ends_the_transaction(cluster, way):
         cursor.execute("ROLLBACK")
         cursor.execute("SELECT COUNT(*), MIN(id) FROM t")
         assert cursor.fetchall() == ((100, 300),)
+
+
+@pytest.mark.parametrize("way", ["scan", "keys", "few"])
+def test_a_read_where_the_transaction_wrote_is_told_of_the_loss(cluster, way):
+    victim = cluster.leaves[1]
+    with cluster.connect("d", autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("DELETE FROM t")
+        cursor.execute("BEGIN")
+        cursor.execute(inserted(0))
+        cursor.execute("SELECT COUNT(*) FROM t")
+        assert cursor.fetchall() == ((100,),)
+        victim.kill()
+        started_again(cluster, victim)
+        if way == "scan":
+            rolled_back(cursor, "SELECT COUNT(*) FROM t")
+        elif way == "few":
+            rolled_back(cursor, f"SELECT id FROM t WHERE id IN ({', '.join(map(str, range(20)))})")
+        else:
+            with pytest.raises(pymysql.err.MySQLError) as caught:
+                for key in range(100):
+                    cursor.execute(f"SELECT id FROM t WHERE id = {key}")
+            number, text = caught.value.args
+            assert number == 1213 and "The transaction was rolled back" in text
+        # No transaction is open any more.
+        cursor.execute(inserted(300))
+        cursor.execute("ROLLBACK")
+        cursor.execute("SELECT COUNT(*), MIN(id) FROM t")
+        assert cursor.fetchall() == ((100, 300),)

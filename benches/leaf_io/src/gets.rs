@@ -13,7 +13,7 @@ use criterion::Criterion;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::hint::black_box;
-use types::{Timestamp, Value};
+use types::{StatementNo, Timestamp, Value};
 
 const THETA: f64 = 0.99;
 
@@ -64,6 +64,7 @@ fn get(store: &Store, loaded: &Loaded, key: i64, columns: &[types::ColumnId]) {
         row_ref: false,
         at: ReadAt::Newest { not_before: Timestamp::ZERO },
         txn: None,
+        written: StatementNo(0),
     };
     let found = store.try_get(P, loaded.def.id, &read).expect("a read").unwrap_or_else(|| {
         let ts = store.read_timestamp(&[P]).expect("a timestamp");

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use types::{PartitionId, TableDef, TableId, Timestamp, Value};
+use types::{PartitionId, StatementNo, TableDef, TableId, Timestamp, Value};
 
 /// Partitions that writers share.
 const PARTITIONS: u32 = 4;
@@ -156,6 +156,7 @@ fn reference(store: &Store, loaded: &Loaded, key: i64, view: ReadView) -> Option
         row_ref: true,
         at: ReadAt::Snapshot(view.ts),
         txn: None,
+        written: StatementNo(0),
     };
     let row = store.get(P, loaded.def.id, view, &read).expect("a read").row?;
     let refs = row.column(0).as_primitive::<UInt64Type>();

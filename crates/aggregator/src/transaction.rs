@@ -163,10 +163,20 @@ impl Transaction {
         self.touched.keys().copied().collect()
     }
 
+    /// What a read names: each partition at which it wrote or locked, with the last statement that did. Of a reader
+    /// that is part of a statement that writes (`writing`), a statement before that one.
+    pub fn written(&self, writing: bool) -> Vec<(PartitionId, StatementNo)> {
+        let before = |touched: &Touched| match writing && touched.last >= self.begun {
+            true => touched.outside,
+            false => touched.last,
+        };
+        let all = self.touched.iter().map(|(p, touched)| (*p, before(touched)));
+        all.filter(|(_, last)| *last > StatementNo(0)).collect()
+    }
+
     /// What a commit names: each partition with its last statement.
     pub fn parts(&self) -> Vec<(PartitionId, StatementNo)> {
-        let all = self.touched.iter().map(|(p, touched)| (*p, touched.last));
-        all.filter(|(_, last)| *last > StatementNo(0)).collect()
+        self.written(false)
     }
 
     /// Partitions of which a commit has nothing to say: all that was asked of them was taken back. They may
@@ -210,6 +220,9 @@ mod tests {
         txn.touch(q);
         assert_eq!(txn.parts(), vec![(p, StatementNo(1)), (q, StatementNo(2))]);
         assert_eq!(txn.touched_by_statement(), vec![q]);
+        // The running statement may have lost nothing yet but what those before it wrote.
+        assert_eq!(txn.written(true), vec![(p, StatementNo(1))]);
+        assert_eq!(txn.written(false), txn.parts());
         txn.forget_statement();
         assert_eq!((txn.parts(), txn.left_alone()), (vec![(p, StatementNo(1))], vec![q]));
     }

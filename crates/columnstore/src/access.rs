@@ -14,6 +14,12 @@ pub struct ReadView {
     pub txn: Option<(TxnId, StatementNo)>,
 }
 
+/// The last statement that wrote or locked at a partition, of those that are named; 0: none did.
+pub fn written_at(written: &[(PartitionId, StatementNo)], partition: PartitionId) -> StatementNo {
+    let found = written.iter().find(|(written, _)| *written == partition);
+    found.map_or(StatementNo(0), |(_, statement)| *statement)
+}
+
 /// At which moment a row is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadAt {
@@ -36,6 +42,8 @@ pub struct KeyRead {
     pub at: ReadAt,
     /// What this transaction wrote in statements up to this number is seen too.
     pub txn: Option<(TxnId, StatementNo)>,
+    /// The last statement of the transaction that wrote or locked at that partition, which must know it; 0: none.
+    pub written: StatementNo,
 }
 
 /// What a read by key found.
@@ -63,6 +71,9 @@ pub struct FewRead {
     pub at: ReadAt,
     /// What this transaction wrote in statements up to this number is seen too.
     pub txn: Option<(TxnId, StatementNo)>,
+    /// The partitions among these at which the transaction wrote or locked, each with the last statement that did,
+    /// which the partition must know.
+    pub written: Vec<(PartitionId, StatementNo)>,
     /// How many rows of a partition may be looked at.
     pub most: u32,
 }

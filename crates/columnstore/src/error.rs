@@ -36,6 +36,12 @@ pub enum StoreError {
         "The transaction lost a statement on the way (partition holds {found}, the transaction says {expected}) and must be rolled back; begin it again"
     )]
     StatementMismatch { expected: StatementNo, found: StatementNo },
+    /// A transaction reads where it has written, and what it wrote is not there any more: the leaf was restarted,
+    /// or heard nothing of the transaction for too long.
+    #[error(
+        "The transaction was rolled back, since a part of it was lost (a leaf knows nothing of its statement {0}); begin it again"
+    )]
+    TransactionLost(StatementNo),
     /// A message of a transaction that has ended here.
     #[error("The transaction was rolled back before, or is over; begin it again")]
     TransactionOver,
@@ -111,7 +117,8 @@ impl From<StoreError> for SqlError {
             StoreError::DuplicateKey { .. } => ErrorKind::DuplicateKey,
             StoreError::LockWaitTimeout => ErrorKind::LockWaitTimeout,
             StoreError::CannotLockNow => ErrorKind::CannotLockNow,
-            StoreError::Deadlock => ErrorKind::Deadlock,
+            // Clients know this errno as the end of the transaction.
+            StoreError::Deadlock | StoreError::TransactionLost(_) => ErrorKind::Deadlock,
             StoreError::Interrupted => ErrorKind::QueryInterrupted,
             StoreError::TableDefinitionChanged => ErrorKind::TableDefinitionChanged,
             StoreError::UnknownTable(_) => ErrorKind::NoSuchTable,
@@ -161,6 +168,8 @@ mod tests {
             SqlError::from(StoreError::StatementMismatch { expected: StatementNo(2), found: StatementNo(1) })
                 .retryable
         );
+        let lost = SqlError::from(StoreError::TransactionLost(StatementNo(2)));
+        assert!(lost.retryable && lost.to_string().starts_with("ERROR 1213 (40001): "), "{lost}");
         let full = StoreError::io(Path::new("/x"), io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(SqlError::from(full).kind, ErrorKind::DiskFull);
     }

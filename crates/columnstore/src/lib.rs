@@ -32,7 +32,7 @@ mod wal;
 
 pub use access::{
     Conflict, FewRead, FewRows, IfLocked, InsertOutcome, InsertedOrLocked, KeyRead, KeyRow, LockOutcome,
-    LockRequest, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext,
+    LockRequest, OnDuplicate, ReadAt, ReadView, RowLockMode, WriteContext, written_at,
 };
 pub use batch_size::batch_bytes;
 pub use encoding::key_set::KeySet;

@@ -20,13 +20,14 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
-use types::{ErrorKind, NodeId, PartitionId, Result, SqlError};
+use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo};
 
 /// What every part of one query is sent with.
 pub(crate) struct Common {
     pub(crate) query: QueryId,
     pub(crate) catalog: u64,
     pub(crate) view: ReadView,
+    pub(crate) written: Vec<(PartitionId, StatementNo)>,
     pub(crate) memory: Option<usize>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) options: Vec<(String, String)>,
@@ -150,11 +151,13 @@ impl Inner {
             sources.extend(self.spread.sources(at)?);
         }
         let now = Instant::now();
+        let written = common.written.iter().filter(|(partition, _)| partitions.contains(partition));
         Ok(StageRequest {
             query: common.query,
             part: group as u32,
             catalog: common.catalog,
             view: common.view,
+            written: written.copied().collect(),
             partitions: partitions.into_iter().collect(),
             options: common.options.clone(),
             memory: common.memory.map(|memory| memory as u64),

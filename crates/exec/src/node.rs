@@ -30,7 +30,7 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
-use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, TableId};
+use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, TableId};
 
 /// How long a pull waits for its query to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
@@ -44,6 +44,9 @@ pub struct Read {
     /// The catalog version that the query was planned with.
     pub catalog: u64,
     pub view: ReadView,
+    /// The partitions at which the query's transaction wrote or locked, each with the last statement that did: one
+    /// that has lost that fails the query.
+    pub written: Vec<(PartitionId, StatementNo)>,
     /// The query ends by itself then.
     pub deadline: Option<Instant>,
     /// Whether to ask the other nodes at the end what their operators did, for EXPLAIN ANALYZE.
@@ -224,6 +227,7 @@ impl StageNode {
                 query: id,
                 catalog: read.catalog,
                 view: read.view,
+                written: read.written,
                 memory: query.memory,
                 deadline: read.deadline,
                 options: changed_options(plan.options()),
@@ -357,7 +361,8 @@ impl StageNode {
     async fn begin(&self, request: StageRequest) -> Result<(Registered, Cancel)> {
         let snapshots: Arc<dyn Snapshots> = match &self.tables {
             Some(tables) if !request.partitions.is_empty() => {
-                tables.snapshots(request.catalog, request.view, &request.partitions).await?
+                let StageRequest { catalog, view, partitions, written, .. } = &request;
+                tables.snapshots(*catalog, *view, partitions, written).await?
             }
             _ => Arc::new(NoTables),
         };
@@ -569,6 +574,7 @@ mod tests {
             catalog: 1,
             view: test_read().view,
             partitions: Vec::new(),
+            written: Vec::new(),
             options: Vec::new(),
             memory: None,
             deadline: None,

@@ -247,12 +247,14 @@ pub trait LeafService: Send + Sync {
 
     /// Pins these partitions at a read view, for the stages of a query that run on this leaf: their
     /// clocks are raised to it, what was appended up to it is shown, and transactions that are prepared
-    /// below it are asked after.
+    /// below it are asked after. `written`: those at which the reading transaction wrote or locked, each
+    /// with the last statement that did; one that does not know it fails.
     async fn snapshots(
         &self,
         catalog: u64,
         view: ReadView,
         partitions: &[PartitionId],
+        written: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>>;
 
     /// Flushes, merges or checks a table in a partition, and returns when that is done. Gives what is

@@ -24,7 +24,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{NodeId, PartitionId, Result, SqlError};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo};
 
 /// Bytes that may be on their way to one consumer from one node, or wait there to be read: a producer
 /// sends on while less than that is. A batch more may follow.
@@ -56,6 +56,8 @@ pub struct StageRequest {
     pub view: ReadView,
     /// The partitions that the stages scan here.
     pub partitions: Vec<PartitionId>,
+    /// Those among them at which the query's transaction wrote or locked, each with the last statement that did.
+    pub written: Vec<(PartitionId, StatementNo)>,
     /// DataFusion's options that differ from its defaults.
     pub options: Vec<(String, String)>,
     /// The most memory that the query may hold on a node, if less than the node's own limit.
@@ -123,12 +125,14 @@ pub trait StageService: Send + Sync {
 /// The tables of a node, for the parts of queries that come to it.
 #[async_trait]
 pub trait StageTables: Send + Sync {
-    /// These partitions at a read view, by the catalog of at least this version.
+    /// These partitions at a read view, by the catalog of at least this version. `written`: see
+    /// [`LeafService::snapshots`].
     async fn snapshots(
         &self,
         catalog: u64,
         view: ReadView,
         partitions: &[PartitionId],
+        written: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>>;
 }
 
@@ -142,8 +146,9 @@ impl StageTables for LeafTables {
         catalog: u64,
         view: ReadView,
         partitions: &[PartitionId],
+        written: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>> {
-        self.0.snapshots(catalog, view, partitions).await
+        self.0.snapshots(catalog, view, partitions, written).await
     }
 }
 

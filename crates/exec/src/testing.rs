@@ -28,8 +28,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{
-    ColumnDef, ColumnDefault, ColumnId, DatabaseId, NodeId, PartitionId, SqlError, SqlType, TableDef,
-    TableId, Timestamp, Value, shard,
+    ColumnDef, ColumnDefault, ColumnId, DatabaseId, NodeId, PartitionId, SqlError, SqlType, StatementNo,
+    TableDef, TableId, Timestamp, Value, shard,
 };
 
 /// A definition with `columns` (name, type, nullable) and a shard key.
@@ -180,6 +180,7 @@ impl StageTables for TestLeaf {
         _: u64,
         _: ReadView,
         partitions: &[PartitionId],
+        _: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>, SqlError> {
         Ok(Arc::new(TestPart { tables: self.0.clone(), partitions: partitions.to_vec() }))
     }
@@ -252,7 +253,8 @@ impl TestNode {
 
 /// A read of everything.
 pub fn test_read() -> Read {
-    Read { catalog: 1, view: ReadView { ts: Timestamp::MAX, txn: None }, deadline: None, measure: false }
+    let view = ReadView { ts: Timestamp::MAX, txn: None };
+    Read { catalog: 1, view, written: Vec::new(), deadline: None, measure: false }
 }
 
 /// Partition `i` lies on leaf `i % leaves.len()`.

@@ -6,14 +6,14 @@
 
 use crate::follow::Follower;
 use crate::server::Leaf;
-use columnstore::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView, Store};
+use columnstore::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView, Store, written_at};
 use exec::{LeafService, Snapshots, TableEstimate, TableSnapshot, Target};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use txn::{Answer, Outcome};
-use types::{NodeId, PartitionId, Result, SqlError, TableDef, TableId, Timestamp, TxnId};
+use types::{NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId};
 
 /// The tables of this leaf at one read view.
 struct LeafSnapshots {
@@ -22,6 +22,8 @@ struct LeafSnapshots {
     /// The catalog version that the query was planned with.
     catalog: u64,
     view: ReadView,
+    /// Where the reader's transaction wrote or locked, and in which statement last.
+    written: Vec<(PartitionId, StatementNo)>,
 }
 
 impl Snapshots for LeafSnapshots {
@@ -29,22 +31,25 @@ impl Snapshots for LeafSnapshots {
         if self.follower.version() < self.catalog {
             self.follower.follow()?;
         }
-        Ok(Arc::new(self.store.snapshot(partition, table, self.view)?))
+        let written = written_at(&self.written, partition);
+        Ok(Arc::new(self.store.snapshot_with_own(partition, table, self.view, written)?))
     }
 }
 
 impl Leaf {
-    /// Pins partitions at a view: whatever a scan of the result sees from now on, it sees the same.
+    /// Pins partitions at a view: whatever a scan of the result sees from now on, it sees the same. `written`: see
+    /// [`LeafService::snapshots`].
     pub(crate) async fn pin(
         &self,
         catalog: u64,
         view: ReadView,
         partitions: &[PartitionId],
+        written: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>> {
         self.at_least(catalog).await?;
         self.settle_below(view.ts, partitions).await?;
         let (store, follower) = (self.store().clone(), self.follower().clone());
-        Ok(Arc::new(LeafSnapshots { store, follower, catalog, view }))
+        Ok(Arc::new(LeafSnapshots { store, follower, catalog, view, written: written.to_vec() }))
     }
 
     /// Asks after the transactions that are prepared in these partitions below a timestamp.

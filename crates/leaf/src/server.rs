@@ -355,8 +355,9 @@ impl LeafService for Leaf {
         catalog: u64,
         view: ReadView,
         partitions: &[PartitionId],
+        written: &[(PartitionId, StatementNo)],
     ) -> Result<Arc<dyn Snapshots>> {
-        self.pin(catalog, view, partitions).await
+        self.pin(catalog, view, partitions, written).await
     }
 
     async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>> {

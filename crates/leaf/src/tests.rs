@@ -5,7 +5,9 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt64Type};
 use async_trait::async_trait;
 use catalog::{Catalog, Command, CommandId, Metadata, NodeRole};
-use columnstore::{KeyRead, OnDuplicate, Options, ReadAt, ReadView, ScanSpec, Store, WriteContext};
+use columnstore::{
+    FewRead, KeyRead, OnDuplicate, Options, Predicate, ReadAt, ReadView, ScanSpec, Store, WriteContext,
+};
 use env::{MemoryBudget, SimClock, SimDisk};
 use exec::{LeafService, LocalLeaves, RowChange, RowChanged, Target};
 use std::collections::BTreeMap;
@@ -175,9 +177,18 @@ impl Two {
     }
 
     async fn read(&self, node: NodeId, ts: Timestamp) -> Result<BTreeMap<i64, (i64, u64)>> {
-        let view = ReadView { ts, txn: None };
+        self.read_as(node, ReadView { ts, txn: None }, StatementNo(0)).await
+    }
+
+    async fn read_as(
+        &self,
+        node: NodeId,
+        view: ReadView,
+        written: StatementNo,
+    ) -> Result<BTreeMap<i64, (i64, u64)>> {
         let partition = self.of(node);
-        let pinned = self.leaf(node).snapshots(self.catalog.version(), view, &[partition]).await?;
+        let (version, written) = (self.catalog.version(), [(partition, written)]);
+        let pinned = self.leaf(node).snapshots(version, view, &[partition], &written).await?;
         let table = pinned.snapshot(partition, self.def.id)?;
         let spec =
             ScanSpec { columns: vec![ColumnId(1), ColumnId(2)], predicates: Vec::new(), row_refs: true };
@@ -197,7 +208,8 @@ impl Two {
     /// The value and the reference of the row with key `key`, and when it was read.
     async fn get(&self, node: NodeId, key: i64, at: ReadAt) -> Result<(Timestamp, Option<(i64, u64)>)> {
         let columns = vec![ColumnId(2)];
-        let read = KeyRead { key: vec![Value::Int(key)], columns, row_ref: true, at, txn: None };
+        let (key, written) = (vec![Value::Int(key)], StatementNo(0));
+        let read = KeyRead { key, columns, row_ref: true, at, txn: None, written };
         let found = self.leaf(node).get(self.target(node), read).await?;
         assert_eq!(found.table_version, self.def.version);
         let row = found.row.map(|row| {
@@ -287,6 +299,53 @@ async fn what_a_silent_aggregator_left_is_ended_and_what_was_decided_is_told() {
     assert_eq!(two.leaf(ONE).demand_end(two.of(ONE), decided).await.unwrap(), Outcome::Commit(at));
     assert_eq!(two.leaf(ONE).demand_end(two.of(ONE), undecided).await.unwrap(), Outcome::Abort);
     two.until(|| two.leaf(ONE).store().unsettled().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_where_its_own_writes_were_lost_is_told() {
+    let mut two = Two::new().await;
+    let txn = two.registry.begin();
+    two.leaf(ONE).renew(&two.registry.renewal()).await.unwrap();
+    two.insert(ONE, two.context(txn, 2, 0), 7).await.unwrap();
+    let (ts, written, partition) = (two.now(ONE).await, StatementNo(2), two.of(ONE));
+    let own = Some((txn, StatementNo(3)));
+    let view = ReadView { ts, txn: own };
+    let key = KeyRead {
+        key: vec![Value::Int(7)],
+        columns: vec![ColumnId(2)],
+        row_ref: false,
+        at: ReadAt::Snapshot(ts),
+        txn: own,
+        written,
+    };
+    let few = FewRead {
+        partitions: vec![partition],
+        predicates: vec![Predicate::In { column: ColumnId(1), values: vec![Value::Int(7)] }],
+        columns: vec![ColumnId(2)],
+        row_ref: false,
+        at: ReadAt::Newest { not_before: ts },
+        txn: own,
+        written: vec![(partition, written)],
+        most: 10,
+    };
+    let (version, table) = (two.catalog.version(), two.def.id);
+    assert_eq!(two.read_as(ONE, view, written).await.unwrap()[&7].0, 70);
+    assert!(two.leaf(ONE).get(two.target(ONE), key.clone()).await.unwrap().row.is_some());
+    let found = two.leaf(ONE).few(version, table, few.clone()).await.unwrap().rows.unwrap();
+    assert_eq!(found.iter().map(|(_, rows)| rows.num_rows()).sum::<usize>(), 1);
+
+    two.leaf(ONE).rollback(txn, &[partition]).await.unwrap();
+    let of_scan = two.read_as(ONE, view, written).await.unwrap_err();
+    let of_key = two.leaf(ONE).get(two.target(ONE), key.clone()).await.unwrap_err();
+    let of_few = two.leaf(ONE).few(version, table, few).await.unwrap_err();
+    for error in [of_scan, of_key, of_few] {
+        assert_eq!(error.kind, ErrorKind::Deadlock, "{error}");
+        assert!(error.message.starts_with("The transaction was rolled back"), "{error}");
+    }
+    // Who wrote nothing there has lost nothing.
+    assert!(two.read_as(ONE, view, StatementNo(0)).await.unwrap().is_empty());
+    let elsewhere = KeyRead { written: StatementNo(0), ..key };
+    assert!(two.leaf(ONE).get(two.target(ONE), elsewhere).await.unwrap().row.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

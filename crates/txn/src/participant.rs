@@ -89,6 +89,11 @@ impl Participant {
         Ok(())
     }
 
+    /// Whether a statement ran here, be it that it was rolled back since.
+    pub fn knows(&self, statement: StatementNo) -> bool {
+        self.standing.binary_search(&statement).is_ok() || self.rolled_back.binary_search(&statement).is_ok()
+    }
+
     /// Takes back a statement and what ran after it. True if it ran here.
     pub fn roll_back_statement(&mut self, statement: StatementNo) -> bool {
         let found = self.last() >= statement && self.last() > StatementNo(0);
@@ -159,6 +164,7 @@ mod tests {
         let mut before = Participant::default();
         before.run(no(1), no(0)).unwrap();
         let mut restarted = Participant::default();
+        assert!(before.knows(no(1)) && !restarted.knows(no(1)));
         assert_eq!(restarted.run(no(2), no(1)), Err(Mismatch { expected: no(1), found: no(0) }));
         assert_eq!(restarted.may_commit(no(1)), Err(Mismatch { expected: no(1), found: no(0) }));
     }
@@ -185,6 +191,7 @@ mod tests {
         p.run(no(2), no(1)).unwrap();
         p.roll_back_statement(no(2));
         assert!(p.may_commit(no(1)).is_ok() && p.may_commit(no(2)).is_ok());
+        assert!(p.knows(no(1)) && p.knows(no(2)) && !p.knows(no(3)));
         assert!(p.may_commit(no(0)).is_err(), "statement 1 stands");
         p.run(no(3), no(2)).unwrap();
         assert!(p.may_commit(no(2)).is_err());

@@ -220,7 +220,7 @@ fn a_row_that_the_transaction_itself_moved_is_seen_once() {
 
 /// [A restarts and forgets statement 1; COMMIT logs statement 2 alone. Or a resend adds twice.]
 #[test]
-fn a_leaf_that_forgot_a_statement_refuses_the_next_and_the_commit() {
+fn a_leaf_that_forgot_a_statement_refuses_the_next_and_the_commit_and_own_reads() {
     let mut leaf = Leaf::new(A);
     let last = [(A, StatementNo(1))];
     leaf.insert(x(1), 1, 0, &[(1, 10)]).unwrap();
@@ -229,6 +229,9 @@ fn a_leaf_that_forgot_a_statement_refuses_the_next_and_the_commit() {
     assert!(matches!(refused, StoreError::StatementMismatch { .. }), "{refused}");
     assert!(leaf.store.commit(x(1), &last).is_err());
     assert!(leaf.store.prepare(x(1), &last, B).is_err());
+    let own = ReadView { ts: leaf.now(), txn: Some((x(1), StatementNo(1))) };
+    let read = leaf.store.snapshot_with_own(A, leaf.def.id, own, StatementNo(1)).err();
+    assert!(matches!(read, Some(StoreError::TransactionLost(StatementNo(1)))), "{read:?}");
     assert_eq!(leaf.at(leaf.now()), map(&[]));
 
     leaf.insert(x(2), 1, 0, &[(1, 10)]).unwrap();

@@ -267,6 +267,23 @@ impl Work {
     }
 
     async fn run(self, state: &mut State, registered: &Registered, cancel: &Cancel) -> Result<Answer> {
+        state.end_lost().await;
+        let answer = self.run_until_done(state, registered, cancel).await;
+        if let Err(error) = &answer
+            && error.kind == ErrorKind::Deadlock
+        {
+            // A statement that only reads ends no transaction by itself.
+            state.rollback().await;
+        }
+        answer
+    }
+
+    async fn run_until_done(
+        &self,
+        state: &mut State,
+        registered: &Registered,
+        cancel: &Cancel,
+    ) -> Result<Answer> {
         let beginning = state.beginning();
         for _ in 1..again::ROUNDS {
             let answer = self.run_once(state, registered, cancel).await;

@@ -11,12 +11,13 @@ use crate::transaction::{Isolation, Transaction};
 use catalog::{Catalog, UserName};
 use exec::{Cancel, Ear, Heard};
 use mysql_protocol::{SessionChange, SessionLimits, TlsInfo};
+use parking_lot::Mutex;
 use sql::statement::{Statement, TableName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
-use types::{ErrorKind, Result, SqlError, TableDef, Timestamp, Value};
+use types::{ErrorKind, Result, SqlError, TableDef, Timestamp, TxnId, Value};
 
 /// How grave a message of SHOW WARNINGS is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,8 @@ pub(crate) struct State {
     pub(crate) once_isolation: Option<Isolation>,
     pub(crate) once_read_only: Option<bool>,
     pub(crate) transaction: Option<Transaction>,
+    /// The transaction of which rows said, as they came, that a part of it was lost.
+    pub(crate) lost: Arc<Mutex<Option<TxnId>>>,
     /// The newest timestamp that this session read or committed at.
     pub(crate) floor: Timestamp,
     /// The catalog as the current statement sees it.
@@ -165,6 +168,7 @@ impl State {
             once_isolation: None,
             once_read_only: None,
             transaction: None,
+            lost: Arc::default(),
             floor: Timestamp::ZERO,
             catalog,
             temporary: TemporaryTables::default(),

@@ -229,6 +229,14 @@ impl State {
         }
     }
 
+    /// Rolls back the open transaction if rows of it that came after a statement's answer told the client of its loss.
+    pub(super) async fn end_lost(&mut self) {
+        let lost = self.lost.lock().take();
+        if lost.is_some() && self.transaction.as_ref().map(|txn| txn.id) == lost {
+            self.rollback().await;
+        }
+    }
+
     /// The timestamp that a statement over these partitions reads at: the transaction's snapshot,
     /// else the newest that any of them has shown, and never below what the session has seen.
     pub(crate) async fn read_timestamp(&mut self, partitions: &[PartitionId]) -> Result<Timestamp> {

@@ -41,9 +41,10 @@ use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 use types::{
-    ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, Value,
+    ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, TableDef, TableId, Timestamp, TxnId, Value,
 };
 
 /// What a statement's placeholders stand for, and its text.
@@ -614,26 +615,33 @@ impl State {
         });
         // A plan that reads no table reads at nothing.
         let hold = (ts > Timestamp::ZERO).then(|| self.aggregator.open.hold(ts));
+        let written = self.transaction.as_ref().map_or(Vec::new(), |txn| txn.written(writing));
         let (catalog, view) = (self.catalog.version(), ReadView { ts, txn: own });
         // Other leaves pin what they read when their stages come to them.
         let snapshots: Arc<dyn Snapshots> = match plan.is_local() {
-            true => Arc::new(self.pin(plan, view).await?),
+            true => Arc::new(self.pin(plan, view, &written).await?),
             false => Arc::new(PinnedLeaves::default()),
         };
         let memory = self.variables.number("pando_query_memory").filter(|bytes| *bytes > 0);
         let memory = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         // A query that failed does not end the statement, which may begin again.
         let context = QueryContext { snapshots, cancel: self.cancel.child(), memory };
-        let read = Read { catalog, view, deadline: self.deadline, measure };
+        let loss = own.filter(|_| !written.is_empty()).map(|(txn, _)| (txn, self.lost.clone()));
+        let read = Read { catalog, view, written, deadline: self.deadline, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
-        Ok(HeldStream { stream, _hold: hold })
+        Ok(HeldStream { stream, loss, _hold: hold })
     }
 
     /// Pins what the plan reads, at all leaves at once.
-    async fn pin(&self, plan: &DistributedPlan, view: ReadView) -> Result<PinnedLeaves> {
+    async fn pin(
+        &self,
+        plan: &DistributedPlan,
+        view: ReadView,
+        written: &[(PartitionId, StatementNo)],
+    ) -> Result<PinnedLeaves> {
         let version = self.catalog.version();
         let leaves = self.leaves_of(&plan.scanned_partitions())?;
-        let pinned = leaves.iter().map(|(leaf, here)| leaf.snapshots(version, view, here));
+        let pinned = leaves.iter().map(|(leaf, here)| leaf.snapshots(version, view, here, written));
         let pinned = self.unless_cancelled(try_join_all(pinned)).await?;
         let by_partition = leaves.iter().zip(pinned).flat_map(|((_, here), snapshots)| {
             here.iter().map(move |partition| (*partition, snapshots.clone()))
@@ -688,6 +696,8 @@ pub(crate) type BatchStream = futures::stream::BoxStream<'static, Result<RecordB
 /// A running query together with the hold on its snapshot.
 pub(crate) struct HeldStream {
     stream: ResultStream,
+    /// The transaction that has written what is read, and where to say that it was lost.
+    loss: Option<(TxnId, Arc<Mutex<Option<TxnId>>>)>,
     _hold: Option<HeldSnapshot>,
 }
 
@@ -704,8 +714,15 @@ impl futures::Stream for HeldStream {
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.stream.poll_next_unpin(cx)
+    ) -> Poll<Option<Self::Item>> {
+        let next = self.stream.poll_next_unpin(cx);
+        if let Poll::Ready(Some(Err(error))) = &next
+            && error.kind == ErrorKind::Deadlock
+            && let Some((txn, lost)) = &self.loss
+        {
+            *lost.lock() = Some(*txn);
+        }
+        next
     }
 }
 

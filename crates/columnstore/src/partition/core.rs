@@ -280,6 +280,20 @@ impl Core {
         }
     }
 
+    /// Refuses a reader whose transaction ran a statement here that this partition does not know: the reader would
+    /// miss what that wrote. 0: none ran.
+    pub(crate) fn check_written(
+        &self,
+        reader: Option<(TxnId, StatementNo)>,
+        written: StatementNo,
+    ) -> Result<(), StoreError> {
+        let Some((id, _)) = reader.filter(|_| written > StatementNo(0)) else { return Ok(()) };
+        match self.txns.get(&id) {
+            Some(txn) if txn.participant.knows(written) => Ok(()),
+            _ => Err(StoreError::TransactionLost(written)),
+        }
+    }
+
     /// The segments that a transaction loaded, for its commit or prepare record.
     pub(crate) fn bulk_of(&self, txn: &Txn) -> Bulk {
         txn.bulk

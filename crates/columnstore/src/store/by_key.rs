@@ -5,7 +5,7 @@
 
 use super::Store;
 use crate::StoreError;
-use crate::access::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView};
+use crate::access::{FewRead, FewRows, KeyRead, KeyRow, ReadAt, ReadView, written_at};
 use crate::batch_size::batch_bytes;
 use crate::partition::Partition;
 use crate::partition::core::Txn;
@@ -13,7 +13,7 @@ use crate::scan::ScanSpec;
 use crate::snapshot::{Few, Snapshot};
 use std::sync::Arc;
 use txn::State;
-use types::{PartitionId, TableId, Timestamp};
+use types::{PartitionId, StatementNo, TableId, Timestamp};
 
 impl Store {
     /// Reads a row by its primary key. `None`: that has to wait for the latch, for the log, for what
@@ -40,7 +40,9 @@ impl Store {
             return Ok(None);
         };
         let view = ReadView { ts: read_at, txn: read.txn };
-        let Some(snapshot) = self.try_snapshot(&partition, table, view)? else { return Ok(None) };
+        let Some(snapshot) = self.try_snapshot(&partition, table, view, read.written)? else {
+            return Ok(None);
+        };
         let spec = ScanSpec { columns: read.columns.clone(), predicates: Vec::new(), row_refs: read.row_ref };
         let table_version = snapshot.def().version;
         Ok(snapshot.get_in_memory(&read.key, &spec)?.map(|row| KeyRow { read_at, table_version, row }))
@@ -58,8 +60,11 @@ impl Store {
         let Some(read_at) = self.try_moment(&partitions, read.at)? else { return Ok(None) };
         let view = ReadView { ts: read_at, txn: read.txn };
         let mut snapshots = Vec::with_capacity(partitions.len());
-        for partition in &partitions {
-            let Some(snapshot) = self.try_snapshot(partition, table, view)? else { return Ok(None) };
+        for (partition, id) in partitions.iter().zip(&read.partitions) {
+            let written = written_at(&read.written, *id);
+            let Some(snapshot) = self.try_snapshot(partition, table, view, written)? else {
+                return Ok(None);
+            };
             snapshots.push(snapshot);
         }
         few_of(snapshots, read_at, read, false)
@@ -88,6 +93,7 @@ impl Store {
         partition: &Partition,
         table: TableId,
         view: ReadView,
+        written: StatementNo,
     ) -> Result<Option<Snapshot>, StoreError> {
         let Some(mut core) = partition.try_latch()? else { return Ok(None) };
         let is_prepared = |txn: &Txn| matches!(txn.participant.state(), State::Prepared { .. });
@@ -97,13 +103,14 @@ impl Store {
         {
             return Ok(None);
         }
-        self.pinned(&core, table, view).map(Some)
+        self.pinned(&core, table, view, written).map(Some)
     }
 
     /// Reads few rows wherever they are: may wait. The caller has taken `view` as for [`Store::get`].
     pub fn few(&self, table: TableId, view: ReadView, read: &FewRead) -> Result<FewRows, StoreError> {
-        let snapshots =
-            read.partitions.iter().map(|p| self.snapshot(*p, table, view)).collect::<Result<Vec<_>, _>>()?;
+        let snapshot =
+            |p: &PartitionId| self.snapshot_with_own(*p, table, view, written_at(&read.written, *p));
+        let snapshots = read.partitions.iter().map(snapshot).collect::<Result<Vec<_>, _>>()?;
         few_of(snapshots, view.ts, read, true)?
             .ok_or_else(|| StoreError::internal("a read that may wait found rows that were not in memory"))
     }
@@ -117,7 +124,7 @@ impl Store {
         view: ReadView,
         read: &KeyRead,
     ) -> Result<KeyRow, StoreError> {
-        let snapshot = self.snapshot(p, table, view)?;
+        let snapshot = self.snapshot_with_own(p, table, view, read.written)?;
         let spec = ScanSpec { columns: read.columns.clone(), predicates: Vec::new(), row_refs: read.row_ref };
         let row = snapshot.get(&read.key, &spec)?;
         Ok(KeyRow { read_at: view.ts, table_version: snapshot.def().version, row })

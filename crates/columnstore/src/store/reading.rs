@@ -54,13 +54,32 @@ impl Store {
     /// Pins a table as `view` sees it: raises the partition's clock to the view, waits until all that
     /// was appended up to it is shown, then takes the state.
     pub fn snapshot(&self, p: PartitionId, table: TableId, view: ReadView) -> Result<Snapshot, StoreError> {
+        self.snapshot_with_own(p, table, view, StatementNo(0))
+    }
+
+    /// The same for a transaction that has written or locked here, in the statement `written` at last; fails if that
+    /// was lost.
+    pub fn snapshot_with_own(
+        &self,
+        p: PartitionId,
+        table: TableId,
+        view: ReadView,
+        written: StatementNo,
+    ) -> Result<Snapshot, StoreError> {
         let partition = self.partition(p)?;
         let core = self.raised(&partition, view.ts)?;
-        self.pinned(&core, table, view)
+        self.pinned(&core, table, view, written)
     }
 
     /// A table as `view` sees it; all that was appended up to it is shown.
-    pub(super) fn pinned(&self, core: &Core, table: TableId, view: ReadView) -> Result<Snapshot, StoreError> {
+    pub(super) fn pinned(
+        &self,
+        core: &Core,
+        table: TableId,
+        view: ReadView,
+        written: StatementNo,
+    ) -> Result<Snapshot, StoreError> {
+        core.check_written(view.txn, written)?;
         if view.ts < core.watermark {
             return Err(StoreError::SnapshotTooOld { read: view.ts, oldest: core.watermark });
         }

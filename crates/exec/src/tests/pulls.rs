@@ -38,6 +38,7 @@ async fn a_stream_whose_reader_went_before_the_query_came_holds_nothing() {
         catalog: 1,
         view: test_read().view,
         partitions: tables.partition_ids(),
+        written: Vec::new(),
         options: Vec::new(),
         memory: None,
         deadline: None,

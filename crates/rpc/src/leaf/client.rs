@@ -259,7 +259,13 @@ impl LeafService for LeafClient {
         victims.collect::<Result<_, Status>>().map_err(|status| from_status(&self.name, &status))
     }
 
-    async fn snapshots(&self, _: u64, _: ReadView, _: &[PartitionId]) -> Result<Arc<dyn Snapshots>> {
+    async fn snapshots(
+        &self,
+        _: u64,
+        _: ReadView,
+        _: &[PartitionId],
+        _: &[(PartitionId, StatementNo)],
+    ) -> Result<Arc<dyn Snapshots>> {
         Err(SqlError::internal(format!("the partitions of {} are read by stages that run there", self.name)))
     }
 

@@ -230,6 +230,7 @@ pub(super) fn put_key_read(target: &Target, read: &KeyRead) -> wire::GetRequest 
         }),
         txn: read.txn.map(|(txn, _)| put_txn(txn)),
         statement: read.txn.map_or(0, |(_, statement)| statement.0),
+        written: read.written.0,
     }
 }
 
@@ -250,6 +251,7 @@ pub(super) fn take_key_read(message: wire::GetRequest) -> Result<(Target, KeyRea
             At::Snapshot(ts) => ReadAt::Snapshot(Timestamp(ts)),
         },
         txn,
+        written: StatementNo(message.written),
     };
     Ok((target, read))
 }
@@ -274,6 +276,7 @@ pub(super) fn put_few_read(
         txn: read.txn.map(|(txn, _)| put_txn(txn)),
         statement: read.txn.map_or(0, |(_, statement)| statement.0),
         most: read.most,
+        written: put_parts(&read.written),
     })
 }
 
@@ -292,6 +295,7 @@ pub(super) fn take_few_read(message: wire::FewRequest) -> Result<(u64, TableId, 
             Some(txn) => Some((take_txn(Some(txn))?, StatementNo(message.statement))),
             None => None,
         },
+        written: take_parts(message.written),
         most: message.most,
     };
     Ok((message.catalog, TableId(message.table), read))

@@ -200,7 +200,13 @@ impl LeafService for Noted {
     async fn report_waits(&self, report: &WaitReport) -> Result<Vec<TxnId>> {
         self.note(report).map(|()| vec![X])
     }
-    async fn snapshots(&self, _: u64, _: ReadView, _: &[PartitionId]) -> Result<Arc<dyn Snapshots>> {
+    async fn snapshots(
+        &self,
+        _: u64,
+        _: ReadView,
+        _: &[PartitionId],
+        _: &[(PartitionId, StatementNo)],
+    ) -> Result<Arc<dyn Snapshots>> {
         Err(SqlError::internal("not asked over the wire"))
     }
     async fn maintain(&self, target: Target, what: Maintenance) -> Result<Vec<String>> {
@@ -332,7 +338,9 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
         (Value::Text("k".into()), ReadAt::Snapshot(Timestamp(4)), Some((X, StatementNo(2)))),
     ] {
         let row = (key != Value::Null).then(|| rows(1));
-        let read = KeyRead { key: vec![key], columns: vec![ColumnId(5)], row_ref: txn.is_some(), at, txn };
+        let written = StatementNo(u32::from(txn.is_some()));
+        let (columns, row_ref) = (vec![ColumnId(5)], txn.is_some());
+        let read = KeyRead { key: vec![key], columns, row_ref, at, txn, written };
         let found = client.get(target(), read.clone()).await.unwrap();
         assert_eq!(found, KeyRow { read_at: Timestamp(81), table_version: 6, row });
         told(format!("{:?}", (target(), read)));
@@ -352,6 +360,7 @@ async fn every_call_arrives_as_it_was_made_and_is_answered() {
             row_ref: txn.is_some(),
             at,
             txn,
+            written: txn.map(|_| (PartitionId(5), StatementNo(1))).into_iter().collect(),
             most,
         };
         let found = client.few(9, TableId(6), read.clone()).await.unwrap();

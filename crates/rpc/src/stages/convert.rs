@@ -67,6 +67,14 @@ pub(super) fn stream(stream: wire::Stream) -> Result<Pull, SqlError> {
     })
 }
 
+fn written_to_wire((partition, statement): &(PartitionId, StatementNo)) -> wire::Written {
+    wire::Written { partition: partition.0, statement: statement.0 }
+}
+
+fn written(written: &wire::Written) -> (PartitionId, StatementNo) {
+    (PartitionId(written.partition), StatementNo(written.statement))
+}
+
 pub(super) fn request_to_wire(request: StageRequest) -> wire::StartRequest {
     wire::StartRequest {
         query: Some(query_to_wire(request.query)),
@@ -77,6 +85,7 @@ pub(super) fn request_to_wire(request: StageRequest) -> wire::StartRequest {
             node: txn.node.0,
             number: txn.number,
             statement: statement.0,
+            written: request.written.iter().map(written_to_wire).collect(),
         }),
         partitions: request.partitions.into_iter().map(|partition| partition.0).collect(),
         options: request.options.into_iter().map(|(key, value)| wire::Option { key, value }).collect(),
@@ -131,15 +140,18 @@ pub(super) fn told(told: wire::ToldKeys) -> Result<(QueryId, u32, ToldKeys), Sql
 }
 
 pub(super) fn request(request: wire::StartRequest) -> Result<StageRequest, SqlError> {
-    let own = request
-        .own
-        .map(|own| (TxnId { node: NodeId(own.node), number: own.number }, StatementNo(own.statement)));
+    let mut written = Vec::new();
+    let own = request.own.map(|own| {
+        written = own.written.iter().map(self::written).collect();
+        (TxnId { node: NodeId(own.node), number: own.number }, StatementNo(own.statement))
+    });
     Ok(StageRequest {
         query: query(request.query)?,
         part: request.part,
         catalog: request.catalog,
         view: ReadView { ts: Timestamp(request.read_at), txn: own },
         partitions: request.partitions.into_iter().map(PartitionId).collect(),
+        written,
         options: request.options.into_iter().map(|option| (option.key, option.value)).collect(),
         memory: request.memory,
         deadline: request.deadline_micros.map(Duration::from_micros),
@@ -204,6 +216,28 @@ pub(super) fn measured(measured: wire::Measured) -> Measured {
 mod tests {
     use super::*;
     use types::ErrorKind;
+
+    #[test]
+    fn a_part_comes_with_where_its_transaction_wrote() {
+        let txn = TxnId { node: NodeId(1), number: 7 };
+        let mut sent = StageRequest {
+            query: QueryId { node: NodeId(1), number: 8 },
+            part: 1,
+            catalog: 2,
+            view: ReadView { ts: Timestamp(3), txn: Some((txn, StatementNo(4))) },
+            partitions: vec![PartitionId(5), PartitionId(6)],
+            written: vec![(PartitionId(6), StatementNo(3))],
+            options: Vec::new(),
+            memory: None,
+            deadline: None,
+            stages: Vec::new(),
+            sources: Vec::new(),
+            keys: Vec::new(),
+        };
+        assert_eq!(request(request_to_wire(sent.clone())).unwrap(), sent);
+        (sent.view.txn, sent.written) = (None, Vec::new());
+        assert_eq!(request(request_to_wire(sent.clone())).unwrap(), sent);
+    }
 
     #[test]
     fn warnings_come_as_they_were_sent() {

@@ -179,6 +179,7 @@ impl State {
             let last = txn.statement();
             (txn.id, if writing { StatementNo(last.0.saturating_sub(1)) } else { last })
         });
+        let written = self.transaction.as_ref().map_or(Vec::new(), |txn| txn.written(writing));
         let predicates: Vec<Predicate> =
             conditions.iter().map(|condition| predicate(def, condition)).collect();
         let columns: Vec<_> = columns.iter().map(|place| def.columns[*place].id).collect();
@@ -191,6 +192,7 @@ impl State {
                 row_ref,
                 at,
                 txn,
+                written: written.iter().filter(|(partition, _)| here.contains(partition)).copied().collect(),
                 most: MOST,
             };
             leaf.few(catalog, def.id, read)

@@ -261,7 +261,14 @@ fn single_rows_are_found_by_key_wherever_they_stand() {
     // None: it cannot be said without waiting.
     let at_once = |at: ReadAt, k: i64| {
         let columns = vec![ColumnId(2)];
-        let read = KeyRead { key: vec![Value::Int(k)], columns, row_ref: true, at, txn: None };
+        let read = KeyRead {
+            key: vec![Value::Int(k)],
+            columns,
+            row_ref: true,
+            at,
+            txn: None,
+            written: StatementNo(0),
+        };
         let found = f.store.try_get(P1, f.def.id, &read).unwrap()?;
         Some(found.row.map(|row| row.column(0).as_primitive::<Int64Type>().value(0)))
     };

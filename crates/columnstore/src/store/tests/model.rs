@@ -176,7 +176,14 @@ impl World {
         assert_eq!(found, self.state[&P1].get(&k).copied());
         let at = ReadAt::Newest { not_before: ts };
         let columns = vec![ColumnId(2)];
-        let read = KeyRead { key: vec![Value::Int(k)], columns, row_ref: false, at, txn: None };
+        let read = KeyRead {
+            key: vec![Value::Int(k)],
+            columns,
+            row_ref: false,
+            at,
+            txn: None,
+            written: StatementNo(0),
+        };
         if let Some(row) = self.f.store.try_get(P1, self.f.def.id, &read).unwrap() {
             let row = row.row.map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
             assert_eq!(row, found);
