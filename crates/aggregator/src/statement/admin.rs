@@ -2,7 +2,8 @@
 
 use super::Answer;
 use super::grid::{Cell, Grid};
-use super::query::{Parameters, partitions_read, rows_answer};
+use super::query::{Parameters, rows_answer};
+use super::running::partitions_read;
 use super::show::{TEXT, UNSIGNED};
 use crate::leaves::by_leaf;
 use crate::session::{Level, State};

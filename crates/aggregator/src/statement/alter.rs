@@ -8,7 +8,8 @@
 //! be is not made, and after, when no writer can add duplicates any more, for what came between. If
 //! those contradict it the key goes again.
 
-use super::query::{Parameters, partitions_read};
+use super::query::Parameters;
+use super::running::partitions_read;
 use super::{Answer, done};
 use crate::session::{Level, State};
 use catalog::{Command, Outcome};

@@ -2,7 +2,7 @@
 //! binding finds them, see [`super::query::CatalogTables`].
 
 use crate::session::State;
-use crate::statement::query::for_each_table;
+use crate::statement::running::for_each_table;
 use catalog::{Database, Privilege};
 use datafusion::logical_expr::LogicalPlan;
 use sql::query::BoundChange;

@@ -10,7 +10,8 @@
 
 use crate::route;
 use crate::session::{Level, State};
-use crate::statement::query::{Parameters, partitions_read};
+use crate::statement::query::Parameters;
+use crate::statement::running::partitions_read;
 use crate::statement::safe_updates::names_of;
 use crate::statement::write::partition_at;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};

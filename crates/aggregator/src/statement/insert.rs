@@ -7,7 +7,8 @@
 use super::Answer;
 use super::duplicates::{Duplicates, Numbers, Written};
 use super::load::BulkWriters;
-use super::query::{Parameters, partitions_read};
+use super::query::Parameters;
+use super::running::partitions_read;
 use crate::admission::Class;
 use crate::session::State;
 use arrow::array::{ArrayRef, RecordBatch};

@@ -1,7 +1,8 @@
 //! SELECTs that run from a plan which was kept ([`crate::plans`]).
 
 use super::Answer;
-use super::query::{Parameters, leaves_among, partitions_read};
+use super::query::Parameters;
+use super::running::{leaves_among, partitions_read};
 use crate::admission::class_of;
 use crate::aside::is_large_plan;
 use crate::plans::{KeptPlan, LONGEST_KEY, NamedTable, ReadTable, has_moved};

@@ -6,7 +6,8 @@
 
 use super::Answer;
 use super::change::{ROUNDS, by_partition, rows_kept_changing, take};
-use super::query::{BatchStream, column_meta, in_zone, partitions_read};
+use super::query::{BatchStream, column_meta, in_zone};
+use super::running::partitions_read;
 use crate::session::State;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{UInt32Type, UInt64Type};

@@ -26,6 +26,7 @@ mod prepared;
 mod query;
 mod rebuild;
 mod roles;
+mod running;
 mod safe_updates;
 mod set;
 mod show;

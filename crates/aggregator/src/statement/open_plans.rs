@@ -2,7 +2,8 @@
 
 use super::Answer;
 use super::kept_plans::add_value;
-use super::query::{Parameters, column_meta, leaves_among, partitions_read};
+use super::query::{Parameters, column_meta};
+use super::running::{leaves_among, partitions_read};
 use crate::admission::class_of;
 use crate::aside::is_large_plan;
 use crate::plans::{Form, KeptPlan, LONGEST_FORM, LONGEST_KEY, MOST_TRIES};

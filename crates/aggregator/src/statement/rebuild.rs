@@ -21,7 +21,7 @@
 
 use super::insert::complete;
 use super::load::BulkWriters;
-use super::query::partitions_read;
+use super::running::partitions_read;
 use crate::admission::Class;
 use crate::session::State;
 use crate::transaction::{Isolation, Transaction};
