@@ -5,13 +5,13 @@
 
 use crate::error::from_sql_error;
 use crate::memory::TaskMemory;
+use crate::one_child::one_child;
 use crate::query::{QueryState, Stop};
 use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use columnstore::batch_bytes;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraints, Result, Statistics, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -20,7 +20,6 @@ use datafusion::physical_expr::equivalence::ProjectionMapping;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
@@ -114,45 +113,26 @@ impl DisplayAs for JsonTableExec {
 }
 
 impl ExecutionPlan for JsonTableExec {
-    fn name(&self) -> &'static str {
-        "JsonTableExec"
-    }
+    // The order stays, as the properties say. But of an operator that claims so, DataFusion's pushdown of sorts takes
+    // the first columns for the input's at the same places, and the document's is not there.
+    one_child!(
+        JsonTableExec,
+        |exec| &exec.input,
+        keeps_order: false,
+        statistics: |exec, of_input| {
+            let mut all = Statistics::new_unknown(&exec.schema());
+            if let Some(documents) = of_input.num_rows.get_value() {
+                all.num_rows = Precision::Inexact(documents.saturating_mul(ROWS_OF_DOCUMENT));
+            }
+            Arc::new(all)
+        },
+        |exec, input| {
+            Ok(Arc::new(JsonTableExec::try_new(input, exec.table.clone(), exec.document, exec.outer)?))
+        }
+    );
 
     fn properties(&self) -> &Arc<PlanProperties> {
         &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    /// The order stays, as the properties say. But of an operator that claims so here, DataFusion's pushdown of
-    /// sorts takes the first columns for the input's at the same places, and the document's is not there.
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => {
-                Ok(Arc::new(JsonTableExec::try_new(input, self.table.clone(), self.document, self.outer)?))
-            }
-            Err(_) => internal_err!("JsonTableExec has one child"),
-        }
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -180,22 +160,6 @@ impl ExecutionPlan for JsonTableExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        inputs: &[Arc<Statistics>],
-        _: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        let mut all = Statistics::new_unknown(&self.schema());
-        let documents = inputs.first().and_then(|input| input.num_rows.get_value().copied());
-        all.num_rows = documents
-            .map_or(Precision::Absent, |rows| Precision::Inexact(rows.saturating_mul(ROWS_OF_DOCUMENT)));
-        Ok(Arc::new(all))
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

@@ -8,9 +8,25 @@ pub(crate) type Plan = Arc<dyn ExecutionPlan>;
 /// What such an operator says of itself, within its `impl ExecutionPlan`; what it does stands beside.
 ///
 /// `$child` gives its child, `$over` the operator over another one, as functions of the operator;
-/// `$keeps_order`: whether rows come in the order of the child's.
+/// `$keeps_order`: whether rows come in the order of the child's; `$statistics`: those of the operator by those of its
+/// child, which are the same unless it says otherwise.
 macro_rules! one_child {
     ($name:ident, $child:expr, keeps_order: $keeps_order:literal, $over:expr) => {
+        $crate::one_child::one_child!(
+            $name,
+            $child,
+            keeps_order: $keeps_order,
+            statistics: |_, of_child| of_child.clone(),
+            $over
+        );
+    };
+    (
+        $name:ident,
+        $child:expr,
+        keeps_order: $keeps_order:literal,
+        statistics: $statistics:expr,
+        $over:expr
+    ) => {
         fn name(&self) -> &'static str {
             stringify!($name)
         }
@@ -64,8 +80,12 @@ macro_rules! one_child {
             inputs: &[std::sync::Arc<datafusion::common::Statistics>],
             _: &datafusion::physical_plan::statistics::StatisticsArgs,
         ) -> datafusion::common::Result<std::sync::Arc<datafusion::common::Statistics>> {
+            let statistics: fn(
+                &Self,
+                &std::sync::Arc<datafusion::common::Statistics>,
+            ) -> std::sync::Arc<datafusion::common::Statistics> = $statistics;
             match inputs {
-                [input] => Ok(input.clone()),
+                [input] => Ok(statistics(self, input)),
                 _ => datafusion::common::internal_err!("{} has one child", stringify!($name)),
             }
         }

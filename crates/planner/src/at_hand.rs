@@ -3,6 +3,7 @@
 use crate::Planner;
 use crate::logical::optimize;
 use crate::physical::session;
+use crate::subqueries::is_correlated;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -16,7 +17,8 @@ impl Planner {
     /// Plans a query of one table without conditions over rows that come with each run. `logical` is
     /// analyzed: its types are final.
     pub fn at_hand(&self, logical: LogicalPlan) -> Result<PlanAtHand, SqlError> {
-        let optimized = optimize(logical, &self.settings, 1, &self.cancel)?;
+        let correlated = is_correlated(&logical);
+        let optimized = optimize(logical, correlated, &self.settings, 1, &self.cancel)?;
         self.over_rows(optimized).map_err(|error| to_sql_error(&error))
     }
 

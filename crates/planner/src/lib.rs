@@ -46,7 +46,8 @@ pub use logical::optimize;
 pub use physical::Prepared;
 pub use settings::Settings;
 
-use crate::refused::Correlated;
+use crate::refused::reword;
+use crate::subqueries::is_correlated;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
@@ -90,14 +91,15 @@ impl Planner {
     /// A plan from which any number of plans that run can be had without planning again.
     pub fn prepare(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
         depth::deeply(depth::depth(&logical)?, || {
-            let correlated = Correlated::of(&logical);
-            self.prepare_here(logical).map_err(|error| correlated.reword(error))
+            let correlated = is_correlated(&logical).then(|| logical.clone());
+            self.prepare_here(logical, correlated.is_some())
+                .map_err(|error| reword(error, correlated.as_ref()))
         })
     }
 
-    fn prepare_here(&self, logical: LogicalPlan) -> Result<Prepared, SqlError> {
+    fn prepare_here(&self, logical: LogicalPlan, correlated: bool) -> Result<Prepared, SqlError> {
         let partitions = partitions(&logical).map_err(|error| to_sql_error(&error))?;
-        let optimized = optimize(logical, &self.settings, partitions, &self.cancel)?;
+        let optimized = optimize(logical, correlated, &self.settings, partitions, &self.cancel)?;
         physical::prepare(&optimized, &self.settings, partitions, &self.cancel)
             .map_err(|error| to_sql_error(&error))
     }

@@ -6,7 +6,7 @@ use crate::group_keys::join_on_group_keys;
 use crate::join_order::order_joins;
 use crate::rules::{self, Rule};
 use crate::settings::Settings;
-use crate::subqueries::{check_subqueries, is_correlated};
+use crate::subqueries::check_subqueries;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use exec::{Cancel, to_sql_error};
@@ -24,14 +24,14 @@ const LATE: &[&str] = &[
 /// How often the rules before are applied: some find more to do in what later ones made.
 const EARLY_PASSES: usize = 2;
 
-/// Optimizes an analyzed plan, unless the statement is cancelled.
+/// Optimizes an analyzed plan, unless the statement is cancelled. `correlated`: it has correlated subqueries.
 pub fn optimize(
     logical: LogicalPlan,
+    correlated: bool,
     settings: &Settings,
     partitions: usize,
     cancel: &Cancel,
 ) -> Result<LogicalPlan, SqlError> {
-    let correlated = is_correlated(&logical);
     rewrite(logical, correlated, settings, partitions, cancel).map_err(|error| to_sql_error(&error))
 }
 

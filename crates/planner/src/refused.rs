@@ -1,59 +1,33 @@
 //! What is said of a plan with subqueries that DataFusion does not plan: what to write instead.
 
-use crate::subqueries::{any, is_correlated, subquery_of};
+use crate::subqueries::{any, subquery_of};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use types::{ErrorKind, SqlError};
 
-/// Why a correlated subquery may not be planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Correlated {
-    /// No subquery is correlated.
-    No,
-    /// One refers to a query further out than that right around it.
-    Past,
-    /// One has a LIMIT.
-    Limited,
-    Otherwise,
-}
-
-impl Correlated {
-    pub(crate) fn of(plan: &LogicalPlan) -> Correlated {
-        if !is_correlated(plan) {
-            Correlated::No
-        } else if holds_somewhere(plan, looks_past) {
-            Correlated::Past
-        } else if holds_somewhere(plan, is_limited) {
-            Correlated::Limited
-        } else {
-            Correlated::Otherwise
-        }
+/// The error of planning, in words of SQL: others than our own speak of plans. `correlated`: the plan, if it has
+/// correlated subqueries.
+pub(crate) fn reword(error: SqlError, correlated: Option<&LogicalPlan>) -> SqlError {
+    let is_debug_text = error.message.contains("logical expression");
+    let speaks_of_plans = match error.kind {
+        ErrorKind::Unknown => is_debug_text || correlated.is_some(),
+        ErrorKind::NotSupportedYet => is_debug_text,
+        _ => false,
+    };
+    if !speaks_of_plans {
+        return error;
     }
-
-    /// The error of planning, in words of SQL: others than our own speak of plans.
-    pub(crate) fn reword(self, error: SqlError) -> SqlError {
-        if !matches!(error.kind, ErrorKind::Unknown | ErrorKind::NotSupportedYet) {
-            return error;
+    SqlError::unsupported(match correlated {
+        None => "a subquery in this place; compute it in a derived table or a join",
+        Some(plan) if holds_somewhere(plan, looks_past) => {
+            "a subquery that refers past the query right around it, which alone it may refer to; join the tables in a \
+             derived table instead"
         }
-        let is_debug_text = error.message.contains("logical expression");
-        if error.kind == ErrorKind::NotSupportedYet && !is_debug_text {
-            return error;
+        Some(plan) if holds_somewhere(plan, is_limited) => {
+            "LIMIT in a correlated subquery; number the rows with ROW_NUMBER() in a derived table and join that"
         }
-        SqlError::unsupported(match self {
-            Correlated::No if is_debug_text => {
-                "a subquery in this place; compute it in a derived table or a join"
-            }
-            Correlated::No => return error,
-            Correlated::Past => {
-                "a subquery that refers past the query right around it, which alone it may refer to; join the tables \
-                 in a derived table instead"
-            }
-            Correlated::Limited => {
-                "LIMIT in a correlated subquery; number the rows with ROW_NUMBER() in a derived table and join that"
-            }
-            Correlated::Otherwise => "a correlated subquery of this form; join a derived table instead",
-        })
-    }
+        Some(_) => "a correlated subquery of this form; join a derived table instead",
+    })
 }
 
 /// Whether `holds` is true of any node of the plan and its subqueries.
@@ -100,16 +74,17 @@ mod tests {
     fn errors_speak_of_sql() {
         let missing = || SqlError::internal("Schema error: No field named c.id.");
         let debug = || SqlError::unsupported("Physical plan does not support logical expression Exists(..)");
-        for correlated in [Correlated::Past, Correlated::Limited, Correlated::Otherwise] {
-            for error in [missing(), debug()] {
-                let reworded = correlated.reword(error);
-                assert_eq!(reworded.kind, ErrorKind::NotSupportedYet);
-                assert!(reworded.message.contains("derived table"), "{reworded}");
-            }
+        let plan = LogicalPlan::default();
+        for error in [missing(), debug()] {
+            let reworded = reword(error, Some(&plan));
+            assert_eq!(reworded.kind, ErrorKind::NotSupportedYet);
+            assert!(reworded.message.contains("derived table"), "{reworded}");
         }
-        assert_eq!(Correlated::No.reword(missing()), missing());
-        assert_eq!(Correlated::No.reword(debug()).kind, ErrorKind::NotSupportedYet);
+        assert_eq!(reword(missing(), None), missing());
+        assert_eq!(reword(debug(), None).kind, ErrorKind::NotSupportedYet);
+        let own = || SqlError::unsupported("a window function in this place");
+        assert_eq!(reword(own(), Some(&plan)), own());
         let killed = SqlError::new(ErrorKind::QueryInterrupted, "killed");
-        assert_eq!(Correlated::Past.reword(killed.clone()), killed);
+        assert_eq!(reword(killed.clone(), Some(&plan)), killed);
     }
 }

@@ -290,6 +290,12 @@ impl SqlType {
         self.is_integer() || matches!(self, Decimal { .. } | Float | Double | Bit(_))
     }
 
+    /// Whether columns take any string: those of characters and of bytes, but no JSON, ENUM or SET.
+    pub fn takes_strings(self) -> bool {
+        use SqlType::*;
+        matches!(self, Char(_) | VarChar(_) | Text(_) | Binary(_) | VarBinary(_) | Blob(_))
+    }
+
     /// Whether storage holds the values with their top bit flipped.
     pub fn is_flipped(self) -> bool {
         matches!(self, SqlType::BigInt { unsigned: true } | SqlType::Bit(_))
@@ -307,6 +313,20 @@ impl SqlType {
             SqlType::Enum(labels) | SqlType::Set(labels) => Some(labels),
             _ => None,
         }
+    }
+
+    /// What gives the number of a value of an ENUM, its place from 1, or of a SET, its bits; 0 for any other text.
+    /// `None`: the type is neither.
+    pub fn label_numbers(self) -> Option<impl Fn(&str) -> u64> {
+        let labels = self.labels()?;
+        let places: HashMap<&str, u64> = match self {
+            SqlType::Enum(_) => labels.as_slice().iter().map(String::as_str).zip(1..).collect(),
+            _ => HashMap::new(),
+        };
+        Some(move |text: &str| match self {
+            SqlType::Set(_) => labels.bits(text).unwrap_or(0),
+            _ => places.get(text).copied().unwrap_or(0),
+        })
     }
 
     /// The least and greatest value of an integer type or BIT.
@@ -408,5 +428,15 @@ mod tests {
             assert_eq!(SqlType::parse(&ty.to_string()), Some(ty));
             assert_eq!(SqlType::of_field(&ty.field("c", true)), Some(ty));
         }
+    }
+
+    #[test]
+    fn labels_have_numbers() {
+        let labels = || Labels::new(vec!["a".into(), "b".into(), "c".into()]);
+        let of_enum = SqlType::Enum(labels()).label_numbers().unwrap();
+        assert_eq!(["a", "c", "", "A", "a,b"].map(of_enum), [1, 3, 0, 0, 0]);
+        let of_set = SqlType::Set(labels()).label_numbers().unwrap();
+        assert_eq!(["a", "c", "", "A", "a,b"].map(of_set), [1, 4, 0, 0, 3]);
+        assert!(SqlType::Json.label_numbers().is_none());
     }
 }

@@ -203,17 +203,26 @@ impl State {
 
     /// What conversions into a table's columns need of the session.
     pub(crate) fn convert_context(&self) -> sql::convert::Context {
-        let (zone, mode) = (self.variables.zone(), self.variables.text("sql_mode").unwrap_or_default());
-        let (now, divisions_fail) = (self.now, modes_of(&mode).strict_division);
-        let keeps_zero = mode.contains("NO_AUTO_VALUE_ON_ZERO");
-        sql::convert::Context { now, zone, lenient: false, ignore: false, divisions_fail, keeps_zero }
+        self.context_in(self.modes())
     }
 
     /// The same for values that a statement assigns, by the mode of the session. `ignore`: it says IGNORE.
     pub(crate) fn assign_context(&self, ignore: bool) -> sql::convert::Context {
-        let lenient = ignore || !self.modes().strict;
-        let known = self.convert_context();
-        sql::convert::Context { lenient, ignore, divisions_fail: known.divisions_fail && !ignore, ..known }
+        let modes = self.modes();
+        let known = self.context_in(modes);
+        let (lenient, divisions_fail) = (ignore || !modes.strict, known.divisions_fail && !ignore);
+        sql::convert::Context { lenient, ignore, divisions_fail, ..known }
+    }
+
+    fn context_in(&self, modes: sql::query::Modes) -> sql::convert::Context {
+        sql::convert::Context {
+            now: self.now,
+            zone: self.variables.zone(),
+            lenient: false,
+            ignore: false,
+            divisions_fail: modes.strict_division,
+            keeps_zero: modes.no_auto_value_on_zero,
+        }
     }
 
     /// Keeps the warnings that `body` raises for SHOW WARNINGS.
@@ -564,6 +573,7 @@ pub(super) fn modes_of(sql_mode: &str) -> sql::query::Modes {
         pipes_as_concat: on("PIPES_AS_CONCAT"),
         no_unsigned_subtraction: on("NO_UNSIGNED_SUBTRACTION"),
         no_backslash_escapes: on("NO_BACKSLASH_ESCAPES"),
+        no_auto_value_on_zero: on("NO_AUTO_VALUE_ON_ZERO"),
         strict,
         strict_division: strict && on("ERROR_FOR_DIVISION_BY_ZERO"),
     }

@@ -455,7 +455,8 @@ fn like_pattern(like: &Like, negate: bool, def: &TableDef) -> Option<Predicate> 
     Some(TextTest::like(text, escape, negated).on(column.id))
 }
 
-/// `substring(column, from, count)` or `left(column, count)`.
+/// `substring(column, from, count)` or `left(column, count)`. `CAST(column AS CHAR(n))` is `left` too if no value of the
+/// column is longer; else it is `cast_chars`, which warns of each value that it cuts and so stays above the scan.
 fn substring_of(expr: &Expr, def: &TableDef) -> Option<(ColumnId, Part)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let at_least = |expr: &Expr, least: i128| -> Option<usize> {

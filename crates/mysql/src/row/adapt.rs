@@ -49,15 +49,7 @@ fn fits(array: &DataType, ty: SqlType) -> bool {
         SqlType::DateTime { .. } | SqlType::Timestamp { .. } => {
             matches!(array, D::Timestamp(TimeUnit::Microsecond, _) | D::Null)
         }
-        SqlType::Char(_)
-        | SqlType::VarChar(_)
-        | SqlType::Text(_)
-        | SqlType::Binary(_)
-        | SqlType::VarBinary(_)
-        | SqlType::Blob(_)
-        | SqlType::Json
-        | SqlType::Enum(_)
-        | SqlType::Set(_) => matches!(
+        ty if ty.takes_strings() || ty.is_string() => matches!(
             array,
             D::Utf8
                 | D::LargeUtf8

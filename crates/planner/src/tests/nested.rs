@@ -1,7 +1,8 @@
 //! Subqueries within subqueries. Were anything done twice for each level, no test here would end.
 
 use super::tpch::context;
-use crate::refused::Correlated;
+use crate::refused::reword;
+use crate::subqueries::is_correlated;
 use crate::{Planner, Settings};
 use datafusion::common::Column;
 use datafusion::functions_aggregate::expr_fn::max;
@@ -9,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, exists, li
 use datafusion::prelude::{SessionContext, col};
 use exec::explain;
 use std::sync::Arc;
+use types::SqlError;
 
 const LEVELS: usize = 40;
 
@@ -70,12 +72,15 @@ fn correlated_subqueries_are_planned_once_for_each_level() {
 #[test]
 fn subqueries_that_look_past_the_query_around_them_are_known() {
     let context = context(2);
-    assert_eq!(Correlated::of(&greatest(&context, LEVELS)), Correlated::No);
-    assert_eq!(Correlated::of(&partners(&context, LEVELS, None)), Correlated::Otherwise);
+    let looks_past = |plan: &LogicalPlan| {
+        reword(SqlError::internal("no such field"), Some(plan)).message.contains("refers past")
+    };
+    assert!(!is_correlated(&greatest(&context, LEVELS)));
+    assert!(!looks_past(&partners(&context, LEVELS, None)));
     let field = orders(&context, 0).schema().field(0).clone();
     let far = Expr::OuterReferenceColumn(field, key(2));
     let inner = orders(&context, 0).filter(Expr::Column(key(0)).eq(far)).unwrap().build().unwrap();
     let middle = orders(&context, 1).filter(exists(Arc::new(inner))).unwrap().build().unwrap();
     let plan = orders(&context, 2).filter(exists(Arc::new(middle))).unwrap().build().unwrap();
-    assert_eq!(Correlated::of(&plan), Correlated::Past);
+    assert!(is_correlated(&plan) && looks_past(&plan));
 }

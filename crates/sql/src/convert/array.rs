@@ -100,24 +100,15 @@ fn convert_slow(
         _ => 6,
     };
     let mut builder = ColumnBuilder::new(to, array.len());
-    let labels = own.filter(|own| own.labels().is_some() && to.ty.takes_numbers());
+    let numbers = own.filter(|_| to.ty.takes_numbers()).and_then(SqlType::label_numbers);
     for row in 0..array.len() {
-        let scalar = match (scalar_at(array, row, fsp)?, labels) {
-            (Scalar::Text(text), Some(ty)) => Scalar::Int(label_number(ty, text).into()),
+        let scalar = match (scalar_at(array, row, fsp)?, &numbers) {
+            (Scalar::Text(text), Some(number)) => Scalar::Int(number(text).into()),
             (scalar, _) => scalar,
         };
         builder.assign(&scalar, to, context, first_row + row as u64)?;
     }
     Ok(builder.finish())
-}
-
-/// The place of an ENUM's label from 1, the bits of a SET; 0 for any other text.
-fn label_number(ty: SqlType, text: &str) -> u64 {
-    match ty {
-        SqlType::Enum(labels) => labels.position(text).map_or(0, |place| place as u64 + 1),
-        SqlType::Set(labels) => labels.bits(text).unwrap_or(0),
-        _ => 0,
-    }
 }
 
 fn native<T: ArrowPrimitiveType>(array: &ArrayRef, row: usize) -> T::Native {

@@ -4,7 +4,6 @@ use super::kernel::{Function, Nulls, Returns, build_numbers, build_text, fits, f
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use types::SqlType;
 
@@ -32,22 +31,12 @@ functions! {
             Ok(Some(()))
         })
     };
-    /// label_number(text, type): the place of an ENUM's label from 1, the bits of a SET; 0 for any other
-    /// text.
+    /// label_number(text, type): see [`SqlType::label_numbers`].
     label_number, "label_number", Returns::Type(DataType::UInt64), Propagate, |args| {
         let (texts, types) = (args.texts(0)?, args.texts(1)?);
-        let ty = types.get(0).and_then(SqlType::parse);
-        let places: HashMap<&str, u64> = match ty {
-            Some(SqlType::Enum(labels)) => {
-                labels.as_slice().iter().map(String::as_str).zip(1..).collect()
-            }
-            _ => HashMap::new(),
-        };
+        let numbers = types.get(0).and_then(SqlType::parse).and_then(SqlType::label_numbers);
         build_numbers::<UInt64Type>(args, |row| {
-            Ok(texts.get(row).map(|text| match ty {
-                Some(SqlType::Set(labels)) => labels.bits(text).unwrap_or(0),
-                _ => places.get(text).copied().unwrap_or(0),
-            }))
+            Ok(texts.get(row).map(|text| numbers.as_ref().map_or(0, |number| number(text))))
         })
     };
     /// make_set(bits, text, ..): NULLs are left out.

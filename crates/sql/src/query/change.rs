@@ -306,16 +306,7 @@ impl Binder<'_> {
     fn as_taken(&self, value: Typed, to: SqlType) -> Result<Typed, SqlError> {
         let is_time =
             matches!(value.ty, SqlType::Time { .. } | SqlType::DateTime { .. } | SqlType::Timestamp { .. });
-        let is_string = matches!(
-            to,
-            SqlType::Char(_)
-                | SqlType::VarChar(_)
-                | SqlType::Text(_)
-                | SqlType::Binary(_)
-                | SqlType::VarBinary(_)
-                | SqlType::Blob(_)
-        );
-        if is_time && is_string {
+        if is_time && to.takes_strings() {
             self.rules.text(value)
         } else if value.ty.labels().is_some() && to.takes_numbers() {
             self.rules.number(value)

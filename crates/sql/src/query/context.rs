@@ -76,13 +76,14 @@ pub trait Variables: Send + Sync {
     fn user(&self, name: &str) -> Value;
 }
 
-/// The flags of sql_mode that change what a query means.
+/// The flags of sql_mode that change what a statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Modes {
     pub only_full_group_by: bool,
     pub pipes_as_concat: bool,
     pub no_unsigned_subtraction: bool,
     pub no_backslash_escapes: bool,
+    pub no_auto_value_on_zero: bool,
     /// A strict mode.
     pub strict: bool,
     /// A strict mode with ERROR_FOR_DIVISION_BY_ZERO: what is written to a table divides by no zero.
@@ -96,6 +97,7 @@ impl Default for Modes {
             pipes_as_concat: false,
             no_unsigned_subtraction: false,
             no_backslash_escapes: false,
+            no_auto_value_on_zero: false,
             strict: true,
             strict_division: true,
         }
