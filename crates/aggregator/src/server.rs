@@ -14,7 +14,7 @@ use crate::session::{Session, server_variables, temporary};
 use crate::templates::Templates;
 use crate::user_locks::UserLocks;
 use async_trait::async_trait;
-use catalog::{Catalog, Metadata};
+use catalog::{Catalog, Metadata, ROOT};
 use env::MemoryBudget;
 use exec::{Leaves, StageNode};
 use mysql_protocol::{Counters, Credentials, Login, Plugin};
@@ -26,9 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use types::{NodeId, Result, SqlError};
-
-/// The user that is there without being made: the administrator of a new cluster.
-pub(crate) const ROOT: &str = "root";
 
 #[derive(Debug, Clone)]
 pub struct AggregatorOptions {

@@ -35,7 +35,7 @@ pub use node::{Node, NodeRole, NodeState, address};
 pub use placement::MAX_PARTITIONS;
 pub use privilege::{ColumnPrivileges, Grants, Level, Privilege, PrivilegeSet, matches_pattern};
 pub use state::{Catalog, Database, Partition, is_system_database};
-pub use user::{AccountChange, AccountOptions, GrantedRole, LockTime, User, UserName};
+pub use user::{AccountChange, AccountOptions, GrantedRole, LockTime, ROOT, User, UserName};
 pub use user_lock::{DETACHED_LOCKS_LIMIT, LOST_AGGREGATOR_LIMIT, LockHolder, UserLock};
 pub use view::{View, ViewAlgorithm, ViewSecurity};
 pub use voter::{

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::fmt;
 
+/// The user that is there without being made, the administrator of a new cluster, until an account has its name.
+pub const ROOT: &str = "root";
+
 /// 'name'@'host'. The name is case-sensitive, and empty for the anonymous user; the host is a
 /// pattern with `%` and `_`, kept in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

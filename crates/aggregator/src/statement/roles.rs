@@ -15,7 +15,6 @@ impl State {
         for (from, to) in renames {
             let (from, to) = (self.user_name(from), self.user_name(to));
             if to.name != from.name {
-                self.check_root_stays(&from)?;
                 self.check_makes_root(&to)?;
             }
             self.change_catalog(Command::RenameUser { from, to }).await?;
@@ -35,7 +34,6 @@ impl State {
     pub(crate) async fn drop_roles(&mut self, roles: &[Account], if_exists: bool) -> Result<Answer> {
         for role in roles {
             let role = self.user_name(role);
-            self.check_root_stays(&role)?;
             self.change_user_catalog(Command::DropRole { role, if_exists }).await?;
         }
         Ok(done())

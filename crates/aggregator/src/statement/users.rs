@@ -6,11 +6,11 @@
 
 use super::grid::Grid;
 use super::{Answer, done};
-use crate::server::{ROOT, has_root};
+use crate::server::has_root;
 use crate::session::{Level, State};
 use catalog::{
     AccountOptions, ColumnPrivileges, Command, Level as GrantedOn, LockTime, Outcome, Privilege,
-    PrivilegeSet, User, UserName,
+    PrivilegeSet, ROOT, User, UserName,
 };
 use mysql_protocol::{Plugin, make_stored};
 use sql::statement::{Account, Grant, GrantLevel, Password, UserOptions, UserSpec};
@@ -115,29 +115,9 @@ impl State {
     pub(crate) async fn drop_users(&mut self, users: &[Account], if_exists: bool) -> Result<Answer> {
         for account in users {
             let user = self.user_name(account);
-            self.check_root_stays(&user)?;
             self.change_user_catalog(Command::DropUser { user, if_exists }).await?;
         }
         Ok(done())
-    }
-
-    /// Fails if the account is the last one named root: without any, root would log in without a password again, as
-    /// on a new cluster.
-    pub(super) fn check_root_stays(&self, user: &UserName) -> Result<()> {
-        let catalog = self.aggregator.metadata.snapshot();
-        let roots = catalog.users().filter(|account| account.user.name == ROOT).count();
-        let is_root = catalog.user(user).is_some_and(|account| account.user.name == ROOT);
-        if !is_root || roots > 1 {
-            return Ok(());
-        }
-        let user = quoted(user);
-        Err(SqlError::new(
-            ErrorKind::NotSupportedYet,
-            format!(
-                "Pando needs an account named root, or else root could log in without a password again; to shut {user}, \
-                 run ALTER USER {user} ACCOUNT LOCK"
-            ),
-        ))
     }
 
     /// Fails if the account would be the first one named root, by a statement that gives it no privileges: nobody

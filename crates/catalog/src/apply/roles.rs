@@ -27,8 +27,8 @@ impl Catalog {
 
     pub(super) fn drop_role(&mut self, role: &UserName, if_exists: bool) -> Result<Outcome, SqlError> {
         let role = normal(role);
-        if self.remove_user(&role).is_some() {
-            return Ok(Outcome::Done);
+        if self.users.contains_key(&role) {
+            return self.remove_user(&role);
         }
         let error = failed("DROP ROLE", &role);
         if if_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) }
@@ -144,6 +144,6 @@ fn unknown(account: &UserName) -> SqlError {
     SqlError::new(ErrorKind::UnknownAuthorizationId, format!("Unknown authorization ID {}", quoted(account)))
 }
 
-fn quoted(account: &UserName) -> String {
+pub(super) fn quoted(account: &UserName) -> String {
     format!("`{}`@`{}`", account.name.replace('`', "``"), account.host.replace('`', "``"))
 }

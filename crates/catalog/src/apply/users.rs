@@ -1,10 +1,11 @@
 //! CREATE, ALTER and DROP USER, GRANT, REVOKE. Grants outlive the databases and tables that they
 //! name, as in MySQL.
 
+use super::roles::quoted;
 use crate::state::no_such_table;
 use crate::{
     AccountChange, AccountOptions, Catalog, ColumnPrivileges, Grants, Level, Outcome, Privilege,
-    PrivilegeSet, User, UserName,
+    PrivilegeSet, ROOT, User, UserName,
 };
 use std::sync::Arc;
 use types::{ErrorKind, SqlError};
@@ -79,21 +80,44 @@ impl Catalog {
             let error = failed("DROP USER", &user);
             return if if_exists { Ok(Outcome::Unchanged(error)) } else { Err(error) };
         }
-        self.remove_user(&user);
+        self.remove_user(&user)
+    }
+
+    /// The account goes, and as a role from all that had it. Error: 1235 for the last root.
+    pub(super) fn remove_user(&mut self, user: &UserName) -> Result<Outcome, SqlError> {
+        self.check_root_stays(user)?;
+        Arc::make_mut(&mut self.users).remove(user);
+        self.replace_role(user, None);
         Ok(Outcome::Done)
     }
 
-    /// The account goes, and as a role from all that had it.
-    pub(super) fn remove_user(&mut self, user: &UserName) -> Option<Arc<User>> {
-        let removed = Arc::make_mut(&mut self.users).remove(user);
-        self.replace_role(user, None);
-        removed
+    /// Fails if the account, which is there, is the last one named root: without any, root would log in without a
+    /// password again, as on a new cluster.
+    fn check_root_stays(&self, user: &UserName) -> Result<(), SqlError> {
+        let others = self.users.keys().filter(|other| other.name == ROOT && *other != user);
+        if user.name != ROOT || others.count() > 0 {
+            return Ok(());
+        }
+        let user = quoted(user);
+        Err(SqlError::new(
+            ErrorKind::NotSupportedYet,
+            format!(
+                "Pando needs an account named root, or else root could log in without a password again; to shut {user}, \
+                 run ALTER USER {user} ACCOUNT LOCK"
+            ),
+        ))
     }
 
     pub(super) fn rename_user(&mut self, from: &UserName, to: &UserName) -> Result<Outcome, SqlError> {
         let (from, to) = (normal(from), normal(to));
         check_account(&to)?;
-        if !self.users.contains_key(&from) || self.users.contains_key(&to) {
+        if !self.users.contains_key(&from) {
+            return Err(failed("RENAME USER", &from));
+        }
+        if to.name != from.name {
+            self.check_root_stays(&from)?;
+        }
+        if self.users.contains_key(&to) {
             return Err(failed("RENAME USER", &from));
         }
         let users = Arc::make_mut(&mut self.users);

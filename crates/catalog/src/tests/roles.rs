@@ -109,6 +109,37 @@ fn accounts_are_renamed_and_locked() {
 }
 
 #[test]
+fn the_last_root_stays() {
+    let mut driver = Driver::default();
+    let root = |host: &str| UserName::new("root", host);
+    let create = |host| match create_user("root") {
+        Command::CreateUser { plugin, authentication, if_not_exists, options, .. } => {
+            Command::CreateUser { user: root(host), plugin, authentication, if_not_exists, options }
+        }
+        other => other,
+    };
+    driver.run(create_user("adm")).unwrap();
+    driver.run(create("%")).unwrap();
+    driver.run(create("10.0.0.1")).unwrap();
+    let drop_user = |host| Command::DropUser { user: root(host), if_exists: false };
+    let drop_role = |host| Command::DropRole { role: root(host), if_exists: true };
+    let rename = |to| Command::RenameUser { from: root("%"), to };
+    driver.run(drop_user("10.0.0.1")).unwrap();
+    // What another aggregator found allowed while there were two.
+    let refused = "ERROR 1235 (42000): Pando needs an account named root, or else root could log in without a \
+                   password again; to shut `root`@`%`, run ALTER USER `root`@`%` ACCOUNT LOCK";
+    for command in [drop_user("%"), drop_role("%"), rename(name("boss")), rename(name("adm"))] {
+        assert_eq!(driver.fails(command), refused);
+    }
+    driver.run(rename(root("localhost"))).unwrap();
+    driver.run(Command::RenameUser { from: root("localhost"), to: root("%") }).unwrap();
+    driver.run(Command::CreateRole { role: root("10.0.0.1"), if_not_exists: false }).unwrap();
+    driver.run(drop_role("%")).unwrap();
+    assert_eq!(driver.catalog.users().filter(|user| user.user.name == "root").count(), 1);
+    driver.run(Command::DropUser { user: name("adm"), if_exists: false }).unwrap();
+}
+
+#[test]
 fn wrong_passwords_count_anew_from_each_change_of_their_limit_and_each_unlock() {
     let mut driver = Driver::default();
     driver.run(create_user("ann")).unwrap();
