@@ -43,11 +43,15 @@ impl Rules {
             _ => BIGINT,
         };
         let result = fold::call(operation.udf_by(self.strict_division), vec![left, right], ty)?;
-        if operation == Operation::IntegerDivide && unsigned && result.arrow == DataType::Int64 {
+        let result = if operation == Operation::IntegerDivide && unsigned && result.arrow == DataType::Int64 {
             let not_negative = crate::functions::arithmetic::not_negative();
-            return fold::call(not_negative, vec![result], BIGINT_UNSIGNED);
-        }
-        Ok(result)
+            fold::call(not_negative, vec![result], BIGINT_UNSIGNED)?
+        } else {
+            result
+        };
+        // A constant may be NULL too, for all that the types say: what is divided by zero.
+        let divides = matches!(operation, Operation::Divide | Operation::IntegerDivide | Operation::Modulo);
+        Ok(Typed { nullable: result.nullable || divides, ..result })
     }
 
     fn signed_if_unsigned(&self, value: Typed) -> Result<Typed, SqlError> {

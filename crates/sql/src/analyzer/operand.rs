@@ -3,20 +3,28 @@
 //! Of `1 / 3 * 3` the quotient is computed to nine digits (see [`quotient`]), the product has them too, and what
 //! comes out is rounded to the four that its type has. What does not go into further arithmetic is rounded as soon
 //! as it is computed: `1 / 3` alone is one call.
+//!
+//! Some functions see all the digits too: ROUND and its like, CAST to DECIMAL, BETWEEN, IN, functions of doubles, and
+//! SUM and AVG where all rows are one group. MySQL keeps the sums of groups in columns with the digits that are seen.
 
 use super::convert::Rules;
 use super::fold::{call, cast};
 use super::{Family, Typed};
 use crate::functions::arithmetic::{DIVISION_DIGITS, MAX_SCALE, Operation, average_udf, decimal_result};
 use crate::functions::quotient::{
-    self, average_unrounded, divide_unrounded, quotient_scale, round_result, shape, unrounded_type,
+    self, Rounding, average_unrounded, divide_unrounded, quotient_scale, rounded_result, shape,
+    unrounded_type,
 };
+use crate::functions::sum::sum_type;
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use types::{SqlError, SqlType};
 
 /// Precision and scale.
-type Shape = (u8, u8);
+pub(crate) type Shape = (u8, u8);
+
+/// Decimal digits that a sum may have more than what is added.
+const SUM_DIGITS: u8 = 9;
 
 #[derive(Debug)]
 pub(crate) enum Operand {
@@ -89,6 +97,75 @@ impl Rules {
             Some(rounded) => Operand::Unrounded { value, rounded },
             None => Operand::Value(value),
         })
+    }
+
+    /// The value of an operand with the digits that it is computed to, if 38 hold them; else with at most `scale`
+    /// behind the point, and no more than are seen.
+    pub(crate) fn with_digits(&self, operand: Operand, scale: u8) -> Result<Typed, SqlError> {
+        let side = self.side(operand)?;
+        match (side.rounded, &side.value.arrow) {
+            (Some(seen), DataType::Decimal256(..)) => rounded_to(side.value, cut(seen, scale)),
+            _ => Ok(side.value),
+        }
+    }
+
+    /// The digits that an operand is computed to, brought to `scale` behind the point or as many as are seen.
+    /// `Err`: there are only those that are seen.
+    pub(crate) fn rounded_once(
+        &self,
+        rounding: Rounding,
+        operand: Operand,
+        scale: u8,
+    ) -> Result<Result<Typed, Typed>, SqlError> {
+        let side = self.side(operand)?;
+        match side.rounded {
+            Some(seen) => rounded_by(rounding, side.value, cut(seen, scale)).map(Ok),
+            None => Ok(Err(side.value)),
+        }
+    }
+
+    /// An argument of SUM or AVG: with the digits that it is computed to and what is seen of it, if 38 digits hold the
+    /// sum of very many such and their average too.
+    pub(crate) fn summand(&self, operand: Operand) -> Result<(Typed, Option<Shape>), SqlError> {
+        let arrow = match &operand {
+            Operand::Quotient { left, right } => unrounded_type(Operation::Divide, &left.arrow, &right.arrow),
+            Operand::Unrounded { value, .. } => Some(value.arrow.clone()),
+            Operand::Value(_) => None,
+        };
+        let Some(DataType::Decimal128(precision, scale)) = arrow else {
+            return Ok((self.finished(operand)?, None));
+        };
+        let whole = precision.saturating_sub(scale as u8);
+        let average = quotient_scale(scale as u8, 0);
+        let sum = whole + SUM_DIGITS + scale as u8;
+        if sum > SqlType::MAX_PRECISION || average > MAX_SCALE || whole + average > SqlType::MAX_PRECISION {
+            return Ok((self.finished(operand)?, None));
+        }
+        let side = self.side(operand)?;
+        Ok((side.value, side.rounded))
+    }
+
+    /// What is seen of a SUM of such arguments.
+    pub(crate) fn sum_seen(&self, total: Typed, (precision, scale): Shape) -> Result<Typed, SqlError> {
+        let seen = sum_type(&DataType::Decimal128(precision, scale as i8));
+        let seen = seen.as_ref().and_then(shape).ok_or_else(no_decimal)?;
+        rounded_to(total, seen)
+    }
+
+    /// What is seen of their average.
+    pub(crate) fn average_seen(
+        &self,
+        total: Typed,
+        count: Typed,
+        (precision, seen): Shape,
+    ) -> Result<Typed, SqlError> {
+        let (_, scale) = shape(&total.arrow).ok_or_else(no_decimal)?;
+        let ty = SqlType::Decimal { precision: SqlType::MAX_PRECISION, scale: quotient_scale(scale, 0) };
+        let digits = [SqlType::MAX_PRECISION, quotient_scale(scale, 0)].map(|n| Typed::int(i64::from(n)));
+        let args = [total, count].into_iter().chain(digits).collect();
+        let average = call(average_unrounded(), args, ty)?;
+        let more = DIVISION_DIGITS.min(MAX_SCALE.saturating_sub(seen));
+        rounded_to(average, ((precision + more).min(SqlType::MAX_PRECISION), seen + more))
     }
 
     fn unrounded(&self, operation: Operation, left: Side, right: Side) -> Result<Operand, SqlError> {
@@ -186,9 +263,20 @@ fn wide_as(result: &DataType, value: Typed) -> Typed {
     }
 }
 
-fn rounded_to(value: Typed, (precision, scale): Shape) -> Result<Typed, SqlError> {
+/// The shape of a value of shape `seen` that is brought to `scale` digits behind the point: rounding may add one
+/// before it.
+fn cut((precision, seen): Shape, scale: u8) -> Shape {
+    let scale = scale.min(seen);
+    ((precision.saturating_sub(seen) + 1 + scale).min(SqlType::MAX_PRECISION), scale)
+}
+
+fn rounded_to(value: Typed, seen: Shape) -> Result<Typed, SqlError> {
+    rounded_by(Rounding::Nearest, value, seen)
+}
+
+fn rounded_by(rounding: Rounding, value: Typed, (precision, scale): Shape) -> Result<Typed, SqlError> {
     let args = vec![value, Typed::int(i64::from(precision)), Typed::int(i64::from(scale))];
-    call(round_result(), args, SqlType::Decimal { precision, scale })
+    call(rounded_result(rounding), args, SqlType::Decimal { precision, scale })
 }
 
 fn decimal_type(arrow: &DataType) -> Result<SqlType, SqlError> {

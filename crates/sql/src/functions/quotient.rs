@@ -40,11 +40,31 @@ static AVERAGE_UNROUNDED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Function::new("average_unrounded", Returns::By(average_type), Nulls::Always, average).udf()
 });
 
-static ROUND_RESULT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Function::new(ROUNDING, Returns::By(rounded_type), Nulls::Propagate, round_result_kernel).udf()
-});
+/// Where a decimal goes that has more digits than its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    /// Half away from zero.
+    Nearest,
+    ToZero,
+    Down,
+    Up,
+}
 
-/// The name of [`round_result`] in plans.
+macro_rules! rounding {
+    ($static:ident, $name:expr, $rounding:expr) => {
+        static $static: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+            let kernel = |args: &Arguments<'_>| round_result_kernel(args, $rounding);
+            Function::new($name, Returns::By(rounded_type), Nulls::Propagate, kernel).udf()
+        });
+    };
+}
+
+rounding!(ROUND_RESULT, ROUNDING, Rounding::Nearest);
+rounding!(TRUNCATE_RESULT, "truncate_result", Rounding::ToZero);
+rounding!(FLOOR_RESULT, "floor_result", Rounding::Down);
+rounding!(CEIL_RESULT, "ceil_result", Rounding::Up);
+
+/// The name of that to the nearest in plans.
 pub(crate) const ROUNDING: &str = "round_result";
 
 /// divide_unrounded(decimal, decimal): the quotient with the digits that it is computed with. `strict`: a division by
@@ -58,13 +78,21 @@ pub(crate) fn average_unrounded() -> Arc<ScalarUDF> {
     Arc::clone(&AVERAGE_UNROUNDED)
 }
 
-/// round_result(decimal, precision, scale): what is seen of a decimal that has more digits, half away from zero.
-pub(crate) fn round_result() -> Arc<ScalarUDF> {
-    Arc::clone(&ROUND_RESULT)
+/// round_result(decimal, precision, scale): what is seen of a decimal that has more digits, half away from zero; and
+/// truncate_result, floor_result and ceil_result, which go elsewhere.
+pub(crate) fn rounded_result(rounding: Rounding) -> Arc<ScalarUDF> {
+    Arc::clone(match rounding {
+        Rounding::Nearest => &ROUND_RESULT,
+        Rounding::ToZero => &TRUNCATE_RESULT,
+        Rounding::Down => &FLOOR_RESULT,
+        Rounding::Up => &CEIL_RESULT,
+    })
 }
 
 pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![divide_unrounded(false), divide_unrounded(true), average_unrounded(), round_result()]
+    let roundings = [Rounding::Nearest, Rounding::ToZero, Rounding::Down, Rounding::Up];
+    let quotients = [divide_unrounded(false), divide_unrounded(true), average_unrounded()];
+    quotients.into_iter().chain(roundings.map(rounded_result)).collect()
 }
 
 /// Digits behind the point that a quotient is computed to, by those of its operands.
@@ -275,7 +303,33 @@ pub(super) fn compute(operation: Operation, args: &Arguments<'_>) -> Result<Arra
     }
 }
 
-fn round_result_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
+impl Rounding {
+    /// `divisor` is a power of ten.
+    fn narrow(self, value: i128, divisor: i128) -> i128 {
+        match self {
+            Rounding::Nearest => round_quotient(value, divisor),
+            Rounding::ToZero => value / divisor,
+            Rounding::Down => value.div_euclid(divisor),
+            Rounding::Up => -(-value).div_euclid(divisor),
+        }
+    }
+
+    /// `None` if it needs more than 128 bits. `divisor` is a power of ten.
+    fn wide(self, value: i256, divisor: i256) -> Option<i128> {
+        if self == Rounding::Nearest {
+            return wide_quotient(value, divisor);
+        }
+        let (quotient, rest) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
+        let step = match self {
+            Rounding::Down if rest < i256::ZERO => -1,
+            Rounding::Up if rest > i256::ZERO => 1,
+            _ => 0,
+        };
+        quotient.to_i128()?.checked_add(step)
+    }
+}
+
+fn round_result_kernel(args: &Arguments<'_>, rounding: Rounding) -> Result<ArrayRef> {
     let wrong =
         || DataFusionError::Internal("round_result got a value of fewer digits than its result".into());
     let DataType::Decimal128(_, scale) = *args.result else { return Err(wrong()) };
@@ -286,7 +340,7 @@ fn round_result_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
         let values = args.numbers::<Decimal128Type>(0)?;
         let divisor = pow10(cut);
         return build_numbers::<Decimal128Type>(args, |row| {
-            Ok(values.get(row).map(|value| round_quotient(value, divisor)))
+            Ok(values.get(row).map(|value| rounding.narrow(value, divisor)))
         });
     }
     let values = args.numbers::<Decimal256Type>(0)?;
@@ -294,8 +348,8 @@ fn round_result_kernel(args: &Arguments<'_>) -> Result<ArrayRef> {
     build_numbers::<Decimal128Type>(args, |row| {
         let Some(value) = values.get(row) else { return Ok(None) };
         let rounded = match value.to_i128().zip(narrow) {
-            Some((value, divisor)) => Some(round_quotient(value, divisor)),
-            None => wide_quotient(value, divisor),
+            Some((value, divisor)) => Some(rounding.narrow(value, divisor)),
+            None => rounding.wide(value, divisor),
         };
         match rounded {
             Some(rounded) if rounded.unsigned_abs() < LIMIT as u128 => Ok(Some(rounded)),
@@ -342,7 +396,7 @@ mod tests {
 
     fn rounded(value: ScalarValue, precision: i64, scale: i64) -> ScalarValue {
         let int = |n| ScalarValue::Int64(Some(n));
-        called(round_result(), &[value, int(precision), int(scale)])
+        called(rounded_result(Rounding::Nearest), &[value, int(precision), int(scale)])
     }
 
     #[test]
@@ -391,6 +445,31 @@ mod tests {
         let average = |sum, count| called(average_unrounded(), &[sum, int(count), int(19), int(9)]);
         assert_eq!(average(decimal(2_000, 34, 2), 3), decimal(6_666_666_666, 19, 9));
         assert!(average(ScalarValue::Decimal128(None, 34, 2), 0).is_null());
+    }
+
+    #[test]
+    fn results_go_where_their_function_says() {
+        let int = |n| ScalarValue::Int64(Some(n));
+        let all = |value: &ScalarValue, precision, scale| {
+            [Rounding::Nearest, Rounding::ToZero, Rounding::Down, Rounding::Up].map(|rounding| {
+                let args = [value.clone(), int(precision), int(scale)];
+                match called(rounded_result(rounding), &args) {
+                    ScalarValue::Decimal128(value, ..) => value,
+                    other => panic!("{other}"),
+                }
+            })
+        };
+        assert_eq!(all(&decimal(999_999_999, 10, 9), 2, 0), [1, 0, 0, 1].map(Some));
+        assert_eq!(all(&decimal(-666_666_666, 10, 9), 4, 2), [-67, -66, -67, -66].map(Some));
+        assert_eq!(all(&decimal(2_000_000_000, 10, 9), 2, 0), [2; 4].map(Some));
+        // Few digits and many in 256 bits.
+        let third = ScalarValue::Decimal256(Some(i256::from_i128(-333_333_333)), 41, 9);
+        assert_eq!(all(&third, 3, 1), [-3, -3, -4, -3].map(Some));
+        let many = i256::from_i128(10).wrapping_pow(45);
+        let many = |more: i128| ScalarValue::Decimal256(Some(many + i256::from_i128(more)), 60, 18);
+        let whole = 10i128.pow(27);
+        assert_eq!(all(&many(1), 38, 0), [whole, whole, whole, whole + 1].map(Some));
+        assert_eq!(all(&many(-1), 38, 0), [whole, whole - 1, whole - 1, whole].map(Some));
     }
 
     #[test]

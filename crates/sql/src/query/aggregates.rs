@@ -161,7 +161,16 @@ impl Binder<'_> {
             return self.count_rows(&frame);
         }
         let args = raw.iter().map(plain_argument).collect::<Result<Vec<_>, _>>()?;
-        let args = self.exprs(args, inner)?;
+        let (args, seen) = match args.as_slice() {
+            [arg]
+                if matches!(name, "SUM" | "AVG") && env.one_group && !distinct && frame.window.is_none() =>
+            {
+                let operand = self.operand(arg, inner)?;
+                let (arg, seen) = self.rules.summand(operand)?;
+                (vec![arg], seen)
+            }
+            _ => (self.exprs(args, inner)?, None),
+        };
         if args.iter().any(|arg| !inner.aggregates && super::aggregate::has_aggregate(&arg.expr)) {
             return Err(invalid_group_function());
         }
@@ -201,8 +210,21 @@ impl Binder<'_> {
         }
         let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| wrong())?;
         match name {
-            "SUM" => self.sum(arg, &frame),
-            "AVG" => self.average(arg, &frame),
+            "SUM" => match seen {
+                Some(seen) => {
+                    let total = self.sum(arg, &frame)?;
+                    self.rules.sum_seen(total, seen)
+                }
+                None => self.sum(arg, &frame),
+            },
+            "AVG" => match seen {
+                Some(seen) => {
+                    let total = self.sum(arg.clone(), &frame)?;
+                    let count = self.count(vec![arg], Frame { distinct, order: Vec::new(), window: None })?;
+                    self.rules.average_seen(total, count, seen)
+                }
+                None => self.average(arg, &frame),
+            },
             "MIN" | "MAX" => {
                 // The same with and without DISTINCT.
                 frame.distinct = false;

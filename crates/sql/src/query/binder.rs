@@ -119,6 +119,8 @@ pub(super) struct Env<'e> {
     pub(super) aliases_first: bool,
     pub(super) aggregates: bool,
     pub(super) windows: bool,
+    /// Whether SUM and AVG are of all rows, since there is no GROUP BY.
+    pub(super) one_group: bool,
     /// WINDOW w AS (..).
     pub(super) named_windows: &'e [ast::NamedWindowDefinition],
     pub(super) truth: Truth,
@@ -144,6 +146,7 @@ impl<'e> Env<'e> {
             aliases_first: false,
             aggregates: false,
             windows: false,
+            one_group: false,
             named_windows: &[],
             truth: match clause {
                 Clause::Where | Clause::Having | Clause::On => Truth::Conjunct,

@@ -4,6 +4,7 @@
 //! the types of its kernel and gives the result its MySQL type.
 
 use super::binder::{Binder, Env};
+use super::calls_rounding::takes_digits;
 use super::errors::{Clause, invalid_group_function};
 use crate::analyzer::compare::Comparison;
 use crate::analyzer::fold::call;
@@ -129,7 +130,11 @@ impl Binder<'_> {
             return Ok(value);
         }
         let truths: Vec<Option<bool>> = args.iter().map(|arg| truth_literal(arg)).collect();
-        let mut args = self.exprs(args, env)?;
+        let mut args = if takes_digits(&name) {
+            args.into_iter().map(|arg| self.with_digits(arg, env)).collect::<Result<_, _>>()?
+        } else {
+            self.exprs(args, env)?
+        };
         if name.starts_with("JSON_") {
             // JSON has truth values; elsewhere TRUE is 1.
             for (arg, truth) in args.iter_mut().zip(truths) {
@@ -216,6 +221,9 @@ impl Binder<'_> {
             )),
             ("TIME_BUCKET", [ast::Expr::Interval(interval), values @ ..]) => {
                 self.interval_bucket(interval, values, env).map(Some)
+            }
+            ("ROUND" | "TRUNCATE" | "FLOOR" | "CEIL" | "CEILING", [value, more @ ..]) => {
+                self.rounding_call(name, value, more, env).map(Some)
             }
             ("DEFAULT", [column]) => self.default_value(column, env).map(Some),
             ("TIMESTAMPDIFF" | "TIMESTAMPADD", [unit, first, second]) => {

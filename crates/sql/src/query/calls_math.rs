@@ -110,7 +110,7 @@ impl Binder<'_> {
         }
     }
 
-    pub(super) fn whole_number(&mut self, udf: Arc<ScalarUDF>, value: Typed) -> Result<Typed, SqlError> {
+    fn whole_number(&mut self, udf: Arc<ScalarUDF>, value: Typed) -> Result<Typed, SqlError> {
         let value = self.kernel_number(value)?;
         let ty = number_type(&math::whole_type(&value.arrow));
         call(udf, vec![value], ty)

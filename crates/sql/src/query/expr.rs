@@ -11,7 +11,7 @@ use crate::analyzer::fold::{call, keeping_warned};
 use crate::analyzer::typed::BIGINT;
 use crate::analyzer::{Collated, Family, Typed};
 use crate::functions::interval::Unit;
-use crate::functions::{datetime, math, text};
+use crate::functions::{datetime, text};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Case, Like};
 use datafusion::logical_expr::{Expr, Operator};
@@ -76,7 +76,8 @@ impl Binder<'_> {
             E::IsUnknown(inner) => self.is_truth(inner, Expr::IsUnknown, env),
             E::IsNotUnknown(inner) => self.is_truth(inner, Expr::IsNotUnknown, env),
             E::Between { expr, negated, low, high } => {
-                let (value, low, high) = (self.expr(expr, env)?, self.expr(low, env)?, self.expr(high, env)?);
+                let value = self.with_digits(expr, env)?;
+                let (low, high) = (self.with_digits(low, env)?, self.with_digits(high, env)?);
                 let between = self.rules.between(value, low, high)?;
                 if *negated { self.rules.not(between) } else { Ok(between) }
             }
@@ -104,17 +105,21 @@ impl Binder<'_> {
                 self.case(operand.as_deref(), conditions, else_result.as_deref(), env)
             }
             E::Cast { kind: ast::CastKind::Cast, expr, data_type, array: false, format: None } => {
-                let value = self.expr(expr, env)?;
                 if *data_type == ast::DataType::JSON {
+                    let value = self.expr(expr, env)?;
                     return self.json_cast(value);
                 }
-                self.rules.cast(value, cast_target(data_type)?)
+                self.cast_to(expr, cast_target(data_type)?, env)
             }
             E::Convert { is_try: false, expr, data_type, charset, styles, .. } if styles.is_empty() => {
+                if let (Some(data_type), None) = (data_type, charset)
+                    && *data_type != ast::DataType::JSON
+                {
+                    return self.cast_to(expr, cast_target(data_type)?, env);
+                }
                 let value = self.expr(expr, env)?;
                 match (data_type, charset) {
-                    (Some(ast::DataType::JSON), None) => self.json_cast(value),
-                    (Some(data_type), None) => self.rules.cast(value, cast_target(data_type)?),
+                    (Some(_), None) => self.json_cast(value),
                     (None, Some(charset)) => self.convert_using(value, &charset.to_string()),
                     (Some(data_type), Some(charset)) => {
                         self.cast_of_charset(value, data_type, &charset.to_string())
@@ -129,12 +134,10 @@ impl Binder<'_> {
                 self.extract(unit_of(field)?, value)
             }
             E::Ceil { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
-                let value = self.expr(expr, env)?;
-                self.whole_number(math::ceil(), value)
+                self.rounding_call("CEIL", expr, &[], env)
             }
             E::Floor { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
-                let value = self.expr(expr, env)?;
-                self.whole_number(math::floor(), value)
+                self.rounding_call("FLOOR", expr, &[], env)
             }
             E::Position { expr, r#in } => {
                 let (wanted, value) = (self.expr(expr, env)?, self.expr(r#in, env)?);
@@ -456,8 +459,11 @@ impl Binder<'_> {
             let any = balanced(any, Operator::Or).ok_or_else(|| wrong_columns(1))?;
             Typed::boolean(any, nullable)
         } else {
-            let value = self.expr(expr, env)?;
-            let list = self.exprs(list, env)?;
+            // One value is compared as by =.
+            let digits = list.len() > 1;
+            let mut each = |expr| if digits { self.with_digits(expr, env) } else { self.expr(expr, env) };
+            let value = each(expr)?;
+            let list = list.iter().map(each).collect::<Result<_, _>>()?;
             self.rules.in_list(value, list)?
         };
         if negated { self.rules.not(found) } else { Ok(found) }

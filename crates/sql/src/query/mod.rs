@@ -15,6 +15,7 @@ mod calls_bytes;
 mod calls_json;
 mod calls_math;
 mod calls_regexp;
+mod calls_rounding;
 mod calls_series;
 mod calls_session;
 mod calls_text;

@@ -54,7 +54,7 @@ impl Binder<'_> {
     }
 
     /// An operand of arithmetic.
-    fn operand(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Operand, SqlError> {
+    pub(super) fn operand(&mut self, expr: &ast::Expr, env: Env<'_>) -> Result<Operand, SqlError> {
         match expr {
             ast::Expr::Nested(inner) | ast::Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
                 self.nested(|binder| binder.operand(inner, env))

@@ -86,9 +86,11 @@ impl Binder<'_> {
             scope.columns.iter_mut().for_each(|column| column.nullable = true);
         }
         let chosen = places.is_some().then(|| plan.clone());
+        let one_group = is_empty(&select.group_by);
         let whole = Env {
             aggregates: true,
             windows: true,
+            one_group,
             named_windows: &select.named_window,
             ..Env::new(&scope, Clause::FieldList)
         };
@@ -106,6 +108,7 @@ impl Binder<'_> {
                     aliases: &visible,
                     aliases_first: true,
                     aggregates: true,
+                    one_group,
                     ..Env::new(&scope, Clause::Having)
                 };
                 let having = self.expr(having, env)?;
@@ -415,6 +418,10 @@ pub(super) fn ordinal(expr: &ast::Expr) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+fn is_empty(group_by: &ast::GroupByExpr) -> bool {
+    matches!(group_by, ast::GroupByExpr::Expressions(exprs, _) if exprs.is_empty())
 }
 
 fn has_rollup(group_by: &ast::GroupByExpr) -> bool {
