@@ -8,6 +8,7 @@ pub mod charset;
 pub mod convert;
 pub mod ddl;
 pub mod dialect;
+pub mod evaluated;
 pub mod functions;
 pub mod insert;
 pub(crate) mod json;

@@ -15,14 +15,15 @@ use arrow::array::{ArrayRef, RecordBatch};
 use columnstore::OnDuplicate;
 use futures::StreamExt;
 use mysql_protocol::OkInfo;
-use sql::convert::{Context, DefaultValue, Scalar, default_value};
+use sql::convert::{Context, hear_all};
 use sql::functions::sleep::owing;
+use sql::functions::warnings::pass_on;
 use sql::rows::{NewRows, Target};
-use sql::statement::{Insert, InsertSource, InsertValue};
+use sql::statement::{Insert, InsertSource};
 use sqlparser::ast;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{ErrorKind, Result, SqlError, TableDef, Value};
+use types::{ErrorKind, Result, SqlError, TableDef};
 
 /// What became of the rows, how many there were, and their AUTO_INCREMENT numbers.
 #[derive(Default, Clone, Copy)]
@@ -134,21 +135,19 @@ impl State {
         parameters: Parameters<'_>,
         duplicates: &Duplicates,
     ) -> Result<Counts> {
+        let queried = self.queried_values(insert, def, parameters).await?;
         let _admitted = self.admit(Class::Light).await?;
         let (rows, owed) = owing(|| {
+            if queried.is_empty()
+                && let Some(rows) = self.literal_rows(insert, def, parameters)?
+            {
+                return Ok(rows);
+            }
             self.judging(insert.ignore, |state| {
                 let tables = state.tables();
                 let context = state.bind_context(&tables, &parameters);
                 let conversion = state.assign_context(insert.ignore);
-                state.binding(|| {
-                    match sql::insert::insert_rows(insert, def.clone(), parameters.values, &conversion)? {
-                        Some(rows) => Ok(rows),
-                        None => evaluated_rows(insert, def, &conversion, |expr| {
-                            sql::query::evaluate_assigned(expr, &context, insert.ignore)
-                                .map(|(value, _)| value)
-                        }),
-                    }
-                })
+                state.binding(|| sql::evaluated::evaluated_rows(insert, def, &queried, &context, &conversion))
             })
         });
         let rows = rows?;
@@ -156,6 +155,27 @@ impl State {
             self.wait_out(owed).await?;
         }
         self.insert_new_rows(def, rows, duplicates).await
+    }
+
+    /// The rows of an INSERT whose values are literals; `None`: some are not.
+    fn literal_rows(
+        &mut self,
+        insert: &Insert,
+        def: &Arc<TableDef>,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<NewRows>> {
+        let context = self.assign_context(insert.ignore);
+        let (rows, heard) = hear_all(|| {
+            self.binding(|| sql::insert::insert_rows(insert, def.clone(), parameters.values, &context))
+        });
+        // Of rows that are to be made in another way, what they warn of comes then.
+        match rows {
+            Ok(None) => Ok(None),
+            rows => self.judging(insert.ignore, |_| {
+                pass_on(heard);
+                rows
+            }),
+        }
     }
 
     async fn insert_new_rows(
@@ -259,39 +279,6 @@ impl State {
         let first = self.next_numbers(def, &rows).await?;
         rows.number(def, first.unwrap_or(0))
     }
-}
-
-/// Rows whose values are expressions without tables. The number of values in each row has been checked.
-fn evaluated_rows(
-    insert: &Insert,
-    def: &Arc<TableDef>,
-    context: &Context,
-    evaluate: impl Fn(&ast::Expr) -> Result<Value>,
-) -> Result<NewRows> {
-    let InsertSource::Values(rows) = &insert.source else {
-        return Err(SqlError::internal("only VALUES have rows to evaluate"));
-    };
-    let target = Target::of_values(insert, def.clone(), context)?;
-    let mut builders: Vec<_> = (0..target.listed.len()).map(|at| target.builder(at, rows.len())).collect();
-    for (number, row) in rows.iter().enumerate() {
-        for (at, builder) in builders.iter_mut().enumerate() {
-            let column = target.column(at);
-            let value = match row.get(at).unwrap_or(&InsertValue::Default) {
-                InsertValue::Expr(expr) => match sql::insert::named_default(expr, def, context)? {
-                    Some(value) => value,
-                    None => evaluate(expr)?,
-                },
-                InsertValue::Default => match default_value(column, context)? {
-                    DefaultValue::Value(value) => value,
-                    DefaultValue::Generated | DefaultValue::Computed => Value::Null,
-                },
-            };
-            let scalar = Scalar::of(&value);
-            let context = sql::insert::of_rows(context, rows.len(), &scalar);
-            builder.assign(&scalar, column, &context, number as u64 + 1)?;
-        }
-    }
-    target.complete(builders.into_iter().map(|builder| builder.finish()).collect(), rows.len())
 }
 
 /// A query's columns as rows of the table. `first_row` is the number of the first one, for errors.

@@ -34,6 +34,7 @@ mod show_empty;
 mod table_locks;
 mod user_locks;
 mod users;
+mod value_queries;
 mod views;
 mod write;
 

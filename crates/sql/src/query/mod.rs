@@ -33,6 +33,7 @@ mod json_table;
 mod literals;
 mod locking;
 mod momentary;
+mod named_values;
 mod on_duplicate;
 mod open;
 mod operators;
@@ -60,6 +61,7 @@ pub use early::{
 pub use errors::{execution_error, nearest};
 pub use locking::{BoundLock, RowLock, WhenLocked};
 pub use momentary::{Momentary, momentary, note_momentary};
+pub(crate) use named_values::{PartialRow, RowValue, names_columns};
 pub use on_duplicate::{OnDuplicateUpdate, bind_on_duplicate};
 pub use open::{Open, OpenQuery, bind_open};
 pub use readable::ReadableColumns;
@@ -67,6 +69,7 @@ pub use row_rules::{RowRules, with_rules};
 pub(crate) use row_rules::{check_rules, mentions, refuse_dependent};
 pub use views::{BoundView, bind_view, describe_view};
 
+use crate::analyzer::Typed;
 use crate::analyzer::fold::keeping_warned;
 use crate::functions::warnings;
 use crate::statement::{Delete, DeleteJoined, Update, UpdateJoined};
@@ -203,6 +206,17 @@ pub fn bind_expressions(exprs: &[ast::Expr], ctx: &BindContext<'_>) -> Result<Bo
     Ok(bound(Rows { plan, columns }, None))
 }
 
+/// The same for values of INSERT .. VALUES, of which some are read from tables by subqueries; see
+/// [`bind_written_query`].
+pub fn bind_written_expressions(
+    exprs: &[ast::Expr],
+    ctx: &BindContext<'_>,
+    ignore: bool,
+) -> Result<BoundQuery, SqlError> {
+    let (bound, warnings) = warnings::gather(|| writing(ctx, ignore, || bind_expressions(exprs, ctx)));
+    bound.map(|bound| BoundQuery { warnings, ..bound })
+}
+
 /// The value of an expression that needs no table and no subquery: SET, LIMIT, KILL.
 pub fn evaluate(expr: &ast::Expr, ctx: &BindContext<'_>) -> Result<(Value, SqlType), SqlError> {
     evaluate_by(Binder::new(ctx), expr)
@@ -223,13 +237,17 @@ pub fn evaluate_assigned(
 fn evaluate_by(mut binder: Binder<'_>, expr: &ast::Expr) -> Result<(Value, SqlType), SqlError> {
     let scope = Scope::default();
     let value = binder.expr(expr, Env::new(&scope, Clause::FieldList))?;
+    Ok((constant(&value)?, value.ty))
+}
+
+/// The value of a bound expression that looks at no row.
+fn constant(value: &Typed) -> Result<Value, SqlError> {
     if from::has_subquery(&value.expr) {
         return Err(SqlError::unsupported("a subquery in this place"));
     }
     let scalar = crate::analyzer::fold::evaluate(&value.expr).map_err(planning)?;
-    let converted = rows::value_of(&scalar)
-        .ok_or_else(|| SqlError::unsupported(format_args!("a value of type {}", scalar.data_type())))?;
-    Ok((converted, value.ty))
+    rows::value_of(&scalar)
+        .ok_or_else(|| SqlError::unsupported(format_args!("a value of type {}", scalar.data_type())))
 }
 
 /// UPDATE of one table. Columns with ON UPDATE CURRENT_TIMESTAMP that are not assigned follow from the others, see

@@ -46,10 +46,21 @@ impl Compiled {
         column: &ColumnDef,
         context: &Context,
     ) -> Result<ArrayRef, SqlError> {
+        self.column_from(rows, column, context, 1)
+    }
+
+    /// The same; `first_row` is the number of the first row in errors.
+    pub(super) fn column_from(
+        &self,
+        rows: &RecordBatch,
+        column: &ColumnDef,
+        context: &Context,
+        first_row: u64,
+    ) -> Result<ArrayRef, SqlError> {
         let value = self.value.evaluate(rows).map_err(planning)?;
         let value = value.into_array(rows.num_rows()).map_err(planning)?;
         let field = self.field.clone().with_data_type(value.data_type().clone());
-        convert_column(&value, &field, column, context, 1)
+        convert_column(&value, &field, column, context, first_row)
     }
 
     /// Whether it looks at any of these columns.
