@@ -26,8 +26,8 @@ pub struct Transaction {
     pub id: TxnId,
     pub isolation: Isolation,
     pub read_only: bool,
-    /// LOCK TABLES began it, and UNLOCK TABLES ends it.
-    pub locks_tables: bool,
+    /// The tables, by database and name, that the LOCK TABLES named which began it; UNLOCK TABLES ends it.
+    pub locked: Option<BTreeSet<(String, String)>>,
     /// Begun by BEGIN or START TRANSACTION, or by a statement while autocommit is off; else it ends
     /// with its statement.
     pub explicit: bool,
@@ -61,7 +61,7 @@ impl Transaction {
             id: open.id(),
             isolation,
             read_only: false,
-            locks_tables: false,
+            locked: None,
             explicit,
             snapshot: None,
             seen: None,

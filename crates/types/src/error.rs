@@ -103,6 +103,9 @@ kinds! {
     DuplicatedValueInType = 1291, "HY000";
     TooBigSet = 1097, "HY000";
     TableNotLockedForWrite = 1099, "HY000";
+    TableNotLocked = 1100, "HY000";
+    LockOrActiveTransaction = 1192, "HY000";
+    ViewOfTemporaryTable = 1352, "HY000";
     CheckConstraintNotFound = 3821, "HY000";
     ForeignKeyColumns = 1239, "42000";
     ForeignKeyDuplicateName = 1826, "HY000";

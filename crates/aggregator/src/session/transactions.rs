@@ -52,7 +52,8 @@ impl State {
     }
 
     /// Starts a statement that writes: opens a transaction if none is, and numbers the statement. It
-    /// must be followed by [`State::end_statement`].
+    /// must be followed by [`State::end_statement`]. What LOCK TABLES keeps it from was asked before
+    /// ([`State::may_write`]).
     pub(crate) fn start_statement(&mut self) -> Result<()> {
         self.check_cancelled()?;
         let explicit = !self.autocommit;
@@ -61,13 +62,7 @@ impl State {
         }
         let txn = self.open_transaction()?;
         let id = txn.id;
-        if txn.locks_tables {
-            return Err(SqlError::new(
-                ErrorKind::TableNotLockedForWrite,
-                "Tables were locked with a READ lock and can't be updated",
-            ));
-        }
-        if txn.read_only {
+        if txn.read_only && txn.locked.is_none() {
             if !txn.explicit {
                 self.transaction = None;
             }

@@ -107,6 +107,7 @@ impl State {
     }
 
     async fn run_update(&mut self, bound: BoundChange, ignore: bool) -> Result<Changed> {
+        bound.tables.iter().try_for_each(|table| self.may_write(&table.definition))?;
         self.start_statement()?;
         let result = self.update_rows(bound, ignore).await;
         self.end_statement(result).await
@@ -158,6 +159,7 @@ impl State {
     }
 
     async fn run_delete(&mut self, bound: BoundChange, ignore: bool) -> Result<u64> {
+        bound.tables.iter().try_for_each(|table| self.may_write(&table.definition))?;
         self.start_statement()?;
         let result = self.delete_rows(bound, ignore).await;
         self.end_statement(result).await

@@ -40,7 +40,10 @@ fn request(lock: &BoundLock, read_at: Timestamp) -> LockRequest {
 impl State {
     pub(super) async fn select_locking(&mut self, bound: BoundQuery, lock: BoundLock) -> Result<Answer> {
         match lock.lock {
-            RowLock::Update => self.start_statement()?,
+            RowLock::Update => {
+                lock.tables.iter().try_for_each(|table| self.may_write(table))?;
+                self.start_statement()?;
+            }
             RowLock::Share => self.start_locking_statement()?,
         }
         let columns = bound.columns.iter().map(column_meta).collect();

@@ -154,7 +154,10 @@ impl State {
     /// Runs a statement as a part of another one, or of [`State::run`].
     async fn carry_out(&mut self, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
         self.authorize(statement)?;
-        if statement.commits_implicitly() {
+        self.may_define(statement)?;
+        // What is dropped under LOCK TABLES are tables of the session alone.
+        let keeps_locks = self.locks_tables() && matches!(statement, Statement::DropTable { .. });
+        if statement.commits_implicitly() && !keeps_locks {
             self.commit().await?;
         }
         self.dispatch(statement, parameters).await

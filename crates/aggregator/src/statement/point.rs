@@ -62,6 +62,9 @@ enum WantedRow {
 impl State {
     /// Runs a text the short way; `None` if it has to go the long one.
     pub(crate) async fn run_text_shortly(&mut self, text: &str) -> Option<Result<Answer>> {
+        if self.locks_tables() {
+            return None;
+        }
         self.see_catalog();
         self.now = self.statement_time();
         let ready = self.ready_text(text).await?;
@@ -74,6 +77,9 @@ impl State {
         prepared: &PreparedStatement,
         parameters: &[Value],
     ) -> Option<Result<Answer>> {
+        if self.locks_tables() {
+            return None;
+        }
         self.see_catalog();
         self.now = self.statement_time();
         let ready = self.ready_prepared(prepared, parameters).await?;

@@ -5,10 +5,11 @@
 
 use super::query::{CatalogTables, Parameters, modes_of};
 use super::{Answer, done};
-use crate::server::{ROOT, has_root};
+use crate::plans::NamedTable;
+use crate::server::has_root;
 use crate::session::{Identity, Level, Privileges, State};
 use crate::statement::grid::Grid;
-use catalog::{Catalog, Command, Outcome, Privilege, UserName, View, ViewAlgorithm, ViewSecurity};
+use catalog::{Catalog, Command, Outcome, Privilege, ROOT, UserName, View, ViewAlgorithm, ViewSecurity};
 use sql::query::{BindContext, Momentary, SessionView, VariableScope};
 use sql::statement::{CreateView, TableName};
 use sql::temporal::Zone;
@@ -32,11 +33,15 @@ impl State {
         if definer != own {
             self.privileges.require_globally(Privilege::Super, "SUPER or SET_USER_ID")?;
         }
-        let bound = self
+        let (bound, named) = self
             .bind_with(|tables| {
-                sql::query::bind_view(create, (&database, name), &self.bind_context(tables, &parameters))
+                tables.take_named();
+                let context = self.bind_context(tables, &parameters);
+                let bound = sql::query::bind_view(create, (&database, name), &context)?;
+                Ok((bound, tables.take_named()))
             })
             .await?;
+        self.refuse_temporary(&named)?;
         if definer_privileges(&definer, &self.catalog).is_none() {
             let error = no_such_definer(&definer);
             self.add_message(Level::Note, error.kind.errno(), error.message);
@@ -57,6 +62,15 @@ impl State {
         };
         self.change_catalog(Command::CreateView { database, view, or_replace: create.or_replace }).await?;
         Ok(done())
+    }
+
+    /// That the query of a view reads no table which only the session has. Error: 1352.
+    fn refuse_temporary(&self, named: &[NamedTable]) -> Result<()> {
+        let is_own =
+            |table: &&NamedTable| self.catalog.table_by_id(table.id).is_some_and(|kept| kept.is_temporary());
+        let Some(NamedTable { name, .. }) = named.iter().find(is_own) else { return Ok(()) };
+        let text = format!("View's SELECT refers to a temporary table '{name}'");
+        Err(SqlError::new(ErrorKind::ViewOfTemporaryTable, text))
     }
 
     pub(crate) async fn drop_views(&mut self, views: &[TableName], if_exists: bool) -> Result<Answer> {

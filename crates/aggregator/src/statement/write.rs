@@ -14,7 +14,9 @@ impl State {
     /// The table whose rows INSERT, REPLACE and LOAD DATA change.
     pub(super) fn changed_table(&self, name: &TableName) -> Result<Arc<TableDef>> {
         self.refuse_view(name)?;
-        self.table(name)
+        let def = self.table(name)?;
+        self.may_write(&def)?;
+        Ok(def)
     }
 
     /// That a statement which changes rows does not name a view.
