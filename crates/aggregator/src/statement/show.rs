@@ -358,7 +358,10 @@ impl State {
     /// Keeps the rows for which the condition holds. Its names are those of the grid's columns.
     fn filter_grid(&self, grid: &mut Grid, condition: &ast::Expr, parameters: Parameters<'_>) -> Result<()> {
         let mut kept = Vec::with_capacity(grid.rows().len());
-        for row in grid.rows() {
+        // Where there is no row, the condition is looked at all the same: it may name what is no column.
+        let nothing: [Vec<Cell>; 1] = [grid.columns().iter().map(|_| Cell::Null).collect()];
+        let rows = if grid.rows().is_empty() { &nothing[..] } else { grid.rows() };
+        for row in rows {
             let mut condition = condition.clone();
             let cell = |name: &str| {
                 let at = grid.columns().iter().position(|(column, _)| column.eq_ignore_ascii_case(name))?;

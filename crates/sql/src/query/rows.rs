@@ -517,7 +517,9 @@ impl Binder<'_> {
 }
 
 pub(super) fn limited(plan: LogicalPlan, skip: u64, fetch: Option<u64>) -> LogicalPlan {
-    let count = |rows: u64| Box::new(lit(i64::try_from(rows).unwrap_or(i64::MAX)));
+    // The two are added, and no table has more rows.
+    const MOST: u64 = i64::MAX as u64 / 2;
+    let count = |rows: u64| Box::new(lit(rows.min(MOST) as i64));
     LogicalPlan::Limit(Limit {
         skip: (skip > 0).then(|| count(skip)),
         fetch: fetch.map(count),
