@@ -195,6 +195,18 @@ def test_views_read_with_the_rights_of_their_definer(database, admin, ann):
     )
 
 
+def test_values_of_insert_need_select_where_they_read(database, admin, ann):
+    d = database
+    admin.execute(f"GRANT INSERT ON {d}.t TO ann")
+    ann.execute(f"INSERT INTO {d}.t VALUES (2, 1 + 1)")
+    for values in ("(3, id + 1)", "(3, t.v)", f"(3, (SELECT MAX(id) FROM {d}.t))"):
+        assert refused(ann, f"INSERT INTO {d}.t VALUES {values}")[0] == 1142
+    assert refused(ann, f"INSERT INTO {d}.t VALUES (3, (SELECT MAX(id) FROM {d}.u))")[0] == 1142
+    admin.execute(f"GRANT SELECT ON {d}.t TO ann")
+    ann.execute(f"INSERT INTO {d}.t VALUES (3, id)")
+    assert rows(admin, "SELECT * FROM t ORDER BY id") == ((1, 1), (2, 2), (3, 3))
+
+
 def test_roles(database, admin, ann, server):
     d = database
     admin.execute("CREATE ROLE reader, writer")

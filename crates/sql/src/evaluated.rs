@@ -41,7 +41,17 @@ pub fn queries_in(insert: &Insert) -> Vec<RowQueries> {
     queries
 }
 
-fn has_query(expr: &ast::Expr) -> bool {
+/// Whether some values are columns of the row by name.
+pub fn names_own_columns(insert: &Insert) -> bool {
+    let InsertSource::Values(rows) = &insert.source else { return false };
+    rows.iter().flatten().any(|value| match value {
+        InsertValue::Expr(expr) => names_columns(expr) && !has_query(expr),
+        InsertValue::Default => false,
+    })
+}
+
+/// Whether an expression has a subquery in it.
+pub fn has_query(expr: &ast::Expr) -> bool {
     struct Finder;
     impl Visitor for Finder {
         type Break = ();
@@ -67,7 +77,8 @@ pub fn evaluated_rows(
     let target = Target::of_values(insert, def.clone(), context)?;
     let mut builders: Vec<_> = (0..target.listed.len()).map(|at| target.builder(at, rows.len())).collect();
     for (number, row) in rows.iter().enumerate() {
-        let mut partial = match row.iter().any(has_names) {
+        let named = |(at, value)| has_names(value) && !queried.contains_key(&(number, at));
+        let mut partial = match row.iter().enumerate().any(named) {
             true => Some(PartialRow::new(def, context)?),
             false => None,
         };

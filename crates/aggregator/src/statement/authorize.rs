@@ -7,8 +7,8 @@ use catalog::{Database, Privilege};
 use datafusion::logical_expr::LogicalPlan;
 use sql::query::BoundChange;
 use sql::statement::{
-    Account, AlterAction, AlterTable, Explain, GrantLevel, Insert, InsertSource, InsertValue, Scope, SetItem,
-    Show, ShowWhat, Statement, TableName, UserOptions,
+    Account, AlterAction, AlterTable, Explain, GrantLevel, Insert, InsertValue, Scope, SetItem, Show,
+    ShowWhat, Statement, TableName, UserOptions,
 };
 use sqlparser::ast;
 use types::{ErrorKind, Result, SqlError, TableDef};
@@ -223,10 +223,8 @@ impl State {
         if !insert.on_duplicate.is_empty() {
             self.may(Privilege::Update, "UPDATE", &insert.table)?;
         }
-        match &insert.source {
-            // The tables of a query are checked where they are bound.
-            InsertSource::Values(_) | InsertSource::Query(_) => Ok(()),
-        }
+        // The tables of a query are checked where they are bound.
+        if sql::evaluated::names_own_columns(insert) { self.may_read_some(&insert.table) } else { Ok(()) }
     }
 
     fn may_show(&self, show: &Show) -> Result<()> {

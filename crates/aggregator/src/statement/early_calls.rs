@@ -95,7 +95,7 @@ impl State {
             self.add_message(Level::Warning, ErrorKind::WrongValueForFunction.errno(), text);
             return Ok(None);
         };
-        if has_early_calls(expr) || super::into_variables::has_query(expr) {
+        if has_early_calls(expr) || sql::evaluated::has_query(expr) {
             while left > 0 {
                 self.check_cancelled()?;
                 self.argument(expr, parameters).await?;

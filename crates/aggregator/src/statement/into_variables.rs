@@ -7,8 +7,8 @@ use arrow::array::ArrayRef;
 use futures::StreamExt;
 use mysql_protocol::{OkInfo, Response};
 use sql::convert::value_at;
-use sqlparser::ast::{self, Visit, Visitor};
-use std::ops::ControlFlow;
+use sql::evaluated::has_query;
+use sqlparser::ast;
 use types::{ErrorKind, Result, SqlError, SqlType, Value};
 
 impl State {
@@ -113,16 +113,4 @@ fn variable_value(array: &ArrayRef, ty: SqlType) -> Result<Value> {
 
 fn more_than_one_row() -> SqlError {
     SqlError::new(ErrorKind::TooManyRows, "Result consisted of more than one row")
-}
-
-pub(super) fn has_query(expr: &ast::Expr) -> bool {
-    struct Finder;
-    impl Visitor for Finder {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
-    expr.visit(&mut Finder).is_break()
 }

@@ -3,22 +3,15 @@
 use super::query::Parameters;
 use super::running::partitions_read;
 use crate::session::State;
-use arrow::array::RecordBatch;
-use exec::DistributedPlan;
+use arrow::array::ArrayRef;
 use sql::convert::{Context, convert_column, hear_all, value_at};
-use sql::evaluated::{Queried, queries_in};
+use sql::evaluated::{Queried, RowQueries, queries_in};
+use sql::query::BoundQuery;
 use sql::rows::Target;
 use sql::statement::Insert;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use types::{ColumnDef, Result, SqlError, SqlType, TableDef, Timestamp};
-
-/// A query of one row, which has some of the values of a row of VALUES.
-struct Planned {
-    row: usize,
-    places: Vec<usize>,
-    types: Vec<SqlType>,
-    plan: Arc<DistributedPlan>,
-}
+use types::{ColumnDef, PartitionId, Result, SqlError, SqlType, TableDef, Timestamp, Value};
 
 impl State {
     /// The values of expressions with subqueries.
@@ -37,50 +30,62 @@ impl State {
         // What it warns of comes when the rows are made.
         let (target, _) = hear_all(|| Target::of_values(insert, def.clone(), &context));
         let target = target?;
-        let mut planned = Vec::with_capacity(queries.len());
-        let mut partitions = Vec::new();
-        for query in queries {
-            let bind = |tables: &_| {
-                let context = self.bind_context(tables, &parameters);
-                sql::query::bind_written_expressions(&query.exprs, &context, insert.ignore)
-            };
-            let bound = self.bind_with(bind).await?;
-            self.judge(insert.ignore, bound.warnings.into())?;
-            partitions.extend(partitions_read(&bound.plan)?);
-            let types = bound.columns.iter().map(|column| column.ty).collect();
-            let plan = self.plan(bound.plan).await?;
-            planned.push(Planned { row: query.row, places: query.places, types, plan });
+        // There may be very many, so each is bound again when it is its turn, and no plan is kept.
+        let mut partitions = BTreeSet::new();
+        for query in &queries {
+            self.check_cancelled()?;
+            partitions.extend(partitions_read(&self.bind_values(query, insert, parameters).await?.plan)?);
         }
-        partitions.sort_unstable();
-        partitions.dedup();
+        let partitions: Vec<PartitionId> = partitions.into_iter().collect();
         let ts = self.read_timestamp(&partitions).await?;
         let _held = (ts > Timestamp::ZERO).then(|| self.aggregator.open.hold(ts));
-        for query in planned {
-            let _admitted = self.admit_plan(&query.plan).await?;
-            let (batches, heard) = self.collect(&query.plan, ts).await?;
+        for query in &queries {
+            self.check_cancelled()?;
+            let bound = self.bind_values(query, insert, parameters).await?;
+            self.judge(insert.ignore, bound.warnings.into())?;
+            let plan = self.plan(bound.plan).await?;
+            let _admitted = self.admit_plan(&plan).await?;
+            let (batches, heard) = self.collect(&plan, ts).await?;
             self.judge(insert.ignore, heard)?;
             let batch = batches.iter().find(|batch| batch.num_rows() == 1);
             let batch = batch.ok_or_else(|| SqlError::internal("expressions without values"))?;
-            self.judging(insert.ignore, |_| keep(&mut queried, &query, batch, &target, &context))?;
+            let columns = bound.columns.iter().zip(batch.columns());
+            self.judging(insert.ignore, |_| {
+                for (place, (column, array)) in query.places.iter().zip(columns) {
+                    let value = brought(array, column.ty, target.column(*place), &context, query.row)?;
+                    queried.insert((query.row, *place), value);
+                }
+                Ok(())
+            })?;
         }
         Ok(queried)
     }
+
+    /// The values of a row as a query of one row.
+    async fn bind_values(
+        &mut self,
+        query: &RowQueries,
+        insert: &Insert,
+        parameters: Parameters<'_>,
+    ) -> Result<BoundQuery> {
+        let bind = |tables: &_| {
+            let context = self.bind_context(tables, &parameters);
+            sql::query::bind_written_expressions(&query.exprs, &context, insert.ignore)
+        };
+        self.bind_with(bind).await
+    }
 }
 
-/// Brings the values of a row to their columns.
-fn keep(
-    queried: &mut Queried,
-    query: &Planned,
-    batch: &RecordBatch,
-    target: &Target,
+/// The value of the array, brought to its column. `row` counts from 0.
+fn brought(
+    array: &ArrayRef,
+    ty: SqlType,
+    column: &ColumnDef,
     context: &Context,
-) -> Result<()> {
-    for ((place, ty), array) in query.places.iter().zip(&query.types).zip(batch.columns()) {
-        // What becomes of NULL is said where the row is made.
-        let column = ColumnDef { nullable: true, ..target.column(*place).clone() };
-        let array =
-            convert_column(array, &ty.field(&column.name, true), &column, context, query.row as u64 + 1)?;
-        queried.insert((query.row, *place), value_at(&array, column.ty, 0));
-    }
-    Ok(())
+    row: usize,
+) -> Result<Value> {
+    // What becomes of NULL is said where the row is made.
+    let column = ColumnDef { nullable: true, ..column.clone() };
+    let array = convert_column(array, &ty.field(&column.name, true), &column, context, row as u64 + 1)?;
+    Ok(value_at(&array, column.ty, 0))
 }
