@@ -9,7 +9,7 @@ use crate::session::Savepoints;
 use catalog::Catalog;
 use columnstore::WriteContext;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use types::{PartitionId, StatementNo, TableDef, TableId, TxnId};
 
@@ -39,6 +39,7 @@ pub struct Transaction {
     /// The number that the current statement began with; it has more if it is written in parts.
     begun: StatementNo,
     touched: BTreeMap<PartitionId, Touched>,
+    alive: Arc<()>,
     /// Tables that it loaded in bulk, which are other tables once it commits.
     pub loaded: BTreeSet<TableId>,
     /// Keeps the transaction among those that leaves are told are open.
@@ -69,6 +70,7 @@ impl Transaction {
             statement: StatementNo(0),
             begun: StatementNo(0),
             touched: BTreeMap::new(),
+            alive: Arc::default(),
             loaded: BTreeSet::new(),
             _open: open,
         }
@@ -166,12 +168,23 @@ impl Transaction {
     /// What a read names: each partition at which it wrote or locked, with the last statement that did. Of a reader
     /// that is part of a statement that writes (`writing`), a statement before that one.
     pub fn written(&self, writing: bool) -> Vec<(PartitionId, StatementNo)> {
-        let before = |touched: &Touched| match writing && touched.last >= self.begun {
-            true => touched.outside,
-            false => touched.last,
-        };
-        let all = self.touched.iter().map(|(p, touched)| (*p, before(touched)));
+        let all = self.touched.iter().map(|(p, touched)| (*p, self.last_written(touched, writing)));
         all.filter(|(_, last)| *last > StatementNo(0)).collect()
+    }
+
+    /// The same of one partition; 0 if it wrote nothing there.
+    pub fn written_at(&self, partition: PartitionId, writing: bool) -> StatementNo {
+        let touched = self.touched.get(&partition);
+        touched.map_or(StatementNo(0), |touched| self.last_written(touched, writing))
+    }
+
+    fn last_written(&self, touched: &Touched, writing: bool) -> StatementNo {
+        if writing && touched.last >= self.begun { touched.outside } else { touched.last }
+    }
+
+    /// Gone when the transaction is.
+    pub fn alive(&self) -> Weak<()> {
+        Arc::downgrade(&self.alive)
     }
 
     /// What a commit names: each partition with its last statement.
@@ -223,6 +236,8 @@ mod tests {
         // The running statement may have lost nothing yet but what those before it wrote.
         assert_eq!(txn.written(true), vec![(p, StatementNo(1))]);
         assert_eq!(txn.written(false), txn.parts());
+        let at = |partition| [true, false].map(|writing| txn.written_at(partition, writing));
+        assert_eq!((at(p), at(q)), ([StatementNo(1); 2], [StatementNo(0), StatementNo(2)]));
         txn.forget_statement();
         assert_eq!((txn.parts(), txn.left_alone()), (vec![(p, StatementNo(1))], vec![q]));
     }

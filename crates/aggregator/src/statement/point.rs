@@ -22,7 +22,7 @@ use crate::transaction::Isolation;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt64Type;
 use catalog::Privilege;
-use columnstore::{KeyRead, KeyRow, ReadAt, written_at};
+use columnstore::{KeyRead, KeyRow, ReadAt};
 use exec::RowChange;
 use futures::StreamExt;
 use mysql_protocol::{Response, ResultSet};
@@ -407,8 +407,8 @@ impl State {
         });
         let columns = columns.iter().map(|place| def.columns[*place].id).collect();
         let target = self.target(def, partition);
-        let written = self.transaction.as_ref().map_or(Vec::new(), |txn| txn.written(writing));
-        let written = written_at(&written, partition);
+        let transaction = self.transaction.as_ref();
+        let written = transaction.map_or(StatementNo(0), |txn| txn.written_at(partition, writing));
         let read = KeyRead { key, columns, row_ref, at, txn, written };
         let found = match self.leaf_of(partition)?.get(target, read).await {
             Ok(found) => found,

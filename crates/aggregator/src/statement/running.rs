@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use planner::Planner;
 use sqlparser::ast;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use types::{ErrorKind, NodeId, PartitionId, Result, SqlError, StatementNo, Timestamp, TxnId};
 
@@ -101,7 +101,8 @@ impl State {
         let memory = memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         // A query that failed does not end the statement, which may begin again.
         let context = QueryContext { snapshots, cancel: self.cancel.child(), memory };
-        let loss = own.filter(|_| !written.is_empty()).map(|(txn, _)| (txn, self.lost.clone()));
+        let own_writes = self.transaction.as_ref().filter(|_| !written.is_empty());
+        let loss = own_writes.map(|txn| Loss { txn: txn.id, alive: txn.alive(), lost: self.lost.clone() });
         let read = Read { catalog, view, written, deadline: self.deadline, measure };
         let stream = self.aggregator.stages.run(plan, context, read)?;
         Ok(HeldStream { stream, loss, _hold: hold })
@@ -161,8 +162,7 @@ pub(super) fn leaves_among(places: &HashMap<PartitionId, NodeId>) -> usize {
 /// A running query together with the hold on its snapshot.
 pub(crate) struct HeldStream {
     stream: ResultStream,
-    /// The transaction that has written what is read, and where to say that it was lost.
-    loss: Option<(TxnId, Arc<Mutex<Option<TxnId>>>)>,
+    loss: Option<Loss>,
     _hold: Option<HeldSnapshot>,
 }
 
@@ -181,13 +181,32 @@ impl futures::Stream for HeldStream {
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Self::Item>> {
         let next = self.stream.poll_next_unpin(cx);
-        if let Poll::Ready(Some(Err(error))) = &next
-            && error.kind == ErrorKind::Deadlock
-            && let Some((txn, lost)) = &self.loss
-        {
-            *lost.lock() = Some(*txn);
+        match (next, &self.loss) {
+            (Poll::Ready(Some(Err(error))), Some(loss)) if error.kind == ErrorKind::Deadlock => {
+                Poll::Ready(Some(Err(loss.told(error))))
+            }
+            (next, _) => next,
         }
-        next
+    }
+}
+
+/// The transaction that has written some of what is read, and where to say that it was lost.
+struct Loss {
+    txn: TxnId,
+    /// See [`Transaction::alive`](crate::transaction::Transaction::alive).
+    alive: Weak<()>,
+    lost: Arc<Mutex<Option<TxnId>>>,
+}
+
+impl Loss {
+    /// What to say where a leaf does not know the transaction: a cursor may be read on when it has ended.
+    fn told(&self, error: SqlError) -> SqlError {
+        if self.alive.strong_count() == 0 {
+            let text = "The transaction that the cursor reads in has ended; fetch its rows before COMMIT or ROLLBACK";
+            return SqlError::new(ErrorKind::NoOpenCursor, text);
+        }
+        *self.lost.lock() = Some(self.txn);
+        error
     }
 }
 
