@@ -154,17 +154,31 @@ pub(crate) fn join_rows(left: &Relation, right: &Relation, on: &[(&Expr, &Expr)]
     match on {
         [] => cross,
         [(l, r)] => cross / left.distinct(l).max(right.distinct(r)).max(1.0),
-        // Several keys together have at most as many values as rows. The side with fewer of them is
-        // the one that knows which combinations exist (a foreign key refers to it).
         _ => {
-            let together = |relation: &Relation, keys: &mut dyn Iterator<Item = &Expr>| {
-                keys.map(|key| relation.distinct(key)).product::<f64>().min(relation.rows)
+            let values = |relation: &Relation, keys: &mut dyn Iterator<Item = &Expr>| {
+                keys.map(|key| relation.distinct(key)).collect::<Vec<_>>()
             };
-            let l = together(left, &mut on.iter().map(|(l, _)| *l));
-            let r = together(right, &mut on.iter().map(|(_, r)| *r));
-            cross / l.min(r).max(1.0)
+            let l = values(left, &mut on.iter().map(|(l, _)| *l));
+            let r = values(right, &mut on.iter().map(|(_, r)| *r));
+            cross / combinations((&l, left.rows), (&r, right.rows))
         }
     }
+}
+
+/// How many combinations of values several keys of a join have that might meet. Of each side: how many different
+/// values each key has, and the number of rows.
+///
+/// Together keys have at most as many values as rows. The side with fewer of them is the one that knows which
+/// combinations exist (a foreign key refers to it). Of a side that has only some of the values of a key, because
+/// something else has filtered it, as many more combinations are gone: without that, a filtered side that is
+/// referred to would seem to have a partner for every row of the other.
+pub(crate) fn combinations(left: (&[f64], f64), right: (&[f64], f64)) -> f64 {
+    let of = |(own, rows): (&[f64], f64), other: &[f64]| {
+        let together = own.iter().product::<f64>().min(rows);
+        let gone = own.iter().zip(other).map(|(own, other)| other / own.max(1.0)).fold(1.0, f64::max);
+        together * gone
+    };
+    of(left, right.0).min(of(right, left.0)).max(1.0)
 }
 
 /// The relation of a join, whose rows are known.
@@ -372,5 +386,20 @@ fn constants(filter: &Expr) -> Option<(&str, f64)> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filtered_side_that_is_referred_to_has_no_partner_for_every_row() {
+        let (referring, rows) = ([200e3, 10e3], 6e6);
+        assert_eq!(combinations((&referring, rows), (&[200e3, 10e3], 800e3)), 800e3);
+        // A tenth of it is left: so is a tenth of the join.
+        assert_eq!(combinations((&referring, rows), (&[20e3, 10e3], 80e3)), 800e3);
+        // Whichever side was filtered, and in whichever order they stand.
+        assert_eq!(combinations((&[200e3, 10e3], 800e3), (&[20e3, 10e3], 600e3)), 800e3);
     }
 }
