@@ -67,6 +67,11 @@ pub fn stages(stages: &StageNode) -> Vec<Metric> {
     vec![
         gauge("pando_queries_running", "Queries that run here, or have stages here.", stages.queries()),
         gauge("pando_query_memory_bytes", "Memory that queries hold.", stages.query_memory()),
+        gauge(
+            "pando_stage_cache_bytes",
+            "Memory of stages that are kept for when they come again, about.",
+            stages.kept_stages(),
+        ),
         counter(
             "pando_exchange_spilled_bytes",
             "Bytes of rows that waited in files between stages.",

@@ -24,14 +24,13 @@
 //!
 //! What is kept counts against the memory of the process. Those go first that were not used for the longest time.
 
-use env::{MemoryBudget, Reservation};
+use env::{MemoryBudget, Recent, Seen};
 use mysql_protocol::ColumnMeta;
 use parking_lot::Mutex;
 use planner::Prepared;
 use sql::convert::Warning;
 use sql::query::Open;
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -107,10 +106,9 @@ pub(crate) struct Form {
 }
 
 pub(crate) struct Plans {
-    kept: Mutex<Recent<KeptPlan>>,
+    kept: Mutex<Recent<String, KeptPlan>>,
     forms: Mutex<HashMap<String, Form>>,
-    /// Hashes of the keys that came once.
-    seen: Mutex<HashSet<u64>>,
+    seen: Mutex<Seen>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -121,7 +119,7 @@ impl Plans {
         Plans {
             kept: Mutex::new(Recent::new(most, memory.reservation())),
             forms: Mutex::default(),
-            seen: Mutex::default(),
+            seen: Mutex::new(Seen::new(MOST_SEEN)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -144,13 +142,7 @@ impl Plans {
 
     /// Whether the text has come before.
     pub(crate) fn comes_again(&self, key: &str) -> bool {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let mut seen = self.seen.lock();
-        if seen.len() >= MOST_SEEN {
-            seen.clear();
-        }
-        !seen.insert(hasher.finish())
+        self.seen.lock().comes_again(key)
     }
 
     pub(crate) fn form(&self, key: &str) -> Option<Form> {
@@ -205,109 +197,14 @@ pub(crate) fn has_moved(before: u64, now: u64) -> bool {
     more - less > FEW && more > less.saturating_add(less / 2)
 }
 
-/// Things by text up to a number of bytes, which are counted to a memory budget.
-struct Recent<T> {
-    most: usize,
-    held: Reservation,
-    /// Rises with each use.
-    now: u64,
-    by_text: HashMap<String, Kept<T>>,
-}
-
-struct Kept<T> {
-    value: Arc<T>,
-    bytes: usize,
-    used: u64,
-}
-
-impl<T> Recent<T> {
-    /// `held`: a reservation of nothing.
-    fn new(most: usize, held: Reservation) -> Recent<T> {
-        Recent { most, held, now: 0, by_text: HashMap::new() }
-    }
-
-    fn bytes(&self) -> usize {
-        self.held.bytes()
-    }
-
-    fn get(&mut self, text: &str) -> Option<Arc<T>> {
-        self.now += 1;
-        let kept = self.by_text.get_mut(text)?;
-        kept.used = self.now;
-        Some(kept.value.clone())
-    }
-
-    /// Keeps it in the place of what was there, if there is room: where the process has none, this gives way.
-    fn put(&mut self, text: String, value: Arc<T>, bytes: usize) {
-        self.take_out(&text);
-        if bytes > self.most {
-            return;
-        }
-        while self.held.bytes() + bytes > self.most || self.held.try_grow(bytes).is_err() {
-            let oldest = self.by_text.iter().min_by_key(|(_, kept)| kept.used);
-            let Some(text) = oldest.map(|(text, _)| text.clone()) else { return };
-            self.take_out(&text);
-        }
-        self.now += 1;
-        self.by_text.insert(text, Kept { value, bytes, used: self.now });
-    }
-
-    fn remove(&mut self, text: &str, value: &Arc<T>) {
-        if self.by_text.get(text).is_some_and(|kept| Arc::ptr_eq(&kept.value, value)) {
-            self.take_out(text);
-        }
-    }
-
-    fn take_out(&mut self, text: &str) {
-        if let Some(gone) = self.by_text.remove(text) {
-            self.held.shrink(gone.bytes);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_worth_keeping_when_it_comes_again() {
-        let plans = Plans::new(&MemoryBudget::new(1 << 20));
-        assert!(!plans.comes_again("a") && !plans.comes_again("b"));
-        assert!(plans.comes_again("a") && plans.comes_again("a"));
-    }
 
     #[test]
     fn a_table_has_moved_when_it_is_half_as_large_again() {
         assert!(!has_moved(0, 1000), "few rows are few rows");
         assert!(has_moved(0, 2000) && has_moved(2000, 0));
         assert!(!has_moved(10_000, 14_000) && has_moved(10_000, 16_000) && has_moved(16_000, 10_000));
-    }
-
-    #[test]
-    fn what_was_not_used_for_longest_makes_room() {
-        let budget = MemoryBudget::new(100);
-        let mut recent = Recent::new(80, budget.reservation());
-        let put = |recent: &mut Recent<u32>, n: u32, bytes| recent.put(format!("k{n}"), Arc::new(n), bytes);
-        put(&mut recent, 1, 30);
-        put(&mut recent, 2, 30);
-        assert_eq!(recent.get("k1").as_deref(), Some(&1));
-        put(&mut recent, 3, 30);
-        assert_eq!((recent.get("k2"), recent.get("k1").as_deref()), (None, Some(&1)));
-        assert_eq!((budget.used(), recent.bytes()), (60, 60));
-        put(&mut recent, 4, 90);
-        assert_eq!((recent.get("k4"), budget.used()), (None, 60), "larger than all that is kept");
-        put(&mut recent, 1, 40);
-        assert_eq!(budget.used(), 70, "in the place of what was there");
-        // The process needs its memory for something else.
-        let other = budget.try_reserve(30).unwrap();
-        put(&mut recent, 5, 35);
-        assert_eq!((recent.get("k3"), recent.get("k1"), budget.used()), (None, None, 65));
-        drop(other);
-        let old = Arc::new(5);
-        recent.remove("k5", &old);
-        assert_eq!(budget.used(), 35, "another one of that name");
-        let kept = recent.get("k5").unwrap();
-        recent.remove("k5", &kept);
-        assert_eq!(budget.used(), 0);
     }
 }

@@ -147,6 +147,11 @@ impl Executor {
         QueryPool::new(&self.options.memory, limit, self.memory.clone())
     }
 
+    /// What everything in the process counts its memory to.
+    pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.options.memory
+    }
+
     /// What a query's operators find their memory and files in.
     pub(crate) fn environment(&self, pool: &Arc<QueryPool>) -> DataFusionResult<Arc<RuntimeEnv>> {
         RuntimeEnvBuilder::from_runtime_env(&self.env).with_memory_pool(pool.clone()).build_arc()

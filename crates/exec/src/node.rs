@@ -1,7 +1,7 @@
 //! One node of a cluster, as far as it runs queries: the parts of queries that other nodes have sent,
 //! and the queries that were asked here.
 
-use crate::codec;
+use crate::decoded::DecodedStages;
 use crate::error::{from_sql_error, to_sql_error};
 use crate::exchange::{Channels, ExchangeId, ExchangeReceiver, Pulled};
 use crate::executor::{Executor, QueryContext, ResultStream, task_context};
@@ -70,6 +70,7 @@ pub struct StageNode {
     /// A part of a query has come.
     arrived: Notify,
     next_query: AtomicU64,
+    decoded: DecodedStages,
     /// The bytes of keys that came before their query.
     early: AtomicUsize,
     /// Held by each query that runs here without a part of its own, since no other node has any.
@@ -143,8 +144,10 @@ impl StageNode {
     ) -> Arc<StageNode> {
         // Numbers start at the time in nanoseconds, so that a restarted node never gives one again.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let decoded = DecodedStages::new(executor.budget());
         Arc::new_cyclic(|me| StageNode {
             id,
+            decoded,
             executor,
             nodes,
             tables,
@@ -173,6 +176,11 @@ impl StageNode {
     /// What these hold together, in bytes, for a metrics page.
     pub fn query_memory(&self) -> usize {
         self.executor.memory()
+    }
+
+    /// What stages hold that are kept for when they come again, in bytes, for a metrics page.
+    pub fn kept_stages(&self) -> usize {
+        self.decoded.bytes()
     }
 
     /// The bytes that their exchanges have written to files so far, for a metrics page.
@@ -381,7 +389,7 @@ impl StageNode {
         let reading = task_context(options.clone(), None, env.clone());
         let mut stages = Vec::new();
         for slice in &request.stages {
-            let (plan, output) = codec::decode(&slice.plan, &reading)?;
+            let (plan, output) = self.decoded.stage(&slice.plan, &request.options, &reading)?;
             let tasks = slice.tasks.iter().map(|task| *task as usize).collect();
             let streams = slice.streams as usize;
             stages.push(LocalStage { exchange: slice.exchange, plan, output, tasks, streams });

@@ -37,10 +37,12 @@ pub fn fresh(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         .transform_up(|node| {
             // A sort that is reset gets a filter for the rows that it keeps, even if it keeps all.
             if let Some(keys) = node.downcast_ref::<BuildKeysExec>() {
-                return Ok(match keys.shared_as() {
-                    Some(_) => Transformed::no(node),
-                    None => Transformed::yes(keys.input().clone()),
-                });
+                return Ok(Transformed::yes(match keys.shared_as() {
+                    Some(number) => {
+                        Arc::new(BuildKeysExec::shared(keys.input().clone(), keys.columns().to_vec(), number))
+                    }
+                    None => keys.input().clone(),
+                }));
             }
             // One of MIN and MAX would go on with the bounds that another run has found.
             if let Some(aggregate) = node.downcast_ref::<AggregateExec>()

@@ -245,7 +245,7 @@ impl TestNode {
                 entries.map(|path| inside(&path)).sum::<usize>()
             })
             .unwrap_or(0);
-        let (parts, bytes) = (self.node.queries(), self.memory.used());
+        let (parts, bytes) = (self.node.queries(), self.memory.used() - self.node.kept_stages());
         let state = format!("{}: {parts} queries, {bytes} bytes, {files} files", self.node.id());
         if parts == 0 && bytes == 0 && files == 0 { Ok(()) } else { Err(state) }
     }
@@ -288,8 +288,13 @@ pub fn round_trip(plan: &DistributedPlan) -> datafusion::common::Result<Vec<(Str
     for stage in plan.stages().iter().rev() {
         let output = stage.output.clone().unwrap_or(ExchangeKind::Gather);
         let sent = codec::plain(&stage.plan)?;
-        let (back, back_output) =
-            codec::decode(&codec::encode(&sent.data, &output, sent.transformed)?, &context)?;
+        let decoded = codec::decode(&codec::encode(&sent.data, &output, sent.transformed)?, &context)?;
+        let copy = decoded.copy()?;
+        let (back, back_output) = decoded.into_ready(plan.options())?;
+        let (copy, copy_output) = copy.into_ready(plan.options())?;
+        if text(&copy, &copy_output) != text(&back, &back_output) {
+            return datafusion::common::internal_err!("a stage runs again as\n{}", text(&copy, &copy_output));
+        }
         let before = connect(whole(&sent.data)?, plan.options())?;
         let before = crate::interruptible(crate::fuse_aggregates(before)?)?;
         let before = text(&before, &output).replace("scalar_subquery(NULL)", "NULL");

@@ -28,7 +28,6 @@ mod outer_joins;
 mod physical;
 mod placement;
 mod refused;
-mod repeat;
 mod rules;
 mod settings;
 mod short_circuit;

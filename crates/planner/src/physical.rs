@@ -4,7 +4,6 @@ use crate::check::check_distribution;
 use crate::distribute::Distribute;
 use crate::json_tables::JsonTables;
 use crate::outer_joins::hide_constants;
-use crate::repeat;
 use crate::settings::Settings;
 use crate::short_circuit::short_circuit;
 use crate::sorted::sorted_as_required;
@@ -28,7 +27,7 @@ use datafusion::physical_optimizer::update_aggr_exprs::OptimizeAggregateOrder;
 use datafusion::physical_optimizer::{ConfigOnlyContext, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use exec::{Cancel, DistributedPlan, fuse_aggregates, interruptible, to_sql_error};
+use exec::{Cancel, DistributedPlan, fuse_aggregates, interruptible, repeat, to_sql_error};
 use std::sync::Arc;
 use types::SqlError;
 

@@ -31,6 +31,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_datafusion_err, internal_err, not_impl_err};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{AggregateUDF, ColumnarValue, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::PhysicalExpr;
@@ -78,17 +79,41 @@ pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>, output: &ExchangeKind, fused
     Ok(message.encode_to_vec())
 }
 
-/// The stage, tied and ready to run. Functions and operators take their options from `context`.
-pub(crate) fn decode(bytes: &[u8], context: &TaskContext) -> Result<(Arc<dyn ExecutionPlan>, ExchangeKind)> {
+/// A stage as it came. Its plan is not tied together by runtime filters, and has not run.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    output: ExchangeKind,
+    fused: bool,
+}
+
+impl Decoded {
+    /// The stage, tied and ready to run, of a plan that nothing else runs.
+    pub(crate) fn into_ready(
+        self,
+        options: &ConfigOptions,
+    ) -> Result<(Arc<dyn ExecutionPlan>, ExchangeKind)> {
+        let plan = runtime_filters::connect(self.plan, options)?;
+        let plan = if self.fused { fuse_aggregates(plan)? } else { plan };
+        Ok((interruptible(plan)?, self.output))
+    }
+
+    /// The same, leaving this as it is, for another run.
+    pub(crate) fn copy(&self) -> Result<Decoded> {
+        let plan = runtime_filters::fresh(self.plan.clone())?;
+        Ok(Decoded { plan, output: self.output.clone(), fused: self.fused })
+    }
+}
+
+/// Reads a stage. Functions and operators take their options from `context`.
+pub(crate) fn decode(bytes: &[u8], context: &TaskContext) -> Result<Decoded> {
     let message = message::Stage::decode(bytes).map_err(damaged)?;
     let (Some(plan), Some(output)) = (message.plan, message.output) else {
         return internal_err!("a stage came without its plan");
     };
     let plan = Incoming.proto_to_execution_plan(&plan, &PhysicalPlanDecodeContext::new(context, &Codec))?;
     let output = operators::decode_kind(&output, &plan.schema(), context, &Incoming)?;
-    let plan = runtime_filters::connect(plan, context.session_config().options())?;
-    let plan = if message.fused { fuse_aggregates(plan)? } else { plan };
-    Ok((interruptible(plan)?, output))
+    Ok(Decoded { plan, output, fused: message.fused })
 }
 
 /// The plan without the operators that aggregations and scans were fused to.

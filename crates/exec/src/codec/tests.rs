@@ -14,7 +14,8 @@ fn empty() -> Arc<dyn ExecutionPlan> {
 }
 
 fn back(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    Ok(decode(&encode(plan, &ExchangeKind::Gather, false)?, &TaskContext::default())?.0)
+    let decoded = decode(&encode(plan, &ExchangeKind::Gather, false)?, &TaskContext::default())?;
+    Ok(decoded.into_ready(&ConfigOptions::default())?.0)
 }
 
 #[test]

@@ -114,6 +114,18 @@ impl ExecutionPlan for ReceiveExec {
         if children.is_empty() { Ok(self) } else { internal_err!("ReceiveExec has no children") }
     }
 
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(ReceiveExec {
+            exchange: self.exchange,
+            kind: self.kind.clone(),
+            properties: self.properties.clone(),
+            statistics: self.statistics.clone(),
+            filters: self.filters.clone(),
+            streams: self.streams.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }))
+    }
+
     fn apply_expressions(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
