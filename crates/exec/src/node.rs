@@ -405,6 +405,7 @@ impl StageNode {
             self.nodes.clone(),
             MemoryConsumer::new("SharedKeys").register(&env.memory_pool),
         );
+        transport.ask_first(&stages)?;
         let state = QueryState::new(snapshots, transport, cancel.clone(), runtime, stages);
         let state = Arc::new(state.reporting().with_sharing(sharing));
         let context = task_context(options, Some(&state), env);

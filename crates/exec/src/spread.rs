@@ -43,6 +43,8 @@ pub struct Spread {
     consumers: Vec<usize>,
     /// The group that stage `i` starts with; `None`: the asking node runs it itself.
     groups: Vec<Option<usize>>,
+    /// The exchanges that are read as soon as their group starts.
+    first: BTreeSet<ExchangeId>,
     /// The joins whose keys scans of other stages look for.
     pairs: Pairs,
 }
@@ -51,6 +53,8 @@ pub struct Spread {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub exchange: ExchangeId,
+    /// Whether its stage begins with it, and that stage is begun with.
+    pub first: bool,
     /// Stream `i` comes from `nodes[i]` alone; else each stream comes from all of `nodes`.
     pub apart: bool,
     pub nodes: Vec<NodeId>,
@@ -119,7 +123,9 @@ impl Spread {
             return internal_err!("{} of {} stages lead to the result", order.len(), stages.len());
         }
         let pairs = Pairs::find(&stages, &groups)?;
-        Ok(Spread { here, stages, nodes, consumers, groups, pairs })
+        let heads = (0..stages.len()).filter(|stage| groups[*stage] == Some(*stage));
+        let first = heads.flat_map(|head| begun_with(&stages, head)).collect();
+        Ok(Spread { here, stages, nodes, consumers, groups, first, pairs })
     }
 
     /// Whether one process runs it all.
@@ -165,7 +171,7 @@ impl Spread {
             let producer = exchange.0 as usize;
             let apart = self.stages[producer].output.as_ref().is_some_and(ExchangeKind::apart);
             let nodes = if apart { self.nodes[producer].clone() } else { self.nodes(producer) };
-            Source { exchange, apart, nodes }
+            Source { exchange, first: self.first.contains(&exchange), apart, nodes }
         };
         Ok(self.stages[stage].receives()?.into_iter().map(source).collect())
     }
@@ -188,6 +194,22 @@ impl Spread {
     pub(crate) fn here(&self) -> NodeId {
         self.here
     }
+}
+
+/// The exchanges that are read one after the other before the first row of a stage is there: what its plan begins
+/// with, what that one's stage begins with, and so on. An operator begins with its first input: a join with its build
+/// side, and not with the other before that is complete.
+fn begun_with(stages: &[Stage], head: usize) -> impl Iterator<Item = ExchangeId> {
+    let begins_with = |stage: usize| {
+        let mut node = &stages.get(stage)?.plan;
+        loop {
+            if let Some(receive) = node.downcast_ref::<ReceiveExec>() {
+                return Some(receive.exchange());
+            }
+            node = node.children().into_iter().next()?;
+        }
+    };
+    std::iter::successors(begins_with(head), move |exchange| begins_with(exchange.0 as usize))
 }
 
 /// Adds a stage whose rows are gathered; gives what reads them.

@@ -2,13 +2,16 @@
 //! [`Channels`]; a consumer here reads its stream from them and pulls the rest from the other nodes.
 //!
 //! Consumers of an exchange ask a node for their streams together, when the first of them reads: a message
-//! between processes costs as much as many rows.
+//! between processes costs as much as many rows. What all of them begin with is asked for as the part of the query
+//! begins, for all exchanges at once: that saves messages, and the time that each would wait for the one before.
 
-use super::{Channels, ExchangeId, ExchangeReceiver, ExchangeSender, Transport};
+use super::{Channels, ExchangeId, ExchangeReceiver, ExchangeSender, ReceiveExec, Transport};
 use crate::error::from_sql_error;
+use crate::query::LocalStage;
 use crate::spread::Source;
 use crate::stages::{PULL_WINDOW, Pull, QueryId, StageNodes, StageService};
 use arrow::array::RecordBatch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::stream::{self, Stream, StreamExt};
@@ -59,6 +62,36 @@ impl Transport for Pulled {
 }
 
 impl Pulled {
+    /// Asks for what these stages begin with. Whoever reads it later finds it asked for.
+    pub(crate) fn ask_first(&self, stages: &[LocalStage]) -> Result<()> {
+        for stage in stages {
+            stage.plan.apply(|node| {
+                if let Some(receive) = node.downcast_ref::<ReceiveExec>()
+                    && let Some(source) = self.sources.get(&receive.exchange()).filter(|source| source.first)
+                {
+                    self.ask(source, receive.streams())?;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, source: &Source, streams: &[usize]) -> Result<()> {
+        let mut wanted: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+        for stream in streams {
+            for node in source.of_stream(*stream) {
+                wanted.entry(*node).or_default().push(*stream);
+            }
+        }
+        for (node, streams) in wanted {
+            if node != self.here || !self.local.feeds(source.exchange) {
+                self.pulls(source.exchange, node)?.ask_for(&streams, &self.memory);
+            }
+        }
+        Ok(())
+    }
+
     /// What is pulled from a node's producers of an exchange.
     fn pulls(&self, exchange: ExchangeId, node: NodeId) -> Result<Arc<Pulls>> {
         let mut pulls = self.pulls.lock();
@@ -95,26 +128,44 @@ struct Unread {
 
 impl Pulls {
     fn stream(self: &Arc<Pulls>, number: usize, memory: &Arc<dyn MemoryPool>) -> Puller {
-        let memory = MemoryConsumer::new(format!("Pull[{}]", self.exchange)).register(memory);
-        self.streams.lock().insert(number, Unread { stream: None, memory });
+        self.expect(&mut self.streams.lock(), number, memory);
         Puller { pulls: self.clone(), number, open: None }
+    }
+
+    fn expect(&self, streams: &mut BTreeMap<usize, Unread>, number: usize, memory: &Arc<dyn MemoryPool>) {
+        streams.entry(number).or_insert_with(|| Unread {
+            stream: None,
+            memory: MemoryConsumer::new(format!("Pull[{}]", self.exchange)).register(memory),
+        });
+    }
+
+    fn ask_for(&self, numbers: &[usize], memory: &Arc<dyn MemoryPool>) {
+        let mut streams = self.streams.lock();
+        for number in numbers {
+            self.expect(&mut streams, *number, memory);
+        }
+        self.ask(&mut streams);
     }
 
     /// Takes a stream to read it. If it was not asked for yet, all that were not are.
     fn take(&self, number: usize) -> Option<Open> {
         let mut streams = self.streams.lock();
         if streams.get(&number)?.stream.is_none() {
-            let asked = |(number, unread): (&usize, &Unread)| unread.stream.is_none().then_some(*number);
-            let numbers: Vec<usize> = streams.iter().filter_map(asked).collect();
-            for (number, stream) in numbers.iter().zip(self.service.pull(self.query, self.exchange, &numbers))
-            {
-                let Some(unread) = streams.get_mut(number) else { continue };
-                unread.memory.grow(PULL_WINDOW);
-                unread.stream = Some(stream);
-            }
+            self.ask(&mut streams);
         }
         let Unread { stream, memory } = streams.remove(&number)?;
         Some(Open { stream: stream?, _memory: memory })
+    }
+
+    /// Asks for those that were not asked for yet.
+    fn ask(&self, streams: &mut BTreeMap<usize, Unread>) {
+        let asked = |(number, unread): (&usize, &Unread)| unread.stream.is_none().then_some(*number);
+        let numbers: Vec<usize> = streams.iter().filter_map(asked).collect();
+        for (number, stream) in numbers.iter().zip(self.service.pull(self.query, self.exchange, &numbers)) {
+            let Some(unread) = streams.get_mut(number) else { continue };
+            unread.memory.grow(PULL_WINDOW);
+            unread.stream = Some(stream);
+        }
     }
 
     /// Nobody will read a stream.

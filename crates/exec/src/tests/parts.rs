@@ -38,9 +38,12 @@ async fn tasks_lie_with_their_partitions() {
     }
     assert_eq!(spread.stages_of(1), [1, 2]);
     let all = vec![NodeId(2), NodeId(3)];
-    let source = |exchange| Source { exchange: ExchangeId(exchange), apart: false, nodes: all.clone() };
-    assert_eq!(spread.sources(0).unwrap(), [source(1)]);
-    assert_eq!(spread.sources(1).unwrap(), [source(2)]);
+    let source = |exchange, first| {
+        let exchange = ExchangeId(exchange);
+        Source { exchange, first, apart: false, nodes: all.clone() }
+    };
+    assert_eq!(spread.sources(0).unwrap(), [source(1, false)]);
+    assert_eq!(spread.sources(1).unwrap(), [source(2, true)], "its group begins with it");
     assert_eq!((spread.streams(1), spread.streams(2)), (1, 3));
 }
 
@@ -72,6 +75,34 @@ async fn streams_that_stay_apart_come_from_one_node_each() {
     assert_eq!(source.of_stream(1), [NodeId(3)]);
     assert_eq!(source.of_stream(2), [NodeId(2)]);
     assert!(source.of_stream(3).is_empty());
+}
+
+#[tokio::test]
+async fn a_join_begins_with_its_build_side() {
+    let world = world(10, 1 << 20);
+    let state = SessionContext::new().state();
+    let table = world.tables.provider(world.def.id);
+    let mut sides = Vec::new();
+    for _ in 0..2 {
+        let scan = table.scan(&state, None, &[], None).await.unwrap();
+        let keys = vec![col("k", &scan.schema()).unwrap()];
+        sides.push(ExchangeExec::new(scan, ExchangeKind::Shuffle { keys, partitions: 3 }));
+    }
+    let [build, probe] = sides.try_into().unwrap();
+    let key = col("k", &build.schema()).unwrap();
+    let join =
+        HashJoinExecBuilder::new(Arc::new(build), Arc::new(probe), vec![(key.clone(), key)], JoinType::Inner)
+            .with_partition_mode(PartitionMode::Partitioned)
+            .build()
+            .unwrap();
+    let root = ExchangeExec::new(Arc::new(join), ExchangeKind::Gather);
+    let plan = DistributedPlan::cut(Arc::new(root), ConfigOptions::default()).unwrap();
+    let spread = plan.locate(&at([2, 3, 2])).unwrap();
+    let stage = plan.stages()[1].plan.children();
+    let build = found::<ReceiveExec>(stage[0]).unwrap().exchange();
+    let sources = spread.sources(1).unwrap();
+    assert_eq!(sources.len(), 2);
+    assert!(sources.iter().all(|source| source.first == (source.exchange == build)), "{sources:?}");
 }
 
 /// The stage that a broadcast build side and the scan of a probe side make, and one of a shuffle.

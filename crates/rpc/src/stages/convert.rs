@@ -106,6 +106,7 @@ pub(super) fn request_to_wire(request: StageRequest) -> wire::StartRequest {
             .into_iter()
             .map(|source| wire::Source {
                 exchange: source.exchange.0,
+                first: source.first,
                 apart: source.apart,
                 nodes: source.nodes.into_iter().map(|node| node.0).collect(),
             })
@@ -170,6 +171,7 @@ pub(super) fn request(request: wire::StartRequest) -> Result<StageRequest, SqlEr
             .into_iter()
             .map(|source| Source {
                 exchange: ExchangeId(source.exchange),
+                first: source.first,
                 apart: source.apart,
                 nodes: source.nodes.into_iter().map(NodeId).collect(),
             })
@@ -231,7 +233,12 @@ mod tests {
             memory: None,
             deadline: None,
             stages: Vec::new(),
-            sources: Vec::new(),
+            sources: vec![Source {
+                exchange: ExchangeId(7),
+                first: true,
+                apart: false,
+                nodes: vec![NodeId(2), NodeId(3)],
+            }],
             keys: Vec::new(),
         };
         assert_eq!(request(request_to_wire(sent.clone())).unwrap(), sent);
