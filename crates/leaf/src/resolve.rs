@@ -14,6 +14,7 @@ use futures::future::join_all;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use txn::deadlock::REPORT_AFTER_MILLIS;
 use txn::{Outcome, Settlement, WaitReport};
 use types::{NodeId, PartitionId, Result, SqlError, TxnId};
@@ -46,18 +47,30 @@ impl Leaf {
 
     /// Reports waits that last, for as long as the leaf lives. Run it beside the service.
     pub async fn report_long_waits(leaf: Weak<Leaf>) {
-        let mut reported = false;
-        loop {
-            tokio::time::sleep(REPORT).await;
-            let Some(leaf) = leaf.upgrade() else { return };
-            let waits = leaf.store().long_waits(REPORT);
-            let any = !waits.is_empty();
-            if !any && !reported {
-                continue;
-            }
-            match leaf.report(waits).await {
-                Ok(()) => reported = any,
-                Err(error) => tracing::debug!(%error, "long waits were not reported"),
+        // The store has the sender, so the channel is closed when the leaf is gone.
+        let (begun, mut begins) = mpsc::channel(1);
+        match leaf.upgrade() {
+            Some(leaf) => leaf.store().on_wait(move || {
+                // One that is not yet taken says as much.
+                let _ = begun.try_send(());
+            }),
+            None => return,
+        }
+        while begins.recv().await.is_some() {
+            let mut reported = false;
+            loop {
+                tokio::time::sleep(REPORT).await;
+                let Some(leaf) = leaf.upgrade() else { return };
+                let waits = leaf.store().long_waits(REPORT);
+                let any = !waits.is_empty();
+                if any || reported {
+                    match leaf.report(waits).await {
+                        Ok(()) => reported = any,
+                        Err(error) => tracing::debug!(%error, "long waits were not reported"),
+                    }
+                } else if !leaf.store().has_waits() {
+                    break;
+                }
             }
         }
     }

@@ -72,6 +72,16 @@ impl Store {
         self.leaf.waits.longer_than(least)
     }
 
+    /// Has `begun` called, by the thread that waits, when a wait for a lock begins while there was none.
+    pub fn on_wait(&self, begun: impl Fn() + Send + Sync + 'static) {
+        self.leaf.waits.on_begin(begun);
+    }
+
+    /// Whether a thread waits for a lock.
+    pub fn has_waits(&self) -> bool {
+        self.leaf.waits.len() > 0
+    }
+
     /// A transaction that waits here is the victim of a deadlock over several leaves.
     pub fn refuse_wait(&self, victim: TxnId) {
         self.leaf.waits.refuse(victim);

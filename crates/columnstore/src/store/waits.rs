@@ -88,6 +88,8 @@ impl Inner {
 #[derive(Default)]
 pub(crate) struct Waits {
     inner: Mutex<Inner>,
+    /// Called when a wait begins while there was none.
+    begun: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
 }
 
 impl Waits {
@@ -96,9 +98,18 @@ impl Waits {
         let cell = Arc::new(WaitCell::default());
         let mut inner = self.inner.lock();
         let sleeper = Sleeper { txn, blockers: Vec::new(), since: Instant::now(), cell: cell.clone() };
+        let first = inner.cells.is_empty();
         inner.cells.insert(wait, sleeper);
         inner.set(wait, txn, blockers);
+        drop(inner);
+        if let (true, Some(begun)) = (first, &*self.begun.lock()) {
+            begun();
+        }
         cell
+    }
+
+    pub(crate) fn on_begin(&self, begun: impl Fn() + Send + Sync + 'static) {
+        *self.begun.lock() = Some(Box::new(begun));
     }
 
     /// The lock that is waited for has passed on to someone else.
