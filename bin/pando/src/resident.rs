@@ -2,8 +2,8 @@
 //!
 //! What was freed stays with the allocator for some seconds, since the next query takes it again
 //! ([`crate::process::keep_freed_memory`]). It is in nobody's account, so a process near its budget would hold it
-//! beside all that is reserved. Therefore a thread looks at the resident memory many times a second, and lets the
-//! allocator give back all that is free once little of the budget is left. What other threads have freed and keep for
+//! beside all that is reserved. Therefore a thread looks at the resident memory, many times a second where that is not
+//! far from the budget, and lets the allocator give back all that is free once little of the budget is left. What other threads have freed and keep for
 //! themselves they give back when they pause, and queries' threads between two morsels.
 //!
 //! What is held beyond the budget nevertheless, caches do without until it is gone.
@@ -17,8 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
-/// Between two looks. In this time a query frees and takes some tens of megabytes.
+/// Between two looks, at least. In this time a query frees and takes some tens of megabytes.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// That many bytes are not taken within it.
+const TAKEN: usize = 64 << 20;
+/// Between two looks, at most, as a multiple of that.
+const LONGEST: usize = 10;
 /// The part of the budget that stays free: program, stacks and what is too small to be counted need some.
 const SPARE_PART: usize = 8;
 
@@ -45,10 +49,11 @@ fn keep_near(memory: &Weak<MemoryBudget>) {
             ASKED.fetch_add(1, Ordering::Relaxed);
             give_back_if_asked();
         }
-        if let Some(memory) = memory.upgrade() {
-            memory.set_excess(next_excess(memory.excess(), resident, limit));
-        }
-        std::thread::sleep(INTERVAL);
+        let Some(memory) = memory.upgrade() else { return };
+        let excess = next_excess(memory.excess(), resident, limit);
+        memory.set_excess(excess);
+        drop(memory);
+        std::thread::sleep(if excess > 0 { INTERVAL } else { until_next(resident, limit) });
     }
 }
 
@@ -69,6 +74,13 @@ pub fn give_back_if_asked() {
         // SAFETY: it may be called by any thread at any time.
         unsafe { libmimalloc_sys::mi_collect(true) }
     }
+}
+
+/// How long the process cannot come near its budget.
+fn until_next(resident: u64, limit: usize) -> Duration {
+    let near = limit - limit / SPARE_PART;
+    let left = near.saturating_sub(usize::try_from(resident).unwrap_or(usize::MAX));
+    INTERVAL * (left / TAKEN).clamp(1, LONGEST) as u32
 }
 
 fn is_near(resident: u64, limit: usize) -> bool {
@@ -105,6 +117,16 @@ mod tests {
         assert_eq!(next_excess(900, 5000, 1000), 1000);
         assert_eq!(next_excess(150, 920, 1000), 140);
         assert_eq!(next_excess(5, 100, 1000), 0);
+    }
+
+    #[test]
+    fn a_process_is_looked_at_less_often_far_from_its_budget() {
+        let intervals =
+            |resident: u64, limit: usize| until_next(resident, limit).as_millis() / INTERVAL.as_millis();
+        assert_eq!(intervals(900 << 20, 1000 << 20), 1, "it is near");
+        assert_eq!(intervals(5000 << 20, 1000 << 20), 1, "it is beyond");
+        assert_eq!(intervals((875 - 256) << 20, 1000 << 20), 4);
+        assert_eq!(intervals(100 << 20, 8 << 30), 10);
     }
 
     #[test]
