@@ -1,5 +1,7 @@
 //! What leaves know of the tables' sizes and values, kept for a moment: every statement that is planned
-//! asks for every table that it names.
+//! asks for every table that it names. The longer a table has stayed as large as it was, the longer is its moment:
+//! to ask all leaves for five tables costs more than many a query. A table that a transaction of this process has
+//! loaded is asked for anew at once.
 //!
 //! Binding cannot wait, so it takes what is here, and notes what is not. What was missing is asked of
 //! the leaves, and the statement is bound again.
@@ -15,15 +17,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::{PartitionId, Result, TableDef, TableId};
 
-/// How long an answer is used.
+/// How long an answer is used at first, and at most.
 const KEPT: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(5);
 /// Tables that are kept at most; beyond that the old ones go.
 const MOST: usize = 4_096;
 
 struct Known {
     version: u64,
     at: Instant,
+    /// For so long.
+    good: Duration,
     estimate: Arc<TableEstimate>,
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        self.at.elapsed() < self.good
+    }
+
+    /// How long the answer is good that comes after this one.
+    fn good_next(&self, version: u64, rows: u64) -> Duration {
+        let (before, after) = (self.estimate.rows, rows);
+        if self.version != version || before.abs_diff(after) > before / 8 {
+            return KEPT;
+        }
+        // Of several that asked at once the first counts.
+        if self.is_fresh() { self.good } else { (self.good * 2).min(LONGEST) }
+    }
 }
 
 #[derive(Default)]
@@ -35,7 +56,7 @@ impl Estimates {
     /// What is known of this version of the table, if it is fresh.
     pub(crate) fn get(&self, def: &TableDef) -> Option<Arc<TableEstimate>> {
         let known = self.known.lock();
-        let found = known.get(&def.id).filter(|k| k.version == def.version && k.at.elapsed() < KEPT)?;
+        let found = known.get(&def.id).filter(|k| k.version == def.version && k.is_fresh())?;
         Some(found.estimate.clone())
     }
 
@@ -53,9 +74,10 @@ impl Estimates {
     fn put(&self, def: &TableDef, estimate: Arc<TableEstimate>) {
         let mut known = self.known.lock();
         if known.len() >= MOST {
-            known.retain(|_, k| k.at.elapsed() < KEPT);
+            known.retain(|_, k| k.is_fresh());
         }
-        known.insert(def.id, Known { version: def.version, at: Instant::now(), estimate });
+        let good = known.get(&def.id).map_or(KEPT, |k| k.good_next(def.version, estimate.rows));
+        known.insert(def.id, Known { version: def.version, at: Instant::now(), good, estimate });
     }
 
     /// Asks the leaves. A leaf that cannot be reached counts as empty: the statement fails when it
@@ -84,5 +106,27 @@ impl Estimates {
         let total = Arc::new(total);
         self.put(def, total.clone());
         Ok(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_change_is_asked_for_less_often() {
+        let known = |rows, good, age| Known {
+            version: 1,
+            at: Instant::now().checked_sub(age).unwrap(),
+            good,
+            estimate: Arc::new(TableEstimate { rows, ..TableEstimate::default() }),
+        };
+        let (second, old) = (Duration::from_secs(1), Duration::from_secs(9));
+        assert_eq!(known(1000, KEPT, old).good_next(1, 1100), 2 * second);
+        assert_eq!(known(1000, 4 * second, old).good_next(1, 900), LONGEST);
+        assert_eq!(known(1000, 4 * second, old).good_next(1, 1200), KEPT, "it grows");
+        assert_eq!(known(0, 4 * second, old).good_next(1, 1), KEPT, "it was empty");
+        assert_eq!(known(1000, 4 * second, old).good_next(2, 1000), KEPT, "it is another one");
+        assert_eq!(known(1000, 4 * second, second).good_next(1, 1000), 4 * second, "somebody was faster");
     }
 }
