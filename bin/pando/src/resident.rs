@@ -3,8 +3,8 @@
 //! What was freed stays with the allocator for some seconds, since the next query takes it again
 //! ([`crate::process::keep_freed_memory`]). It is in nobody's account, so a process near its budget would hold it
 //! beside all that is reserved. Therefore a thread looks at the resident memory, many times a second where that is not
-//! far from the budget, and lets the allocator give back all that is free once little of the budget is left. What other threads have freed and keep for
-//! themselves they give back when they pause, and queries' threads between two morsels.
+//! far from the budget, and lets the allocator give back all that is free once little of the budget is left. What other
+//! threads have freed and keep for themselves they give back when they pause, and queries' threads between two morsels.
 //!
 //! What is held beyond the budget nevertheless, caches do without until it is gone.
 
@@ -78,13 +78,17 @@ pub fn give_back_if_asked() {
 
 /// How long the process cannot come near its budget.
 fn until_next(resident: u64, limit: usize) -> Duration {
-    let near = limit - limit / SPARE_PART;
-    let left = near.saturating_sub(usize::try_from(resident).unwrap_or(usize::MAX));
+    let left = near(limit).saturating_sub(usize::try_from(resident).unwrap_or(usize::MAX));
     INTERVAL * (left / TAKEN).clamp(1, LONGEST) as u32
 }
 
 fn is_near(resident: u64, limit: usize) -> bool {
-    resident > (limit - limit / SPARE_PART) as u64
+    resident > near(limit) as u64
+}
+
+/// What a process holds that has just its spare part left.
+fn near(limit: usize) -> usize {
+    limit - limit / SPARE_PART
 }
 
 /// The memory of this process in RAM, as the kernel counts it.
